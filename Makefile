@@ -1,0 +1,44 @@
+# Two commands on a fresh machine with Python 3.11+: `make run` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# Workers for the test run: the number of cores, two at least.
+JOBS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 2 ] && echo $$n || echo 2)
+
+.PHONY: run test test-deep bench lint format dashboard clean
+
+run: $(STAMP)
+	$(BIN)/rackplan run scenarios/quickstart.yaml
+
+test: lint
+	$(BIN)/python -m pytest -n $(JOBS) -m "not deep and not bench"
+
+test-deep: $(STAMP)
+	$(BIN)/python -m pytest -n $(JOBS) -m "not bench"
+
+bench: $(STAMP)
+	$(BIN)/python -m pytest -m bench -s tests/bench
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+dashboard: $(STAMP)
+	$(BIN)/rackplan dashboard
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "rackplan needs Python 3.11 or later; $(PYTHON) is older. Try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@

@@ -1,0 +1,161 @@
+"""The policy seam: policies suggest, the engine decides.
+
+A policy is a frozen dataclass registered for a role under a kind; its fields become YAML keys, the
+schema and the documentation::
+
+    @register("routing", "first")
+    @dataclass(frozen=True)
+    class First:
+        \"\"\"Send every request to the first replica that takes it.\"\"\"
+
+        def new_state(self) -> None: ...
+
+        def decide(self, view, state, rng):
+            yield from range(view.replicas)
+
+What a policy must remember between decisions lives in the state that ``new_state()`` makes for one
+run, so one object can serve many runs. Third parties register through the entry-point group
+``rackplan.policies``: each entry point is a module whose import registers its policies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
+from types import MappingProxyType
+from typing import Any, Protocol, TypeVar
+
+from sim.errors import RackplanError, UnknownName
+from sim.rng import KeyedBits
+from sim.site.types import Site
+
+T = TypeVar("T")
+
+ROLES = ("placement", "routing", "batching", "power")
+
+#: Modules whose import registers the built-in policies; a new policy adds one line here.
+BUILT_IN = (
+    "sim.policies.placement.first_fit",
+    "sim.policies.placement.topology_aware",
+    "sim.policies.routing.round_robin",
+    "sim.policies.routing.random",
+    "sim.policies.routing.least_outstanding",
+    "sim.policies.routing.power_of_two",
+    "sim.policies.batching.chunked_prefill",
+    "sim.policies.batching.prefill_first",
+    "sim.policies.batching.static",
+    "sim.policies.power.none",
+)
+
+_registry: dict[tuple[str, str], type] = {}
+
+
+def register(role: str, kind: str) -> Callable[[type[T]], type[T]]:
+    """Class decorator: make a frozen dataclass the policy ``kind`` of ``role``.
+
+    Raises:
+        RackplanError: an unknown role, a class that is no frozen dataclass, or a kind taken twice.
+    """
+    if role not in ROLES:
+        raise UnknownName("policy role", role, ROLES)
+
+    def add(cls: type[T]) -> type[T]:
+        if not is_dataclass(cls) or not cls.__dataclass_params__.frozen:
+            raise RackplanError(f"policy {kind!r} ({cls.__name__}) must be a frozen dataclass")
+        taken = _registry.get((role, kind))
+        if taken is not None and taken.__qualname__ != cls.__qualname__:
+            raise RackplanError(f"{role} policy {kind!r} is registered twice: {taken} and {cls}")
+        _registry[role, kind] = cls
+        return cls
+
+    return add
+
+
+def policies(role: str) -> Mapping[str, type]:
+    """Every registered kind of ``role`` → its class, in order of name."""
+    for module in BUILT_IN:
+        import_module(module)
+    for point in sorted(entry_points(group="rackplan.policies"), key=lambda point: point.name):
+        point.load()
+    found = {kind: cls for (r, kind), cls in _registry.items() if r == role}
+    return MappingProxyType(dict(sorted(found.items())))
+
+
+def parameters(cls: type) -> tuple[str, ...]:
+    """The YAML keys of a policy: the names of its dataclass fields."""
+    return tuple(field.name for field in fields(cls))
+
+
+@dataclass(frozen=True)
+class RoutingView:
+    """What a router sees at a decision: one pool's replicas by position, at the arrival's time.
+
+    ``outstanding_requests`` and ``outstanding_tokens`` are what a gateway can know: dispatched and
+    not yet ended; prompt + expected output until the first token, then the output until the end.
+    """
+
+    time_s: float
+    request_id: int
+    input_tokens: int
+    expected_output_tokens: int
+    priority: int
+    replicas: int
+    outstanding_requests: list[int]
+    outstanding_tokens: list[int]
+
+
+class RoutingPolicy(Protocol):
+    """Chooses a replica for an arrival: yields positions in the pool, best first."""
+
+    def new_state(self) -> Any:
+        """What this policy remembers during one run."""
+        ...
+
+    def decide(self, view: RoutingView, state: Any, rng: KeyedBits) -> Iterator[int]:
+        """Positions of replicas, best first; ``rng`` is keyed by request id."""
+        ...
+
+
+@dataclass(frozen=True)
+class PlacementView:
+    """What a placer sees for one replica: the site, which GPUs are free and allowed, what is asked.
+
+    ``allowed[g]`` is True for GPUs that are free and of a type the replica fits on.
+    """
+
+    site: Site
+    allowed: list[bool]
+    tensor_parallel: int
+    pipeline_parallel: int
+    pool: str
+    replica: int
+
+
+class PlacementPolicy(Protocol):
+    """Chooses the GPUs of a replica: yields tuples of GPU indices, best first.
+
+    GPUs are in rank order: the tensor-parallel groups of successive pipeline stages.
+    """
+
+    def new_state(self) -> Any:
+        """What this policy remembers during one run."""
+        ...
+
+    def decide(self, view: PlacementView, state: Any, rng: KeyedBits) -> Iterator[tuple[int, ...]]:
+        """Tuples of GPU indices, best first."""
+        ...
+
+
+class BatchingPolicy(Protocol):
+    """Parameters of continuous batching; the engine knows three modes (``mode``)."""
+
+    max_batch_tokens: int
+    max_sequences: int
+    memory_utilisation: float
+
+    @property
+    def mode(self) -> str:
+        """"chunked-prefill", "prefill-first" or "static"."""
+        ...

@@ -1,0 +1,64 @@
+"""Randomness by name: one stream per entity and purpose, so that a change of policy moves no draw.
+
+A stream is keyed by 128 bits of SHA-256 of its name under the run's seed. Draws that belong to one
+request (a random routing choice, its lengths) are keyed by the request's id instead of drawn from a
+shared stream, so arrivals and lengths stay identical when a policy changes (common random numbers).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_MASK = (1 << 64) - 1
+
+
+def _key(seed: int, name: str) -> int:
+    digest = hashlib.sha256(name.encode()).digest()[:16]
+    return int.from_bytes(digest, "big") ^ (seed & _MASK)
+
+
+def generator(seed: int, name: str) -> np.random.Generator:
+    """A NumPy generator for the stream ``name`` (``workload/chat/arrivals``) of a run's seed."""
+    import numpy as np
+
+    words = np.frombuffer(hashlib.sha256(name.encode()).digest()[:16], dtype=">u4")
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *map(int, words)])))
+
+
+def mix64(value: int) -> int:
+    """The finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): 64 bits in, 64 bits out."""
+    value = (value + 0x9E3779B97F4A7C15) & _MASK
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _MASK
+    return value ^ (value >> 31)
+
+
+class KeyedBits:
+    """64 random bits for each id, in any order and without state: ``bits(request_id)``."""
+
+    __slots__ = ("_salt",)
+
+    def __init__(self, seed: int, name: str) -> None:
+        key = _key(seed, name)
+        self._salt = mix64((key >> 64) ^ mix64(key & _MASK))
+
+    def bits(self, identity: int) -> int:
+        """64 bits that depend on the seed, the stream's name and ``identity`` only."""
+        return mix64(self._salt ^ mix64(identity & _MASK))
+
+    def below(self, identity: int, bound: int) -> int:
+        """An integer in [0, bound), from the high 32 bits (bias below bound / 2**32)."""
+        return ((self.bits(identity) >> 32) * bound) >> 32
+
+    def two_below(self, identity: int, bound: int) -> tuple[int, int]:
+        """Two independent integers in [0, bound), from the two halves of the 64 bits."""
+        word = self.bits(identity)
+        return ((word >> 32) * bound) >> 32, ((word & 0xFFFFFFFF) * bound) >> 32
+
+    def uniform(self, identity: int) -> float:
+        """A float in [0, 1) with 53 random bits."""
+        return float(self.bits(identity) >> 11) * 2.0**-53

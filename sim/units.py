@@ -1,0 +1,157 @@
+"""Quantities with units at the file border; SI floats everywhere inside.
+
+In YAML a quantity is a string with its unit (``400 Gb/s``, ``30 min``, ``17.3 kW``); a bare number
+where a unit is due is an error that says so. Prefixes of bits and bytes are decimal (k = 1,000)
+unless written binary (Ki = 1,024).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from types import MappingProxyType
+
+from sim.errors import RackplanError, did_you_mean
+
+_SI = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+_BINARY = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
+_TIME = {
+    "ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0,
+    "min": 60.0, "h": 3600.0, "d": 86400.0,
+}  # fmt: skip
+_BYTES = {
+    **{f"{p}B": f for p, f in {**_SI, **_BINARY}.items()},
+    **{f"{p}b": f / 8 for p, f in {**_SI, **_BINARY}.items()},
+}
+
+#: dimension → unit → factor to the SI unit that the engine uses.
+UNITS: MappingProxyType[str, dict[str, float]] = MappingProxyType(
+    {
+        "time": _TIME,
+        "power": {"mW": 1e-3, **{f"{p}W": f for p, f in _SI.items()}},
+        "energy": {
+            **{f"{p}J": f for p, f in _SI.items()},
+            **{f"{p}Wh": f * 3600.0 for p, f in _SI.items()},
+        },
+        "bytes": _BYTES,
+        "bytes_per_s": {
+            **{f"{u}/s": f for u, f in _BYTES.items()},
+            **{f"{p}bps": f / 8 for p, f in _SI.items()},
+        },
+        "rate": {
+            "/s": 1.0, "/min": 1 / 60.0, "/h": 1 / 3600.0, "/d": 1 / 86400.0,
+            "req/s": 1.0, "req/min": 1 / 60.0, "req/h": 1 / 3600.0,
+        },
+        "tokens_per_s": {"tokens/s": 1.0, "tok/s": 1.0, "/s": 1.0},
+        "frequency": {"Hz": 1.0, "kHz": 1e3, "MHz": 1e6, "GHz": 1e9},
+        "flops": {f"{p}FLOP/s": f for p, f in {**_SI, "P": 1e15}.items()},
+        "fraction": {"%": 0.01},
+        "money_per_energy": {
+            "USD/J": 1.0, "USD/kWh": 1 / 3.6e6, "USD/MWh": 1 / 3.6e9,
+        },
+        "money": {"USD": 1.0},
+        "energy_per_token": {
+            "J/token": 1.0, "Wh/token": 3600.0, "kWh/Mtoken": 3.6, "Wh/Mtoken": 3.6e-3,
+        },
+        "money_per_token": {"USD/token": 1.0, "USD/Mtoken": 1e-6},
+        "goodput_per_power": {"/s/W": 1.0, "/s/kW": 1e-3, "/s/MW": 1e-6},
+        "count": {"": 1.0},
+        "tokens": {"tokens": 1.0, "token": 1.0},
+    }
+)  # fmt: skip
+
+#: dimension → an example that a message can show.
+EXAMPLE: MappingProxyType[str, str] = MappingProxyType(
+    {
+        "time": "30 s", "power": "17.3 kW", "energy": "5 kWh", "bytes": "80 GB",
+        "bytes_per_s": "400 Gb/s", "rate": "60 /s", "tokens_per_s": "5000 tokens/s",
+        "frequency": "1410 MHz", "flops": "989 TFLOP/s", "fraction": "99 %",
+        "money_per_energy": "80 USD/MWh", "money": "12 USD", "energy_per_token": "2 kWh/Mtoken",
+        "money_per_token": "0.2 USD/Mtoken", "goodput_per_power": "300 /s/MW", "count": "8",
+        "tokens": "4096 tokens",
+    }
+)  # fmt: skip
+
+_NUMBER = re.compile(r"[+-]?(?:\d[\d_]*\.?[\d_]*|\.\d+)(?:[eE][+-]?\d+)?")
+
+
+class UnitError(RackplanError):
+    """A quantity that cannot be read in the dimension its place asks for."""
+
+
+def parse_quantity(value: object, dimension: str) -> float:
+    """``"30 min"`` and ``"time"`` → ``1800.0``: the value in the SI unit of ``dimension``.
+
+    ``fraction`` accepts ``"99 %"`` and bare numbers (0.99); ``count`` and ``tokens`` accept bare
+    numbers; every other dimension needs its unit written out.
+
+    Raises:
+        UnitError: not a number with a unit of this dimension; the message shows what would be.
+    """
+    units = UNITS[dimension]
+    example = EXAMPLE[dimension]
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise UnitError(f"expected a {describe(dimension)} such as '{example}', not {value!r}")
+    if isinstance(value, (int, float)):
+        if dimension in ("fraction", "count", "tokens"):
+            return _finite(float(value), value)
+        unit = example.split(" ", 1)[1]
+        raise UnitError(f"needs a unit: write '{value} {unit}' (a {describe(dimension)}) or similar")
+    text = value.strip()
+    match = _NUMBER.match(text)
+    if match is None:
+        raise UnitError(f"{value!r} is not a {describe(dimension)}; write it like '{example}'")
+    number = float(match.group().replace("_", ""))
+    unit = text[match.end() :].strip()
+    if unit == "" and dimension in ("fraction", "count", "tokens"):
+        return _finite(number, value)
+    if unit == "":
+        raise UnitError(f"{value!r} has no unit; write a {describe(dimension)} like '{example}'")
+    if unit not in units:
+        elsewhere = [d for d, table in UNITS.items() if unit in table]
+        if elsewhere:
+            hint = f" ({unit} is a {describe(elsewhere[0])})"
+        else:
+            hint = did_you_mean(unit, units)
+        raise UnitError(f"{value!r} is not a {describe(dimension)} like '{example}'{hint}")
+    return _finite(number * units[unit], value)
+
+
+def _finite(number: float, value: object) -> float:
+    if not math.isfinite(number):
+        raise UnitError(f"{value!r} is not a finite number")
+    return number
+
+
+def describe(dimension: str) -> str:
+    """The dimension in words, for messages."""
+    return {"bytes": "size in bytes", "bytes_per_s": "data rate", "count": "number"}.get(
+        dimension, dimension.replace("_", " ")
+    )
+
+
+def format_si(value: float, unit: str, digits: int = 3) -> str:
+    """Three digits and an SI prefix: ``1.07 MW``, ``330 kW``, ``394 ms``.
+
+    Seconds have no prefix above one; counts, tokens and shares get none at all.
+    """
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g} {unit}".strip()
+    if unit == "%":
+        return f"{value:.{2 if abs(value) < 99.995 else 1}f} %".replace(".00 %", " %")
+    if unit in ("", "tokens"):
+        return f"{value:,.{digits}g} {unit}".strip() if abs(value) < 1 else f"{value:,.0f} {unit}".strip()
+    magnitude = abs(value)
+    scales = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ")]
+    if unit == "s" or "/" in unit:
+        scales = [(1.0, ""), (1e-3, "m"), (1e-6, "µ")] if unit == "s" else scales[3:5]
+    for factor, prefix in scales:
+        # The next prefix starts where three digits would round up to 1,000 of this one.
+        if magnitude >= factor * (1 - 0.5 * 10.0**-digits):
+            return f"{_digits(value / factor, digits)} {prefix}{unit}"
+    return f"{value:.{digits}g} {unit}"
+
+
+def _digits(value: float, digits: int) -> str:
+    whole = len(str(int(abs(value))))
+    return f"{value:,.{max(0, digits - whole)}f}"

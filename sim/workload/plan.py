@@ -1,0 +1,60 @@
+"""A workload as checked: what ``build_source`` turns into a ``RequestSource``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Objectives:
+    """Latency objectives of a workload; None = not stated, so always met."""
+
+    ttft_s: float | None
+    tpot_s: float | None
+    e2e_s: float | None
+
+
+@dataclass(frozen=True)
+class TraceSpec:
+    """A trace to replay and what is done to it before."""
+
+    file: Path
+    format: str  # "azure", "mooncake", "csv", "parquet"
+    start_s: float  # slice of the trace's own time
+    end_s: float | None
+    time_scale: float  # 2 = twice as slow
+    loop: bool
+    spread_s: float  # arrivals of one stamp are spread over this bin; 0 = as recorded
+
+
+@dataclass(frozen=True)
+class Synthetic:
+    """An arrival process and a table of lengths."""
+
+    lengths: str  # name in data/workloads or "fixed"
+    input_tokens: int | None  # for "fixed"
+    output_tokens: int | None
+    arrivals: Mapping[str, Any]  # {"kind": "poisson"} | {"kind": "gamma", "cv": …} | {"kind": "on-off", …}
+    profile: tuple[tuple[float, float], ...]  # (from time of day s, multiple of the rate), or ()
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Requests of one kind, sent to one pool."""
+
+    name: str
+    kind: str  # "llm" or "embedding"
+    pool: str
+    priority: int
+    objectives: Objectives
+    timeout_s: float  # inf = never; waiting only, before the first admission
+    cancel_after_s: float  # inf = never
+    cancel_fraction: float  # share of requests whose client would give up
+    rate_per_s: float | None  # open: wanted rate; None = the source's own
+    clients: int | None  # closed: number of clients
+    think_s: float
+    trace: TraceSpec | None
+    synthetic: Synthetic | None

@@ -1,0 +1,56 @@
+"""Requests on their way in: columnar chunks, so that memory stays bounded whatever the length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: ``after_request`` of an open request.
+OPEN = -1
+
+
+@dataclass(frozen=True)
+class RequestChunk:
+    """A run of requests of one workload, as equally long columns.
+
+    Attributes:
+        arrival_s: [n] float64, when the user sends it; ascending; NaN where ``after_request`` is set.
+        input_tokens: [n] int64, ≥ 1.
+        output_tokens: [n] int64, ≥ 0 (0 only for non-generative workloads).
+        priority: [n] int64, 0 is served first.
+        after_request: [n] int64, the *row number in this workload* (counting from 0 over all
+            chunks) after whose end this request is sent, or ``OPEN``. Always an earlier row.
+        think_s: [n] float64, the pause between that end and this arrival.
+        cancel_after_s: [n] float64, the client gives up this long after sending; inf = never.
+        prefix_ptr, prefix_ids: CSR of the trace's prefix-block ids ([n+1], [total]) or None.
+    """
+
+    arrival_s: NDArray[np.float64]
+    input_tokens: NDArray[np.int64]
+    output_tokens: NDArray[np.int64]
+    priority: NDArray[np.int64]
+    after_request: NDArray[np.int64]
+    think_s: NDArray[np.float64]
+    cancel_after_s: NDArray[np.float64]
+    prefix_ptr: NDArray[np.int64] | None = None
+    prefix_ids: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.arrival_s)
+
+
+class RequestSource(Protocol):
+    """A workload's requests in order. ``chunks`` may be called again and yields the same."""
+
+    @property
+    def closed(self) -> bool:
+        """True when rows follow earlier ones (``after_request``), so chunks are pulled on demand."""
+        ...
+
+    def chunks(self) -> Iterator[RequestChunk]:
+        """Successive chunks; open ones end before the scenario's duration, closed ones may not end."""
+        ...
