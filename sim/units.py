@@ -96,7 +96,9 @@ def parse_quantity(value: object, dimension: str) -> float:
         if dimension in ("fraction", "count", "tokens"):
             return _finite(float(value), value)
         unit = example.split(" ", 1)[1]
-        raise UnitError(f"needs a unit: write '{value} {unit}' (a {describe(dimension)}) or similar")
+        raise UnitError(
+            f"needs a unit: write '{value} {unit}' (a {describe(dimension)}) or similar"
+        )
     text = value.strip()
     match = _NUMBER.match(text)
     if match is None:
@@ -140,7 +142,11 @@ def format_si(value: float, unit: str, digits: int = 3) -> str:
     if unit == "%":
         return f"{value:.{2 if abs(value) < 99.995 else 1}f} %".replace(".00 %", " %")
     if unit in ("", "tokens"):
-        return f"{value:,.{digits}g} {unit}".strip() if abs(value) < 1 else f"{value:,.0f} {unit}".strip()
+        return (
+            f"{value:,.{digits}g} {unit}".strip()
+            if abs(value) < 1
+            else f"{value:,.0f} {unit}".strip()
+        )
     magnitude = abs(value)
     scales = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ")]
     if unit == "s" or "/" in unit:

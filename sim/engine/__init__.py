@@ -1,0 +1,1 @@
+"""Build a world from a scenario and run it; the only place that imports simpy."""

@@ -1,0 +1,1 @@
+"""Policies suggest, the engine decides: see ``sim.policies.base``."""

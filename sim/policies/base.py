@@ -102,8 +102,8 @@ class RoutingView:
     expected_output_tokens: int
     priority: int
     replicas: int
-    outstanding_requests: list[int]
-    outstanding_tokens: list[int]
+    outstanding_requests: tuple[int, ...]
+    outstanding_tokens: tuple[int, ...]
 
 
 class RoutingPolicy(Protocol):
@@ -126,7 +126,7 @@ class PlacementView:
     """
 
     site: Site
-    allowed: list[bool]
+    allowed: tuple[bool, ...]
     tensor_parallel: int
     pipeline_parallel: int
     pool: str
@@ -157,5 +157,5 @@ class BatchingPolicy(Protocol):
 
     @property
     def mode(self) -> str:
-        """"chunked-prefill", "prefill-first" or "static"."""
+        """ "chunked-prefill", "prefill-first" or "static"."""
         ...

@@ -1,0 +1,1 @@
+"""What a replica's next iteration works on: one file, one policy."""

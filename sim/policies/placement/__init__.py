@@ -1,0 +1,1 @@
+"""Which GPUs a replica runs on: one file, one policy."""

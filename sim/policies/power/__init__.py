@@ -1,0 +1,1 @@
+"""What a power controller does: one file, one policy."""
