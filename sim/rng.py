@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
 
 _MASK = (1 << 64) - 1
 
@@ -62,3 +63,30 @@ class KeyedBits:
     def uniform(self, identity: int) -> float:
         """A float in [0, 1) with 53 random bits."""
         return float(self.bits(identity) >> 11) * 2.0**-53
+
+    def bits_array(self, identities: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """``bits`` of many ids at once: [n] int64 → [n] uint64, equal to the scalar ones."""
+        import numpy as np
+
+        ids = np.asarray(identities, dtype=np.int64).view(np.uint64)
+        return _mix64_array(np.uint64(self._salt) ^ _mix64_array(ids))
+
+    def uniform_array(self, identities: NDArray[np.int64]) -> NDArray[np.float64]:
+        """``uniform`` of many ids at once: [n] int64 → [n] float64 in [0, 1)."""
+        import numpy as np
+
+        high = self.bits_array(identities) >> np.uint64(11)
+        return high.astype(np.float64) * 2.0**-53
+
+
+def _mix64_array(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """``mix64`` of an array; uint64 arithmetic of NumPy arrays wraps as the definition asks."""
+    import numpy as np
+
+    values = values + np.uint64(0x9E3779B97F4A7C15)
+    values ^= values >> np.uint64(30)
+    values *= np.uint64(0xBF58476D1CE4E5B9)
+    values ^= values >> np.uint64(27)
+    values *= np.uint64(0x94D049BB133111EB)
+    values ^= values >> np.uint64(31)
+    return values
