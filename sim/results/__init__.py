@@ -1,0 +1,1 @@
+"""Results: table schemas, sinks, metrics and their definitions, the manifest, the verdict."""

@@ -10,7 +10,8 @@ class Sink(Protocol):
     """Takes rows as columns, table by table, in order; bounded memory is the sink's business.
 
     ``write`` may be called any number of times for a table of ``sim.results.tables.TABLES``;
-    columns are equally long sequences or NumPy arrays, ``None`` (or NaN in a float column) is null.
+    columns are equally long sequences, NumPy arrays or Arrow arrays; ``None`` (or NaN in a float
+    column) is null.
     """
 
     def write(self, table: str, columns: Mapping[str, Any]) -> None:

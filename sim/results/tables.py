@@ -1,6 +1,6 @@
-"""The result tables: column names, types and units. The units are written into the Arrow field metadata.
+"""The result tables: column names, types and units, which become Arrow field metadata.
 
-Null means "not reached", never zero or −1.
+Null means "not reached", never zero or -1.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Column:
-    """One column: Arrow type by name (``pyarrow.type_for_alias``; "category" = dictionary), unit, meaning."""
+    """One column; ``type`` is an Arrow alias, or "category" for a string of few values."""
 
     name: str
     type: str
@@ -102,16 +102,27 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
         ("kv_blocks", "int64", "", "KV blocks of 16 tokens"),
         ("busy_s", "float64", "s", "time in iterations, over [warm-up, duration)"),
         ("iterations", "int64", "", "iterations ended, whole run"),
-        ("prefill_tokens", "int64", "tokens", "prompt tokens processed, recomputation included, whole run"),
+        (
+            "prefill_tokens",
+            "int64",
+            "tokens",
+            "prompt tokens processed, recomputation included, whole run",
+        ),
         ("decode_tokens", "int64", "tokens", "tokens delivered by decode steps, whole run"),
         ("preemptions", "int64", "", "sequences preempted, whole run"),
         ("energy_j", "float64", "J", "of its GPUs, over [warm-up, duration)"),
         ("kv_token_s", "float64", "token·s", "integral of tokens in KV, over [warm-up, duration)"),
         ("waiting_s", "float64", "request·s", "integral of requests waiting, same window"),
         ("running_s", "float64", "request·s", "integral of requests running, same window"),
-        ("blocked_blocks_s", "float64", "s", "time in which the head of the queue waited for KV blocks"),
+        ("blocked_blocks_s", "float64", "s", "head of the queue waited for KV blocks, same window"),
         ("blocked_sequences_s", "float64", "s", "… waited because max_sequences were running"),
         ("blocked_tokens_s", "float64", "s", "… waited because the token budget was spent"),
+    ),
+    "workloads": _columns(
+        ("workload", "category", "", "name of the workload"),
+        ("pool", "category", "", "name of the pool that serves it"),
+        ("energy_j", "float64", "J", "GPU energy attributed to it, over [warm-up, duration)"),
+        ("delivered_tokens", "int64", "tokens", "output tokens delivered in [warm-up, duration)"),
     ),
     "decisions": _columns(
         ("t_s", "float64", "s", "when"),
@@ -134,9 +145,11 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
     "summary/latency": _columns(
         ("minute", "int32", "min", "minute of arrival (itl: of the token)"),
         ("workload", "category", "", "name of the workload"),
+        ("measured", "bool", "", "arrived in [warm-up, duration)"),
         ("metric", "category", "", "ttft, tpot, e2e, queue"),
-        ("bin", "int32", "", "floor(ln(x / 1 ms) / ln 1.02)"),
+        ("bin", "int32", "", "floor(ln(x / 1 ms) / ln 1.02), -32768 for 0: see sim.results.bins"),
         ("n", "int64", "", "requests in the bin"),
+        ("sum_s", "float64", "s", "sum of their values"),
     ),
     "summary/itl": _columns(
         ("workload", "category", "", "name of the workload"),
@@ -146,12 +159,14 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
     "summary/counts": _columns(
         ("minute", "int32", "min", "minute of arrival"),
         ("workload", "category", "", "name of the workload"),
+        ("measured", "bool", "", "arrived in [warm-up, duration)"),
         ("outcome", "category", "", "how they ended"),
         ("cause", "category", "", "met, or the objective missed first: ttft, tpot, e2e, outcome"),
         ("n", "int64", "", "requests"),
         ("input_tokens", "int64", "tokens", "sum"),
         ("delivered_tokens", "int64", "tokens", "sum"),
-        ("queue_s", "float64", "s", "sum of arrival to first admission"),
+        ("preemptions", "int64", "", "sum"),
+        ("queue_s", "float64", "s", "sum of reaching the pool to first admission"),
         ("prefill_s", "float64", "s", "sum of first admission to first token"),
     ),
     "summary/worst": _columns(

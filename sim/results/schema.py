@@ -1,0 +1,117 @@
+"""Result tables as Arrow: schemas with units, and columns checked on their way in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+import pyarrow as pa
+
+from sim.errors import UnknownName
+from sim.results.tables import TABLES, Column
+
+_TYPES = {"category": pa.string(), "string": pa.string(), "bool": pa.bool_()}
+
+
+def arrow_type(column: Column) -> pa.DataType:
+    """The Arrow type of a column; a category is a string, which Parquet encodes by dictionary."""
+    return _TYPES.get(column.type) or pa.type_for_alias(column.type)
+
+
+@cache
+def schema(table: str) -> pa.Schema:
+    """The Arrow schema of a result table, with ``unit`` and ``meaning`` in each field's metadata.
+
+    Raises:
+        UnknownName: no such table.
+    """
+    if table not in TABLES:
+        raise UnknownName("result table", table, TABLES)
+    return pa.schema(
+        pa.field(
+            column.name,
+            arrow_type(column),
+            metadata={"unit": column.unit, "meaning": column.meaning},
+        )
+        for column in TABLES[table]
+    )
+
+
+def to_batch(table: str, columns: Mapping[str, Any]) -> pa.RecordBatch:
+    """Columns of ``table`` as one Arrow batch; None, and NaN in a float column, become null.
+
+    Raises:
+        UnknownName: no such table.
+        ValueError: a column is missing, unknown, of another length or does not fit its type; the
+            message names the table and the column.
+    """
+    wanted = schema(table)
+    unknown = [name for name in columns if name not in wanted.names]
+    missing = [name for name in wanted.names if name not in columns]
+    if unknown or missing:
+        raise ValueError(
+            f"table {table!r} takes exactly its columns: "
+            + "; ".join(
+                f"{what} {', '.join(names)}"
+                for what, names in (("unknown:", unknown), ("missing:", missing))
+                if names
+            )
+        )
+    arrays = [_array(table, field, columns[field.name]) for field in wanted]
+    lengths = {len(array) for array in arrays}
+    if len(lengths) > 1:
+        sizes = ", ".join(f"{f.name}: {len(a)}" for f, a in zip(wanted, arrays, strict=True))
+        raise ValueError(f"columns of table {table!r} differ in length ({sizes})")
+    return pa.RecordBatch.from_arrays(arrays, schema=wanted)
+
+
+def _array(table: str, field: pa.Field, values: Any) -> pa.Array:
+    try:
+        if isinstance(values, pa.ChunkedArray):
+            values = values.combine_chunks()
+        if isinstance(values, pa.Array):
+            return values.cast(field.type)
+        return pa.array(values, type=field.type, from_pandas=True)
+    except (
+        pa.ArrowInvalid,
+        pa.ArrowTypeError,
+        OverflowError,
+        pa.ArrowNotImplementedError,
+    ) as error:
+        raise ValueError(
+            f"column {field.name!r} of table {table!r} does not fit {field.type}: {error}"
+        ) from error
+
+
+class Blocks:
+    """Cuts a stream of batches into blocks of exactly ``rows`` rows, however they came in.
+
+    What is computed or written block by block then depends on the rows alone, down to the last
+    bit of a sum.
+    """
+
+    def __init__(self, table: str, rows: int) -> None:
+        self._schema = schema(table)
+        self._rows = rows
+        self._pending: list[pa.RecordBatch] = []
+        self._count = 0
+
+    def add(self, batch: pa.RecordBatch) -> Iterator[pa.Table]:
+        """Take a batch; yield each whole block that is now full (a table in one chunk)."""
+        self._pending.append(batch)
+        self._count += batch.num_rows
+        if self._count < self._rows:
+            return
+        table = pa.Table.from_batches(self._pending, self._schema)
+        whole = self._count // self._rows * self._rows
+        self._pending = table.slice(whole).to_batches()
+        self._count -= whole
+        for start in range(0, whole, self._rows):
+            yield table.slice(start, self._rows).combine_chunks()
+
+    def rest(self) -> pa.Table:
+        """The rows after the last whole block; they are taken out."""
+        table = pa.Table.from_batches(self._pending, self._schema).combine_chunks()
+        self._pending, self._count = [], 0
+        return table
