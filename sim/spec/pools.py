@@ -1,0 +1,41 @@
+"""The ``pools`` section: replicas of an LLM and how each is spread over GPUs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from sim.spec.policies import PoolPoliciesSpec
+from sim.spec.types import Count, Identifier, OneOf, Only, Priority, Reserved, Spec
+
+
+class PoolSpec(Spec):
+    """Replicas of one LLM. One replica takes tensor_parallel × pipeline_parallel GPUs."""
+
+    name: Identifier = Field(description="the pool's name")
+    llm: str = Field(description="the LLM it serves: a name of 'llms'")
+    replicas: Count = Field(description="how many replicas run")
+    tensor_parallel: Count = Field(default=1, description="GPUs that share each layer")
+    pipeline_parallel: Count = Field(default=1, description="stages that the layers are split into")
+    expert_parallel: Annotated[int, Only(1)] = Field(
+        default=1, description="groups that the experts are split into"
+    )
+    data_parallel_attention: Annotated[bool, Only(False)] = Field(
+        default=False, description="each GPU attends to its own requests"
+    )
+    priority: Annotated[int, Priority()] = Field(
+        default=1, description="high, normal or low, or 0 (first) to 7"
+    )
+    gpu: str | None = Field(default=None, description="place replicas on this GPU type only")
+    max_queue: Count | None = Field(
+        default=None, description="requests that may wait at one replica; default: no limit"
+    )
+    shed: Annotated[str, OneOf(("reject", "oldest"))] = Field(
+        default="reject",
+        description="who goes when a queue is full: the new request, or the oldest",
+    )
+    policies: PoolPoliciesSpec | None = Field(
+        default=None, description="policies of this pool instead of the site's"
+    )
+    tenant: Annotated[None, Reserved()] = Field(default=None)

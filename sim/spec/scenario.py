@@ -1,0 +1,123 @@
+"""The whole scenario file: the sections and the few words that stand beside them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from sim.spec.expect import Expectation, ExpectSpec
+from sim.spec.fabric import FabricSpec
+from sim.spec.llms import LlmSpec
+from sim.spec.nodes import show
+from sim.spec.policies import PoliciesSpec
+from sim.spec.pools import PoolSpec
+from sim.spec.power import PowerSpec
+from sim.spec.site import SiteSpec
+from sim.spec.types import (
+    Count,
+    Many,
+    Name,
+    OneOf,
+    PositiveSeconds,
+    Quantity,
+    Reserved,
+    Seconds,
+    Shorthand,
+    Spec,
+    Value,
+    refuse,
+)
+from sim.spec.workload import WorkloadSpec
+
+#: The version of the scenario language that this rackplan reads.
+VERSION = 1
+#: What a scenario cannot do without.
+REQUIRED = ("rackplan", "name", "duration", "site", "llms", "pools", "workload")
+#: Sections that are lists of items which are checked one by one.
+LISTS = ("llms", "pools", "workload", "expect")
+
+
+class Version(Value):
+    """``rackplan: 1``."""
+
+    def read(self, value: Any) -> int:
+        """The version itself."""
+        if value == VERSION and type(value) is int:
+            return VERSION
+        if type(value) is int:
+            raise refuse(f"this rackplan reads scenario version {VERSION}, not {show(value)}")
+        raise refuse(f"expected the scenario version: write {VERSION}, not {show(value)}")
+
+    def schema(self) -> dict[str, Any]:
+        """A constant."""
+        return {"const": VERSION}
+
+
+class RecordSpec(Spec):
+    """How much a run writes down."""
+
+    level: Annotated[str, OneOf(("full", "sampled", "summary"))] = Field(
+        default="full", description="full: every request; sampled: some; summary: counts only"
+    )
+    every: Count = Field(default=100, description="sampled: one request in this many")
+    iterations: bool = Field(default=False, description="write every iteration too (large)")
+
+
+class PriceSpec(Spec):
+    """What things cost."""
+
+    electricity: Annotated[float, Quantity("money_per_energy", least=0.0)] | None = Field(
+        default=None, description="price of energy, such as 80 USD/MWh"
+    )
+
+
+ScenarioName = Annotated[
+    str, Name(r"[a-z0-9][a-z0-9._-]*", "small letters, digits, '.', '-' and '_'")
+]
+_Reserved = Annotated[None, Reserved()]
+
+
+class ScenarioSpec(Spec):
+    """A scenario file. What is required is in ``REQUIRED``; a part that fails its shape is None."""
+
+    rackplan: Annotated[int, Version()] | None = Field(
+        default=None, description="version of the scenario language"
+    )
+    kind: Annotated[str, OneOf(("serving",), ("placement",))] = Field(
+        default="serving", description="what is simulated"
+    )
+    name: ScenarioName | None = Field(
+        default=None, description="the scenario's name, also of its results"
+    )
+    extends: str | None = Field(default=None, description="a scenario file that this one changes")
+    duration: PositiveSeconds | None = Field(default=None, description="how long requests arrive")
+    warm_up: Seconds = Field(default=0.0, description="metrics leave out arrivals before it")
+    drain: Seconds = Field(default=300.0, description="how long the run goes on after the duration")
+    seed: Annotated[int, Field(ge=0)] = Field(default=1, description="seed of every random stream")
+    record: Annotated[RecordSpec, Shorthand("level")] = Field(
+        default=RecordSpec(), description="full, sampled or summary"
+    )
+    site: SiteSpec | None = Field(default=None, description="halls, rows and racks")
+    power: PowerSpec | None = Field(default=None, description="utility, UPSs and PDUs")
+    fabric: FabricSpec | None = Field(default=None, description="the network between nodes")
+    llms: Many[LlmSpec | None] = Field(default=(), description="the LLMs that are served")
+    pools: Many[PoolSpec | None] = Field(default=(), description="replicas of each LLM")
+    workload: Many[WorkloadSpec | None] = Field(default=(), description="the traffic")
+    policies: PoliciesSpec = Field(default=PoliciesSpec(), description="what runs the site")
+    expect: Many[Annotated[ExpectSpec, Expectation()] | None] = Field(
+        default=(), description="what the run must meet"
+    )
+    price: PriceSpec = Field(default=PriceSpec(), description="what things cost")
+    events: _Reserved = Field(default=None)
+    cooling: _Reserved = Field(default=None)
+    carbon: _Reserved = Field(default=None)
+    tenants: _Reserved = Field(default=None)
+    telemetry: _Reserved = Field(default=None)
+    faults: _Reserved = Field(default=None)
+    scaling: _Reserved = Field(default=None)
+    storage: _Reserved = Field(default=None)
+    edge: _Reserved = Field(default=None)
+    sites: _Reserved = Field(default=None)
+    calendar: _Reserved = Field(default=None)
+    services: _Reserved = Field(default=None)

@@ -1,0 +1,140 @@
+"""pydantic's findings in our words, each at its place in the file."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from sim.errors import Problem, did_you_mean
+from sim.spec.habits import habit
+from sim.spec.nodes import Node, Path, shorten, show, show_path
+from sim.spec.scenario import ScenarioSpec
+
+#: A message longer than this is cut.
+LONGEST = 400
+
+
+def problems_of(error: ValidationError, root: Node) -> Iterator[tuple[Path, Problem]]:
+    """Each finding as (path, problem)."""
+    for detail in error.errors(include_url=False):
+        path = _path(tuple(detail["loc"]), root)
+        message = shorten(_message(detail, path), LONGEST)
+        unknown = detail["type"] == "extra_forbidden"
+        yield path, Problem(root.mark_of(path, key=unknown), show_path(path), message)
+
+
+def _path(loc: Path, root: Node) -> Path:
+    """``loc`` without the part that a shorthand added (``record.level`` of ``record: ful``)."""
+    parent = root.at(loc[:-1])
+    if parent is not None and not isinstance(parent.value, (dict, tuple)):
+        return loc[:-1]
+    return loc
+
+
+def _message(detail: ErrorDetails, path: Path) -> str:
+    kind, value = detail["type"], detail["input"]
+    context = detail.get("ctx", {})
+    match kind:
+        case "rackplan":
+            return str(context["message"])
+        case "missing":
+            return _missing(path)
+        case "extra_forbidden":
+            return unknown_key(path, value, known_keys(path[:-1]))
+        case "int_type" | "int_from_float" | "int_parsing":
+            return _whole(value)
+        case "greater_than_equal":
+            return f"must be at least {context['ge']:,}, not {show(value)}"
+        case "less_than_equal":
+            return f"must be at most {context['le']:,}, not {show(value)}"
+        case "string_type":
+            return f"expected text, not {show(value)}"
+        case "bool_type":
+            return f"expected true or false, not {show(value)}"
+        case "tuple_type":
+            return f"expected a list, not {show(value)}"
+        case "too_short":
+            return "the list is empty"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return f"expected a mapping (key: value), not {show(value)}"
+    return f"{show(value)} cannot stand here"
+
+
+def _missing(path: Path) -> str:
+    model = model_at(path[:-1])
+    about = next((f.description for key, f in _fields(model) if key == path[-1]), None)
+    return f"missing ({about})" if about else "missing"
+
+
+def _whole(value: Any) -> str:
+    if isinstance(value, str) and value.strip().isdecimal():
+        return f"expected a whole number: write {shorten(value.strip())} without quotes"
+    if isinstance(value, float) and value.is_integer():
+        return f"expected a whole number: write {int(value)}"
+    return f"expected a whole number, not {show(value)}"
+
+
+def unknown_key(path: Path, value: Any, known: list[str]) -> str:
+    """The message for a key that nothing reads, with our word for it if we know the habit."""
+    key = str(path[-1])
+    hint = habit(path, value)
+    if hint is not None:
+        return f"unknown key {key!r}: {hint}"
+    if len(path) > 1 and key.startswith("x-"):
+        return f"unknown key {key!r}: keys of your own stand at the top of the file only"
+    normal = key.replace("-", "_")
+    if normal in known and normal != key:
+        return f"unknown key {key!r} (did you mean {normal!r}?)"
+    return f"unknown key {key!r}{did_you_mean(key, known)}"
+
+
+def known_keys(path: Path) -> list[str]:
+    """The keys that the mapping at ``path`` may have."""
+    return [key for key, _ in _fields(model_at(path))]
+
+
+def _fields(model: type[BaseModel] | None) -> list[tuple[str, Any]]:
+    if model is None:
+        return []
+    return [(field.alias or name, field) for name, field in model.model_fields.items()]
+
+
+def model_at(path: Path) -> type[BaseModel] | None:
+    """The model that reads the mapping at ``path``, or None where none does."""
+    current: Any = ScenarioSpec
+    for part in path:
+        current = _model(current) if isinstance(part, str) else _item(current)
+        if isinstance(part, str):
+            annotation = next((f.annotation for key, f in _fields(current) if key == part), None)
+            if annotation is None:
+                return None
+            current = annotation
+    return _model(current)
+
+
+def _bare(annotation: Any) -> Any:
+    """An annotation without ``Annotated`` and ``| None`` around it."""
+    while True:
+        origin = typing.get_origin(annotation)
+        if origin is typing.Annotated:
+            annotation = typing.get_args(annotation)[0]
+        elif origin in (types.UnionType, typing.Union):
+            rest = [a for a in typing.get_args(annotation) if a is not types.NoneType]
+            annotation = rest[0]
+        else:
+            return annotation
+
+
+def _model(annotation: Any) -> type[BaseModel] | None:
+    bare = _bare(annotation)
+    return bare if isinstance(bare, type) and issubclass(bare, BaseModel) else None
+
+
+def _item(annotation: Any) -> Any:
+    arguments = typing.get_args(_bare(annotation))
+    return arguments[0] if arguments else None

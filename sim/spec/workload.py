@@ -1,0 +1,131 @@
+"""The ``workload`` section: who sends requests, how many, how long, and what they expect."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from sim.spec.types import (
+    Count,
+    Identifier,
+    Many,
+    Multiple,
+    OneOf,
+    PositiveNumber,
+    PositiveSeconds,
+    Priority,
+    Quantity,
+    Rate,
+    Reserved,
+    Seconds,
+    Share,
+    Shorthand,
+    Spec,
+)
+
+TRACE_FORMATS = ("azure", "mooncake", "csv", "parquet")
+_DAY_S = 86400.0
+
+
+class SourceSpec(Spec):
+    """Lengths of requests: a named synthetic mix, or the same lengths for every request."""
+
+    name: str | None = Field(default=None, description="a synthetic mix, such as synthetic-chat")
+    input_tokens: Count | None = Field(default=None, description="prompt of every request")
+    output_tokens: Annotated[int, Field(ge=0, le=10_000_000)] | None = Field(
+        default=None, description="output of every request"
+    )
+
+
+class BurstinessSpec(Spec):
+    """How irregular arrivals are: Poisson, gamma gaps of a CV, or Poisson that is on and off."""
+
+    kind: Annotated[str, OneOf(("poisson",))] | None = Field(default=None)
+    cv: PositiveNumber | None = Field(
+        default=None, description="coefficient of variation of the gaps; 1 is Poisson"
+    )
+    on: PositiveSeconds | None = Field(default=None, description="mean time on")
+    off: PositiveSeconds | None = Field(default=None, description="mean time off")
+
+
+class ProfileSpec(Spec):
+    """One step of a daily profile."""
+
+    start: Annotated[float, Quantity("time", least=0.0, most=_DAY_S)] = Field(
+        alias="from", description="time of day from which it holds"
+    )
+    times: Multiple = Field(description="multiple of the rate from then on")
+
+
+class TraceSourceSpec(Spec):
+    """A recorded trace and what is done to it before it is replayed."""
+
+    file: str = Field(description="the trace file, relative to the scenario file")
+    format: Annotated[str, OneOf(TRACE_FORMATS)] | None = Field(
+        default=None, description="default: from the suffix (.jsonl mooncake, .csv, .parquet)"
+    )
+    start: Seconds = Field(default=0.0, description="begin at this time of the trace")
+    end: PositiveSeconds | None = Field(
+        default=None, description="stop before this time of the trace"
+    )
+    time_scale: PositiveNumber = Field(
+        default=1.0, description="stretch of its time: 2 is half as fast"
+    )
+    loop: bool = Field(default=False, description="begin again where it ends before the duration")
+    spread: Seconds | None = Field(
+        default=None,
+        description="spread arrivals of one time stamp over this (default: mooncake 3 s, else 0)",
+    )
+
+
+class SloSpec(Spec):
+    """Latency objectives; a request is good if it meets all that are stated."""
+
+    ttft: PositiveSeconds | None = Field(default=None, description="time to first token")
+    tpot: PositiveSeconds | None = Field(
+        default=None, description="mean time per later output token"
+    )
+    e2e: PositiveSeconds | None = Field(default=None, description="time from sending to last token")
+
+
+class CancelSpec(Spec):
+    """Clients that give up."""
+
+    after: PositiveSeconds = Field(description="how long after sending")
+    fraction: Share = Field(default=1.0, description="share of requests whose client would")
+
+
+class WorkloadSpec(Spec):
+    """Requests of one kind to one pool: open (``rate`` or ``trace``) or closed (``clients``)."""
+
+    name: Identifier = Field(description="the workload's name")
+    pool: str = Field(description="the pool that serves it: a name of 'pools'")
+    kind: Annotated[str, OneOf(("llm", "embedding"), ("predictive", "batch"))] = Field(
+        default="llm", description="llm generates tokens, embedding none"
+    )
+    source: Annotated[SourceSpec, Shorthand("name")] | None = Field(
+        default=None, description="lengths: a synthetic mix, or {input_tokens, output_tokens}"
+    )
+    trace: TraceSourceSpec | None = Field(default=None, description="a trace to replay")
+    rate: Rate | None = Field(default=None, description="mean rate of requests, such as 60 /s")
+    burstiness: Annotated[BurstinessSpec, Shorthand("kind")] | None = Field(
+        default=None, description="poisson (the default), {cv: 2} or {on: 10 s, off: 20 s}"
+    )
+    profile: Many[ProfileSpec] | None = Field(
+        default=None, description="multiples of the rate over the day"
+    )
+    clients: Count | None = Field(
+        default=None, description="closed loop: clients that wait for their answers"
+    )
+    think: Seconds | None = Field(default=None, description="pause of a client between requests")
+    priority: Annotated[int, Priority()] | None = Field(
+        default=None, description="who is served first in the pool; default: the pool's priority"
+    )
+    slo: SloSpec | None = Field(default=None, description="latency objectives of each request")
+    timeout: PositiveSeconds | None = Field(
+        default=None, description="longest wait before a request is first admitted"
+    )
+    cancel: CancelSpec | None = Field(default=None, description="clients that give up")
+    path: Annotated[None, Reserved()] = Field(default=None)
+    tenant: Annotated[None, Reserved()] = Field(default=None)
