@@ -1,0 +1,141 @@
+"""Reads the constants of ``data/calibration`` and ``data/power`` into frozen rows.
+
+Each file carries the record of how its numbers were found; the numbers themselves are floats in
+SI units, keyed by GPU. A GPU without constants of its own takes those of the one that ``transfer``
+names, else of ``transfer.default``: an assumption, marked as such in the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import yaml
+
+from sim.catalog.types import Gpu
+from sim.errors import DataError
+from sim.paths import data
+from sim.perf.constants import (
+    AllReduce,
+    AttentionConstants,
+    ClockCurve,
+    DrawConstants,
+    ExpertConstants,
+    MemoryConstants,
+    Overheads,
+)
+from sim.perf.gemm import Device, GemmConstants
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Row = TypeVar("Row", bound="DataclassInstance")
+_LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_KERNELS = ("calibration", "kernels.yaml")
+_SERVING = ("calibration", "serving.yaml")
+_DRAW = ("power", "gpu_draw.yaml")
+
+
+def device(gpu: Gpu, precision: str) -> Device:
+    """The GPU as the matrix-product model sees it, with the peak of ``precision``."""
+    l2 = float(_pick(_tree(*_KERNELS), "l2_bytes", gpu.name))
+    return Device(gpu.peak_flops[precision], gpu.memory_bandwidth_bytes_per_s, gpu.sms, l2)
+
+
+def gemm_constants(gpu: str, precision: str) -> GemmConstants:
+    """Constants of matrix products: of this GPU and precision, else of the GPU it transfers from."""
+    tree = _tree(*_KERNELS)
+    table = tree["gemm"]
+    for name in _candidates(tree, gpu):
+        if precision in table.get(name, {}):
+            return _row(GemmConstants, table[name][precision], _KERNELS, f"gemm.{name}.{precision}")
+    raise DataError("/".join(_KERNELS), f"no GEMM constants for {precision} to give {gpu}")
+
+
+def gemm_dtypes(gpu: str) -> tuple[str, ...]:
+    """Data types with constants of this GPU's own."""
+    return tuple(_tree(*_KERNELS)["gemm"].get(gpu, ()))
+
+
+def attention_constants(gpu: str) -> AttentionConstants:
+    """Constants of attention on this GPU."""
+    return _row(
+        AttentionConstants, _pick(_tree(*_KERNELS), "attention", gpu), _KERNELS, "attention"
+    )
+
+
+def expert_constants(gpu: str) -> ExpertConstants:
+    """Constants of routed experts on this GPU."""
+    return _row(ExpertConstants, _pick(_tree(*_KERNELS), "experts", gpu), _KERNELS, "experts")
+
+
+def all_reduce(link: str) -> AllReduce:
+    """Constants of the all-reduce of a tensor-parallel group over ``link`` (nvlink, xgmi, pcie)."""
+    return _row(AllReduce, _tree(*_KERNELS)["all_reduce"][link], _KERNELS, f"all_reduce.{link}")
+
+
+def overheads() -> Overheads:
+    """The pooled overheads of serving engines."""
+    return _row(Overheads, _tree(*_SERVING)["overheads"], _SERVING, "overheads")
+
+
+def memory_constants() -> MemoryConstants:
+    """What a GPU holds besides weights and KV."""
+    return _row(MemoryConstants, _tree(*_SERVING)["memory"], _SERVING, "memory")
+
+
+def draw_constants(gpu: str) -> DrawConstants:
+    """Constants of the draw of this GPU."""
+    return _row(DrawConstants, _pick(_tree(*_DRAW), "draw", gpu), _DRAW, "draw")
+
+
+def clock_curve() -> ClockCurve:
+    """Clock levels and how time and draw follow them."""
+    return _row(ClockCurve, _tree(*_DRAW)["clocks"], _DRAW, "clocks")
+
+
+@lru_cache(maxsize=8)
+def _tree(folder: str, name: str) -> Mapping[str, Any]:
+    path = data(folder, name)
+    try:
+        with path.open(encoding="utf-8") as file:
+            tree = yaml.load(file, Loader=_LOADER)
+    except (OSError, yaml.YAMLError) as error:
+        raise DataError(str(path), f"cannot be read: {error}") from error
+    if not isinstance(tree, dict):
+        raise DataError(str(path), "must be a mapping")
+    return tree
+
+
+def _candidates(tree: Mapping[str, Any], gpu: str) -> tuple[str, ...]:
+    """The GPU itself, the one it takes its constants from, the default."""
+    transfer = tree["transfer"]
+    return (gpu, str(transfer.get(gpu, transfer["default"])), str(transfer["default"]))
+
+
+def _pick(tree: Mapping[str, Any], section: str, gpu: str) -> Any:
+    table = tree[section]
+    return table[next(name for name in _candidates(tree, gpu) if name in table)]
+
+
+def _row(kind: type[Row], values: Mapping[str, Any], file: tuple[str, str], where: str) -> Row:
+    """``kind`` from a mapping with exactly its fields, all numbers or lists of numbers.
+
+    Raises:
+        DataError: a field is missing, unknown or not a number.
+    """
+    place = "/".join(file)
+    names = [field.name for field in fields(kind)]
+    wrong = sorted(set(names) ^ set(values))
+    if wrong:
+        raise DataError(place, f"{where}: keys missing or unknown: {', '.join(wrong)}")
+    try:
+        parsed = {
+            name: tuple(map(float, value)) if isinstance(value, list) else float(value)
+            for name, value in values.items()
+        }
+    except (TypeError, ValueError) as error:
+        raise DataError(place, f"{where}: {error}") from error
+    return kind(**parsed)

@@ -1,0 +1,83 @@
+"""The fitted and assumed constants of the perf models, as frozen rows (values live in ``data/``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class AttentionConstants:
+    """Share of the bf16 peak in prefill (head dimension ≤ 64, above), of bandwidth in decode."""
+
+    prefill_compute_64: float
+    prefill_compute: float
+    decode_bandwidth: float
+    decode_compute: float
+
+
+@dataclass(frozen=True)
+class ExpertConstants:
+    """Routed experts: share of peak and of bandwidth, and the p of the norm that joins them."""
+
+    compute: float
+    bandwidth: float
+    norm: float
+
+
+@dataclass(frozen=True)
+class AllReduce:
+    """t = start_s + bytes·per_byte_s + root·√bytes for each group size, in the engine's own kernels."""
+
+    ranks: tuple[float, ...]
+    start_s: tuple[float, ...]
+    s_per_byte: tuple[float, ...]
+    s_per_sqrt_byte: tuple[float, ...]
+    link_bytes_per_s: float  # of the GPU it was measured on
+
+
+@dataclass(frozen=True)
+class Overheads:
+    """What a serving engine adds to its kernels, pooled over engines."""
+
+    layer_s: float  # norms, rope, launches: per layer
+    moe_layer_s: float  # more for a layer of experts: routing, permutation
+    iteration_s: float  # scheduler and sampling
+    sequence_s: float  # per decoding sequence
+    activation_passes: float  # times the hidden state crosses HBM per layer
+    inner_passes: float  # the same for the inner activations
+    stage_hop_s: float  # per boundary between pipeline stages
+
+
+@dataclass(frozen=True)
+class MemoryConstants:
+    """What a GPU holds besides weights and KV."""
+
+    runtime_bytes: float  # context, graphs, communication buffers
+    hidden_buffers: float  # live copies of the hidden state, in 2-byte elements per batch token
+    inner_buffers: float
+    logit_bytes: float  # bytes per logit of a sequence
+
+
+@dataclass(frozen=True)
+class DrawConstants:
+    """P/TDP = base + memory·U_m^memory_power + tensor·U_t^tensor_power − group·log2 G, softly capped."""
+
+    base: float
+    memory: float
+    tensor: float
+    group: float
+    memory_power: float
+    tensor_power: float
+    experts: float  # weight of expert bytes within U_m
+    experts_8bit: float
+    cap_norm: float
+
+
+@dataclass(frozen=True)
+class ClockCurve:
+    """Levels as fractions of the maximum clock; the knees of memory time and of voltage."""
+
+    levels: tuple[float, ...]
+    memory_knee: float
+    voltage_knee: float
+    voltage_floor: float  # V below its knee, as a share of V at the maximum clock

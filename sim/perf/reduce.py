@@ -1,0 +1,97 @@
+"""Reduces the operator sum of a stage to the piecewise linear form of ``StepCost``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from sim.perf.calibration import overheads
+from sim.perf.gemm import Floats
+from sim.perf.operators import HALF
+from sim.perf.step import StepCost
+from sim.perf.timing import Stage
+
+#: Relative error allowed between the grid points of g, against the operator sum.
+GRID_TOLERANCE = 0.004
+#: Candidate grid points per octave of the token count.
+POINTS_PER_OCTAVE = 32
+
+
+def step_cost(
+    stage: Stage,
+    pipeline_parallel: int,
+    window: int,
+    max_sequences: int,
+    max_batch_tokens: int,
+    stage_bytes_per_s: float,
+) -> StepCost:
+    """The operator sum of a stage as a StepCost of the whole replica.
+
+    The head runs on decoding sequences only: its time is the chord between one sequence and
+    ``max_sequences`` of them, exact at both ends. The grid's first point is 0 with the value of
+    one token, since no iteration has fewer.
+    """
+    pp = pipeline_parallel
+    rows = np.array([1.0, max(1.0, max_sequences / pp)])
+    first, last = stage.head_s(rows)
+    slope = float((last - first) / (rows[1] - rows[0])) if rows[1] > rows[0] else 0.0
+    grid, values = token_grid(
+        lambda tokens: batch_s(stage, pp, stage_bytes_per_s, tokens), max_batch_tokens
+    )
+    return StepCost(
+        fixed_s=pp * (stage.fixed_s() + float(first) - slope),
+        grid_tokens=grid,
+        grid_s=values,
+        per_decode_s=overheads().sequence_s + slope,
+        per_kv_token_s=stage.kv_token_s(stage.shard.full),
+        per_windowed_kv_token_s=stage.kv_token_s(stage.shard.windowed),
+        per_prefill_pair_s=stage.pair_s(stage.shard.full) / 2,
+        per_windowed_prefill_pair_s=stage.pair_s(stage.shard.windowed) / 2,
+        window=window,
+    )
+
+
+def batch_s(
+    stage: Stage, pipeline_parallel: int, stage_bytes_per_s: float, tokens: Floats
+) -> Floats:
+    """[n] seconds of g: pp passes of a micro-batch, and the transfers between the stages."""
+    pp = pipeline_parallel
+    share = np.maximum(tokens / pp, 1.0)
+    total = pp * stage.tokens_s(share)
+    if pp > 1:
+        size = share * stage.shard.hidden * HALF
+        total = total + (pp - 1) * (overheads().stage_hop_s + size / stage_bytes_per_s)
+    return total
+
+
+def token_grid(
+    g: Callable[[Floats], Floats], most: int
+) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Token counts from 0 to ``most``, few but so that linear interpolation is close to ``g``.
+
+    Starts with the powers of two and halves each interval until no candidate inside it is off by
+    more than ``GRID_TOLERANCE``.
+    """
+    octaves = np.log2(most)
+    fine = 2.0 ** np.linspace(0, octaves, int(POINTS_PER_OCTAVE * octaves) + 2)
+    candidates = np.unique(np.append(np.rint(fine), most))
+    exact = g(candidates)
+    kept = {0, len(candidates) - 1}
+    waiting = [(0, len(candidates) - 1)]
+    while waiting:
+        low, high = waiting.pop()
+        inside = np.arange(low + 1, high)
+        if not len(inside):
+            continue
+        ends = [low, high]
+        line = np.interp(candidates[inside], candidates[ends], exact[ends])
+        off = np.abs(line / exact[inside] - 1)
+        if off.max() > GRID_TOLERANCE:
+            middle = int(inside[off.argmax()])
+            kept.add(middle)
+            waiting += [(low, middle), (middle, high)]
+    chosen = sorted(kept)
+    # No iteration has fewer tokens than one, so g is flat from 0 to 1.
+    grid = (0, *(int(candidates[i]) for i in chosen))
+    return grid, (float(exact[0]), *(float(exact[i]) for i in chosen))

@@ -1,0 +1,122 @@
+"""``replica_model``: an LLM on a group of GPUs, reduced to the tables that the engine needs.
+
+Pipeline parallelism is its steady state: ``pp`` micro-batches are under way, each 1/pp of the
+batch, so an iteration (every sequence advances by one token) takes pp times what the slowest
+stage needs for one of them, plus the boundary transfers that one micro-batch waits for. Filling
+and draining the pipe is not modelled.
+"""
+
+from __future__ import annotations
+
+from sim.catalog.types import Gpu, Llm
+from sim.errors import RackplanError
+from sim.perf.calibration import clock_curve
+from sim.perf.gemm import Clock
+from sim.perf.memory import DoesNotFit, Memory, does_not_fit, stage_memory
+from sim.perf.operators import UnsupportedPlan, check_parallel, shard
+from sim.perf.power import Draw
+from sim.perf.reduce import step_cost
+from sim.perf.step import ReplicaModel
+from sim.perf.timing import Stage
+
+__all__ = ["DoesNotFit", "UnsupportedPlan", "replica_model"]
+
+
+def replica_model(
+    llm: Llm,
+    gpu: Gpu,
+    *,
+    precision: str,
+    kv_precision: str,
+    tensor_parallel: int,
+    pipeline_parallel: int,
+    max_sequences: int,
+    max_batch_tokens: int,
+    memory_utilisation: float,
+    stage_bytes_per_s: float,
+) -> ReplicaModel:
+    """What the engine needs to know about a replica of ``llm`` on this GPU type.
+
+    ``stage_bytes_per_s`` is the rate at which a whole stage sends to the next (unused with one
+    stage). Prefill attention runs at the bf16 rate in every precision, as measured.
+
+    Raises:
+        DoesNotFit: weights and reserves leave no KV block; the message has the arithmetic.
+        UnsupportedPlan: a precision the GPU lacks, or a degree that divides nothing.
+    """
+    check_parallel(llm, tensor_parallel, pipeline_parallel)
+    if not 1 <= max_sequences <= max_batch_tokens:
+        raise RackplanError(
+            f"max_sequences {max_sequences} must be between 1 and max_batch_tokens "
+            f"{max_batch_tokens}: each decoding sequence needs a token of the batch"
+        )
+    stages = [
+        shard(llm, gpu, precision, kv_precision, tensor_parallel, layers)
+        for layers in stage_layers(llm.layers, pipeline_parallel)
+    ]
+    memory = min(
+        (
+            stage_memory(
+                stage,
+                llm,
+                gpu,
+                first=i == 0,
+                last=i == len(stages) - 1,
+                max_sequences=max_sequences,
+                max_batch_tokens=max_batch_tokens,
+                memory_utilisation=memory_utilisation,
+            )
+            for i, stage in enumerate(stages)
+        ),
+        key=_blocks_then_rest,
+    )
+    gpus = tensor_parallel * pipeline_parallel
+    if memory.blocks < 1:
+        raise does_not_fit(llm, precision, gpu, gpus, memory)
+    slowest = stages[0]
+    draw = Draw(
+        slowest, gpu, gpus, pipeline_parallel, max_sequences, max_batch_tokens, llm.max_context,
+        llm.window,
+    )  # fmt: skip
+    shares = clock_shares(gpu)
+    costs = [
+        step_cost(
+            Stage(slowest, gpu, tensor_parallel, clock_factors(share)),
+            pipeline_parallel,
+            llm.window if llm.windowed_layers else 0,
+            max_sequences,
+            max_batch_tokens,
+            stage_bytes_per_s,
+        )
+        for share in shares
+    ]
+    return ReplicaModel(
+        gpu=gpu.name,
+        gpus=gpus,
+        cost=tuple(costs),
+        power=tuple(draw.table(costs[0], share) for share in shares),
+        clocks_hz=tuple(share * gpu.max_clock_hz for share in shares),
+        kv_blocks=memory.blocks,
+        memory=memory.parts(),
+    )
+
+
+def _blocks_then_rest(memory: Memory) -> tuple[int, float]:
+    return memory.blocks, memory.left_bytes
+
+
+def stage_layers(layers: int, stages: int) -> tuple[int, ...]:
+    """Layers of each stage, as even as can be; the first stages take what is over."""
+    base, over = divmod(layers, stages)
+    return tuple(base + (stage < over) for stage in range(stages))
+
+
+def clock_shares(gpu: Gpu) -> tuple[float, ...]:
+    """Clock levels of this GPU as shares of its maximum, from 1 down to what it supports."""
+    lowest = gpu.min_clock_hz / gpu.max_clock_hz
+    return tuple(share for share in clock_curve().levels if share >= lowest)
+
+
+def clock_factors(share: float) -> Clock:
+    """How compute and memory terms stretch at ``share`` of the maximum clock."""
+    return Clock(compute=1 / share, memory=max(1.0, clock_curve().memory_knee / share))
