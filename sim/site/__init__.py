@@ -1,0 +1,44 @@
+"""The immutable world: where every GPU stands, the electrical graph above it, and its arithmetic."""
+
+from __future__ import annotations
+
+from sim.site.build import build_site, gpu_names
+from sim.site.load import (
+    loss_in_mw,
+    loss_in_mw_array,
+    server_load,
+    server_out_mw,
+    server_out_mw_array,
+    split,
+    tree_flow,
+)
+from sim.site.power import build_power_tree
+from sim.site.types import (
+    HallPlan,
+    PowerNode,
+    PowerPlan,
+    PowerTree,
+    RowPlan,
+    Site,
+    UpsPlan,
+)
+
+__all__ = [
+    "HallPlan",
+    "PowerNode",
+    "PowerPlan",
+    "PowerTree",
+    "RowPlan",
+    "Site",
+    "UpsPlan",
+    "build_power_tree",
+    "build_site",
+    "gpu_names",
+    "loss_in_mw",
+    "loss_in_mw_array",
+    "server_load",
+    "server_out_mw",
+    "server_out_mw_array",
+    "split",
+    "tree_flow",
+]

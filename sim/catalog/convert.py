@@ -1,0 +1,149 @@
+"""From a checked entry to the frozen row that the engine uses; refuses what contradicts itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sim.catalog.records import Entry
+from sim.catalog.types import Gpu, Llm, Loss, Mla, NodeType, RackType
+from sim.errors import DataError, did_you_mean
+
+
+def _fail(entry: Entry, key: str, message: str) -> DataError:
+    return DataError(entry.file, f"{entry.kind} {entry.name!r}: {message}", entry.field(key).line)
+
+
+def to_gpu(entry: Entry) -> Gpu:
+    """A GPU row.
+
+    Raises:
+        DataError: its idle, loaded and maximum draws, or its clocks, are not in order.
+    """
+    number = entry.number
+    if not number("parked") <= number("loaded_idle") < number("tdp"):
+        raise _fail(entry, "loaded_idle", "needs parked <= loaded_idle < tdp")
+    if not 0 < number("min_clock") < number("max_clock"):
+        raise _fail(entry, "max_clock", "needs 0 < min_clock < max_clock")
+    return Gpu(
+        name=entry.name,
+        vendor=entry.word("vendor"),
+        tdp_w=number("tdp"),
+        memory_bytes=number("memory"),
+        memory_bandwidth_bytes_per_s=number("memory_bandwidth"),
+        peak_flops=entry.under("peak"),
+        link_bytes_per_s=number("link_rate"),
+        link=entry.word("link"),
+        sms=entry.count("sms"),
+        max_clock_hz=number("max_clock"),
+        min_clock_hz=number("min_clock"),
+        parked_w=number("parked"),
+        loaded_idle_w=number("loaded_idle"),
+    )
+
+
+def to_loss(entry: Entry) -> Loss:
+    """A loss curve per watt of rating: ``Loss(1, a, b, c)``."""
+    return Loss(1.0, entry.number("a"), entry.number("b"), entry.number("c"))
+
+
+def rated(curve: Loss, rating_w: float) -> Loss:
+    """The same curve for gear of ``rating_w`` watts."""
+    return Loss(rating_w, curve.a, curve.b, curve.c)
+
+
+def to_node(entry: Entry, gpus: Mapping[str, Gpu], gear: Mapping[str, Loss]) -> NodeType:
+    """A server row.
+
+    Raises:
+        DataError: its GPU or power supply curve is not in the catalog.
+    """
+    for key, known in (("gpu", list(gpus)), ("psu", list(gear))):
+        if entry.word(key) not in known:
+            hint = did_you_mean(entry.word(key), known)
+            raise _fail(entry, key, f"unknown {key} {entry.word(key)!r}{hint}")
+    if entry.count("gpus") < 1:
+        raise _fail(entry, "gpus", "needs at least one GPU")
+    return NodeType(
+        name=entry.name,
+        gpu=entry.word("gpu"),
+        gpus=entry.count("gpus"),
+        base_w=entry.number("base"),
+        fan_w=entry.number("fan"),
+        max_w=entry.number("max"),
+        psu=rated(gear[entry.word("psu")], entry.number("psu_rating")),
+        nics=entry.count("nics"),
+        nic_bytes_per_s=entry.number("nic_rate"),
+        rack_units=entry.count("rack_units"),
+    )
+
+
+def to_rack(entry: Entry, nodes: Mapping[str, NodeType]) -> RackType:
+    """A rack row.
+
+    Raises:
+        DataError: its node type is not in the catalog, or its nodes' nameplates exceed its rating.
+    """
+    name = entry.word("node")
+    if name not in nodes:
+        raise _fail(entry, "node", f"unknown node type {name!r}{did_you_mean(name, nodes)}")
+    count, rating_w = entry.count("nodes"), entry.number("rating")
+    needed_w = count * nodes[name].max_w
+    if needed_w > rating_w:
+        raise _fail(
+            entry,
+            "rating",
+            f"{count} x {nodes[name].max_w:,.0f} W = {needed_w:,.0f} W exceed {rating_w:,.0f} W",
+        )
+    return RackType(entry.name, name, count, rating_w, entry.word("nvlink_domain"))
+
+
+def to_llm(entry: Entry) -> Llm:
+    """An LLM row.
+
+    Raises:
+        DataError: layer counts, heads or expert numbers contradict each other.
+    """
+    count = entry.count
+    mla = entry.under("mla")
+    checks = (
+        ("dense_layers", count("dense_layers") <= count("layers"), "more dense layers than layers"),
+        (
+            "windowed_layers",
+            count("windowed_layers") <= count("layers"),
+            "more windows than layers",
+        ),
+        (
+            "window",
+            (count("window") > 0) == (count("windowed_layers") > 0),
+            "window and windowed_layers go together",
+        ),
+        ("kv_heads", count("heads") % count("kv_heads") == 0, "kv_heads must divide heads"),
+        (
+            "experts",
+            (count("experts") > 0) == (count("dense_layers") < count("layers")),
+            "layers that are not dense need experts, and experts need such layers",
+        ),
+        (
+            "experts_per_token",
+            count("experts_per_token") <= count("experts"),
+            "a token cannot use more experts than there are",
+        ),
+    )
+    for key, holds, message in checks:
+        if not holds:
+            raise _fail(entry, key, message)
+    fields = (
+        "layers hidden heads kv_heads head_dim ffn vocabulary dense_layers experts "
+        "experts_per_token expert_ffn shared_ffn window windowed_layers max_context"
+    )
+    return Llm(
+        name=entry.name,
+        **{key: count(key) for key in fields.split()},
+        tied_embeddings=bool(entry.number("tied_embeddings")),
+        attention_bias=bool(entry.number("attention_bias")),
+        qk_norm=bool(entry.number("qk_norm")),
+        mla=Mla(**{key: round(value) for key, value in mla.items()}) if mla else None,
+        native_precision=entry.word("native_precision"),
+        published_parameters=entry.number("published_parameters"),
+        published_active_parameters=entry.number("published_active_parameters"),
+    )

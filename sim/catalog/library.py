@@ -1,0 +1,149 @@
+"""The whole catalog as one immutable object: every entry checked, every reference resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeVar
+
+from sim import paths
+from sim.catalog import schema
+from sim.catalog.convert import to_gpu, to_llm, to_loss, to_node, to_rack
+from sim.catalog.read import read_block, read_entries, read_sources
+from sim.catalog.records import Entry, Source
+from sim.catalog.types import Gpu, Llm, Loss, NodeType, RackType
+from sim.errors import DataError, UnknownName
+
+KINDS = ("gpu", "node", "rack", "llm", "gear", "precision")
+
+_Row = TypeVar("_Row")
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Rows of ``data/``, by name. ``entries`` keeps the provenance of every number.
+
+    ``gear`` are loss curves per watt of rating (rating 1 W); scale them with ``rated``.
+    """
+
+    sources: Mapping[str, Source]
+    entries: Mapping[str, Mapping[str, Entry]]  # kind → name → entry
+    gpus: Mapping[str, Gpu]
+    nodes: Mapping[str, NodeType]
+    racks: Mapping[str, RackType]
+    llms: Mapping[str, Llm]
+    gear: Mapping[str, Loss]
+    aliases: Mapping[str, Mapping[str, str]]  # "gpu" or "precision" → folded alias → name
+
+    def entry(self, kind: str, name: str) -> Entry:
+        """The entry of this kind and name.
+
+        Raises:
+            UnknownName: no such kind, or no such name in it.
+        """
+        if kind not in self.entries:
+            raise UnknownName("catalog kind", kind, KINDS)
+        if name not in self.entries[kind]:
+            raise UnknownName(_WORD[kind], name, self.entries[kind])
+        return self.entries[kind][name]
+
+    def canonical(self, kind: str, name: str) -> str:
+        """The canonical name that ``name``, one of its aliases in any case, stands for."""
+        table = self.aliases[kind]
+        found = table.get(fold(name))
+        if found is None:
+            known = dict.fromkeys([*self.entries[kind], *table])
+            raise UnknownName(_WORD[kind], name, known)
+        return found
+
+
+_WORD = {
+    "gpu": "GPU",
+    "node": "node type",
+    "rack": "rack type",
+    "llm": "LLM",
+    "gear": "power gear",
+    "precision": "precision",
+}
+
+
+def fold(name: str) -> str:
+    """A name as the alias table is keyed: lower case, spaces, dots and underscores as hyphens."""
+    lowered = name.strip().casefold()
+    for separator in (" ", "_", "."):
+        lowered = lowered.replace(separator, "-")
+    return lowered
+
+
+@lru_cache(maxsize=4)
+def load(folder: Path | None = None) -> Catalog:
+    """The catalog in ``folder`` (default: the one that rackplan ships), read once and kept.
+
+    Raises:
+        DataError: a file is missing, ill-formed, or refers to something that is not there.
+    """
+    root = paths.share("data") if folder is None else folder
+    sources = read_sources(root / "sources.yaml", "data/sources.yaml")
+
+    def entries(kind: str, keys: Mapping[str, schema.Key], *files: str) -> dict[str, Entry]:
+        found: dict[str, Entry] = {}
+        for file in files:
+            label = f"data/{file}"
+            for name, entry in read_entries(root / file, label, kind, keys, sources).items():
+                if name in found:
+                    raise DataError(label, f"{kind} {name!r} is given twice", entry.line)
+                found[name] = entry
+        return found
+
+    llm_files = sorted(f"llms/{path.name}" for path in (root / "llms").glob("*.yaml"))
+    if not llm_files:
+        raise DataError("data/llms", "holds no LLM")
+    kinds = {
+        "gpu": entries("gpu", schema.GPU, "hardware/gpus.yaml"),
+        "node": entries("node", schema.NODE, "hardware/nodes.yaml"),
+        "rack": entries("rack", schema.RACK, "hardware/racks.yaml"),
+        "llm": entries("llm", schema.LLM, *llm_files),
+        "gear": entries("gear", schema.LOSS, "power/gear.yaml"),
+        "precision": entries("precision", schema.PRECISION, "hardware/precisions.yaml"),
+    }
+    gear = _rows(kinds["gear"], to_loss)
+    gpus = _rows(kinds["gpu"], to_gpu)
+    nodes = _rows(kinds["node"], lambda entry: to_node(entry, gpus, gear))
+    return Catalog(
+        sources=sources,
+        entries=kinds,
+        gpus=gpus,
+        nodes=nodes,
+        racks=_rows(kinds["rack"], lambda entry: to_rack(entry, nodes)),
+        llms=_rows(kinds["llm"], to_llm),
+        gear=gear,
+        aliases=_aliases(root / "hardware" / "aliases.yaml", kinds),
+    )
+
+
+def _rows(entries: Mapping[str, Entry], convert: Callable[[Entry], _Row]) -> dict[str, _Row]:
+    return {name: convert(entry) for name, entry in entries.items()}
+
+
+def _aliases(path: Path, kinds: Mapping[str, Mapping[str, Entry]]) -> dict[str, dict[str, str]]:
+    root = read_block(path, "data/hardware/aliases.yaml")
+    tables: dict[str, dict[str, str]] = {}
+    for kind in ("gpu", "precision"):
+        table = tables[kind] = {fold(name): name for name in kinds[kind]}
+        block = root.block(kind)
+        for name in block.items:
+            if name not in kinds[kind]:
+                raise block.fail(f"{name!r} is no {_WORD[kind]} of the catalog", name)
+            _add_aliases(table, name, block.texts(name), lambda m, n=name: block.fail(m, n))
+    return tables
+
+
+def _add_aliases(
+    table: dict[str, str], name: str, aliases: Iterable[str], fail: Callable[[str], DataError]
+) -> None:
+    for alias in aliases:
+        taken = table.setdefault(fold(alias), name)
+        if taken != name:
+            raise fail(f"alias {alias!r} stands for {taken!r} already")

@@ -1,0 +1,88 @@
+"""What each kind of catalog entry must say: keys, and the dimension or form of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+#: Forms that are not a dimension of ``sim.units``.
+WORD, FLAG, WHOLE = "word", "flag", "whole"
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of an entry. ``form`` is ``word``, ``flag``, ``whole`` or a dimension of ``sim.units``.
+
+    ``choices`` limits a word. A key with ``members`` is a mapping: each member a key of its own
+    (``any_member`` = at least one of them; otherwise all). ``optional`` keys may be left out.
+    """
+
+    form: str
+    choices: tuple[str, ...] = ()
+    members: Mapping[str, Key] | None = None
+    any_member: bool = False
+    optional: bool = False
+
+
+def _keys(form: str, names: str) -> dict[str, Key]:
+    return {name: Key(form) for name in names.split()}
+
+
+_PRECISIONS = ("bf16", "fp8", "int8", "fp4", "int4")
+
+GPU: Mapping[str, Key] = MappingProxyType(
+    {
+        "vendor": Key(WORD),
+        **_keys("power", "tdp parked loaded_idle"),
+        **_keys("bytes", "memory"),
+        **_keys("bytes_per_s", "memory_bandwidth link_rate"),
+        "link": Key(WORD, choices=("nvlink", "xgmi", "pcie")),
+        "peak": Key("", members={p: Key("flops") for p in _PRECISIONS}, any_member=True),
+        **_keys(WHOLE, "sms"),
+        **_keys("frequency", "max_clock min_clock"),
+    }
+)
+
+NODE: Mapping[str, Key] = MappingProxyType(
+    {
+        "gpu": Key(WORD),
+        **_keys(WHOLE, "gpus nics rack_units"),
+        **_keys("power", "max base fan psu_rating"),
+        "psu": Key(WORD),
+        **_keys("bytes_per_s", "nic_rate"),
+    }
+)
+
+RACK: Mapping[str, Key] = MappingProxyType(
+    {
+        "node": Key(WORD),
+        **_keys(WHOLE, "nodes"),
+        **_keys("power", "rating"),
+        "nvlink_domain": Key(WORD, choices=("node", "rack")),
+    }
+)
+
+LLM: Mapping[str, Key] = MappingProxyType(
+    {
+        **_keys(WHOLE, "layers hidden heads kv_heads head_dim ffn vocabulary dense_layers"),
+        **_keys(WHOLE, "experts experts_per_token expert_ffn shared_ffn"),
+        **_keys(WHOLE, "window windowed_layers max_context"),
+        **_keys(FLAG, "tied_embeddings attention_bias qk_norm"),
+        "mla": Key(
+            "", members=_keys(WHOLE, "kv_rank rope_dim q_rank nope_dim v_dim"), optional=True
+        ),
+        "native_precision": Key(WORD, choices=_PRECISIONS),
+        **_keys("count", "published_parameters published_active_parameters"),
+        "active_counts": Key(WORD, choices=("all", "no-input-embedding")),
+    }
+)
+
+LOSS: Mapping[str, Key] = MappingProxyType(_keys("fraction", "a b c"))
+
+PRECISION: Mapping[str, Key] = MappingProxyType(
+    {
+        **_keys("count", "bits_per_weight"),
+        "moe_experts_only": Key(FLAG),
+    }
+)
