@@ -37,7 +37,9 @@ class Synthetic:
     lengths: str  # name in data/workloads or "fixed"
     input_tokens: int | None  # for "fixed"
     output_tokens: int | None
-    arrivals: Mapping[str, Any]  # {"kind": "poisson"} | {"kind": "gamma", "cv": …} | {"kind": "on-off", …}
+    arrivals: Mapping[
+        str, Any
+    ]  # {"kind": "poisson"} | {"kind": "gamma", "cv": …} | {"kind": "on-off", …}
     profile: tuple[tuple[float, float], ...]  # (from time of day s, multiple of the rate), or ()
 
 

@@ -18,7 +18,7 @@ class RequestChunk:
     """A run of requests of one workload, as equally long columns.
 
     Attributes:
-        arrival_s: [n] float64, when the user sends it; ascending; NaN where ``after_request`` is set.
+        arrival_s: [n] float64, when the user sends it; ascending; NaN where it follows another.
         input_tokens: [n] int64, ≥ 1.
         output_tokens: [n] int64, ≥ 0 (0 only for non-generative workloads).
         priority: [n] int64, 0 is served first.
@@ -48,9 +48,9 @@ class RequestSource(Protocol):
 
     @property
     def closed(self) -> bool:
-        """True when rows follow earlier ones (``after_request``), so chunks are pulled on demand."""
+        """True when rows follow earlier ones (``after_request``): chunks are pulled on demand."""
         ...
 
     def chunks(self) -> Iterator[RequestChunk]:
-        """Successive chunks; open ones end before the scenario's duration, closed ones may not end."""
+        """Successive chunks; open sources end before the duration, closed ones may not end."""
         ...

@@ -1,0 +1,163 @@
+"""Arrival processes: renewals in operational time, mapped through a piecewise-constant intensity.
+
+Every process here is a point process with unit-mean gaps in *operational* time (exponential gaps:
+Poisson; gamma gaps: bursty or regular) that a cumulative intensity turns into real time: if
+Λ(t) is the integral of the rate λ, an arrival at operational time x happens at Λ⁻¹(x). This time
+change is exact for any piecewise-constant λ (Cinlar, Introduction to Stochastic Processes, 1975,
+ch. 4). A random λ gives a doubly stochastic (Cox) process: on/off sources, the slow swings of a
+service's load. Superposing independent Cox processes adds their λ, and thinning one multiplies its
+λ, so scaling a source to another rate needs no arrival to be generated and thrown away.
+
+Rates live in *epochs*: stretches of at most an hour, cut where the daily profile changes. Epochs do
+not depend on the duration of a run or on the size of chunks, so a longer run starts with exactly
+the arrivals of a shorter one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.workload.segments import Segments
+
+#: Gaps drawn at a time, and so the most arrivals in one array.
+BATCH = 65_536
+
+EPOCH_S = 3600.0
+DAY_S = 86_400.0
+
+#: n → n gaps with mean 1, in operational time.
+Gaps = Callable[[int], NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """A piecewise-constant rate: ``rates[i]`` per second in [``edges[i]``, ``edges[i + 1]``)."""
+
+    edges: NDArray[np.float64]  # [m + 1], ascending
+    rates: NDArray[np.float64]  # [m], ≥ 0
+
+
+def epochs(profile: tuple[tuple[float, float], ...]) -> Iterator[tuple[float, float, float]]:
+    """(start, end, multiple of the rate), one after the other from 0 without end.
+
+    ``profile`` holds (time of day in s, multiple from then on), ascending; before the first entry
+    the last one of the day before holds. An empty profile is the multiple 1 throughout. The clock
+    starts at midnight.
+    """
+    hours = np.arange(0.0, DAY_S, EPOCH_S)
+    times = [time for time, _ in profile]
+    cuts = np.unique(np.concatenate([hours, np.asarray(times, dtype=np.float64)]))
+    index = np.searchsorted(times, cuts, side="right") - 1  # -1: the day's last entry
+    multiples = [profile[i][1] if profile else 1.0 for i in index.tolist()]
+    ends = [*cuts[1:].tolist(), DAY_S]
+    day = 0
+    while True:
+        for start, end, multiple in zip(cuts.tolist(), ends, multiples, strict=True):
+            yield day * DAY_S + start, day * DAY_S + end, multiple
+        day += 1
+
+
+def steady(rate_per_s: float, profile: tuple[tuple[float, float], ...]) -> Iterator[Pieces]:
+    """A rate that only the profile changes."""
+    for start, end, multiple in epochs(profile):
+        yield Pieces(np.array([start, end]), np.array([rate_per_s * multiple]))
+
+
+def modulated(
+    segments: Segments, rate_per_s: float, profile: tuple[tuple[float, float], ...]
+) -> Iterator[Pieces]:
+    """One modulated source at mean ``rate_per_s``: its own multiples times the profile's."""
+    for _, end, multiple in epochs(profile):
+        starts, multiples = segments.until(end)
+        yield Pieces(np.append(starts, end), multiples * (rate_per_s * multiple))
+
+
+def superposed(
+    copies: list[Segments],
+    own_rate_per_s: float,
+    rate_per_s: float,
+    profile: tuple[tuple[float, float], ...],
+) -> Iterator[Pieces]:
+    """Independent copies of a modulated source, as many as the wanted rate needs at each time.
+
+    At a time when the wanted rate is r times the source's own, the first ⌊r⌋ copies run whole and
+    the next is thinned to the fraction that is left; so more traffic of the same kind is smoother,
+    as the traffic of more users is, and less is thinned independently.
+
+    Multiples and the fraction are multiples of 2⁻¹⁸, so that sums of them are exact and the rate
+    returns to exactly 0 when every copy is silent.
+    """
+    for start, end, multiple in epochs(profile):
+        wanted = rate_per_s * multiple / own_rate_per_s
+        times, changes = [], []
+        for position, copy in enumerate(copies):
+            starts, multiples = copy.until(end)
+            share = float(_grid(np.asarray(min(max(wanted - position, 0.0), 1.0))))
+            if share == 0.0:
+                continue
+            times.append(starts)
+            changes.append(np.diff(_grid(multiples), prepend=0.0) * share)
+        if not times:
+            yield Pieces(np.array([start, end]), np.array([0.0]))
+            continue
+        when = np.concatenate(times)
+        order = np.argsort(when, kind="stable")
+        level = np.cumsum(np.concatenate(changes)[order])
+        yield Pieces(np.append(when[order], end), level * own_rate_per_s)
+
+
+def _grid(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.rint(values * 2.0**18) * 2.0**-18
+
+
+def exponential_gaps(rng: np.random.Generator) -> Gaps:
+    """Gaps of a Poisson process."""
+    return lambda count: rng.standard_exponential(count)
+
+
+def gamma_gaps(rng: np.random.Generator, cv: float) -> Gaps:
+    """Gaps of a gamma renewal process whose inter-arrival CV is ``cv`` (> 0), in equilibrium.
+
+    The shape is 1/cv². The very first gap is the residual of a gap met at a random time (a uniform
+    share of a length-biased gap, which is gamma with shape + 1), so the rate is right from time 0.
+    """
+    shape = 1.0 / cv**2
+    first = [float(rng.random()) * float(rng.standard_gamma(shape + 1.0)) / shape]
+
+    def gaps(count: int) -> NDArray[np.float64]:
+        drawn = rng.standard_gamma(shape, count) / shape
+        if first:
+            drawn[0] = first.pop()
+        return drawn
+
+    return gaps
+
+
+def arrivals(
+    rate: Iterator[Pieces], gaps: Gaps, duration_s: float
+) -> Iterator[NDArray[np.float64]]:
+    """Successive ascending arrays of arrivals in [0, ``duration_s``), at most ``BATCH`` in each."""
+    last = 0.0  # operational times, counted from the start of the epoch
+    pending = np.empty(0)
+    for pieces in rate:
+        if pieces.edges[0] >= duration_s:
+            return
+        cumulative = np.concatenate([[0.0], np.cumsum(pieces.rates * np.diff(pieces.edges))])
+        while True:
+            if not len(pending):
+                pending = last + np.cumsum(gaps(BATCH))
+                last = float(pending[-1])
+            inside = int(np.searchsorted(pending, cumulative[-1], side="left"))
+            times = np.interp(pending[:inside], cumulative, pieces.edges)
+            times = times[: int(np.searchsorted(times, duration_s, side="left"))]
+            if len(times):
+                yield times
+            pending = pending[inside:]
+            if len(pending):
+                break
+        pending = pending - cumulative[-1]
+        last -= float(cumulative[-1])

@@ -1,0 +1,107 @@
+"""How a source's rate moves: successive segments of time, each with a multiple of the mean rate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Durations in s and multiples of the mean rate of successive segments, [m] float64 each.
+Block = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class State:
+    """One state of a modulated source, as tables that are linear between evenly spaced ranks.
+
+    Attributes:
+        duration_s: [q] float64, quantiles of the time spent in the state at each visit.
+        rate_multiple: [p] float64, quantiles of the multiple of the mean rate during a visit.
+    """
+
+    duration_s: NDArray[np.float64]
+    rate_multiple: NDArray[np.float64]
+
+
+class Segments:
+    """The segments of one copy of a source, handed out in order of time."""
+
+    def __init__(self, blocks: Iterator[Block], start_s: float) -> None:
+        self._blocks = blocks
+        self._asked_s = 0.0
+        self._end_s = start_s  # of what has been drawn
+        self._starts: NDArray[np.float64] = np.empty(0)
+        self._multiples: NDArray[np.float64] = np.empty(0)
+
+    def until(self, end_s: float) -> Block:
+        """Starts and multiples of segments that cover the time from the last ``end_s`` to this one.
+
+        The first call starts at 0.
+        """
+        starts, multiples = [self._starts], [self._multiples]
+        while self._end_s < end_s:
+            durations, drawn = next(self._blocks)
+            ends = self._end_s + np.cumsum(durations)
+            starts.append(np.concatenate([[self._end_s], ends[:-1]]))
+            multiples.append(drawn)
+            self._end_s = float(ends[-1])
+        start, multiple = np.concatenate(starts), np.concatenate(multiples)
+        first = int(np.searchsorted(start, self._asked_s, side="right")) - 1
+        stop = int(np.searchsorted(start, end_s, side="left"))
+        self._starts, self._multiples = start[stop - 1 :], multiple[stop - 1 :]
+        covering = start[first:stop].copy()
+        covering[0] = self._asked_s
+        self._asked_s = end_s
+        return covering, multiple[first:stop]
+
+
+def on_off(rng: np.random.Generator, on_s: float, off_s: float) -> Segments:
+    """Exponential sojourns with means ``on_s`` and ``off_s``: a Markov-modulated source.
+
+    The rate is 0 while off and 1 + off/on of the mean while on; time 0 is in equilibrium.
+    """
+    high = 1.0 + off_s / on_s
+    on_first = float(rng.random()) < 1.0 / high
+
+    def blocks() -> Iterator[Block]:
+        means = np.array([on_s, off_s] if on_first else [off_s, on_s])
+        multiples = np.array([high, 0.0] if on_first else [0.0, high])
+        while True:
+            yield rng.standard_exponential(128) * np.tile(means, 64), np.tile(multiples, 64)
+
+    return Segments(blocks(), 0.0)
+
+
+def stratified(rng: np.random.Generator, states: tuple[State, ...], visits: int) -> Segments:
+    """States in turn, every table drawn evenly over its ranks in each block of ``visits`` turns.
+
+    Over ``visits`` turns a table is read once in each of as many equal bins of rank, in random
+    order: single segments are as variable as the tables say, while longer stretches are more even
+    than independent draws would make them, as the traces' counts are. Multiples are scaled so that
+    the mean over time is 1. Time 0 falls at a random place of the first block.
+    """
+    means = [table_mean(state.duration_s) for state in states]
+    weighted = sum(m * table_mean(s.rate_multiple) for m, s in zip(means, states, strict=True))
+    scale = sum(means) / weighted
+    bins = np.arange(visits)
+
+    def evenly(table: NDArray[np.float64]) -> NDArray[np.float64]:
+        rank = (rng.permutation(bins) + rng.random(visits)) / visits
+        return np.interp(rank, np.linspace(0.0, 1.0, len(table)), table)
+
+    def blocks() -> Iterator[Block]:
+        while True:
+            durations = np.stack([evenly(state.duration_s) for state in states], axis=1)
+            multiples = np.stack([evenly(state.rate_multiple) for state in states], axis=1)
+            yield durations.ravel(), multiples.ravel() * scale
+
+    return Segments(blocks(), -float(rng.random()) * sum(means) * visits)
+
+
+def table_mean(table: NDArray[np.float64]) -> float:
+    """Mean of a quantile table that is linear between evenly spaced ranks; one entry is itself."""
+    if len(table) == 1:
+        return float(table[0])
+    return float((table[:-1] + table[1:]).mean()) / 2.0

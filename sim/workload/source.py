@@ -1,0 +1,170 @@
+"""From a checked workload to its requests."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.errors import BuildError
+from sim.workload.columns import Columns
+from sim.workload.lengths import Lengths, LengthSource
+from sim.workload.plan import TraceSpec, Workload
+from sim.workload.replay import Replay, prefixes
+from sim.workload.synthetic import SyntheticSource, check_process, length_source, rate_of
+from sim.workload.table import TraceTable
+from sim.workload.traces import prepare, read_trace
+from sim.workload.types import OPEN, RequestChunk, RequestSource
+
+#: The most requests in a chunk.
+CHUNK_ROWS = 65_536
+
+
+def build_source(workload: Workload, *, index: int, seed: int, duration_s: float) -> RequestSource:
+    """The requests of a workload over [0, ``duration_s``), from the run's seed alone.
+
+    An open workload has the arrivals of its trace or of a synthetic process. ``rate_per_s`` scales:
+
+    * a trace, and a fitted source's own process (``arrivals: {kind: source}``), by superposing
+      independent copies and thinning the last one, so that more of the same traffic is smoother;
+    * every other process by running it at that rate: a gamma process keeps its CV, an on/off
+      process its sojourns.
+
+    A profile multiplies the rate over the day, whose clock starts at midnight (time 0). For a gamma
+    process it stretches operational time; every other process is Poisson given its rate, and the
+    profile multiplies that rate. Without ``rate_per_s`` the source's own rate holds.
+
+    A closed workload (``clients``) has one row after another without end: the first ``clients``
+    rows arrive at 0, all at once, and row r is sent ``think_s`` after row r - clients has ended.
+    A trace then gives lengths only, in its own order, again and again.
+
+    Lengths and cancellations are keyed by row, so row k of a synthetic workload is the same request
+    at any rate. A longer run starts with exactly the requests of a shorter one.
+
+    Args:
+        index: place in the scenario's list of workloads, for messages.
+
+    Raises:
+        BuildError: the workload says too little or too much; names the YAML path.
+        DataError: its trace cannot be used.
+        UnknownName: no fitted source has that name.
+    """
+    path = f"workload[{index}]"
+    stream = f"workload/{workload.name}"
+    if (workload.trace is None) == (workload.synthetic is None):
+        raise BuildError(path, "needs either a trace or a synthetic source, and not both")
+    columns = Columns(workload, seed, stream)
+    if workload.trace is not None:
+        generative = workload.kind != "embedding"
+        table = read_trace(workload.trace.file, workload.trace.format, generative=generative)
+        table = prepare(table, workload.trace, seed, stream)
+        if workload.clients is not None:
+            return ClosedSource(columns, _TraceLengths(table), workload.clients, workload.think_s)
+        return _trace_source(columns, table, workload, workload.trace, path, seed, duration_s)
+    assert workload.synthetic is not None  # one of the two is there, checked above
+    lengths = length_source(workload.synthetic, workload, seed, path)
+    if workload.clients is not None:
+        return ClosedSource(columns, lengths, workload.clients, workload.think_s)
+    check_process(workload.synthetic, path)
+    rate = rate_of(workload.synthetic, workload, path)
+    return SyntheticSource(columns, lengths, workload.synthetic, rate, seed, stream, duration_s)
+
+
+@dataclass(frozen=True)
+class _TraceLengths:
+    """The lengths of a trace in its own order, again and again."""
+
+    table: TraceTable
+
+    def draw(self, rows: NDArray[np.int64]) -> Lengths:
+        at = rows % len(self.table)
+        return self.table.input_tokens[at], self.table.output_tokens[at]
+
+
+@dataclass(frozen=True)
+class ClosedSource:
+    """A fixed number of clients, each sending its next request ``think_s`` after the last ended."""
+
+    columns: Columns
+    lengths: LengthSource
+    clients: int
+    think_s: float
+    closed: bool = True
+
+    def chunks(self) -> Iterator[RequestChunk]:
+        """Chunks without end."""
+        first = 0
+        while True:
+            rows = np.arange(first, first + CHUNK_ROWS, dtype=np.int64)
+            starts = rows < self.clients
+            yield self.columns.chunk(
+                first,
+                np.where(starts, 0.0, math.nan),
+                self.lengths.draw(rows),
+                after_request=np.where(starts, OPEN, rows - self.clients),
+                think_s=np.where(starts, 0.0, self.think_s),
+            )
+            first += CHUNK_ROWS
+
+
+@dataclass(frozen=True)
+class TraceSource:
+    """A trace in replay."""
+
+    columns: Columns
+    table: TraceTable
+    replay: Replay
+
+    @property
+    def closed(self) -> bool:
+        """True when the trace has requests that follow others."""
+        return self.replay.follows
+
+    def chunks(self) -> Iterator[RequestChunk]:
+        """Chunks until the duration or the trace ends; called again, the same ones."""
+        table, first = self.table, 0
+        for run in self.replay.picked():
+            for start in range(0, len(run.rows), CHUNK_ROWS):
+                part = slice(start, start + CHUNK_ROWS)
+                rows = run.rows[part]
+                yield self.columns.chunk(
+                    first,
+                    run.arrival_s[part],
+                    (table.input_tokens[rows], table.output_tokens[rows]),
+                    after_request=run.after_request[part],
+                    think_s=table.think_s[rows],
+                    priority=None if table.priority is None else table.priority[rows],
+                    cancel_after_s=(
+                        None if table.cancel_after_s is None else table.cancel_after_s[rows]
+                    ),
+                    prefix=prefixes(table, rows, run.passes[part]),
+                )
+                first += len(rows)
+
+
+def _trace_source(
+    columns: Columns,
+    table: TraceTable,
+    workload: Workload,
+    spec: TraceSpec,
+    path: str,
+    seed: int,
+    duration_s: float,
+) -> TraceSource:
+    first = float(table.arrival_s[0])
+    if first >= duration_s:
+        message = f"the trace's first request arrives at {first:g} s, after the duration of "
+        raise BuildError(f"{path}.trace", f"{message}{duration_s:g} s; slice it with `start`")
+    replay = Replay(
+        table,
+        rate_per_s=workload.rate_per_s,
+        loop=spec.loop,
+        duration_s=duration_s,
+        seed=seed,
+        stream=f"workload/{workload.name}",
+        path=f"{path}.trace",
+    )
+    return TraceSource(columns, table, replay)
