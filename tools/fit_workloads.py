@@ -26,7 +26,7 @@ GRID = 20
 SOURCE = {
     "id": "azure-llm-2023",
     "title": "Azure LLM inference traces 2023 ({kind}), AzurePublicDataset",
-    "url": "https://github.com/Azure/AzurePublicDataset",
+    "address": "https://github.com/Azure/AzurePublicDataset",
     "commit": "b469a113",
     "file": "data/AzureLLMInferenceTrace_{kind}.csv",
     "licence": "CC-BY-4.0",

@@ -78,13 +78,11 @@ def stratified(rng: np.random.Generator, states: tuple[State, ...], visits: int)
     """States in turn, every table drawn evenly over its ranks in each block of ``visits`` turns.
 
     Over ``visits`` turns a table is read once in each of as many equal bins of rank, in random
-    order: single segments are as variable as the tables say, while longer stretches are more even
-    than independent draws would make them, as the traces' counts are. Multiples are scaled so that
-    the mean over time is 1. Time 0 falls at a random place of the first block.
+    order, and the block's multiples are scaled so that their mean over its time is 1. So single
+    segments are as variable as the tables say, while longer stretches are more even than
+    independent draws would make them, as the traces' counts are. Time 0 falls at a random place of
+    the first block.
     """
-    means = [table_mean(state.duration_s) for state in states]
-    weighted = sum(m * table_mean(s.rate_multiple) for m, s in zip(means, states, strict=True))
-    scale = sum(means) / weighted
     bins = np.arange(visits)
 
     def evenly(table: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -95,9 +93,11 @@ def stratified(rng: np.random.Generator, states: tuple[State, ...], visits: int)
         while True:
             durations = np.stack([evenly(state.duration_s) for state in states], axis=1)
             multiples = np.stack([evenly(state.rate_multiple) for state in states], axis=1)
+            scale = durations.sum() / (durations * multiples).sum()
             yield durations.ravel(), multiples.ravel() * scale
 
-    return Segments(blocks(), -float(rng.random()) * sum(means) * visits)
+    turn_s = sum(table_mean(state.duration_s) for state in states)
+    return Segments(blocks(), -float(rng.random()) * turn_s * visits)
 
 
 def table_mean(table: NDArray[np.float64]) -> float:
