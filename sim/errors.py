@@ -98,7 +98,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, known: Iterable[str], most: int = 12) -> str:
-    """`` (did you mean 'x'?)``, or the list of what is known when nothing is close and it is short."""
+    """`` (did you mean 'x'?)``, or the known names when none is close and they are few."""
     names = tuple(known)
     close = nearest(name, names)
     if close is not None:

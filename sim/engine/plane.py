@@ -1,7 +1,7 @@
 """The seam between the control plane (SimPy, few events) and the data plane (every request).
 
-Two implementations: ``engine.reference`` (one event per iteration, the executable specification)
-and, later, a compiled one with the same semantics.
+``engine.reference`` implements it with one event per iteration: the executable specification that
+any faster implementation must equal.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Stop:
-    """Why ``advance`` returned: "done" (nothing strictly before ``until`` is left) or an outbox event."""
+    """Why ``advance`` returned: "done" (nothing is left before ``until``) or an outbox event."""
 
     code: str
     time_s: float
@@ -41,6 +41,14 @@ class ServingPlane(Protocol):
         """Requests that have arrived and not ended."""
         ...
 
-    def read_meters(self, time_s: float) -> None:
-        """Bring every integral to ``time_s`` (no event before it may be pending)."""
+    def open_window(self, time_s: float) -> None:
+        """The measurement window starts (no event before ``time_s`` may be pending)."""
+        ...
+
+    def close_window(self, time_s: float) -> None:
+        """The measurement window ends (no event before ``time_s`` may be pending)."""
+        ...
+
+    def finish(self, time_s: float) -> None:
+        """The run ends: requests in flight are unfinished, every meter is read and written."""
         ...

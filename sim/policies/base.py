@@ -83,6 +83,18 @@ def policies(role: str) -> Mapping[str, type]:
     return MappingProxyType(dict(sorted(found.items())))
 
 
+def kind_of(policy: object) -> str:
+    """The kind under which a policy object's class is registered.
+
+    Raises:
+        RackplanError: its class is not registered for any role.
+    """
+    for (_, kind), cls in _registry.items():
+        if cls is type(policy):
+            return kind
+    raise RackplanError(f"{type(policy).__name__} is not a registered policy")
+
+
 def parameters(cls: type) -> tuple[str, ...]:
     """The YAML keys of a policy: the names of its dataclass fields."""
     return tuple(field.name for field in fields(cls))

@@ -18,7 +18,7 @@ class PowerOfTwo:
         """Nothing to remember."""
 
     def decide(self, view: RoutingView, state: None, rng: KeyedBits) -> Iterator[int]:
-        """The better of two draws (a tie goes to the first draw), the other, then the rest in order."""
+        """The better of two draws (ties to the first), the other one, then the rest in order."""
         one, two = rng.two_below(view.request_id, view.replicas)
         if view.outstanding_tokens[two] < view.outstanding_tokens[one]:
             one, two = two, one

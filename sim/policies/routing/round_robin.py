@@ -26,7 +26,7 @@ class RoundRobin:
         return Turn()
 
     def decide(self, view: RoutingView, state: Turn, rng: KeyedBits) -> Iterator[int]:
-        """The replica whose turn it is, then the others in turn; every request moves the turn by one."""
+        """The replica whose turn it is, then the others; each request moves the turn by one."""
         first = state.position % view.replicas
         state.position = first + 1
         for step in range(view.replicas):

@@ -1,0 +1,80 @@
+"""A workload's requests as the engine takes them: open rows in order, following rows on demand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sim.workload.types import OPEN, RequestChunk, RequestSource
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One request of a workload before it is sent."""
+
+    number: int
+    arrival_s: float
+    input_tokens: int
+    output_tokens: int
+    priority: int
+    think_s: float
+    cancel_after_s: float
+
+
+class Feed:
+    """Pulls chunks as they are needed, so memory follows what is pending, not the run's length."""
+
+    def __init__(self, source: RequestSource) -> None:
+        self._closed = source.closed
+        self._chunks: Iterator[RequestChunk] = iter(source.chunks())
+        self._exhausted = False
+        self._pulled = 0
+        self._open: list[Row] = []
+        self._next_open = 0
+        self._followers: dict[int, list[Row]] = {}
+
+    def next_open(self) -> Row | None:
+        """The next row that follows no other, in order of arrival; None when none is left."""
+        while self._next_open == len(self._open):
+            # A closed source's later chunks are pulled when a predecessor ends, not in advance.
+            if (self._closed and self._pulled) or not self._pull():
+                return None
+        row = self._open[self._next_open]
+        self._next_open += 1
+        if self._next_open == len(self._open):
+            self._open, self._next_open = [], 0
+        return row
+
+    def followers(self, number: int) -> list[Row]:
+        """The rows that are sent after row ``number`` has ended."""
+        if not self._closed:
+            return []
+        while number not in self._followers and self._pull():
+            pass
+        return self._followers.pop(number, [])
+
+    def _pull(self) -> bool:
+        chunk = None if self._exhausted else next(self._chunks, None)
+        if chunk is None:
+            self._exhausted = True
+            return False
+        columns = (
+            chunk.arrival_s, chunk.input_tokens, chunk.output_tokens, chunk.priority,
+            chunk.think_s, chunk.cancel_after_s, chunk.after_request,
+        )  # fmt: skip
+        for *values, after in zip(*(column.tolist() for column in columns), strict=True):
+            row = Row(self._pulled, *values)
+            self._pulled += 1
+            if after == OPEN:
+                self._open.append(row)
+            else:
+                self._followers.setdefault(after, []).append(row)
+        return True
+
+
+def follows_at(row: Row, end_s: float) -> float:
+    """When a following row is sent, given the end of the one before it."""
+    if not math.isnan(row.arrival_s):
+        raise AssertionError("a following row has no arrival of its own")
+    return end_s + row.think_s

@@ -1,0 +1,105 @@
+"""build: a checked scenario and a seed become a world: replicas on GPUs, request sources."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from sim.check.scenario import Pool, Scenario
+from sim.engine.arbiter import RackPower, check_placement, decision
+from sim.engine.world import PlacedReplica, World
+from sim.errors import BuildError
+from sim.policies.base import PlacementView, kind_of
+from sim.rng import KeyedBits
+from sim.workload import build_source
+
+#: A policy that goes on suggesting what cannot hold is cut off after this many refusals.
+MOST_SUGGESTIONS = 100_000
+
+
+def build(scenario: Scenario, seed: int) -> World:
+    """The world of ``scenario`` under ``seed``.
+
+    Raises:
+        BuildError: a replica for which the placement policy has no place that holds.
+    """
+    replicas, decisions = _place(scenario, seed)
+    sources = tuple(
+        build_source(workload, index=index, seed=seed, duration_s=scenario.duration_s)
+        for index, workload in enumerate(scenario.workloads)
+    )
+    return World(scenario, seed, sources, replicas, decisions)
+
+
+def _place(
+    scenario: Scenario, seed: int
+) -> tuple[tuple[PlacedReplica, ...], tuple[dict[str, Any], ...]]:
+    """Place every replica of every pool, in the order of the scenario."""
+    site = scenario.site
+    free = [True] * site.gpus
+    policy = scenario.placement
+    state = policy.new_state()
+    placed: list[PlacedReplica] = []
+    log: list[dict[str, Any]] = []
+    racks: RackPower | None = None
+    for index, pool in enumerate(scenario.pools):
+        allowed_type = [
+            gpu.name in pool.models and pool.gpu in (None, gpu.name) for gpu in site.gpu_types
+        ]
+        rng = KeyedBits(seed, f"policy/placement/{pool.name}")
+        for replica in range(pool.replicas):
+            view = PlacementView(
+                site=site,
+                allowed=tuple(
+                    free[gpu] and allowed_type[site.gpu_node[gpu]] for gpu in range(site.gpus)
+                ),
+                tensor_parallel=pool.tensor_parallel,
+                pipeline_parallel=pool.pipeline_parallel,
+                pool=pool.name,
+                replica=replica,
+            )
+            racks = racks or RackPower(view)
+            gpus = _decide(policy, state, view, pool, rng, racks, log)
+            racks.accept(gpus)
+            for gpu in gpus:
+                free[gpu] = False
+            servers = sorted(Counter(int(site.gpu_node[gpu]) for gpu in gpus).items())
+            kind = site.gpu_types[servers[0][0]].name
+            placed.append(PlacedReplica(index, pool.models[kind], gpus, tuple(servers)))
+    return tuple(placed), tuple(log)
+
+
+def _decide(
+    policy: Any,
+    state: Any,
+    view: PlacementView,
+    pool: Pool,
+    rng: KeyedBits,
+    racks: RackPower,
+    log: list[dict[str, Any]],
+) -> tuple[int, ...]:
+    """The first suggestion that holds; every refusal of a new kind is logged with its reason."""
+    kind = kind_of(policy)
+    subject = f"{pool.name} replica {view.replica}"
+    refusals: Counter[str] = Counter()
+    for rank, suggestion in enumerate(policy.decide(view, state, rng)):
+        gpus = tuple(int(gpu) for gpu in suggestion)
+        refusal = check_placement(view, pool, gpus) or racks.refuse(gpus)
+        text = " ".join(map(str, gpus))
+        if refusal is None:
+            log.append(decision(0.0, "placement", kind, subject, rank, text, None))
+            return gpus
+        if refusal.code not in refusals:
+            log.append(decision(0.0, "placement", kind, subject, rank, text, refusal))
+        refusals[refusal.code] += 1
+        if rank >= MOST_SUGGESTIONS:
+            break
+    free = sum(view.allowed)
+    why = ", ".join(f"{n} × {code}" for code, n in sorted(refusals.items())) or "no suggestion"
+    raise BuildError(
+        f"pools[{pool.name}].replicas",
+        f"replica {view.replica + 1} of {pool.replicas} has no place: it needs "
+        f"{pool.tensor_parallel * pool.pipeline_parallel} GPUs "
+        f"(tensor-parallel groups of {pool.tensor_parallel} in one NVLink domain), {free} suitable "
+        f"GPUs are free, and {kind} found none that hold ({why})",
+    )

@@ -1,0 +1,144 @@
+"""The electrical graph at work: integer milliwatts from GPU to utility, exact at every change.
+
+A change of one GPU's draw walks up through server, rack, feeds, UPS and utility as an integer
+difference, so sums do not depend on the order of changes. Losses are added at each node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from sim.engine.meters import Integral
+from sim.site.load import loss_in_mw, server_out_mw, split
+from sim.site.types import PowerTree, Site
+
+
+class NodeMeter:
+    """One node: what it delivers and takes, its energy, peak and time over its limit.
+
+    What is compared with the limit is the intake of the utility (the grid contract) and the
+    delivery of everything else (its rating).
+    """
+
+    __slots__ = (
+        "energy", "in_mw", "judged", "limit_mw", "mean", "on_intake", "out_mw", "over", "peak_mw",
+        "window_peak_mw",
+    )  # fmt: skip
+
+    def __init__(self, limit_w: float | None, on_intake: bool) -> None:
+        self.limit_mw = None if limit_w is None else round(limit_w * 1000)
+        self.on_intake = on_intake
+        self.out_mw = 0
+        self.in_mw = 0
+        self.energy = Integral()  # intake, mW → mJ
+        self.mean = Integral()  # what is judged, mW → mJ
+        self.over = Integral()  # 1 while above the limit → s
+        self.judged = 0
+        self.peak_mw = 0
+        self.window_peak_mw = 0
+
+    def set(self, out_mw: int, in_mw: int, time_s: float) -> None:
+        """From ``time_s`` on it delivers ``out_mw`` and takes ``in_mw``."""
+        # A value held for no time at all (several changes at one instant) is not a peak.
+        if time_s > self.mean.since_s and self.judged > self.peak_mw:
+            self.peak_mw = self.judged
+        self.out_mw, self.in_mw = out_mw, in_mw
+        self.judged = in_mw if self.on_intake else out_mw
+        self.energy.set(in_mw, time_s)
+        self.mean.set(self.judged, time_s)
+        if self.limit_mw is not None:
+            self.over.set(float(self.judged > self.limit_mw), time_s)
+
+    def open_window(self, time_s: float) -> None:
+        """The measurement window starts: the peak counts from here."""
+        self.set(self.out_mw, self.in_mw, time_s)
+        self.peak_mw = 0
+        for integral in (self.energy, self.mean, self.over):
+            integral.open_window(time_s)
+
+    def close_window(self, time_s: float) -> None:
+        """The measurement window ends."""
+        self.set(self.out_mw, self.in_mw, time_s)
+        self.window_peak_mw = self.peak_mw
+        for integral in (self.energy, self.mean, self.over):
+            integral.close_window(time_s)
+
+
+class PowerMeter:
+    """Every node of the electrical graph, and the rows of the ``power`` table.
+
+    ``record(node, t_s, out_mw, in_mw)`` is called with each node's state that lasted some time, in
+    order of time for each node.
+    """
+
+    def __init__(
+        self, site: Site, tree: PowerTree, record: Callable[[int, float, int, int], None]
+    ) -> None:
+        self._types = site.node_types
+        self._tree = tree
+        self._record = record
+        self._feeds: list[tuple[list[int], list[int]]] = [([], []) for _ in tree.nodes]
+        for child, parent, share in tree.edges:
+            self._feeds[child][0].append(parent)
+            self._feeds[child][1].append(share)
+        self.nodes = [
+            NodeMeter(
+                node.budget_w if node.budget_w is not None else node.rating_w,
+                on_intake=node.kind == "utility",
+            )
+            for node in tree.nodes
+        ]
+        self._pending: list[tuple[float, int, int] | None] = [None] * len(tree.nodes)
+        self._gpu_mw = [0] * len(site.node_names)
+
+    def start(self, gpu_mw: Sequence[int]) -> None:
+        """Set every server's GPU draw (mW, sum over its GPUs) at time 0."""
+        for server, draw_mw in enumerate(gpu_mw):
+            self.change(server, draw_mw, 0.0)
+
+    def change(self, server: int, delta_mw: int, time_s: float) -> None:
+        """The GPUs of ``server`` draw ``delta_mw`` more from ``time_s`` on."""
+        self._gpu_mw[server] += delta_mw
+        node = int(self._tree.server_index[server])
+        self._set_out(node, server_out_mw(self._types[server], self._gpu_mw[server]), time_s)
+
+    def _set_out(self, node: int, out_mw: int, time_s: float) -> None:
+        meter = self.nodes[node]
+        before_mw = meter.in_mw
+        in_mw = loss_in_mw(out_mw, self._tree.nodes[node].loss)
+        self._note(node, out_mw, in_mw, time_s)
+        meter.set(out_mw, in_mw, time_s)
+        parents, shares = self._feeds[node]
+        if not parents or in_mw == before_mw:
+            return
+        for parent, old, new in zip(
+            parents, split(before_mw, shares), split(in_mw, shares), strict=True
+        ):
+            if new != old:
+                self._set_out(parent, self.nodes[parent].out_mw + new - old, time_s)
+
+    def _note(self, node: int, out_mw: int, in_mw: int, time_s: float) -> None:
+        """Keep the last state of an instant; hand on the one before once time has moved."""
+        pending = self._pending[node]
+        if pending is not None and pending[0] < time_s:
+            self._record(node, *pending)
+        self._pending[node] = (time_s, out_mw, in_mw)
+
+    def finish(self, time_s: float) -> None:
+        """The run ends: hand on the states that still last and read every meter."""
+        for node, pending in enumerate(self._pending):
+            if pending is not None:
+                self._record(node, *pending)
+        self._pending = [None] * len(self._pending)
+        for meter in self.nodes:
+            meter.set(meter.out_mw, meter.in_mw, time_s)
+
+    def open_window(self, time_s: float) -> None:
+        """The measurement window starts."""
+        for meter in self.nodes:
+            meter.open_window(time_s)
+
+    def close_window(self, time_s: float) -> None:
+        """The measurement window ends."""
+        for meter in self.nodes:
+            meter.close_window(time_s)

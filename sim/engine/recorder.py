@@ -1,0 +1,161 @@
+"""Rows on their way from the engine to the sink, in columns, a batch at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from sim.check.scenario import Scenario
+from sim.engine.request import Request
+from sim.results.bins import gap_bin
+from sim.results.sink import Sink
+
+#: Rows that a table gathers here before they go to the sink.
+BATCH_ROWS = 8192
+
+
+def met(request: Request, outcome: str, ttft_s: float, tpot_s: float, e2e_s: float) -> bool:
+    """Whether a request completed within every stated objective (inf = not stated).
+
+    A request of one output token has no TPOT, so that objective cannot be missed.
+    """
+    if outcome != "completed":
+        return False
+    end_s, first_s, sent_s = request.last_event_s, request.first_token_s, request.arrival_s
+    if first_s - sent_s > ttft_s or end_s - sent_s > e2e_s:
+        return False
+    gaps = request.output_tokens - 1
+    return gaps < 1 or (end_s - first_s) / gaps <= tpot_s
+
+
+class Rows:
+    """One table's rows, gathered by column."""
+
+    def __init__(self, sink: Sink, table: str, names: Sequence[str]) -> None:
+        self._sink, self._table = sink, table
+        self._columns: dict[str, list[Any]] = {name: [] for name in names}
+        self._adders: tuple[Callable[[Any], None], ...] = ()
+        self._renew()
+        self._count = 0
+
+    def _renew(self) -> None:
+        self._columns = {name: [] for name in self._columns}
+        self._adders = tuple(column.append for column in self._columns.values())
+
+    def add(self, *values: Any) -> None:
+        """Add one row; None is null."""
+        for add, value in zip(self._adders, values, strict=True):
+            add(value)
+        self._count += 1
+        if self._count == BATCH_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand what is gathered to the sink."""
+        if self._count:
+            self._sink.write(self._table, self._columns)
+            self._renew()
+            self._count = 0
+
+
+REQUEST_COLUMNS = (
+    "request_id", "workload", "pool", "replica", "priority", "arrival_s", "ingress_s",
+    "admitted_s", "first_token_s", "end_s", "egress_s", "input_tokens", "output_tokens",
+    "delivered_tokens", "preemptions", "prefix_hit_tokens", "outcome", "met",
+)  # fmt: skip
+ITERATION_COLUMNS = (
+    "replica", "start_s", "end_s", "decodes", "prefill_tokens", "kv_tokens", "waiting", "draw_w",
+)  # fmt: skip
+DECISION_COLUMNS = (
+    "t_s", "role", "policy", "subject", "rank", "suggestion", "accepted", "reason_code", "reason",
+)  # fmt: skip
+
+
+class Recorder:
+    """Turns what happens in the engine into rows of the result tables."""
+
+    def __init__(self, scenario: Scenario, sink: Sink) -> None:
+        self._workloads = scenario.workloads
+        self._pools = [pool.name for pool in scenario.pools]
+        self._limits = [
+            tuple(
+                math.inf if limit is None else limit
+                for limit in (w.objectives.ttft_s, w.objectives.tpot_s, w.objectives.e2e_s)
+            )
+            for w in scenario.workloads
+        ]
+        self._sink = sink
+        self._requests = Rows(sink, "requests", REQUEST_COLUMNS)
+        self._iterations = Rows(sink, "iterations", ITERATION_COLUMNS)
+        self._power = Rows(sink, "power", ("node", "t_s", "out_mw", "in_mw"))
+        self._decisions = Rows(sink, "decisions", DECISION_COLUMNS)
+        self._events = Rows(sink, "events", ("t_s", "kind", "entity", "detail"))
+        self._gaps: list[dict[int, int]] = [{} for _ in scenario.workloads]
+        self.power = self._power.add
+
+    def request(self, request: Request, outcome: str, end_s: float | None) -> None:
+        """A request's one row, at its outcome."""
+        request.last_event_s = math.nan if end_s is None else end_s
+        self._requests.add(
+            request.identity,
+            self._workloads[request.workload].name,
+            self._pools[request.pool],
+            request.replica if request.replica >= 0 else None,
+            request.priority,
+            request.arrival_s,
+            0.0,
+            None if math.isnan(request.admitted_s) else request.admitted_s,
+            None if math.isnan(request.first_token_s) else request.first_token_s,
+            end_s,
+            0.0,
+            request.input_tokens,
+            request.output_tokens,
+            request.delivered,
+            request.preemptions,
+            0,
+            outcome,
+            met(request, outcome, *self._limits[request.workload]),
+        )
+
+    def iteration(self, *values: Any) -> None:
+        """A row of the ``iterations`` table, in the order of its columns."""
+        self._iterations.add(*values)
+
+    def decision(self, row: dict[str, Any]) -> None:
+        """A row of the ``decisions`` table."""
+        self._decisions.add(*(row[name] for name in DECISION_COLUMNS))
+
+    def event(self, time_s: float, kind: str, entity: str, detail: str) -> None:
+        """A row of the ``events`` table."""
+        self._events.add(time_s, kind, entity, detail)
+
+    def token_gap(self, workload: int, gap_s: float, tokens: int) -> None:
+        """Count ``tokens`` gaps of ``gap_s`` in the workload's histogram."""
+        gaps = self._gaps[workload]
+        index = gap_bin(gap_s)
+        gaps[index] = gaps.get(index, 0) + tokens
+
+    def write(self, table: str, columns: dict[str, Any]) -> None:
+        """Write a whole table at once."""
+        self._sink.write(table, columns)
+
+    def close(self) -> None:
+        """Hand on everything that is still gathered."""
+        for rows in (
+            self._requests, self._iterations, self._power, self._decisions, self._events,
+        ):  # fmt: skip
+            rows.flush()
+        for workload, gaps in zip(self._workloads, self._gaps, strict=True):
+            bins = sorted(gaps)
+            if bins:
+                self._sink.write(
+                    "summary/itl",
+                    {
+                        "workload": [workload.name] * len(bins),
+                        "bin": np.array(bins),
+                        "n": np.array([gaps[index] for index in bins]),
+                    },
+                )

@@ -1,0 +1,349 @@
+"""The reference serving plane: SimPy, one event per iteration; the executable specification.
+
+Events at equal times run in the order time-out and cancellation, arrival, iteration boundary; then
+by id (of the request, of the replica). What one of them creates for the same instant takes its
+place in that order among what is still pending.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from simpy.events import Event
+
+from sim.check.scenario import Pool
+from sim.engine.arbiter import Refusal, checked_positions, decision
+from sim.engine.arrivals import Feed, Row, follows_at
+from sim.engine.batcher import blocks_for
+from sim.engine.environment import ARRIVAL, TIME_OUT, OrderedEnvironment
+from sim.engine.meter_tables import write_meters
+from sim.engine.meters import WorkloadMeters
+from sim.engine.plane import Stop
+from sim.engine.power_meter import PowerMeter
+from sim.engine.recorder import Recorder
+from sim.engine.replica import Replica
+from sim.engine.request import Request
+from sim.engine.world import ROW_BITS, World
+from sim.policies.base import RoutingView, kind_of
+from sim.rng import KeyedBits
+
+
+class PoolState:
+    """One pool at work: its replicas by position, and what its router knows of them."""
+
+    def __init__(self, pool: Pool, replicas: list[Replica], seed: int) -> None:
+        self.pool = pool
+        self.replicas = replicas
+        self.outstanding_requests = [0] * len(replicas)
+        self.outstanding_tokens = [0] * len(replicas)
+        self.router = pool.routing
+        self.router_kind = kind_of(pool.routing)
+        self.router_state = pool.routing.new_state()
+        self.rng = KeyedBits(seed, f"policy/routing/{pool.name}")
+        self.most_blocks = max(replica.model.kv_blocks for replica in replicas)
+
+
+class ReferencePlane:
+    """Implements ``engine.plane.ServingPlane`` (see there) and ``engine.replica.Observer``."""
+
+    def __init__(self, world: World, recorder: Recorder) -> None:
+        scenario = world.scenario
+        self.world = world
+        self.recorder = recorder
+        self.env = OrderedEnvironment()
+        self.workloads = scenario.workloads
+        self.duration_s = scenario.duration_s
+        self.record_iterations = scenario.record_iterations
+        self.replicas = [
+            Replica(index, placed.model, scenario.pools[placed.pool].batching, self.env, self)
+            for index, placed in enumerate(world.replicas)
+        ]
+        by_pool: list[list[Replica]] = [[] for _ in scenario.pools]
+        for replica, placed in zip(self.replicas, world.replicas, strict=True):
+            by_pool[placed.pool].append(replica)
+        self.pools = [
+            PoolState(pool, replicas, world.seed)
+            for pool, replicas in zip(scenario.pools, by_pool, strict=True)
+        ]
+        pool_index = {pool.name: index for index, pool in enumerate(scenario.pools)}
+        self.pool_of = [pool_index[workload.pool] for workload in scenario.workloads]
+        self.feeds = [Feed(source) for source in world.sources]
+        self.live: dict[int, Request] = {}
+        self.arrived = 0
+        self.power = PowerMeter(scenario.site, scenario.power, recorder.power)
+        self.charges = WorkloadMeters(len(scenario.workloads), len(self.replicas))
+        self.gpu_mw = [0] * len(self.replicas)
+        self._start_power()
+        for workload in range(len(self.feeds)):
+            self._schedule_next(workload)
+
+    # ---- the serving plane's interface ---------------------------------------------------
+
+    def advance(self, until_s: float) -> Stop:
+        """Handle every event strictly before ``until_s``."""
+        while self.env.peek() < until_s:
+            self.env.step()
+        return Stop("done", until_s)
+
+    def set_clocks(self, replicas: Sequence[int], level: int, time_s: float) -> None:
+        """Put replicas on a clock level at ``time_s``."""
+        for index in replicas:
+            self.replicas[index].set_clock(level, time_s)
+
+    def peek(self) -> float:
+        """Time of the next event, inf when nothing is pending."""
+        return float(self.env.peek())
+
+    def in_flight(self) -> int:
+        """Requests that have arrived and not ended."""
+        return len(self.live)
+
+    def _each_integral(self, act: Callable[[Any], None]) -> None:
+        for replica in self.replicas:
+            for integral in replica.meters.integrals():
+                act(integral)
+
+    def open_window(self, time_s: float) -> None:
+        """The measurement window starts at ``time_s``."""
+        self._each_integral(lambda integral: integral.open_window(time_s))
+        self.power.open_window(time_s)
+        self.charges.open_window(time_s)
+
+    def close_window(self, time_s: float) -> None:
+        """The measurement window ends at ``time_s``."""
+        self._each_integral(lambda integral: integral.close_window(time_s))
+        self.power.close_window(time_s)
+        self.charges.close_window(time_s)
+
+    def finish(self, time_s: float) -> None:
+        """The run ends at ``time_s``: what is in flight is unfinished; write every meter."""
+        for identity in sorted(self.live):
+            self.recorder.request(self.live[identity], "unfinished", None)
+        self.live.clear()
+        self.power.finish(time_s)
+        write_meters(self.recorder, self.world, self.replicas, self.power, self.charges)
+
+    # ---- arrivals ------------------------------------------------------------------------
+
+    def _schedule_next(self, workload: int) -> None:
+        row = self.feeds[workload].next_open()
+        if row is not None:
+            self._schedule(workload, row, row.arrival_s)
+
+    def _schedule(self, workload: int, row: Row, time_s: float) -> None:
+        identity = (workload << ROW_BITS) | row.number
+        event = self.env.at(time_s, ARRIVAL, identity)
+        event.callbacks = [partial(self._on_arrival, workload, row)]
+
+    def _on_arrival(self, workload: int, row: Row, _: Event) -> None:
+        now_s = self.env.now
+        if not math.isnan(row.arrival_s):
+            self._schedule_next(workload)
+        self.arrived += 1
+        request = Request(
+            identity=(workload << ROW_BITS) | row.number,
+            workload=workload,
+            row=row.number,
+            pool=self.pool_of[workload],
+            priority=row.priority,
+            arrival_s=now_s,
+            input_tokens=row.input_tokens,
+            output_tokens=row.output_tokens,
+        )
+        self.live[request.identity] = request
+        refused = self._route(request, now_s)
+        if refused is not None:
+            self._end(request, refused, now_s)
+            return
+        timeout_s = self.workloads[workload].timeout_s
+        if timeout_s < math.inf:
+            self._set_alarm(request, now_s + timeout_s, 2 * request.identity, self._time_out)
+        if row.cancel_after_s < math.inf:
+            at_s = now_s + row.cancel_after_s
+            self._set_alarm(request, at_s, 2 * request.identity + 1, self._cancel)
+
+    def _set_alarm(
+        self, request: Request, at_s: float, order: int, act: Callable[[Request, float], None]
+    ) -> None:
+        event = self.env.at(at_s, TIME_OUT, order)
+        event.callbacks = [lambda _: act(request, at_s)]
+
+    def _time_out(self, request: Request, now_s: float) -> None:
+        """The server gives up on a request that was never admitted."""
+        if not request.ended and not request.admitted:
+            self._withdraw(request, "timed-out", now_s)
+
+    def _cancel(self, request: Request, now_s: float) -> None:
+        """The client has gone, wherever the request is."""
+        if not request.ended:
+            self._withdraw(request, "cancelled", now_s)
+
+    def _withdraw(self, request: Request, outcome: str, now_s: float) -> None:
+        self.replicas[request.replica].withdraw(request, now_s)
+        self._settle_outstanding(request)
+        self._end(request, outcome, now_s)
+
+    # ---- routing -------------------------------------------------------------------------
+
+    def _route(self, request: Request, now_s: float) -> str | None:
+        """Send a request to a replica; returns the outcome if it is refused."""
+        state = self.pools[request.pool]
+        if blocks_for(request.kv_tokens) > state.most_blocks:
+            return "never-fits"
+        view = RoutingView(
+            time_s=now_s,
+            request_id=request.identity,
+            input_tokens=request.input_tokens,
+            expected_output_tokens=request.output_tokens,
+            priority=request.priority,
+            replicas=len(state.replicas),
+            outstanding_requests=tuple(state.outstanding_requests),
+            outstanding_tokens=tuple(state.outstanding_tokens),
+        )
+        suggestions = state.router.decide(view, state.router_state, state.rng)
+        refusals: dict[str, tuple[int, list[int], Refusal]] = {}
+        for rank, position in enumerate(
+            checked_positions(suggestions, len(state.replicas), now_s, state.router_kind)
+        ):
+            refusal = self._refuse(state, position, request, now_s)
+            if refusal is None:
+                self._log_routing(request, state, refusals, (rank, position), now_s)
+                self._dispatch(request, state, position, now_s)
+                return None
+            refusals.setdefault(refusal.code, (rank, [], refusal))[1].append(position)
+        self._log_routing(request, state, refusals, None, now_s)
+        return "queue-full"
+
+    def _refuse(
+        self, state: PoolState, position: int, request: Request, now_s: float
+    ) -> Refusal | None:
+        """Whether a replica can take a request; with ``shed: oldest`` it makes room by itself."""
+        replica = state.replicas[position]
+        blocks = blocks_for(request.kv_tokens)
+        if blocks > replica.model.kv_blocks:
+            return Refusal(
+                "kv-capacity",
+                f"the request needs {blocks} KV blocks, the replica has {replica.model.kv_blocks}",
+            )
+        limit = state.pool.max_queue
+        if limit is None or len(replica.batcher.waiting) < limit:
+            return None
+        if state.pool.shed == "oldest":
+            victim = replica.batcher.waiting.oldest_to_shed(request.priority)
+            if victim is not None:
+                self._withdraw(victim, "shed", now_s)
+                return None
+        return Refusal("queue-full", f"{limit} requests wait there already (max_queue)")
+
+    def _log_routing(
+        self,
+        request: Request,
+        state: PoolState,
+        refusals: dict[str, tuple[int, list[int], Refusal]],
+        accepted: tuple[int, int] | None,
+        now_s: float,
+    ) -> None:
+        """Log a decision with refusals: one row for each reason, one for what was taken.
+
+        A first choice that was taken is in the ``requests`` table already.
+        """
+        if not refusals:
+            return
+        log = partial(decision, now_s, "routing", state.router_kind, str(request.identity))
+        for rank, positions, refusal in refusals.values():
+            self.recorder.decision(log(rank, " ".join(map(str, positions)), refusal))
+        if accepted is not None:
+            self.recorder.decision(log(accepted[0], str(accepted[1]), None))
+
+    def _dispatch(self, request: Request, state: PoolState, position: int, now_s: float) -> None:
+        request.position = position
+        request.replica = state.replicas[position].index
+        state.outstanding_requests[position] += 1
+        state.outstanding_tokens[position] += request.input_tokens + request.output_tokens
+        state.replicas[position].enqueue(request, now_s)
+
+    def _settle_outstanding(self, request: Request) -> None:
+        """Its end takes away what its first token has left of a request's outstanding work."""
+        state = self.pools[request.pool]
+        state.outstanding_requests[request.position] -= 1
+        state.outstanding_tokens[request.position] -= request.output_tokens
+        if math.isnan(request.first_token_s):
+            state.outstanding_tokens[request.position] -= request.input_tokens
+
+    def _end(self, request: Request, outcome: str, now_s: float) -> None:
+        """The one place where a request gets its outcome; its followers are sent from here."""
+        request.ended = True
+        del self.live[request.identity]
+        self.recorder.request(request, outcome, now_s)
+        for row in self.feeds[request.workload].followers(request.row):
+            at_s = follows_at(row, now_s)
+            if at_s < self.duration_s:
+                self._schedule(request.workload, row, at_s)
+
+    # ---- what replicas report ------------------------------------------------------------
+
+    def first_token(self, request: Request, time_s: float) -> None:
+        """The prompt is no longer outstanding."""
+        self.charges.delivered[request.workload] += request.delivered
+        state = self.pools[request.pool]
+        state.outstanding_tokens[request.position] -= request.input_tokens
+
+    def complete(self, request: Request, time_s: float) -> None:
+        """All tokens are delivered."""
+        self._settle_outstanding(request)
+        self._end(request, "completed", time_s)
+
+    def token_gap(self, workload: int, gap_s: float, tokens: int) -> None:
+        """Count gaps between tokens, and the tokens that end them."""
+        self.charges.delivered[workload] += tokens
+        self.recorder.token_gap(workload, gap_s, tokens)
+
+    def iteration(self, replica: Replica, end_s: float) -> None:
+        """Write an iteration down, if asked to."""
+        if self.record_iterations and replica.batch is not None:
+            batch = replica.batch
+            self.recorder.iteration(
+                replica.index,
+                replica.start_s,
+                end_s,
+                batch.decodes,
+                batch.tokens - batch.decodes,
+                replica.batcher.kv_tokens(),
+                len(replica.batcher.waiting),
+                replica.draw_mw / 1000,
+            )
+
+    # ---- power ---------------------------------------------------------------------------
+
+    def _start_power(self) -> None:
+        """At time 0: replicas idle, every other GPU parked."""
+        site = self.world.scenario.site
+        parked = [
+            round(gpu.parked_w * 1000) * node.gpus
+            for gpu, node in zip(site.gpu_types, site.node_types, strict=True)
+        ]
+        for index, placed in enumerate(self.world.replicas):
+            idle_mw = placed.model.power[0].idle_mw
+            self.gpu_mw[index] = idle_mw
+            for server, gpus in placed.servers:
+                parked[server] += gpus * (idle_mw - round(site.gpu_types[server].parked_w * 1000))
+            self.replicas[index].meters.draw.set(idle_mw * len(placed.gpus), 0.0)
+        self.power.start(parked)
+
+    def draw(
+        self, replica: int, gpu_mw: int, shares: Sequence[tuple[int, float]], time_s: float
+    ) -> None:
+        """A replica's GPUs change their draw; the change walks up the electrical graph."""
+        placed = self.world.replicas[replica]
+        total_mw = gpu_mw * len(placed.gpus)
+        self.charges.set(replica, total_mw, shares, time_s)
+        delta_mw = gpu_mw - self.gpu_mw[replica]
+        if delta_mw == 0:
+            return
+        self.gpu_mw[replica] = gpu_mw
+        self.replicas[replica].meters.draw.set(total_mw, time_s)
+        for server, gpus in placed.servers:
+            self.power.change(server, gpus * delta_mw, time_s)

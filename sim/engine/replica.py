@@ -1,0 +1,296 @@
+"""One replica of the reference engine: the times of its boundaries and what happens at each.
+
+A *run* is a maximal sequence of iterations with the same plan and clock. Its anchor is the time of
+its first boundary; the n-th boundary after it is at ``anchor + S(n)`` with
+``S(n) = n·t1 + d·(0.5·n·(n−1))``: t1 is the first iteration's cost, d its growth per iteration.
+This is one event per iteration, written to be read; a compiled engine must equal it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Sequence
+from typing import Any, Protocol
+
+from simpy.events import Event
+
+from sim.engine.batcher import Batcher
+from sim.engine.environment import BOUNDARY, OrderedEnvironment
+from sim.engine.meters import ReplicaMeters
+from sim.engine.request import Request
+from sim.errors import SimulationError
+from sim.perf.step import Batch, ReplicaModel, StepCost
+from sim.policies.base import BatchingPolicy
+
+
+class Observer(Protocol):
+    """What a replica tells the plane."""
+
+    def first_token(self, request: Request, time_s: float) -> None:
+        """A request's prefill has ended for the first time."""
+
+    def complete(self, request: Request, time_s: float) -> None:
+        """A request has delivered its last token."""
+
+    def token_gap(self, workload: int, gap_s: float, tokens: int) -> None:
+        """``tokens`` tokens of a workload came ``gap_s`` after the ones before them."""
+
+    def draw(
+        self, replica: int, gpu_mw: int, shares: Sequence[tuple[int, float]], time_s: float
+    ) -> None:
+        """Each GPU of the replica draws ``gpu_mw`` from now on, on account of these workloads."""
+
+    def iteration(self, replica: Replica, end_s: float) -> None:
+        """An iteration has ended; ``replica`` still describes it."""
+
+
+class Replica:
+    """State of one replica; ``live`` is its SimPy process."""
+
+    def __init__(
+        self,
+        index: int,
+        model: ReplicaModel,
+        batching: BatchingPolicy,
+        env: OrderedEnvironment,
+        observer: Observer,
+    ) -> None:
+        self.index = index
+        self.model = model
+        self.env = env
+        self.observer = observer
+        self.batcher = Batcher(batching, model.kv_blocks, model.cost[0].window)
+        self.meters = ReplicaMeters()
+        self.level = 0
+        # The running iteration; ``batch`` is None while idle.
+        self.batch: Batch | None = None
+        self.start_s = 0.0
+        self.end_s = 0.0
+        self.draw_mw = 0  # of each GPU
+        self.gap_is_elapsed = False  # this iteration's token gap is not the run's formula
+        # The run that it belongs to.
+        self.plan: tuple[Any, ...] = ()
+        self.anchor_s = 0.0
+        self.first_s = 0.0  # t1
+        self.growth_s = 0.0  # d
+        self.steps = 0  # boundaries of this run behind us
+        self.boundary: Event = env.event()
+        env.process(self.live())
+
+    @property
+    def cost(self) -> StepCost:
+        """The cost of an iteration at the present clock."""
+        return self.model.cost[self.level]
+
+    # ---- what the plane calls ------------------------------------------------------------
+
+    def enqueue(self, request: Request, time_s: float) -> None:
+        """A request arrives; an idle replica wakes at a boundary at this very time."""
+        self.batcher.waiting.add(request)
+        self.count(time_s)
+        if self.batch is None and not self.boundary.triggered:
+            self.env.schedule_at(self.boundary, time_s, BOUNDARY, self.index)
+
+    def withdraw(self, request: Request, time_s: float) -> None:
+        """Take a waiting request out, or let a running one leave at the next boundary."""
+        if request.waiting:
+            self.batcher.waiting.remove(request)
+        else:
+            request.cancelled = True
+            self.batcher.leaving += 1
+        self.count(time_s)
+
+    def set_clock(self, level: int, time_s: float) -> None:
+        """Change the clock now: draw changes, what remains of the iteration is rescaled.
+
+        The running iteration becomes a run of its own of length one.
+        """
+        if level == self.level:
+            return
+        before = self.cost
+        self.level = level
+        if self.batch is not None:
+            scale = self.cost.iteration_s(self.batch) / before.iteration_s(self.batch)
+            rest_s = (self.end_s - time_s) * scale
+            self.plan = ()
+            self.anchor_s, self.first_s, self.growth_s, self.steps = time_s, rest_s, 0.0, 0
+            self.gap_is_elapsed = True
+            self.end_s = self.boundary_s(1)
+            self.boundary = self.env.move(self.boundary, self.end_s, BOUNDARY, self.index)
+        self.report_draw(time_s)
+
+    def count(self, time_s: float) -> None:
+        """Bring the meters of waiting and running requests up to date."""
+        self.meters.waiting.set(len(self.batcher.waiting), time_s)
+        self.meters.running.set(self.batcher.running, time_s)
+
+    def report_draw(self, time_s: float) -> None:
+        """Tell the plane what each GPU draws from now on."""
+        power = self.model.power[self.level]
+        if self.batch is None:
+            self.draw_mw, shares = power.idle_mw, []
+        else:
+            decode_s, total_s = self._phase_times(self.batch)
+            self.draw_mw = power.draw_mw(self.batch, decode_s, total_s)
+            shares = self._shares(decode_s / total_s)
+        self.observer.draw(self.index, self.draw_mw, shares, time_s)
+
+    # ---- the life of a replica -----------------------------------------------------------
+
+    def live(self) -> Generator[Event, Any, None]:
+        """One boundary after another: end the iteration, plan the next one."""
+        while True:
+            yield self.boundary
+            now_s = self.env.now
+            if self.batch is not None:
+                self._end_iteration(now_s)
+            self._plan(now_s)
+            if self.batch is None:
+                self.boundary = self.env.event()
+            else:
+                self.end_s = self.boundary_s(self.steps + 1)
+                self.boundary = self.env.at(self.end_s, BOUNDARY, self.index)
+
+    def boundary_s(self, n: int) -> float:
+        """The time of the n-th boundary of this run, in exactly this order of operations."""
+        return self.anchor_s + (n * self.first_s + self.growth_s * (0.5 * n * (n - 1)))
+
+    def _end_iteration(self, now_s: float) -> None:
+        self.steps += 1
+        self.meters.iterations += 1
+        self.observer.iteration(self, now_s)
+        self.batcher.drop_leaving()
+        if self.batcher.serves_decodes:
+            self._deliver_decodes(now_s)
+        self._advance_prefills(now_s)
+
+    def _deliver_decodes(self, now_s: float) -> None:
+        """Each decoding sequence delivers a token; those that are complete end, oldest first."""
+        gap_s = self.first_s + (self.steps - 1) * self.growth_s
+        delivered: dict[int, int] = {}
+        complete: list[Request] = []
+        for request in self.batcher.decoding:
+            request.context += 1
+            request.delivered += 1
+            if self.gap_is_elapsed:
+                self.observer.token_gap(request.workload, now_s - request.last_token_s, 1)
+            else:
+                delivered[request.workload] = delivered.get(request.workload, 0) + 1
+            request.last_token_s = now_s
+            if request.delivered == request.output_tokens:
+                complete.append(request)
+        for workload, tokens in delivered.items():
+            self.observer.token_gap(workload, gap_s, tokens)
+        self.meters.decode_tokens += len(self.batcher.decoding)
+        for request in complete:
+            self.batcher.leave_decoding(request)
+            self.observer.complete(request, now_s)
+
+    def _advance_prefills(self, now_s: float) -> None:
+        """The chunks are in KV now; complete prefills deliver a token and join, oldest first."""
+        for request, chunk in self.batcher.chunks:
+            self.meters.prefill_tokens += chunk
+            if request.cancelled:
+                continue
+            request.context += chunk
+            if request.context == request.target:
+                self.batcher.prefilling.remove(request)
+                self._end_prefill(request, now_s)
+
+    def _end_prefill(self, request: Request, now_s: float) -> None:
+        if request.output_tokens > 0:
+            if request.delivered > 0:
+                # Recomputed after a preemption: the gap began when its last token came.
+                self.observer.token_gap(request.workload, now_s - request.last_token_s, 1)
+            request.delivered += 1
+            request.last_token_s = now_s
+        if math.isnan(request.first_token_s):
+            request.first_token_s = now_s
+            self.observer.first_token(request, now_s)
+        if request.delivered >= request.output_tokens:
+            self.batcher.free(request)
+            self.observer.complete(request, now_s)
+        else:
+            self.batcher.join_decoding(request)
+
+    # ---- the next iteration and its run --------------------------------------------------
+
+    def _plan(self, now_s: float) -> None:
+        batcher, meters = self.batcher, self.meters
+        had_waited = self.batch is not None and bool(batcher.decoding)
+        stalled = had_waited and not batcher.serves_decodes
+        blocked = batcher.plan(now_s)
+        meters.preemptions = batcher.preemptions
+        self.count(now_s)
+        for reason, integral in enumerate(meters.blocked):
+            integral.set(float(reason == blocked), now_s)
+        meters.kv_tokens.set(batcher.kv_tokens(), now_s)
+        if batcher.idle:
+            self._rest(now_s)
+            return
+        self.start_s = now_s
+        self.batch = batcher.batch()
+        # Sequences that stood by during others' prefill waited longer than this iteration lasts.
+        self.gap_is_elapsed = stalled and batcher.serves_decodes
+        plan = (
+            batcher.serves_decodes,
+            batcher.membership if batcher.serves_decodes else 0,
+            batcher.growing(),
+            [(request.identity, chunk) for request, chunk in batcher.chunks],
+            batcher.window_regimes(),
+        )
+        if plan != self.plan:
+            self.plan = plan
+            self._anchor(now_s)
+
+    def _anchor(self, now_s: float) -> None:
+        """A new run starts here: its first cost, its growth, its draw."""
+        if self.batch is None:
+            raise AssertionError("a run needs a batch")
+        cost, batcher = self.cost, self.batcher
+        self.anchor_s, self.steps = now_s, 0
+        self.first_s = cost.iteration_s(self.batch)
+        self.growth_s = (
+            cost.per_kv_token_s * self.batch.decodes
+            + cost.per_windowed_kv_token_s * batcher.growing()
+        )
+        if len(batcher.chunks) == 1:
+            chunk = batcher.chunks[0][1]
+            self.growth_s += cost.per_prefill_pair_s * (2 * chunk * chunk)
+            if cost.window and batcher.window_regimes() == [-1]:
+                self.growth_s += cost.per_windowed_prefill_pair_s * (2 * chunk * chunk)
+        self.meters.busy.set(1.0, now_s)
+        self.report_draw(now_s)
+
+    def _rest(self, now_s: float) -> None:
+        if self.batcher.waiting:
+            raise SimulationError(
+                now_s, f"replica {self.index}", "requests wait, nothing runs, nobody is admitted"
+            )
+        self.batch = None
+        self.plan = ()
+        self.meters.busy.set(0.0, now_s)
+        self.report_draw(now_s)
+
+    def _phase_times(self, batch: Batch) -> tuple[float, float]:
+        """Seconds of the iteration without its prefill, and of all of it."""
+        total_s = self.cost.iteration_s(batch)
+        if batch.tokens == batch.decodes:
+            return total_s, total_s
+        if batch.decodes == 0:
+            return 0.0, total_s
+        alone = Batch(batch.decodes, batch.decodes, batch.kv_tokens, batch.windowed_kv_tokens, 0, 0)
+        return self.cost.iteration_s(alone), total_s
+
+    def _shares(self, decode_share: float) -> list[tuple[int, float]]:
+        """Who the draw is charged to: decode by sequences, prefill by tokens."""
+        charged: dict[int, float] = {}
+        decodes = self.batcher.decodes
+        for request in decodes:
+            each = decode_share / len(decodes)
+            charged[request.workload] = charged.get(request.workload, 0.0) + each
+        tokens = sum(chunk for _, chunk in self.batcher.chunks)
+        for request, chunk in self.batcher.chunks:
+            share = (1.0 - decode_share) * chunk / tokens
+            charged[request.workload] = charged.get(request.workload, 0.0) + share
+        return list(charged.items())

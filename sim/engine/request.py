@@ -1,0 +1,67 @@
+"""A request inside the engine."""
+
+from __future__ import annotations
+
+import math
+
+
+class Request:
+    """One request from its arrival to its outcome.
+
+    ``context`` counts the tokens it has in KV, ``target`` those that its current prefill must put
+    there (prompt, and the delivered tokens again after a preemption). ``key`` is its place in the
+    waiting queue: (priority, order of arrival at its replica), kept through preemption.
+    """
+
+    __slots__ = (
+        "admitted_s", "arrival_s", "blocks", "cancelled", "context", "delivered", "ended",
+        "first_token_s", "identity", "input_tokens", "key", "last_event_s", "last_token_s",
+        "output_tokens",
+        "pool", "position", "preemptions", "priority", "replica", "row", "target", "waiting",
+        "workload",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        identity: int,
+        workload: int,
+        row: int,
+        pool: int,
+        priority: int,
+        arrival_s: float,
+        input_tokens: int,
+        output_tokens: int,
+    ) -> None:
+        self.identity = identity
+        self.workload = workload
+        self.row = row
+        self.pool = pool
+        self.priority = priority
+        self.arrival_s = arrival_s
+        self.input_tokens = input_tokens
+        self.output_tokens = output_tokens
+        self.replica = -1
+        self.position = -1
+        self.key = (priority, 0)
+        self.waiting = False
+        self.cancelled = False
+        self.ended = False
+        self.admitted_s = math.nan
+        self.first_token_s = math.nan
+        self.last_token_s = math.nan
+        self.last_event_s = math.nan
+        self.context = 0
+        self.target = 0
+        self.blocks = 0
+        self.delivered = 0
+        self.preemptions = 0
+
+    @property
+    def admitted(self) -> bool:
+        """Whether it has ever been in a running batch."""
+        return not math.isnan(self.admitted_s)
+
+    @property
+    def kv_tokens(self) -> int:
+        """Tokens it will have in KV at most: the last token delivered is never written back."""
+        return max(self.input_tokens, self.input_tokens + self.output_tokens - 1)

@@ -1,0 +1,46 @@
+"""``World``: everything a run needs, built once and never changed by it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sim.check.scenario import Scenario
+from sim.perf.step import ReplicaModel
+from sim.workload.types import RequestSource
+
+#: Request ids: the workload's index in the high bits, its row in the low ones, so that a change of
+#: one workload leaves the ids (and with them the draws) of the others alone.
+ROW_BITS = 40
+
+
+@dataclass(frozen=True)
+class PlacedReplica:
+    """A replica on its GPUs.
+
+    Attributes:
+        pool: index of its pool in the scenario.
+        gpus: GPU indices in rank order.
+        servers: (index of the server in the site, number of its GPUs), in site order.
+    """
+
+    pool: int
+    model: ReplicaModel
+    gpus: tuple[int, ...]
+    servers: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class World:
+    """A scenario under a seed, ready to run."""
+
+    scenario: Scenario
+    seed: int
+    sources: tuple[RequestSource, ...]  # one per workload
+    replicas: tuple[PlacedReplica, ...]  # those of a pool are contiguous
+    decisions: tuple[dict[str, Any], ...]  # rows of the `decisions` table made while building
+
+    @property
+    def horizon_s(self) -> float:
+        """The end of the run: duration and drain."""
+        return self.scenario.duration_s + self.scenario.drain_s
