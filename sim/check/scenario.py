@@ -42,7 +42,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class Expectation:
-    """``metric op threshold``, checked for name and dimension; ``threshold`` in the metric's SI unit."""
+    """``metric op threshold``, checked for name and dimension; the threshold is in SI units."""
 
     text: str
     metric: str

@@ -47,7 +47,9 @@ class Document:
         items = self.tree.get(section)
         named = []
         for i, item in enumerate(items if isinstance(items, list) else ()):
-            name = item.get("as", item.get("name")) if isinstance(item, dict) else None
+            if not isinstance(item, dict):
+                continue
+            name = item.get("as", item.get("name")) if section == "llms" else item.get("name")
             if isinstance(name, str):
                 named.append((i, name))
         return named

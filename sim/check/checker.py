@@ -1,0 +1,99 @@
+"""``check``: a document becomes a ``Scenario``, or an error with all that is wrong with it."""
+
+from __future__ import annotations
+
+from sim import catalog
+from sim.check.collector import Collector
+from sim.check.expectations import check_expectations
+from sim.check.llms import check_llms
+from sim.check.policies import check_policies
+from sim.check.pools import check_pools
+from sim.check.power import check_power
+from sim.check.resolved import resolve
+from sim.check.scenario import LlmUse, Scenario
+from sim.check.site import check_site
+from sim.check.workloads import check_workloads
+from sim.site.types import PowerTree, Site
+from sim.spec import Document
+from sim.units import format_si
+
+
+def check(document: Document) -> Scenario:
+    """Resolve every name of ``document`` and check that it makes sense.
+
+    Raises:
+        ScenarioError: every problem found, those of reading included; a part that is broken is
+            left out of what follows, so one slip gives one problem.
+    """
+    found = Collector(document)
+    _times(found)
+    llms = check_llms(found)
+    site = check_site(found)
+    power = check_power(found, site)
+    policies = check_policies(found)
+    pools = check_pools(found, llms, site, policies)
+    workloads = check_workloads(found, pools)
+    expectations = check_expectations(found, power)
+    _unused_llms(found, llms)
+    if document.spec.fabric is not None:
+        found.warn(("fabric",), "checked and kept, but nothing crosses it yet")
+    found.raise_problems()
+    spec = document.spec
+    assert site is not None
+    assert power is not None
+    assert spec.name is not None
+    assert spec.duration is not None
+    ordered = tuple(pools.values())
+    return Scenario(
+        name=spec.name,
+        file=document.file,
+        duration_s=spec.duration,
+        warm_up_s=spec.warm_up,
+        drain_s=spec.drain,
+        seed=spec.seed,
+        record=spec.record.level,
+        record_iterations=spec.record.iterations,
+        sample_every=spec.record.every,
+        site=site,
+        power=power,
+        pools=ordered,
+        workloads=tuple(workloads),
+        placement=policies["placement"],
+        power_policy=policies["power"],
+        expectations=expectations,
+        price_usd_per_j=spec.price.electricity,
+        warnings=found.warnings,
+        resolved=resolve(document, ordered, tuple(workloads), policies, expectations),
+        sources=_sources(site, power, llms),
+    )
+
+
+def _times(found: Collector) -> None:
+    spec = found.document.spec
+    if spec.duration is not None and spec.warm_up >= spec.duration:
+        found.error(
+            ("warm_up",),
+            f"the warm-up of {format_si(spec.warm_up, 's')} leaves nothing of the duration of "
+            f"{format_si(spec.duration, 's')} to measure",
+        )
+
+
+def _unused_llms(found: Collector, llms: dict[str, LlmUse]) -> None:
+    items = found.document.tree.get("pools")
+    if not isinstance(items, list):
+        return
+    used = {item.get("llm") for item in items if isinstance(item, dict)}
+    for i, name in found.document.declared("llms"):
+        if name in llms and name not in used:
+            found.warn(("llms", i), f"no pool serves {name!r}")
+
+
+def _sources(site: Site, power: PowerTree, llms: dict[str, LlmUse]) -> tuple[str, ...]:
+    """The ids of the data sources behind every catalog entry that the scenario uses."""
+    entries = {("rack", rack.name) for rack in site.rack_types}
+    entries |= {("llm", use.llm.name) for use in llms.values()}
+    entries |= {("gear", node.kind) for node in power.nodes if node.kind in ("ups", "pdu")}
+    found: set[str] = set()
+    for kind, name in entries:
+        found.update(catalog.source_ids(kind, name))
+    return tuple(sorted(found))

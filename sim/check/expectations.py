@@ -1,0 +1,95 @@
+"""The ``expect`` section: metrics that exist, in their dimension, and that the run can measure."""
+
+from __future__ import annotations
+
+from sim.check.collector import Collector, Names
+from sim.check.scenario import Expectation
+from sim.errors import UnknownName
+from sim.results.metrics import MetricDefinition, UnknownMetric, lookup
+from sim.site.types import PowerTree
+from sim.spec.expect import ExpectSpec
+from sim.spec.nodes import Path
+from sim.units import UnitError, parse_quantity
+
+
+def check_expectations(found: Collector, power: PowerTree | None) -> tuple[Expectation, ...]:
+    """The usable expectations in order."""
+    workloads, pools = found.names("workload"), found.names("pools")
+    expectations = []
+    for i, spec in enumerate(found.document.spec.expect):
+        if spec is None:
+            continue
+        path: Path = ("expect", i)
+        definition = _definition(spec, path, workloads, pools, power, found)
+        if definition is None:
+            continue
+        _measurable(spec, definition, path, power, found)
+        threshold = _threshold(spec, definition, path, found)
+        if threshold is not None:
+            expectations.append(Expectation(spec.text, spec.metric, spec.operator, threshold))
+    return tuple(expectations)
+
+
+def _definition(
+    spec: ExpectSpec,
+    path: Path,
+    workloads: Names,
+    pools: Names,
+    power: PowerTree | None,
+    found: Collector,
+) -> MetricDefinition | None:
+    nodes = () if power is None else tuple(node.name for node in power.nodes)
+    try:
+        return lookup(spec.metric, workloads=workloads.known, pools=pools.known, power_nodes=nodes)
+    except UnknownMetric as error:
+        found.caught(path, error)
+    except UnknownName as error:
+        # The name may be that of an entity whose own entry is broken.
+        known = {"workload": workloads.complete, "pool": pools.complete}
+        if known.get(error.kind, power is not None):
+            found.caught(path, error)
+    return None
+
+
+def _threshold(
+    spec: ExpectSpec, definition: MetricDefinition, path: Path, found: Collector
+) -> float | None:
+    try:
+        threshold = parse_quantity(spec.quantity, definition.dimension)
+    except UnitError as error:
+        found.error(path, f"{spec.metric}: {error}")
+        return None
+    if definition.dimension == "fraction" and threshold > 1.0:
+        shown = spec.quantity
+        hint = "" if "%" in shown else f"; write '{shown} %' or a number from 0 to 1"
+        found.error(path, f"{spec.metric}: {shown} is {100 * threshold:g} %, above 100 %{hint}")
+        return None
+    return threshold
+
+
+def _measurable(
+    spec: ExpectSpec,
+    definition: MetricDefinition,
+    path: Path,
+    power: PowerTree | None,
+    found: Collector,
+) -> None:
+    """Refuse expectations on metrics that this scenario leaves null."""
+    name = definition.name
+    if name == "energy_cost_per_mtoken" and found.document.spec.price.electricity is None:
+        found.error(
+            path, f"{spec.metric} needs a price: write 'price: {{electricity: 80 USD/MWh}}'"
+        )
+    if power is None:
+        return
+    if name == "goodput_per_mw" and power.provisioned_w is None:
+        found.error(path, f"{spec.metric} needs provisioned power: write 'power: {{utility: …}}'")
+    if name not in ("over_budget_s", "headroom_w", "over_limit_s"):
+        return
+    inside = spec.metric.partition("[")[2].partition("]")[0]
+    for node in power.nodes:
+        watched = node.kind == "utility" if definition.scope == "site" else node.name == inside
+        if watched and node.budget_w is None and node.rating_w is None:
+            found.error(
+                path, f"{spec.metric} needs a limit, but {node.name} states no budget or rating"
+            )

@@ -1,0 +1,161 @@
+"""The ``policies`` section against the policies that are registered."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields
+from typing import Any
+
+from sim.check.collector import Collector
+from sim.errors import RackplanError, did_you_mean
+from sim.policies.base import ROLES, policies
+from sim.spec.nodes import Path, shorten, show
+from sim.spec.policies import PolicySpec
+from sim.spec.types import NOT_MODELLED
+from sim.spec.wording import unknown_key
+from sim.units import UNITS, UnitError, parse_quantity
+
+#: What runs where a scenario says nothing.
+DEFAULTS: Mapping[str, str] = {
+    "placement": "topology-aware",
+    "routing": "least-outstanding-tokens",
+    "batching": "chunked-prefill",
+    "power": "none",
+}
+#: Kinds that are known and not built yet.
+RESERVED: Mapping[str, tuple[str, ...]] = {
+    "placement": ("fgd",),
+    "routing": (),
+    "batching": (),
+    "power": ("static-cap", "polca", "dynamo", "demand-response"),
+}
+#: What a kind is called elsewhere.
+HABITS: Mapping[str, Mapping[str, str]] = {
+    "placement": {"binpack": "topology-aware", "spread": "first-fit", "default": "topology-aware"},
+    "routing": {
+        "rr": "round-robin",
+        "least-loaded": "least-outstanding-requests",
+        "least-connections": "least-outstanding-requests",
+        "least-request": "least-outstanding-requests",
+        "p2c": "power-of-two",
+    },
+    "batching": {
+        "continuous": "chunked-prefill",
+        "inflight": "prefill-first",
+        "vllm": "chunked-prefill",
+    },
+    "power": {"unlimited": "none", "off": "none"},
+}
+
+
+def check_policies(found: Collector) -> dict[str, Any]:
+    """Role → policy object; a role whose entry is wrong is left out."""
+    chosen: dict[str, Any] = {}
+    for role in ROLES:
+        path: Path = ("policies", role)
+        if ("policies",) in found.document.failed or path in found.document.failed:
+            continue
+        spec = getattr(found.document.spec.policies, role)
+        policy = policies(role)[DEFAULTS[role]]() if spec is None else make(role, spec, path, found)
+        if policy is not None:
+            chosen[role] = policy
+    return chosen
+
+
+def make(role: str, spec: PolicySpec, path: Path, found: Collector) -> Any | None:
+    """The policy object that ``spec`` describes, or None (and problems) where it describes none."""
+    cls = policies(role).get(spec.kind)
+    if cls is None:
+        found.error((*path, "kind"), _unknown_kind(role, spec.kind))
+        return None
+    known = {field.name: field for field in fields(cls)}
+    types = typing.get_type_hints(cls)
+    arguments: dict[str, Any] = {}
+    whole = True
+    for key, value in spec.parameters.items():
+        here = (*path, key)
+        if key not in known:
+            # A habit of one section leads to the same words wherever a policy stands.
+            found.error(
+                here, unknown_key(("policies", role, key), value, ["kind", *known]), key=True
+            )
+            whole = False
+            continue
+        try:
+            arguments[key] = parameter(known[key], types[key], value)
+        except UnitError as error:
+            found.caught(here, error)
+            whole = False
+    for name, field in known.items():
+        if (
+            name not in spec.parameters
+            and field.default is MISSING
+            and field.default_factory is MISSING
+        ):
+            found.error(path, f"policy {spec.kind!r} needs its parameter {name!r}")
+            whole = False
+    if not whole:
+        return None
+    try:
+        return cls(**arguments)
+    except (RackplanError, ValueError) as error:
+        found.error(path, str(error).splitlines()[0])
+        return None
+
+
+def _unknown_kind(role: str, kind: str) -> str:
+    kinds = tuple(policies(role))
+    if kind in RESERVED[role]:
+        return f"{role} policy {kind!r} is {NOT_MODELLED} (known: {', '.join(kinds)})"
+    instead = HABITS[role].get(kind.lower())
+    hint = f" (did you mean {instead!r}?)" if instead else did_you_mean(shorten(kind, 100), kinds)
+    return f"unknown {role} policy {show(kind)}{hint}"
+
+
+def parameter(field: Field[Any], kind: Any, value: Any) -> Any:
+    """The value of a policy's parameter.
+
+    A field may state ``metadata={"dimension": "time"}``; a float without one takes a number or a
+    percentage.
+
+    Raises:
+        UnitError: not a value of that type or dimension.
+    """
+    dimension = field.metadata.get("dimension")
+    if dimension is not None:
+        return parse_quantity(value, dimension)
+    if kind is bool:
+        if isinstance(value, bool):
+            return value
+        raise UnitError(f"expected true or false, not {show(value)}")
+    if kind is int:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+        quoted = isinstance(value, str) and value.strip().isdecimal()
+        right = f": write {value.strip()} without quotes" if quoted else f", not {show(value)}"
+        raise UnitError(f"expected a whole number{right}")
+    if kind is float:
+        if isinstance(value, (dict, list)):
+            raise UnitError(f"expected a number, not {show(value)}")
+        return parse_quantity(value, "fraction")
+    if isinstance(value, str):
+        return value
+    raise UnitError(f"expected text, not {show(value)}")
+
+
+def parameter_schema(field: Field[Any], kind: Any) -> dict[str, Any]:
+    """The JSON Schema of a policy's parameter."""
+    if "dimension" in field.metadata:
+        units = ", ".join(UNITS[field.metadata["dimension"]])
+        schema: dict[str, Any] = {"type": "string", "description": f"a quantity in {units}"}
+    elif kind in (bool, int):
+        schema = {"type": "boolean" if kind is bool else "integer"}
+    elif kind is float:
+        percent = {"type": "string", "pattern": r"^\d+(\.\d+)?\s*%$"}
+        schema = {"anyOf": [{"type": "number"}, percent]}
+    else:
+        schema = {"type": "string"}
+    if field.default is not MISSING:
+        schema["default"] = field.default
+    return schema

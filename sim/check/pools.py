@@ -1,0 +1,260 @@
+"""The ``pools`` section: what a replica needs, whether it fits, whether the site has the GPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sim import catalog
+from sim.catalog.types import Gpu, NodeType
+from sim.check.collector import Collector
+from sim.check.policies import make
+from sim.check.scenario import LlmUse, Pool
+from sim.errors import RackplanError, UnknownName
+from sim.perf import replica_model
+from sim.perf.operators import UnsupportedPlan, check_parallel
+from sim.perf.step import ReplicaModel
+from sim.site.types import Site
+from sim.spec.nodes import Path
+from sim.spec.pools import PoolSpec
+
+
+@dataclass(frozen=True)
+class GpuStock:
+    """What a site has of one GPU type."""
+
+    gpu: Gpu
+    node: NodeType
+    domains: tuple[int, ...]  # GPUs of each NVLink domain
+
+    @property
+    def count(self) -> int:
+        """All GPUs of this type."""
+        return sum(self.domains)
+
+    def groups(self, size: int) -> int:
+        """How many groups of ``size`` GPUs fit inside NVLink domains."""
+        return sum(domain // size for domain in self.domains)
+
+
+def stock(site: Site) -> dict[str, GpuStock]:
+    """GPU type → what the site has of it, in the order of the site."""
+    sizes = np.bincount(site.gpu_domain)
+    node_of_domain = {int(d): int(n) for d, n in zip(site.gpu_domain, site.gpu_node, strict=True)}
+    found: dict[str, GpuStock] = {}
+    for domain, size in enumerate(sizes.tolist()):
+        node = node_of_domain[domain]
+        gpu = site.gpu_types[node]
+        have = found.get(gpu.name, GpuStock(gpu, site.node_types[node], ()))
+        found[gpu.name] = GpuStock(gpu, have.node, (*have.domains, size))
+    return found
+
+
+def check_pools(
+    found: Collector, llms: Mapping[str, LlmUse], site: Site | None, policies: Mapping[str, Any]
+) -> dict[str, Pool]:
+    """The usable pools by name."""
+    document = found.document
+    found.unique("pool", ((("pools", i, "name"), name) for i, name in document.declared("pools")))
+    have = None if site is None else stock(site)
+    pools: dict[str, Pool] = {}
+    for i, spec in enumerate(document.spec.pools):
+        if spec is None:
+            continue
+        pool = _pool(spec, ("pools", i), llms, have, policies, found)
+        if pool is not None:
+            pools.setdefault(pool.name, pool)
+    if have is not None:
+        _enough(found, have)
+    return pools
+
+
+def _pool(
+    spec: PoolSpec,
+    path: Path,
+    llms: Mapping[str, LlmUse],
+    have: Mapping[str, GpuStock] | None,
+    policies: Mapping[str, Any],
+    found: Collector,
+) -> Pool | None:
+    roles = _roles(spec, path, policies, found)
+    use = llms.get(spec.llm)
+    names = found.names("llms")
+    if use is None and spec.llm not in names.known:
+        found.unknown((*path, "llm"), "LLM", spec.llm, names)
+    gpu = _gpu(spec, path, have, found)
+    if use is None or have is None or not _parallel(spec, use, path, found):
+        return None
+    if "batching" not in roles or "routing" not in roles or (spec.gpu is not None and gpu is None):
+        return None
+    models = _models(spec, use, have if gpu is None else {gpu: have[gpu]}, roles, path, found)
+    if not models:
+        return None
+    return Pool(
+        name=spec.name,
+        llm=use,
+        tensor_parallel=spec.tensor_parallel,
+        pipeline_parallel=spec.pipeline_parallel,
+        replicas=spec.replicas,
+        priority=spec.priority,
+        gpu=gpu,
+        max_queue=spec.max_queue,
+        shed=spec.shed,
+        models=models,
+        routing=roles["routing"],
+        batching=roles["batching"],
+    )
+
+
+def _roles(
+    spec: PoolSpec, path: Path, policies: Mapping[str, Any], found: Collector
+) -> dict[str, Any]:
+    roles = {role: policies[role] for role in ("routing", "batching") if role in policies}
+    for role in ("routing", "batching"):
+        own = None if spec.policies is None else getattr(spec.policies, role)
+        if own is not None:
+            policy = make(role, own, (*path, "policies", role), found)
+            roles.pop(role, None)
+            if policy is not None:
+                roles[role] = policy
+    return roles
+
+
+def _gpu(
+    spec: PoolSpec, path: Path, have: Mapping[str, GpuStock] | None, found: Collector
+) -> str | None:
+    if spec.gpu is None:
+        return None
+    try:
+        gpu = catalog.canonical_gpu(spec.gpu)
+    except UnknownName as error:
+        found.caught((*path, "gpu"), error)
+        return None
+    if have is not None and gpu not in have:
+        found.error((*path, "gpu"), f"the site has no {gpu}; it has {', '.join(have)}")
+        return None
+    return gpu
+
+
+def _parallel(spec: PoolSpec, use: LlmUse, path: Path, found: Collector) -> bool:
+    """Whether both degrees divide what they cut; each problem at its own key."""
+    fine = True
+    for key, degrees in (
+        ("tensor_parallel", (spec.tensor_parallel, 1)),
+        ("pipeline_parallel", (1, spec.pipeline_parallel)),
+    ):
+        try:
+            check_parallel(use.llm, *degrees)
+        except UnsupportedPlan as error:
+            found.caught((*path, key), error)
+            fine = False
+    return fine
+
+
+def _models(
+    spec: PoolSpec,
+    use: LlmUse,
+    have: Mapping[str, GpuStock],
+    roles: Mapping[str, Any],
+    path: Path,
+    found: Collector,
+) -> dict[str, ReplicaModel]:
+    """GPU type → the replica's model on it; problems only if it fits on none."""
+    widest = max(max(kind.domains) for kind in have.values())
+    if spec.tensor_parallel > widest:
+        found.error(
+            (*path, "tensor_parallel"),
+            f"{spec.tensor_parallel} GPUs must share one NVLink domain, but the largest has "
+            f"{widest} (split the layers with pipeline_parallel instead)",
+        )
+        return {}
+    models: dict[str, ReplicaModel] = {}
+    refusals: dict[str, RackplanError] = {}
+    for name, kind in have.items():
+        if spec.tensor_parallel > max(kind.domains):
+            continue
+        try:
+            models[name] = _model(spec, use, kind, roles["batching"])
+        except RackplanError as error:
+            refusals[name] = error
+    for refusal in dict.fromkeys(map(str, refusals.values())):
+        if models:
+            found.warn(path, f"no replica is placed where it does not fit: {refusal}")
+        else:
+            found.error((*path, "llm"), refusal)
+    return models
+
+
+def _model(spec: PoolSpec, use: LlmUse, kind: GpuStock, batching: Any) -> ReplicaModel:
+    node, group = kind.node, spec.tensor_parallel
+    inside = group * spec.pipeline_parallel <= max(kind.domains)
+    between = kind.gpu.link_bytes_per_s if inside else node.nics * node.nic_bytes_per_s / node.gpus
+    return replica_model(
+        use.llm,
+        kind.gpu,
+        precision=use.precision,
+        kv_precision=use.kv_precision,
+        tensor_parallel=group,
+        pipeline_parallel=spec.pipeline_parallel,
+        max_sequences=batching.max_sequences,
+        max_batch_tokens=batching.max_batch_tokens,
+        memory_utilisation=batching.memory_utilisation,
+        stage_bytes_per_s=group * between,
+    )
+
+
+def _enough(found: Collector, have: Mapping[str, GpuStock]) -> None:
+    """All replicas together need no more GPUs than there are, of each type and in all."""
+    specs = [(i, spec) for i, spec in enumerate(found.document.spec.pools) if spec is not None]
+    site = sum(kind.count for kind in have.values())
+    demands: list[tuple[str, int, list[tuple[int, PoolSpec]]]] = [("", site, specs)]
+    for name, kind in have.items():
+        bound = [(i, spec) for i, spec in specs if spec.gpu is not None and _is(spec.gpu, name)]
+        demands.append((f" {name}", kind.count, bound))
+    for name, count, bound in demands:
+        needed = sum(_gpus(spec) for _, spec in bound)
+        if needed > count:
+            path: Path = ("pools", bound[0][0], "replicas") if len(bound) == 1 else ("pools",)
+            found.error(
+                path, f"{_sum(bound)} need {needed:,} GPUs, but the site has {count:,}{name}"
+            )
+            return
+    for i, spec in specs:
+        kinds = [kind for name, kind in have.items() if spec.gpu is None or _is(spec.gpu, name)]
+        _groups(i, spec, kinds, found)
+
+
+def _groups(i: int, spec: PoolSpec, kinds: list[GpuStock], found: Collector) -> None:
+    """NVLink domains can leave GPUs over that no group of this size can use."""
+    size = spec.tensor_parallel
+    groups = sum(kind.groups(size) for kind in kinds)
+    needed = spec.replicas * spec.pipeline_parallel
+    if 0 < groups < needed:
+        found.error(
+            ("pools", i, "tensor_parallel"),
+            f"{needed:,} groups of {size} GPUs are needed, but NVLink domains of "
+            f"{max(max(kind.domains) for kind in kinds)} hold {groups:,} of them in all",
+        )
+
+
+def _is(gpu: str, name: str) -> bool:
+    try:
+        return catalog.canonical_gpu(gpu) == name
+    except UnknownName:
+        return False
+
+
+def _gpus(spec: PoolSpec) -> int:
+    return spec.replicas * spec.tensor_parallel * spec.pipeline_parallel
+
+
+def _sum(bound: list[tuple[int, PoolSpec]]) -> str:
+    """``24 replicas x 4 GPUs (chat) + 8 replicas x 2 GPUs (code)``."""
+    return " + ".join(
+        f"{spec.replicas:,} replicas x {spec.tensor_parallel * spec.pipeline_parallel} GPUs"
+        f" ({spec.name})"
+        for _, spec in bound
+    )

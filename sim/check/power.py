@@ -1,0 +1,126 @@
+"""The ``power`` section: ratings that fit one another, and a site that fits under them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sim.check.collector import Collector
+from sim.errors import BuildError
+from sim.site import build_power_tree, server_out_mw, tree_flow
+from sim.site.load import milliwatts
+from sim.site.types import PowerNode, PowerPlan, PowerTree, Site, UpsPlan
+from sim.spec.nodes import Path
+from sim.spec.power import PowerSpec
+from sim.units import format_si
+
+
+def check_power(found: Collector, site: Site | None) -> PowerTree | None:
+    """The electrical tree over ``site``, or None where it or its plan is wrong."""
+    document = found.document
+    failed = ("power",) in document.failed
+    spec = document.spec.power
+    plan = None
+    if spec is not None:
+        plan = _plan(spec)
+        if not _consistent(spec, plan, found):
+            failed = True
+        if not (plan.utility_budget_w or plan.utility_rating_w or plan.ups):
+            found.warn(
+                ("power",), "states no utility and no UPS, so nothing limits the site's draw"
+            )
+    elif not failed:
+        found.warn(("power",), "not stated, so nothing limits the draw")
+    if site is None or failed:
+        return None
+    if plan is not None:
+        _racks_under_pdus(site, plan, found)
+    try:
+        tree = build_power_tree(site, plan)
+    except BuildError as error:
+        found.built(error)
+        return None
+    if plan is not None:
+        _floor(site, tree, plan, found)
+    return tree
+
+
+def _plan(spec: PowerSpec) -> PowerPlan:
+    utility, pdus = spec.utility, spec.pdus
+    return PowerPlan(
+        utility_budget_w=None if utility is None else utility.budget,
+        utility_rating_w=None if utility is None else utility.rating,
+        ups=tuple(UpsPlan(ups.name, ups.rating, ups.budget) for ups in spec.ups),
+        pdus_per_row=0 if pdus is None else pdus.per_row,
+        pdu_rating_w=None if pdus is None else pdus.rating,
+        pdu_budget_w=None if pdus is None else pdus.budget,
+        redundancy="N" if pdus is None else pdus.redundancy,
+    )
+
+
+def _consistent(spec: PowerSpec, plan: PowerPlan, found: Collector) -> bool:
+    """Whether a tree can be built; problems are reported either way."""
+    pairs: list[tuple[Path, float | None, float | None]] = [
+        (("power", "utility", "budget"), plan.utility_budget_w, plan.utility_rating_w),
+        (("power", "pdus", "budget"), plan.pdu_budget_w, plan.pdu_rating_w),
+        *(
+            (("power", "ups", i, "budget"), ups.budget_w, ups.rating_w)
+            for i, ups in enumerate(plan.ups)
+        ),
+    ]
+    for path, budget, rating in pairs:
+        if budget is not None and rating is not None and budget > rating:
+            found.error(
+                path, f"the budget {_w(budget)} is above the rating {_w(rating)} it must respect"
+            )
+    found.unique("UPS", ((("power", "ups", i, "name"), ups.name) for i, ups in enumerate(spec.ups)))
+    names = [ups.name for ups in spec.ups]
+    return len(set(names)) == len(names)
+
+
+def _racks_under_pdus(site: Site, plan: PowerPlan, found: Collector) -> None:
+    """With one feed or two, each PDU must be able to carry the whole of any rack on it alone."""
+    if plan.pdu_rating_w is None:
+        return
+    heavy = {
+        rack.name: rack.rating_w for rack in site.rack_types if rack.rating_w > plan.pdu_rating_w
+    }
+    for name, rating in heavy.items():
+        found.error(
+            ("power", "pdus", "rating"),
+            f"a rack of type {name} is rated {_w(rating)}, above its PDU's {_w(plan.pdu_rating_w)}",
+        )
+
+
+def _floor(site: Site, tree: PowerTree, plan: PowerPlan, found: Collector) -> None:
+    """Nothing may be over its limit with every GPU parked: that is the least the site can draw."""
+    servers = [
+        server_out_mw(node, node.gpus * milliwatts(gpu.parked_w))
+        for node, gpu in zip(site.node_types, site.gpu_types, strict=True)
+    ]
+    out_mw, in_mw = tree_flow(tree, np.array(servers, dtype=np.int64))
+    for node, delivered, taken in zip(tree.nodes, out_mw.tolist(), in_mw.tolist(), strict=True):
+        _over(node, (taken if node.kind == "utility" else delivered) / 1000.0, plan, found)
+
+
+def _over(node: PowerNode, carried_w: float, plan: PowerPlan, found: Collector) -> None:
+    if node.kind not in ("utility", "ups", "pdu"):
+        return
+    for word, limit in (("budget", node.budget_w), ("rating", node.rating_w)):
+        if limit is None or carried_w <= limit:
+            continue
+        path: Path = (
+            ("power", "utility", word) if node.kind == "utility" else ("power", "pdus", word)
+        )
+        if node.kind == "ups":
+            position = next(i for i, ups in enumerate(plan.ups) if ups.name == node.name)
+            path = ("power", "ups", position, word)
+        found.error(
+            path,
+            f"with every GPU idle, {node.name} already carries {_w(carried_w)}, "
+            f"above its {word} of {_w(limit)}",
+        )
+        return
+
+
+def _w(value: float) -> str:
+    return format_si(value, "W")

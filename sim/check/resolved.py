@@ -1,0 +1,103 @@
+"""A scenario as a plain tree in its canonical form, with defaults filled in.
+
+Scenarios that mean the same give the same tree however they are written: quantities are SI numbers,
+names canonical, defaults stated, policies written out with all their parameters. Places, ``x-…``
+keys and the seed (which belongs to the run) are left out.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from sim.check.scenario import Expectation, Pool
+from sim.policies.base import kind_of
+from sim.spec import Document
+from sim.spec.scenario import VERSION
+from sim.workload.plan import TraceSpec, Workload
+
+
+def resolve(
+    document: Document,
+    pools: tuple[Pool, ...],
+    workloads: tuple[Workload, ...],
+    policies: dict[str, Any],
+    expectations: tuple[Expectation, ...],
+) -> dict[str, Any]:
+    """The canonical tree: dicts, lists, text, numbers, booleans and None only."""
+    spec = document.spec
+    uses = {pool.llm.name: pool.llm for pool in pools}
+    return {
+        "rackplan": VERSION,
+        "kind": spec.kind,
+        "name": spec.name,
+        "duration_s": spec.duration,
+        "warm_up_s": spec.warm_up,
+        "drain_s": spec.drain,
+        "record": spec.record.model_dump(),
+        "site": None if spec.site is None else spec.site.model_dump(mode="json"),
+        "power": None if spec.power is None else spec.power.model_dump(mode="json"),
+        "fabric": None if spec.fabric is None else spec.fabric.model_dump(mode="json"),
+        "llms": [
+            {
+                "name": name,
+                "llm": use.llm.name,
+                "precision": use.precision,
+                "kv_precision": use.kv_precision,
+            }
+            for name, use in sorted(uses.items())
+        ],
+        "pools": [_pool(pool) for pool in pools],
+        "workload": [_workload(workload, document.folders.root) for workload in workloads],
+        "policies": {role: _policy(policy) for role, policy in sorted(policies.items())},
+        "expect": [
+            {"metric": line.metric, "operator": line.operator, "threshold": line.threshold}
+            for line in expectations
+        ],
+        "price": {"electricity_usd_per_j": spec.price.electricity},
+    }
+
+
+def _policy(policy: Any) -> dict[str, Any]:
+    own = {field.name: getattr(policy, field.name) for field in fields(policy)}
+    return {"kind": kind_of(policy), **own}
+
+
+def _pool(pool: Pool) -> dict[str, Any]:
+    return {
+        "name": pool.name,
+        "llm": pool.llm.name,
+        "replicas": pool.replicas,
+        "tensor_parallel": pool.tensor_parallel,
+        "pipeline_parallel": pool.pipeline_parallel,
+        "priority": pool.priority,
+        "gpu": pool.gpu,
+        "max_queue": pool.max_queue,
+        "shed": pool.shed,
+        "policies": {"routing": _policy(pool.routing), "batching": _policy(pool.batching)},
+    }
+
+
+def _workload(workload: Workload, root: Path) -> dict[str, Any]:
+    tree = {
+        key: None if isinstance(value, float) and math.isinf(value) else value
+        for key, value in asdict(workload).items()
+        if key not in ("trace", "synthetic")
+    }
+    tree["trace"] = None if workload.trace is None else _trace(workload.trace, root)
+    synthetic = workload.synthetic
+    tree["synthetic"] = None
+    if synthetic is not None:
+        tree["synthetic"] = {
+            **asdict(synthetic),
+            "arrivals": dict(synthetic.arrivals),
+            "profile": [list(step) for step in synthetic.profile],
+        }
+    return tree
+
+
+def _trace(trace: TraceSpec, root: Path) -> dict[str, Any]:
+    return {**asdict(trace), "file": Path(os.path.relpath(trace.file, root)).as_posix()}

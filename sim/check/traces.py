@@ -1,0 +1,64 @@
+"""A workload's ``trace``: where the file is, what it is, and whether its first rows read."""
+
+from __future__ import annotations
+
+from sim.check.collector import Collector
+from sim.errors import DataError, ScenarioError, did_you_mean
+from sim.spec.nodes import Path, shorten, show
+from sim.spec.workload import TraceSourceSpec
+from sim.workload import probe_trace
+from sim.workload.plan import TraceSpec
+
+_BY_SUFFIX = {".csv": "csv", ".jsonl": "mooncake", ".parquet": "parquet"}
+#: Mooncake stamps arrivals in bins of 3 s (see data/README.md); a stamp says no more than its bin.
+_SPREAD_S = {"mooncake": 3.0}
+
+
+def check_trace(spec: TraceSourceSpec, path: Path, found: Collector) -> TraceSpec | None:
+    """The trace, or None (and problems) where it cannot be replayed as asked."""
+    fine = True
+    if spec.end is not None and spec.end <= spec.start:
+        found.error(
+            (*path, "end"), f"ends at {spec.end:g} s, not after its start at {spec.start:g} s"
+        )
+        fine = False
+    try:
+        file = found.document.locate((*path, "file"), spec.file)
+    except ScenarioError as error:
+        found.extend(error)
+        return None
+    if not file.is_file():
+        what = "is a folder" if file.is_dir() else "there is no such file"
+        found.error((*path, "file"), f"{show(spec.file)}: {what}{_nearby(spec.file, file.parent)}")
+        return None
+    kind = spec.format or _BY_SUFFIX.get(file.suffix.lower())
+    if kind is None:
+        message = f"the suffix of {show(spec.file)} names no format; write format: azure or another"
+        found.error((*path, "file"), message)
+        return None
+    trace = TraceSpec(
+        file=file,
+        format=kind,
+        start_s=spec.start,
+        end_s=spec.end,
+        time_scale=spec.time_scale,
+        loop=spec.loop,
+        spread_s=_SPREAD_S.get(kind, 0.0) if spec.spread is None else spec.spread,
+    )
+    try:
+        probe_trace(trace)
+    except DataError as error:
+        # The reader names the real file; the user wrote a path relative to the scenario.
+        message = str(error).removeprefix(error.file)
+        found.error((*path, "file"), f"{shorten(spec.file, 100)}{message}")
+        return None
+    return trace if fine else None
+
+
+def _nearby(written: str, folder: object) -> str:
+    from pathlib import Path as FilePath
+
+    if not isinstance(folder, FilePath) or not folder.is_dir():
+        return ""
+    names = sorted(entry.name for entry in folder.iterdir() if entry.suffix in _BY_SUFFIX)
+    return did_you_mean(FilePath(written).name, names, most=0)

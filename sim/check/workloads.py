@@ -1,0 +1,257 @@
+"""The ``workload`` section: one way to send, one way to measure, and lengths that can be served."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from sim.check.collector import Collector
+from sim.check.scenario import Pool
+from sim.check.traces import check_trace
+from sim.errors import UnknownName
+from sim.perf.step import BLOCK_TOKENS
+from sim.spec.nodes import Path, shorten
+from sim.spec.workload import SloSpec, SourceSpec, WorkloadSpec
+from sim.units import format_si
+from sim.workload import synthetic_names
+from sim.workload.plan import Objectives, Synthetic, Workload
+
+
+def check_workloads(found: Collector, pools: Mapping[str, Pool]) -> list[Workload]:
+    """The usable workloads in order."""
+    document = found.document
+    found.unique(
+        "workload", ((("workload", i, "name"), name) for i, name in document.declared("workload"))
+    )
+    workloads = []
+    for i, spec in enumerate(document.spec.workload):
+        workload = None if spec is None else _workload(spec, ("workload", i), pools, found)
+        if workload is not None:
+            workloads.append(workload)
+    _unused(found)
+    return workloads
+
+
+def _unused(found: Collector) -> None:
+    """Pools without traffic only draw power: worth a warning."""
+    items = found.document.tree.get("workload")
+    if not isinstance(items, list):
+        return
+    used = {item.get("pool") for item in items if isinstance(item, dict)}
+    for i, name in found.document.declared("pools"):
+        if name not in used:
+            found.warn(("pools", i), f"no workload sends requests to pool {name!r}")
+
+
+def _workload(
+    spec: WorkloadSpec, path: Path, pools: Mapping[str, Pool], found: Collector
+) -> Workload | None:
+    names = found.names("pools")
+    pool = pools.get(spec.pool)
+    if pool is None and spec.pool not in names.known:
+        found.unknown((*path, "pool"), "pool", spec.pool, names)
+    one_way = _one_way(spec, path, found)
+    synthetic = _synthetic(spec, path, found) if one_way and spec.source is not None else None
+    trace = None
+    if one_way and spec.trace is not None:
+        trace = check_trace(spec.trace, (*path, "trace"), found)
+    _slo(spec, path, found)
+    _volume(spec, path, found)
+    if pool is None or (synthetic is None and trace is None):
+        return None
+    if synthetic is not None:
+        _served(synthetic, pool, path, found)
+    slo = spec.slo or SloSpec()
+    return Workload(
+        name=spec.name,
+        kind=spec.kind,
+        pool=spec.pool,
+        priority=pool.priority if spec.priority is None else spec.priority,
+        objectives=Objectives(slo.ttft, slo.tpot, slo.e2e),
+        timeout_s=math.inf if spec.timeout is None else spec.timeout,
+        cancel_after_s=math.inf if spec.cancel is None else spec.cancel.after,
+        cancel_fraction=0.0 if spec.cancel is None else spec.cancel.fraction,
+        rate_per_s=spec.rate,
+        clients=spec.clients,
+        think_s=spec.think or 0.0,
+        trace=trace,
+        synthetic=synthetic,
+    )
+
+
+def _one_way(spec: WorkloadSpec, path: Path, found: Collector) -> bool:
+    """Open or closed, from a source or a trace: refuse words that contradict one another."""
+    closed = "a closed loop (clients) sends when clients are ready"
+    replayed = "a trace has its own arrivals"
+    rules = (
+        (spec.clients is not None, "rate", f"{closed}; leave out rate or clients"),
+        (spec.clients is not None, "burstiness", f"{closed}; leave out burstiness"),
+        (spec.clients is not None, "profile", f"{closed}; leave out profile"),
+        (spec.trace is not None, "clients", f"{replayed}; clients need a source"),
+        (spec.trace is not None, "burstiness", f"{replayed}; leave out burstiness"),
+        (spec.trace is not None, "profile", f"{replayed}; leave out profile"),
+        (spec.trace is not None, "source", "give a source or a trace, not both"),
+        (spec.clients is None, "think", "only clients of a closed loop think; write clients too"),
+    )
+    fine = True
+    for applies, key, message in rules:
+        if applies and getattr(spec, key) is not None:
+            found.error((*path, key), message, key=True)
+            fine = False
+    if spec.source is None and spec.trace is None:
+        mixes = ", ".join(synthetic_names())
+        found.error(path, f"needs a source ({mixes}, or fixed lengths) or a trace")
+        fine = False
+    return fine
+
+
+def _synthetic(spec: WorkloadSpec, path: Path, found: Collector) -> Synthetic | None:
+    assert spec.source is not None
+    lengths = _lengths(spec, spec.source, (*path, "source"), found)
+    arrivals = _arrivals(spec, path, found)
+    profile = _profile(spec, path, found)
+    if lengths is None or arrivals is None or profile is None:
+        return None
+    return Synthetic(
+        lengths=lengths,
+        input_tokens=spec.source.input_tokens,
+        output_tokens=_output(spec, spec.source),
+        arrivals=arrivals,
+        profile=profile,
+    )
+
+
+def _output(spec: WorkloadSpec, source: SourceSpec) -> int | None:
+    """An embedding of fixed length has no output, whether that is written or not."""
+    if spec.kind == "embedding" and source.input_tokens is not None:
+        return source.output_tokens or 0
+    return source.output_tokens
+
+
+def _lengths(spec: WorkloadSpec, source: SourceSpec, path: Path, found: Collector) -> str | None:
+    fixed = source.input_tokens is not None or source.output_tokens is not None
+    embedding = spec.kind == "embedding"
+    if source.name is not None:
+        if fixed:
+            found.error(path, "name a mix or give fixed lengths, not both")
+            return None
+        if source.name not in synthetic_names():
+            error = UnknownName("synthetic source", shorten(source.name), synthetic_names())
+            found.caught(path, error)
+            return None
+        if embedding:
+            found.warn(path, "an embedding generates nothing, so output lengths are not used")
+        return source.name
+    if source.input_tokens is None:
+        found.error(path, "fixed lengths need input_tokens")
+        return None
+    output = source.output_tokens
+    if embedding and output:
+        found.error(
+            (*path, "output_tokens"), f"an embedding generates nothing: write 0, not {output}"
+        )
+        return None
+    if not embedding and not output:
+        what = "missing" if output is None else "0"
+        found.error(
+            (*path, "output_tokens"),
+            f"an llm workload generates at least one token; this is {what} (kind: embedding has 0)",
+        )
+        return None
+    if spec.clients is None and spec.rate is None:
+        found.error(path, "requests of fixed length need a rate, such as 'rate: 5 /s', or clients")
+        return None
+    return "fixed"
+
+
+def _arrivals(spec: WorkloadSpec, path: Path, found: Collector) -> Mapping[str, Any] | None:
+    """The arrival process: what is stated, else the source's own, else Poisson."""
+    how, here = spec.burstiness, (*path, "burstiness")
+    if how is None:
+        own = spec.source is not None and spec.source.name is not None
+        return {"kind": "source" if own else "poisson"}
+    stated = [key for key in ("kind", "cv", "on", "off") if getattr(how, key) is not None]
+    match stated:
+        case ["kind"]:
+            return {"kind": "poisson"}
+        case ["cv"]:
+            return {"kind": "gamma", "cv": how.cv}
+        case ["on", "off"]:
+            return {"kind": "on-off", "on_s": how.on, "off_s": how.off}
+    found.error(here, "write one of poisson, {cv: 2} and {on: 10 s, off: 20 s}")
+    return None
+
+
+def _profile(
+    spec: WorkloadSpec, path: Path, found: Collector
+) -> tuple[tuple[float, float], ...] | None:
+    steps = spec.profile or ()
+    here = (*path, "profile")
+    fine = True
+    for i in range(1, len(steps)):
+        if steps[i].start <= steps[i - 1].start:
+            found.error((*here, i, "from"), "times of day must ascend")
+            fine = False
+    if steps and steps[-1].start >= 86400.0:
+        found.error((*here, len(steps) - 1, "from"), "a day ends before 24 h")
+        fine = False
+    if steps and not any(step.times for step in steps):
+        found.error(here, "every multiple is 0, so no request would ever arrive")
+        fine = False
+    return tuple((step.start, step.times) for step in steps) if fine else None
+
+
+def _slo(spec: WorkloadSpec, path: Path, found: Collector) -> None:
+    slo, here = spec.slo, (*path, "slo")
+    if slo is None:
+        return
+    if slo.ttft is not None and slo.e2e is not None and slo.ttft > slo.e2e:
+        found.error(
+            (*here, "ttft"),
+            f"{_s(slo.ttft)} to the first token is longer than e2e, {_s(slo.e2e)} to the last",
+        )
+    if slo.tpot is not None and spec.kind == "embedding":
+        found.error((*here, "tpot"), "an embedding generates no tokens; state ttft or e2e")
+    if spec.timeout is not None and slo.ttft is not None and spec.timeout < slo.ttft:
+        found.warn(
+            (*path, "timeout"), "is shorter than the ttft objective, so misses are cut short"
+        )
+
+
+def _volume(spec: WorkloadSpec, path: Path, found: Collector) -> None:
+    duration = found.document.spec.duration
+    if spec.rate is None or duration is None:
+        return
+    expected = spec.rate * (duration - found.document.spec.warm_up)
+    if 0 < expected < 10:
+        found.warn(
+            (*path, "rate"), f"only about {expected:.2g} requests fall into the measured time"
+        )
+
+
+def _served(synthetic: Synthetic, pool: Pool, path: Path, found: Collector) -> None:
+    """Requests of fixed length must fit the LLM's context and some replica's KV cache."""
+    if synthetic.input_tokens is None or synthetic.output_tokens is None:
+        return
+    inputs, outputs = synthetic.input_tokens, synthetic.output_tokens
+    total, llm = inputs + outputs, pool.llm.llm
+    here = (*path, "source")
+    if total > llm.max_context:
+        found.error(
+            here,
+            f"{inputs:,} + {outputs:,} = {total:,} tokens, more than the context of "
+            f"{llm.max_context:,} that {llm.name} has",
+        )
+        return
+    room = max(model.kv_blocks for model in pool.models.values()) * BLOCK_TOKENS
+    if total > room:
+        found.error(
+            here,
+            f"{inputs:,} + {outputs:,} = {total:,} tokens, more than the {room:,} that the KV "
+            f"cache of a replica of {pool.name!r} holds",
+        )
+
+
+def _s(value: float) -> str:
+    return format_si(value, "s")
