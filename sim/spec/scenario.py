@@ -34,6 +34,8 @@ from sim.spec.workload import WorkloadSpec
 VERSION = 1
 #: What a scenario cannot do without.
 REQUIRED = ("rackplan", "name", "duration", "site", "llms", "pools", "workload")
+#: How much a run can write down.
+RECORDS = ("full", "sampled", "summary")
 #: Sections that are lists of items which are checked one by one.
 LISTS = ("llms", "pools", "workload", "expect")
 
@@ -57,7 +59,7 @@ class Version(Value):
 class RecordSpec(Spec):
     """How much a run writes down."""
 
-    level: Annotated[str, OneOf(("full", "sampled", "summary"))] = Field(
+    level: Annotated[str, OneOf(RECORDS)] = Field(
         default="full", description="full: every request; sampled: some; summary: counts only"
     )
     every: Count = Field(default=100, description="sampled: one request in this many")
@@ -95,7 +97,7 @@ class ScenarioSpec(Spec):
     warm_up: Seconds = Field(default=0.0, description="metrics leave out arrivals before it")
     drain: Seconds = Field(default=300.0, description="how long the run goes on after the duration")
     seed: Annotated[int, Field(ge=0)] = Field(default=1, description="seed of every random stream")
-    record: Annotated[RecordSpec, Shorthand("level")] = Field(
+    record: Annotated[RecordSpec, Shorthand("level", RECORDS)] = Field(
         default=RecordSpec(), description="full, sampled or summary"
     )
     site: SiteSpec | None = Field(default=None, description="halls, rows and racks")

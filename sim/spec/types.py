@@ -94,7 +94,8 @@ class Quantity(Value):
         units = "|".join(re.escape(unit) for unit in UNITS[self.dimension] if unit)
         number = r"^[+-]?(\d[\d_]*\.?[\d_]*|\.\d+)([eE][+-]?\d+)?"
         bare = self.dimension in ("fraction", "count", "tokens")
-        text = {"type": "string", "pattern": rf"{number}\s*({units}){'?' if bare else ''}$"}
+        unit = rf"\s*({units}){'?' if bare else ''}" if units else ""
+        text = {"type": "string", "pattern": f"{number}{unit}$"}
         example = {"examples": [EXAMPLE[self.dimension]]}
         if bare:
             return {"anyOf": [{"type": "number"}, text], **example}
@@ -215,6 +216,7 @@ class Shorthand:
     """Text that may stand for a mapping: ``full`` for ``{level: full}``."""
 
     key: str
+    words: tuple[str, ...] = ()  # all there are, if that is known here
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: Callable[[Any], CoreSchema]
@@ -227,7 +229,8 @@ class Shorthand:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        return {"anyOf": [{"type": "string"}, handler(schema)]}
+        word = {"enum": list(self.words)} if self.words else {"type": "string"}
+        return {"anyOf": [word, handler(schema)]}
 
 
 Seconds: TypeAlias = Annotated[float, Quantity("time", least=0.0)]

@@ -109,7 +109,7 @@ class WorkloadSpec(Spec):
     )
     trace: TraceSourceSpec | None = Field(default=None, description="a trace to replay")
     rate: Rate | None = Field(default=None, description="mean rate of requests, such as 60 /s")
-    burstiness: Annotated[BurstinessSpec, Shorthand("kind")] | None = Field(
+    burstiness: Annotated[BurstinessSpec, Shorthand("kind", ("poisson",))] | None = Field(
         default=None, description="poisson (the default), {cv: 2} or {on: 10 s, off: 20 s}"
     )
     profile: Many[ProfileSpec] | None = Field(

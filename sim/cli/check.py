@@ -1,0 +1,62 @@
+"""``rackplan check``: are these scenarios right, and if not, everything that is wrong."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+
+def check(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="scenario files")],
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=VALUE", help="change a value: pools[chat].replicas=30"),
+    ] = None,
+    allow_outside: Annotated[
+        bool, typer.Option("--allow-outside", help="let paths lead out of the scenario's folder")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Check scenario files without running them; list everything that is wrong.
+
+    Exits with 0 if all are right, else with 2.
+    """
+    # `check` is also the name of this function, hence the imports by module.
+    from sim import check as checking
+    from sim import spec
+    from sim.errors import ScenarioError
+
+    reports = []
+    for file in files:
+        report: dict[str, object] = {"file": file, "ok": True, "problems": [], "warnings": []}
+        try:
+            document = spec.read(file, sets=sets or (), allow_outside=allow_outside)
+            scenario = checking.check(document)
+        except ScenarioError as error:
+            report["ok"] = False
+            report["problems"] = [
+                {
+                    "file": problem.mark.file,
+                    "line": problem.mark.line or None,
+                    "column": problem.mark.column or None,
+                    "path": problem.path,
+                    "message": problem.message,
+                }
+                for problem in error.problems
+            ]
+            if not as_json:
+                print(error, file=sys.stderr)
+        else:
+            report["warnings"] = list(scenario.warnings)
+            if not as_json:
+                print(f"{file}: ok")
+                for warning in scenario.warnings:
+                    print(f"{file}: warning: {warning}", file=sys.stderr)
+        reports.append(report)
+    if as_json:
+        print(json.dumps(reports, indent=2, ensure_ascii=False))
+    if not all(report["ok"] for report in reports):
+        raise typer.Exit(2)
