@@ -74,7 +74,7 @@ def names(kind: str) -> tuple[str, ...]:
 
 
 def canonical_gpu(name: str) -> str:
-    """``"NVIDIA-H100-80GB-HBM3"`` → ``"h100-sxm"``; raises ``UnknownName`` with the nearest name."""
+    """``"NVIDIA-H100-80GB-HBM3"`` → ``"h100-sxm"``; ``UnknownName`` names the nearest."""
     return load().canonical("gpu", name)
 
 

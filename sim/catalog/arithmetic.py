@@ -97,7 +97,7 @@ def active_parameters(llm: Llm, *, input_embedding: bool = False) -> float:
 
 
 def bits_per_weight(precision: str) -> float:
-    """Bits of one quantised weight with its share of block scales (``data/hardware/precisions.yaml``)."""
+    """Bits of one quantised weight with its share of block scales (a row of ``data/``)."""
     return load().entry("precision", precision).number("bits_per_weight")
 
 
@@ -161,7 +161,7 @@ def kv_bytes_per_token(llm: Llm, kv_precision: str, tensor_parallel: int = 1) ->
 def kv_bytes_of_sequence(
     llm: Llm, tokens: int, kv_precision: str, tensor_parallel: int = 1
 ) -> float:
-    """KV bytes of a sequence of ``tokens`` on one rank; windowed layers hold at most their window."""
+    """KV bytes of one sequence on one rank; a windowed layer holds at most its window."""
     layer = kv_bytes_per_token_layer(llm, kv_precision, tensor_parallel)
     held = full_layers(llm) * tokens
     if llm.windowed_layers:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -136,14 +136,8 @@ def _aliases(path: Path, kinds: Mapping[str, Mapping[str, Entry]]) -> dict[str, 
         for name in block.items:
             if name not in kinds[kind]:
                 raise block.fail(f"{name!r} is no {_WORD[kind]} of the catalog", name)
-            _add_aliases(table, name, block.texts(name), lambda m, n=name: block.fail(m, n))
+            for alias in block.texts(name):
+                taken = table.setdefault(fold(alias), name)
+                if taken != name:
+                    raise block.fail(f"alias {alias!r} stands for {taken!r} already", name)
     return tables
-
-
-def _add_aliases(
-    table: dict[str, str], name: str, aliases: Iterable[str], fail: Callable[[str], DataError]
-) -> None:
-    for alias in aliases:
-        taken = table.setdefault(fold(alias), name)
-        if taken != name:
-            raise fail(f"alias {alias!r} stands for {taken!r} already")

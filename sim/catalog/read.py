@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 
 from sim.catalog.records import MARKS, Entry, Field, Source
-from sim.catalog.schema import FLAG, WHOLE, WORD, Key
+from sim.catalog.schema import FLAG, SI_UNIT, WHOLE, WORD, Key
 from sim.errors import DataError, did_you_mean
 from sim.units import UnitError, parse_quantity
 
@@ -24,7 +24,7 @@ _PROVENANCE = ("source", "mark", "note")
 
 @dataclass(frozen=True)
 class Block:
-    """A YAML mapping with the line of each key; values are scalars' text, blocks or lists of text."""
+    """A YAML mapping with the line of each key; values are text, blocks or lists of text."""
 
     file: str
     line: int
@@ -179,7 +179,8 @@ class _FieldReader:
         value = _value(text, form, path, where, "value" if given is not None else key)
         source, mark = self._provenance(given, path, form, where)
         note = given.text("note") if given is not None and "note" in given.items else ""
-        return Field(path, text, value, source, mark, note, block.lines[key])
+        unit = SI_UNIT.get(form.form, "")
+        return Field(path, text, value, unit, source, mark, note, block.lines[key])
 
     def _provenance(
         self, given: Block | None, path: str, form: Key, where: Block

@@ -1,10 +1,10 @@
-"""What a number in ``data/`` carries besides its value: unit, source, licence, and whether it was read."""
+"""What a number in ``data/`` carries besides its value: unit, source, licence and mark."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: ``read``: found in the named source. ``assumed``: remembered, derived or chosen; the note says how.
+#: ``read``: found in the named source. ``assumed``: remembered, derived or chosen (see the note).
 MARKS = ("read", "assumed")
 
 
@@ -23,13 +23,14 @@ class Field:
     """One value of one catalog entry, as written and in SI, with its provenance.
 
     ``key`` is the path inside the entry (``peak.bf16``). ``text`` is what the file says; ``value``
-    is the number in the SI unit of its dimension, or None for a word such as a vendor's name.
+    is the number in ``unit`` (SI), or None for a word such as a vendor's name.
     Words have provenance too where the file gives one, otherwise ``source`` is None.
     """
 
     key: str
     text: str
     value: float | None
+    unit: str
     source: Source | None
     mark: str
     note: str

@@ -9,10 +9,23 @@ from types import MappingProxyType
 #: Forms that are not a dimension of ``sim.units``.
 WORD, FLAG, WHOLE = "word", "flag", "whole"
 
+#: Dimension → the SI unit that a value is kept in; the rest are plain numbers.
+SI_UNIT: Mapping[str, str] = MappingProxyType(
+    {
+        "power": "W",
+        "bytes": "B",
+        "bytes_per_s": "B/s",
+        "flops": "FLOP/s",
+        "frequency": "Hz",
+    }
+)
+
 
 @dataclass(frozen=True)
 class Key:
-    """One key of an entry. ``form`` is ``word``, ``flag``, ``whole`` or a dimension of ``sim.units``.
+    """One key of an entry.
+
+    ``form`` is ``word``, ``flag``, ``whole`` or a dimension of ``sim.units``.
 
     ``choices`` limits a word. A key with ``members`` is a mapping: each member a key of its own
     (``any_member`` = at least one of them; otherwise all). ``optional`` keys may be left out.

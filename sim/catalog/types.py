@@ -40,7 +40,7 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Loss:
-    """Conversion loss as a polynomial of load: ``in = out + rating·(a + b·x + c·x²)``, x = out/rating."""
+    """Conversion loss: ``in = out + rating·(a + b·x + c·x²)`` with x = out/rating."""
 
     rating_w: float
     a: float
@@ -77,7 +77,7 @@ class RackType:
 
 @dataclass(frozen=True)
 class Mla:
-    """Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434): dimensions of its projections."""
+    """Multi-head latent attention (arXiv 2405.04434): the dimensions of its projections."""
 
     kv_rank: int  # compressed KV, cached
     rope_dim: int  # decoupled RoPE key, cached

@@ -1,4 +1,4 @@
-"""The immutable world: where every GPU stands, the electrical graph above it, and its arithmetic."""
+"""The immutable world: where every GPU stands, the power tree above it, and its arithmetic."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def build_site(halls: Sequence[HallPlan]) -> Site:
 
 def gpu_names(site: Site) -> tuple[str, ...]:
     """``row-1-rack-2-node-3-gpu-5`` for every GPU, in site order."""
-    names = []
+    names: list[str] = []
     for node, node_type in zip(site.node_names, site.node_types, strict=True):
         names.extend(f"{node}-gpu-{number}" for number in range(1, node_type.gpus + 1))
     return tuple(names)

@@ -159,5 +159,14 @@ def _levels(tree: PowerTree) -> list[_Level]:
     for level in range(int(depth.max()), -1, -1):
         first = edges[(child_depth == level) & ~is_last]
         last = edges[(child_depth == level) & is_last]
-        levels.append(_Level(np.flatnonzero(depth == level), *first.T, last[:, 0], last[:, 1]))
+        levels.append(
+            _Level(
+                nodes=np.flatnonzero(depth == level),
+                child=first[:, 0],
+                parent=first[:, 1],
+                share=first[:, 2],
+                last_child=last[:, 0],
+                last_parent=last[:, 1],
+            )
+        )
     return levels

@@ -1,4 +1,4 @@
-"""The electrical graph above the racks: utility › UPS › PDU › rack › server."""
+"""The electrical graph above the racks: utility, UPS, PDU, rack, server."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class PowerNode:
 
 @dataclass(frozen=True)
 class PowerTree:
-    """The electrical graph: ``edges`` are (child, parent, share in 1/256); children come after parents.
+    """The electrical graph: ``edges`` are (child, parent, share in 1/256), children after parents.
 
     A rack with two feeds has two edges whose shares sum to 256, so the tree is a graph. The
     servers are the leaves, in the order of ``Site.node_names``.

@@ -1,0 +1,246 @@
+"""``rackplan catalog``: the hardware and LLMs known, and where each number comes from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sim.errors import UnknownName
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sim.catalog import Entry, Field
+
+_HEADINGS = {
+    "gpu": ("memory", "bandwidth", "bf16", "fp8", "TDP"),
+    "node": ("GPUs", "nameplate", "base", "fans", "network"),
+    "rack": ("nodes", "GPUs", "rating", "NVLink"),
+    "llm": ("parameters", "active", "layers", "weights", "KV per token"),
+    "gear": ("loss at 0 %", "50 %", "100 %"),
+    "precision": ("bits per weight",),
+}
+_TITLES = {
+    "gpu": "GPUs",
+    "node": "servers",
+    "rack": "racks",
+    "llm": "LLMs",
+    "gear": "power gear",
+    "precision": "precisions",
+}
+
+
+def catalog(
+    kind: Annotated[
+        str | None, typer.Argument(help="gpu, node, rack, llm, gear or precision.")
+    ] = None,
+    name: Annotated[str | None, typer.Argument(help="One entry of that kind.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Show the hardware and LLMs that scenarios can name, and the source of every number.
+
+    Without arguments: every name. With a kind: its main numbers. With a name: all of its
+    numbers, each with unit, source, licence and whether it was read there or assumed.
+    """
+    from rich.console import Console
+
+    from sim.catalog import KINDS, entry
+
+    if kind is not None and name is None and _kind(kind) is None:
+        kind, name = _find(kind)
+    if kind is not None:
+        known = _kind(kind)
+        if known is None:
+            raise UnknownName("catalog kind", kind, KINDS)
+        kind = known
+    if as_json:
+        _print_json(kind, name)
+        return
+    console = Console()
+    if kind is None:
+        _show_kinds(console)
+    elif name is None:
+        _show_kind(console, kind)
+    else:
+        _show_entry(console, entry(kind, name))
+
+
+def _kind(word: str) -> str | None:
+    """The kind that ``word`` names, singular or plural, or None."""
+    from sim.catalog import KINDS
+
+    lowered = word.casefold()
+    return next((kind for kind in KINDS if lowered in (kind, f"{kind}s")), None)
+
+
+def _find(name: str) -> tuple[str, str]:
+    """The kind of an entry that was named alone."""
+    from sim.catalog import KINDS, entry, names
+
+    for kind in KINDS:
+        try:
+            return kind, entry(kind, name).name
+        except UnknownName:
+            continue
+    known = [*KINDS, *(known for kind in KINDS for known in names(kind))]
+    raise UnknownName("catalog kind or name", name, known)
+
+
+def _show_kinds(console: Console) -> None:
+    from rich.table import Table
+
+    from sim.catalog import KINDS, names
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    for kind in KINDS:
+        table.add_row(kind, ", ".join(names(kind)))
+    console.print(table)
+    console.print(
+        "\n[dim]rackplan catalog KIND for the main numbers, "
+        "rackplan catalog KIND NAME for all of them with their sources[/dim]"
+    )
+
+
+def _show_kind(console: Console, kind: str) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from sim.catalog import names
+
+    table = Table(box=box.SIMPLE, pad_edge=False, title=_TITLES[kind], title_justify="left")
+    table.add_column("name", style="bold", no_wrap=True)
+    for heading in _HEADINGS[kind]:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name in names(kind):
+        table.add_row(name, *_main_numbers(kind, name))
+    console.print(table)
+
+
+def _main_numbers(kind: str, name: str) -> tuple[str, ...]:
+    from sim import catalog as rows
+    from sim.catalog.arithmetic import (
+        active_parameters,
+        kv_bytes_per_token,
+        parameters,
+        weight_bytes,
+    )
+    from sim.units import format_si
+
+    if kind == "gpu":
+        gpu = rows.gpu(name)
+        peaks = [gpu.peak_flops.get(precision) for precision in ("bf16", "fp8")]
+        return (
+            f"{gpu.memory_bytes / 1e9:.1f} GB",
+            f"{gpu.memory_bandwidth_bytes_per_s / 1e12:.2f} TB/s",
+            *("-" if peak is None else f"{peak / 1e12:,.0f} TFLOP/s" for peak in peaks),
+            f"{gpu.tdp_w:,.0f} W",
+        )
+    if kind == "node":
+        node = rows.node_type(name)
+        return (
+            f"{node.gpus} {node.gpu}",
+            format_si(node.max_w, "W"),
+            format_si(node.base_w, "W"),
+            format_si(node.fan_w, "W"),
+            f"{node.nics} x {node.nic_bytes_per_s * 8 / 1e9:.0f} Gb/s",
+        )
+    if kind == "rack":
+        rack = rows.rack_type(name)
+        node = rows.node_type(rack.node_type)
+        return (
+            f"{rack.nodes} {rack.node_type}",
+            f"{rack.nodes * node.gpus} {node.gpu}",
+            format_si(rack.rating_w, "W"),
+            f"per {rack.nvlink_domain}",
+        )
+    if kind == "llm":
+        llm = rows.llm(name)
+        windows = f" ({llm.windowed_layers} windowed)" if llm.windowed_layers else ""
+        kv_precision = "fp8" if llm.native_precision == "fp8" else "bf16"
+        return (
+            f"{parameters(llm) / 1e9:.1f} B",
+            f"{active_parameters(llm) / 1e9:.1f} B",
+            f"{llm.layers}{windows}",
+            f"{weight_bytes(llm, llm.native_precision) / 1e9:.1f} GB {llm.native_precision}",
+            f"{kv_bytes_per_token(llm, kv_precision) / 1024:.1f} KiB {kv_precision}",
+        )
+    if kind == "gear":
+        curve = rows.gear_loss(name, 1.0)
+        return tuple(
+            f"{100 * (curve.a + x * (curve.b + x * curve.c)):.2f} % of rating"
+            for x in (0.0, 0.5, 1.0)
+        )
+    return (f"{rows.entry(kind, name).number('bits_per_weight'):g}",)
+
+
+def _show_entry(console: Console, shown: Entry) -> None:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    table.add_column("field", style="bold", no_wrap=True)
+    table.add_column("value", justify="right", no_wrap=True)
+    table.add_column("mark", no_wrap=True)
+    table.add_column("source", no_wrap=True)
+    table.add_column("note", ratio=1)
+    for field in shown.fields:
+        source = field.source.id if field.source else ""
+        mark = f"[yellow]{field.mark}[/yellow]" if field.mark == "assumed" else field.mark
+        table.add_row(field.key, _value(field), mark, source, field.note)
+    console.print(f"[bold]{shown.name}[/bold] ({shown.kind}, {shown.file})")
+    console.print(table)
+    console.print("read: found in the source. assumed: remembered, derived or chosen (see note).")
+    sources = {field.source.id: field.source for field in shown.fields if field.source}
+    for cited in sources.values():
+        console.print(
+            f"[bold]{cited.id}[/bold]: {cited.title}\n  {cited.address} · {cited.licence}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def _value(field: Field) -> str:
+    """The value as written; large bare numbers get thousands separators or a power of ten."""
+    if field.value is None or field.unit or not field.text.replace(".", "").isdigit():
+        return field.text
+    return f"{field.value:,.0f}" if field.value >= 10_000 else field.text
+
+
+def _print_json(kind: str | None, name: str | None) -> None:
+    from json import dumps
+
+    from sim.catalog import KINDS, entry, names
+
+    if kind is None:
+        typer.echo(dumps({each: list(names(each)) for each in KINDS}, indent=2))
+    elif name is None:
+        typer.echo(dumps([_as_dict(entry(kind, each)) for each in names(kind)], indent=2))
+    else:
+        typer.echo(dumps(_as_dict(entry(kind, name)), indent=2))
+
+
+def _as_dict(shown: Entry) -> dict[str, object]:
+    return {
+        "kind": shown.kind,
+        "name": shown.name,
+        "file": shown.file,
+        "fields": {field.key: _field_as_dict(field) for field in shown.fields},
+    }
+
+
+def _field_as_dict(field: Field) -> dict[str, object]:
+    source = field.source
+    return {
+        "text": field.text,
+        "value": field.value,
+        "unit": field.unit,
+        "mark": field.mark or None,
+        "source": source.id if source else None,
+        "title": source.title if source else None,
+        "address": source.address if source else None,
+        "licence": source.licence if source else None,
+        "note": field.note or None,
+    }
