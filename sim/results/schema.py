@@ -11,6 +11,10 @@ import pyarrow as pa
 from sim.errors import UnknownName
 from sim.results.tables import TABLES, Column
 
+#: Rows of a Parquet row group, which is what a sink holds in memory, and of a part file.
+GROUP_ROWS = 65_536
+PART_ROWS = 16 * GROUP_ROWS
+
 _TYPES = {"category": pa.string(), "string": pa.string(), "bool": pa.bool_()}
 
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from sim.results.stored import Tables
 
 
 class Sink(Protocol):
@@ -20,4 +24,30 @@ class Sink(Protocol):
 
     def abort(self, reason: str) -> None:
         """The run did not reach its end: keep what there is, marked as partial, or nothing."""
+        ...
+
+
+@runtime_checkable
+class Store(Sink, Protocol):
+    """A sink whose tables can be read back: what ``freeze`` needs to make a result."""
+
+    @property
+    def aborted(self) -> str | None:
+        """The reason given to ``abort``, or None."""
+        ...
+
+    def close(self, end_s: float) -> Tables:
+        """No more rows will come, the simulated time ended at ``end_s``; the tables so far."""
+        ...
+
+    def publish(self, manifest: Mapping[str, Any], metrics: Mapping[str, Any]) -> Path | None:
+        """Make the result final and visible; the folder it is in, None for one in memory."""
+        ...
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        ...
+
+    def tables(self) -> Tables:
+        """The tables, after ``close`` (and from their final place after ``publish``)."""
         ...

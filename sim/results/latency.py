@@ -1,0 +1,112 @@
+"""The latencies of requests, from the columns of the ``requests`` table: one definition for all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+#: The latencies that are counted per minute of arrival.
+FAMILIES = ("ttft", "tpot", "e2e", "queue")
+#: The columns that ``latencies`` reads.
+COLUMNS = (
+    "arrival_s",
+    "ingress_s",
+    "admitted_s",
+    "first_token_s",
+    "end_s",
+    "output_tokens",
+    "outcome",
+)
+# Sums of times differ in the last bits by the order of addition; anything below is a fault.
+_ROUNDING_S = 1e-6
+
+
+class ObjectivesLike(Protocol):
+    """Latency objectives of a workload; None = not stated."""
+
+    @property
+    def ttft_s(self) -> float | None:
+        """Time to first token."""
+        ...
+
+    @property
+    def tpot_s(self) -> float | None:
+        """Time per output token after the first."""
+        ...
+
+    @property
+    def e2e_s(self) -> float | None:
+        """Sending to last token."""
+        ...
+
+
+def floats(table: pa.Table, column: str) -> Floats:
+    """A column as float64 [n], null as NaN."""
+    return np.asarray(
+        table.column(column).cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64
+    )
+
+
+def latencies(requests: pa.Table) -> dict[str, Floats]:
+    """Family → its value for each request [n] in seconds, NaN where it was not reached.
+
+    ``ttft``: sending to first token. ``tpot``: (end - first token)/(output - 1) of completed
+    requests of at least two tokens. ``e2e``: sending to end of completed requests. ``queue``:
+    reaching the pool (sending + ingress) to first admission.
+
+    Raises:
+        ValueError: a time is negative, so the rows cannot come from a run.
+    """
+    arrival, first, end = (floats(requests, c) for c in ("arrival_s", "first_token_s", "end_s"))
+    completed = requests.column("outcome").to_numpy(zero_copy_only=False) == "completed"
+    output = floats(requests, "output_tokens")
+    several = completed & (output >= 2)
+    found = {
+        "ttft": first - arrival,
+        "tpot": np.where(several, (end - first) / np.where(several, output - 1, 1.0), np.nan),
+        "e2e": np.where(completed, end - arrival, np.nan),
+        "queue": floats(requests, "admitted_s") - (arrival + floats(requests, "ingress_s")),
+    }
+    for family, values in found.items():
+        if np.any(values < -_ROUNDING_S):
+            worst = int(np.nanargmin(values))
+            raise ValueError(f"a request has a {family} of {values[worst]} s; times go forward")
+        np.maximum(values, 0.0, out=values)
+    return found
+
+
+#: Why a request did not count as good, or "met"; the order of the codes of ``causes``.
+CAUSES = ("met", "ttft", "tpot", "e2e", "outcome")
+
+
+def causes(
+    found: Mapping[str, Floats],
+    objectives: ObjectivesLike,
+    met: NDArray[np.bool_],
+    completed: NDArray[np.bool_],
+) -> NDArray[np.int64]:
+    """Index in ``CAUSES`` per request [n]: the objective that it missed first in time.
+
+    Where rounding hides the miss of a request that is not ``met``, the objective it came closest
+    to missing.
+
+    Raises:
+        ValueError: a completed request missed although no objective is stated.
+    """
+    limits = (objectives.ttft_s, objectives.tpot_s, objectives.e2e_s)
+    use = np.full((len(limits), len(met)), -np.inf)
+    for row, (family, limit) in enumerate(zip(CAUSES[1:4], limits, strict=True)):
+        if limit is not None:
+            use[row] = np.where(np.isnan(found[family]), -np.inf, found[family] / limit)
+    over = use > 1.0
+    first = np.where(over.any(axis=0), over.argmax(axis=0), use.argmax(axis=0))
+    missed = completed & ~met
+    if np.any(missed & np.isneginf(use.max(axis=0))):
+        raise ValueError("a completed request cannot miss where no objective is stated")
+    return np.where(met, 0, np.where(missed, first + 1, CAUSES.index("outcome")))

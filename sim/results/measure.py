@@ -1,0 +1,183 @@
+"""Metrics of a result: computed from its tables, each with its unit, or null with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sim.results.bins import (
+    GAP_ERROR,
+    LATENCY_ERROR,
+    gap_middles,
+    histogram_quantile,
+    latency_middles,
+)
+from sim.results.latency import COLUMNS, FAMILIES, latencies
+from sim.results.measure_power import (
+    pool_values,
+    power_node_values,
+    site_values,
+    workload_energy,
+)
+from sim.results.metrics import DEFINITIONS, QUANTILES, Metric, full_name, names
+from sim.results.values import NO_WINDOW, Value, known, ratio, unknown
+
+if TYPE_CHECKING:
+    from sim.results.result import RunResult
+
+_EMPTY = "no request arrived in the measurement window"
+
+
+def measure(result: RunResult) -> dict[str, Metric]:
+    """Every metric of a run by full name, in listing order.
+
+    Raises:
+        ResultError: a table that is needed is missing or cannot be read.
+    """
+    window_s = float(result.manifest["window"]["measured_s"])
+    metrics: dict[str, Metric] = {}
+
+    def put(scope: str, entity: str, values: Mapping[str, Value]) -> None:
+        for name in names(scope):
+            value, reason, error = values[name]
+            definition = DEFINITIONS[scope, name]
+            metrics[full_name(scope, entity, name)] = Metric(
+                value, definition.unit, definition, "" if value is not None else reason, error
+            )
+
+    requests = _measured_requests(result)
+    counts = result.tables["summary/counts"]
+    counts = counts.filter(counts.column("measured"))
+    site = _counted(counts, window_s)
+    for workload in result.manifest["workloads"]:
+        name = workload["name"]
+        mine = counts.filter(pc.equal(counts.column("workload"), name))
+        values = _counted(mine, window_s)
+        if requests is None:
+            values |= _counted_latencies(result, name)
+        else:
+            values |= _exact_latencies(requests, name)
+        values |= _gaps(result, name)
+        values |= workload_energy(result, name, window_s)
+        values["preemptions"] = _sum(mine, "preemptions")
+        put("workload", name, values)
+    for pool in result.manifest["pools"]:
+        put("pool", pool["name"], pool_values(result, pool["name"], window_s))
+    nodes = result.tables["power_nodes"].to_pylist()
+    for node in nodes:
+        put("power", node["name"], power_node_values(node))
+    put("site", "", site | site_values(result, nodes, site, window_s))
+    return metrics
+
+
+def _sum(table: pa.Table, column: str) -> Value:
+    return known(pc.sum(table.column(column), min_count=0).as_py())
+
+
+def _measured_requests(result: RunResult) -> pa.Table | None:
+    """Requests that arrived in the window; None where not all of them were recorded."""
+    if result.manifest["record"] != "full":
+        return None
+    window = result.manifest["window"]
+    rows = result.tables.select("requests", ["workload", *COLUMNS])
+    arrival = rows.column("arrival_s")
+    return rows.filter(
+        pc.and_(
+            pc.greater_equal(arrival, window["warm_up_s"]),
+            pc.less(arrival, window["duration_s"]),
+        )
+    )
+
+
+def _counted(counts: pa.Table, window_s: float) -> dict[str, Value]:
+    """Counts, rates and shares that come from ``summary/counts`` alone (exact at every level)."""
+    by_outcome: dict[str, int] = {}
+    for row in counts.group_by("outcome").aggregate([("n", "sum")]).to_pylist():
+        by_outcome[row["outcome"]] = row["n_sum"]
+    met = pc.sum(counts.filter(pc.equal(counts.column("cause"), "met")).column("n"), min_count=0)
+    done = counts.filter(pc.equal(counts.column("outcome"), "completed"))
+    arrivals = sum(by_outcome.values())
+    values = {
+        "goodput_fraction": ratio(met.as_py(), arrivals, _EMPTY),
+        "goodput_per_s": ratio(met.as_py(), window_s, NO_WINDOW),
+        "arrivals": known(arrivals),
+        "arrival_rate": ratio(arrivals, window_s, NO_WINDOW),
+        "input_tokens_per_s": ratio(_sum(done, "input_tokens")[0], window_s, NO_WINDOW),
+    }
+    for outcome in ("completed", "never-fits", "queue-full", "shed", "timed-out", "cancelled",
+                    "unfinished"):  # fmt: skip
+        values[outcome.replace("-", "_")] = known(by_outcome.get(outcome, 0))
+    return values
+
+
+def _reason(family: str) -> str:
+    what = {
+        "ttft": "got a first token",
+        "tpot": "completed with two or more tokens",
+        "e2e": "completed",
+        "queue": "was admitted",
+    }
+    return f"no request of the measurement window {what[family]}"
+
+
+def _exact_latencies(requests: pa.Table, workload: str) -> dict[str, Value]:
+    rows = requests.filter(pc.equal(requests.column("workload"), workload))
+    values: dict[str, Value] = {}
+    for family, found in latencies(rows).items():
+        reached = found[~np.isnan(found)]
+        if not len(reached):
+            values |= _nothing(family, _reason(family))
+            continue
+        for name, quantile in QUANTILES.items():
+            values[f"{family}_{name}"] = known(np.quantile(reached, quantile))
+        values[f"{family}_mean"] = known(reached.mean())
+    return values
+
+
+def _nothing(family: str, reason: str) -> dict[str, Value]:
+    return {f"{family}_{statistic}": unknown(reason) for statistic in (*QUANTILES, "mean")}
+
+
+def _counted_latencies(result: RunResult, workload: str) -> dict[str, Value]:
+    rows = result.tables["summary/latency"]
+    rows = rows.filter(
+        pc.and_(rows.column("measured"), pc.equal(rows.column("workload"), workload))
+    )
+    values: dict[str, Value] = {}
+    for family in FAMILIES:
+        mine = rows.filter(pc.equal(rows.column("metric"), family))
+        if not mine.num_rows:
+            values |= _nothing(family, _reason(family))
+            continue
+        bins, n = _by_bin(mine)
+        middles = latency_middles(bins)
+        for name, quantile in QUANTILES.items():
+            estimate = histogram_quantile(middles, n, quantile)
+            values[f"{family}_{name}"] = known(estimate, LATENCY_ERROR)
+        values[f"{family}_mean"] = known(pc.sum(mine.column("sum_s")).as_py() / n.sum())
+    return values
+
+
+def _by_bin(rows: pa.Table) -> tuple[Any, Any]:
+    grouped = rows.group_by("bin").aggregate([("n", "sum")]).sort_by("bin")
+    bins = grouped.column("bin").to_numpy().astype(np.int64)
+    return bins, grouped.column("n_sum").to_numpy().astype(np.int64)
+
+
+def _gaps(result: RunResult, workload: str) -> dict[str, Value]:
+    rows = result.tables["summary/itl"]
+    rows = rows.filter(pc.equal(rows.column("workload"), workload))
+    if not rows.num_rows:
+        return _nothing("itl", "no request delivered a second token")
+    bins, n = _by_bin(rows)
+    middles = gap_middles(bins)
+    values = {
+        f"itl_{name}": known(histogram_quantile(middles, n, quantile), GAP_ERROR)
+        for name, quantile in QUANTILES.items()
+    }
+    values["itl_mean"] = known(float(middles @ n) / int(n.sum()), GAP_ERROR)
+    return values

@@ -1,0 +1,118 @@
+"""Metrics that come from the meters: energy, draw, and what pools did with their time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.compute as pc
+
+from sim.perf.step import BLOCK_TOKENS
+from sim.results.metrics import names
+from sim.results.values import NO_METER, NO_WINDOW, Value, known, ratio, unknown
+
+if TYPE_CHECKING:
+    from sim.results.result import RunResult
+
+
+def workload_energy(result: RunResult, workload: str, window_s: float) -> dict[str, Value]:
+    """Energy and delivered tokens of a workload, from the engine's meters."""
+    rows = [row for row in result.tables["workloads"].to_pylist() if row["workload"] == workload]
+    if not rows:
+        missing = unknown(NO_METER)
+        return dict.fromkeys(
+            ("energy_j", "energy_per_output_token", "output_tokens_per_s"), missing
+        )
+    tokens = sum(row["delivered_tokens"] for row in rows)
+    energy = sum(row["energy_j"] for row in rows)
+    return {
+        "energy_j": known(energy),
+        "energy_per_output_token": ratio(energy, tokens, "no output token was delivered"),
+        "output_tokens_per_s": ratio(tokens, window_s, NO_WINDOW),
+    }
+
+
+def pool_values(result: RunResult, pool: str, window_s: float) -> dict[str, Value]:
+    """What a pool's replicas did, from the integrals of the ``replicas`` table."""
+    rows = result.tables["replicas"]
+    rows = rows.filter(pc.equal(rows.column("pool"), pool))
+    if not rows.num_rows:
+        missing = unknown(NO_METER)
+        return dict.fromkeys(names("pool"), missing)
+
+    def total(column: str) -> float:
+        return float(pc.sum(rows.column(column), min_count=0).as_py())
+
+    replica_s = rows.num_rows * window_s
+    capacity = total("kv_blocks") * BLOCK_TOKENS * window_s
+    values = {
+        "kv_utilisation": ratio(total("kv_token_s"), capacity, NO_WINDOW),
+        "busy_fraction": ratio(total("busy_s"), replica_s, NO_WINDOW),
+        "waiting_mean": ratio(total("waiting_s"), window_s, NO_WINDOW),
+        "running_mean": ratio(total("running_s"), window_s, NO_WINDOW),
+        "preemptions": known(total("preemptions")),
+        "energy_j": known(total("energy_j")),
+    }
+    for what in ("blocks", "sequences", "tokens"):
+        values[f"blocked_{what}_fraction"] = ratio(total(f"blocked_{what}_s"), replica_s, NO_WINDOW)
+    return values
+
+
+_NO_LIMIT = "no budget and no rating is stated for it"
+
+
+def power_node_values(node: Mapping[str, Any]) -> dict[str, Value]:
+    """Draw, energy and headroom of one row of ``power_nodes``."""
+    limit, peak = node["limit_w"], node["peak_w"]
+    values = {
+        name: unknown(NO_METER) if node[name] is None else known(node[name])
+        for name in ("peak_w", "mean_w", "energy_j")
+    }
+    over = node["over_limit_s"]
+    values["over_limit_s"] = unknown(_NO_LIMIT if limit is None else NO_METER)
+    values["headroom_w"] = values["over_limit_s"]
+    if limit is not None and over is not None:
+        values["over_limit_s"] = known(over)
+    if limit is not None and peak is not None:
+        values["headroom_w"] = known(limit - peak)
+    return values
+
+
+def site_values(
+    result: RunResult,
+    nodes: list[dict[str, Any]],
+    counted: Mapping[str, Value],
+    window_s: float,
+) -> dict[str, Value]:
+    """What is measured at the utility, and per token and megawatt.
+
+    ``nodes``: rows of ``power_nodes``; ``counted``: the site's counts and rates.
+    """
+    utility = next((node for node in nodes if node["kind"] == "utility"), None)
+    if utility is None:
+        missing = unknown("the run has no utility feed to measure at")
+        at_utility = dict.fromkeys(names("power"), missing)
+    else:
+        at_utility = power_node_values(utility)
+    rows = result.tables["workloads"].to_pylist()
+    tokens = sum(row["delivered_tokens"] for row in rows)
+    energy, no_energy, _ = at_utility["energy_j"]
+    price = result.manifest["price_usd_per_j"]
+    no_token = "no output token was delivered" if rows else NO_METER
+    per_token = ratio(energy, tokens, no_token, no_energy)
+    cost = per_token if per_token[0] is None else known(per_token[0] * (price or 0.0) * 1e6)
+    provisioned = result.manifest["power"]["provisioned_w"]
+    goodput, no_goodput, _ = counted["goodput_per_s"]
+    return {
+        "output_tokens_per_s": ratio(tokens if rows else None, window_s, NO_WINDOW, NO_METER),
+        "over_budget_s": at_utility["over_limit_s"],
+        "peak_draw_w": at_utility["peak_w"],
+        "mean_draw_w": at_utility["mean_w"],
+        "headroom_w": at_utility["headroom_w"],
+        "energy_j": at_utility["energy_j"],
+        "energy_per_output_token": per_token,
+        "energy_cost_per_mtoken": unknown("no energy price is stated") if price is None else cost,
+        "goodput_per_mw": unknown("provisioned power is unknown: no budget or rating is stated")
+        if provisioned is None
+        else ratio(goodput, provisioned / 1e6, "provisioned power is 0 W", no_goodput),
+    }

@@ -1,0 +1,125 @@
+"""A sink of Parquet part files: bounded memory, and equal bytes for equal rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sim.results.folders import MANIFEST, METRICS, WorkFolder
+from sim.results.schema import GROUP_ROWS, PART_ROWS, Blocks, schema, to_batch
+from sim.results.stored import Tables, in_folder
+
+
+class ParquetSink:
+    """Writes each table as a folder of part files; the run's folder appears whole, at the end.
+
+    Rows are cut into row groups of a fixed size however they were written, so the bytes depend on
+    the rows (and the version of Arrow) only.
+
+    Raises:
+        ResultError: ``folder`` exists and is no result of a run, or cannot be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._work = WorkFolder(Path(folder))
+        self._writers: dict[str, _Parts] = {}
+        self._aborted: str | None = None
+        self._closed = False
+
+    @property
+    def aborted(self) -> str | None:
+        """The reason given to ``abort``, or None."""
+        return self._aborted
+
+    def write(self, table: str, columns: Mapping[str, Any]) -> None:
+        """Append rows to ``table``.
+
+        Raises:
+            UnknownName, ValueError: no such table, or columns that do not fit it.
+        """
+        if self._closed:
+            raise ValueError(f"rows for table {table!r} after the sink was closed")
+        batch = to_batch(table, columns)
+        if table not in self._writers:
+            self._writers[table] = _Parts(table, self._work.path.joinpath(*table.split("/")))
+        self._writers[table].add(batch)
+
+    def abort(self, reason: str) -> None:
+        """Mark what is here as partial: ``publish`` will name the folder ``….partial``."""
+        self._aborted = reason
+
+    def close(self, end_s: float) -> Tables:
+        """No more rows; the tables. ``end_s`` (simulated) is of no use to this sink."""
+        if not self._closed:
+            self._closed = True
+            for writer in self._writers.values():
+                writer.close()
+        return self.tables()
+
+    def publish(self, manifest: Mapping[str, Any], metrics: Mapping[str, Any]) -> Path:
+        """Write both files and rename the folder to its final place, which is returned."""
+        for name, content in ((METRICS, metrics), (MANIFEST, manifest)):
+            text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+            (self._work.path / name).write_text(text + "\n", encoding="utf-8")
+        return self._work.publish(partial=self._aborted is not None)
+
+    def discard(self) -> None:
+        """Remove the work folder: nothing is left behind."""
+        self.close(0.0)
+        self._work.discard()
+        self._writers.clear()
+
+    def tables(self) -> Tables:
+        """The tables, after ``close``."""
+        return in_folder(
+            self._work.path,
+            {name: parts.rows for name, parts in sorted(self._writers.items())},
+        )
+
+
+class _Parts:
+    """The part files of one table."""
+
+    def __init__(self, table: str, folder: Path) -> None:
+        self._schema = schema(table)
+        self._folder = folder
+        self._blocks = Blocks(table, GROUP_ROWS)
+        self._writer: pq.ParquetWriter | None = None
+        self._parts = 0
+        self.rows = 0
+        folder.mkdir(parents=True)
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        for block in self._blocks.add(batch):
+            self._put(block)
+
+    def close(self) -> None:
+        rest = self._blocks.rest()
+        if rest.num_rows or not self._parts:
+            self._put(rest)
+        self._end_part()
+
+    def _put(self, block: pa.Table) -> None:
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(
+                self._folder / f"part-{self._parts:05d}.parquet",
+                self._schema,
+                compression="zstd",
+                version="2.6",
+            )
+            self._parts += 1
+        if block.num_rows:
+            self._writer.write_table(block, row_group_size=GROUP_ROWS)
+        self.rows += block.num_rows
+        if self.rows % PART_ROWS == 0:
+            self._end_part()
+
+    def _end_part(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None

@@ -1,0 +1,239 @@
+"""``RunResult``: what a run left, from memory or from a folder; one immutable object."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from sim.errors import ResultError, UnknownName
+from sim.results.folders import MANIFEST, METRICS, PARTIAL
+from sim.results.manifest import FORMAT
+from sim.results.measure import measure
+from sim.results.metrics import Metric, lookup
+from sim.results.parquet import ParquetSink
+from sim.results.stored import Tables, in_folder
+from sim.results.tables import TABLES
+
+#: Larger files are not read: a manifest is small, so one that is not was not written by a run.
+MAX_JSON_BYTES = 32 * 2**20
+
+
+class RunResult:
+    """Tables, metrics and manifest of one run.
+
+    Attributes are read-only. ``metrics`` are computed when first asked for, unless they were
+    written with the run.
+    """
+
+    def __init__(
+        self,
+        tables: Tables,
+        manifest: Mapping[str, Any],
+        *,
+        folder: Path | None = None,
+        metrics: Mapping[str, Metric] | None = None,
+    ) -> None:
+        self._tables = tables
+        self._manifest = MappingProxyType(dict(manifest))
+        self._folder = folder
+        self._metrics = None if metrics is None else MappingProxyType(dict(metrics))
+
+    @property
+    def tables(self) -> Tables:
+        """Name → ``pyarrow.Table``; units and meanings are in the field metadata."""
+        return self._tables
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """Where the result came from and how it was measured (``manifest.json``)."""
+        return self._manifest
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """Full name (``chat.ttft_p99``) → metric."""
+        if self._metrics is None:
+            self._metrics = MappingProxyType(measure(self))
+        return self._metrics
+
+    @property
+    def outcome(self) -> str:
+        """ "complete" or "partial"."""
+        return str(self._manifest["outcome"])
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder it was read from or written to; None in memory."""
+        return self._folder
+
+    @property
+    def name(self) -> str:
+        """The folder's name, or scenario and seed in memory."""
+        if self._folder is not None:
+            return self._folder.name
+        return f"{self._manifest['scenario']}-s{self._manifest['seed']}"
+
+    def save(self, folder: Path | str) -> Path:
+        """Write it as a run folder (the same bytes as a run into that folder); the folder.
+
+        A partial result's folder gets the ending ``.partial``.
+
+        Raises:
+            ResultError: the folder exists and is no result of a run, or cannot be written.
+        """
+        sink = ParquetSink(Path(folder))
+        for name in self._tables:
+            table = self._tables[name]
+            sink.write(name, dict(zip(table.schema.names, table.columns, strict=True)))
+        if self.outcome == "partial":
+            sink.abort(str(self._manifest["reason"]))
+        sink.close(float(self._manifest["simulated_s"]))
+        return sink.publish(dict(self._manifest), metrics_json(self.metrics))
+
+    def __repr__(self) -> str:
+        return f"<RunResult {self.name}: {self.outcome}, {len(self._tables)} tables>"
+
+
+def metrics_json(metrics: Mapping[str, Metric]) -> dict[str, Any]:
+    """The content of ``metrics.json``."""
+    content: dict[str, Any] = {}
+    for name, metric in metrics.items():
+        entry: dict[str, Any] = {"value": metric.value, "unit": metric.unit}
+        if metric.reason:
+            entry["reason"] = metric.reason
+        if metric.relative_error:
+            entry["relative_error"] = metric.relative_error
+        content[name] = entry
+    return content
+
+
+def open_run(folder: Path | str) -> RunResult:
+    """Read a run folder; tables are read when asked for.
+
+    Raises:
+        ResultError: there is no such folder, it is not (or not wholly) the result of a run, it was
+            written in another format, or its files are not what a run writes.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        half = folder.with_name(f".{folder.name}.old")
+        partial = folder.with_name(folder.name + PARTIAL)
+        hint = ""
+        if half.is_dir():
+            hint = f"; a run that replaced it was killed, its older result is in {half}"
+        elif partial.is_dir():
+            hint = f" (a partial one is in {partial})"
+        raise ResultError(f"there is no run folder {folder}{hint}")
+    if not (folder / MANIFEST).exists():
+        raise ResultError(
+            f"{folder} has no {MANIFEST}: it is not the result of a run, or that run was killed"
+        )
+    manifest = _read_json(folder / MANIFEST)
+    _check_manifest(folder, manifest)
+    tables = in_folder(folder, manifest["tables"])
+    metrics = _metrics(folder, manifest, tables) if (folder / METRICS).exists() else None
+    return RunResult(tables, manifest, folder=folder, metrics=metrics)
+
+
+def _read_json(file: Path) -> Any:
+    try:
+        status = file.lstat()
+        if not stat.S_ISREG(status.st_mode):
+            raise ResultError(f"{file} is not a file of its own (links are not followed)")
+        if status.st_size > MAX_JSON_BYTES:
+            raise ResultError(
+                f"{file} has {status.st_size:,} bytes; a run writes less than {MAX_JSON_BYTES:,}"
+            )
+        return json.loads(file.read_bytes())
+    except OSError as error:
+        raise ResultError(f"{file} cannot be read: {error.strerror}") from error
+    except RecursionError as error:
+        raise ResultError(f"{file} is nested too deeply to be written by a run") from error
+    except ValueError as error:
+        raise ResultError(f"{file} is not JSON: {error}") from error
+
+
+#: What a manifest must have for the rest of the code to rely on it: key → type.
+_SHAPE: Mapping[str, type | tuple[type, ...]] = {
+    "outcome": str,
+    "scenario": str,
+    "seed": int,
+    "engine": str,
+    "simulated_s": (int, float),
+    "record": str,
+    "window": dict,
+    "power": dict,
+    "workloads": list,
+    "pools": list,
+    "warnings": list,
+    "expectations": list,
+    "definitions": dict,
+    "versions": dict,
+    "tables": dict,
+    "resolved": dict,
+}
+
+
+def _check_manifest(folder: Path, manifest: Any) -> None:
+    file = folder / MANIFEST
+    if not isinstance(manifest, dict) or "format" not in manifest:
+        raise ResultError(f"{file} is not the manifest of a run (it has no 'format')")
+    if manifest["format"] != FORMAT:
+        wrote = manifest.get("versions")
+        by = f" (rackplan {wrote.get('rackplan')})" if isinstance(wrote, dict) else ""
+        raise ResultError(
+            f"{folder} was written in format {manifest['format']!r}{by}; this rackplan reads "
+            f"format {FORMAT}: run the scenario again"
+        )
+    for key, kind in _SHAPE.items():
+        if not isinstance(manifest.get(key), kind) or isinstance(manifest.get(key), bool):
+            raise ResultError(f"{file} is damaged: {key!r} is missing or not what a run writes")
+    for key in ("warm_up_s", "duration_s", "measured_s"):
+        if not isinstance(manifest["window"].get(key), (int, float)):
+            raise ResultError(f"{file} is damaged: 'window.{key}' is missing or not a number")
+    for key in ("workloads", "pools"):
+        for entry in manifest[key]:
+            if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+                raise ResultError(f"{file} is damaged: an entry of {key!r} has no name")
+    for name, rows in manifest["tables"].items():
+        if name not in TABLES or not isinstance(rows, int) or isinstance(rows, bool) or rows < 0:
+            raise ResultError(f"{file} is damaged: table {name!r} with {rows!r} rows")
+
+
+def _metrics(folder: Path, manifest: Mapping[str, Any], tables: Tables) -> dict[str, Metric]:
+    content = _read_json(folder / METRICS)
+    if not isinstance(content, dict):
+        raise ResultError(f"{folder / METRICS} is damaged: it is not an object")
+    nodes = tables.select("power_nodes", ["name"]).column("name").to_pylist()
+    metrics = {}
+    for name, entry in content.items():
+        try:
+            definition = lookup(
+                name,
+                workloads=[workload["name"] for workload in manifest["workloads"]],
+                pools=[pool["name"] for pool in manifest["pools"]],
+                power_nodes=nodes,
+            )
+            metric = Metric(
+                entry["value"],
+                definition.unit,
+                definition,
+                entry.get("reason", ""),
+                entry.get("relative_error", 0.0),
+            )
+            if entry["unit"] != definition.unit or not _sound(metric):
+                raise ValueError(f"{entry!r}")
+        except (UnknownName, KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ResultError(f"{folder / METRICS} is damaged at {name!r}: {error}") from error
+        metrics[name] = metric
+    return metrics
+
+
+def _sound(metric: Metric) -> bool:
+    numbers = [0.0 if metric.value is None else metric.value, metric.relative_error]
+    return isinstance(metric.reason, str) and all(
+        isinstance(number, (int, float)) and not isinstance(number, bool) for number in numbers
+    )

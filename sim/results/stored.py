@@ -1,0 +1,146 @@
+"""Tables that can be read: from memory or from Parquet part files, whole or by column."""
+
+from __future__ import annotations
+
+import re
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sim.errors import ResultError, did_you_mean
+from sim.results.schema import PART_ROWS, schema
+from sim.results.tables import TABLES
+
+Loader = Callable[[Sequence[str] | None], pa.Table]
+
+_PART = re.compile(r"part-\d{5}\.parquet")
+
+
+class MissingTable(ResultError, KeyError):
+    """A table that a run does not have; the message says why."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class Tables(Mapping[str, pa.Table]):
+    """Name → ``pyarrow.Table``, read when asked for; units are in the field metadata.
+
+    ``rows``: name → number of rows, known without reading.
+    """
+
+    def __init__(self, loaders: Mapping[str, Loader], rows: Mapping[str, int]) -> None:
+        self._loaders = dict(loaders)
+        self.rows = MappingProxyType(dict(rows))
+
+    def select(self, name: str, columns: Sequence[str] | None) -> pa.Table:
+        """Only some columns of a table (all of them for None), which is all that is read.
+
+        Raises:
+            MissingTable: the run has no such table.
+            ResultError: its files cannot be read.
+        """
+        if name not in TABLES:
+            raise MissingTable(f"no result table is called {name!r}{did_you_mean(name, TABLES)}")
+        if name not in self._loaders:
+            raise MissingTable(
+                f"this run has no table {name!r}: it was not recorded (`record` and "
+                f"`record_iterations` in the scenario decide); it has {', '.join(self._loaders)}"
+            )
+        return self._loaders[name](columns)
+
+    def __getitem__(self, name: str) -> pa.Table:
+        return self.select(name, None)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._loaders
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._loaders)
+
+    def __len__(self) -> int:
+        return len(self._loaders)
+
+
+def in_memory(tables: Mapping[str, pa.Table]) -> Tables:
+    """Tables that are already there."""
+
+    def loader(table: pa.Table) -> Loader:
+        return lambda columns: table if columns is None else table.select(list(columns))
+
+    return Tables(
+        {name: loader(table) for name, table in tables.items()},
+        {name: table.num_rows for name, table in tables.items()},
+    )
+
+
+def in_folder(folder: Path, rows: Mapping[str, int]) -> Tables:
+    """Tables in part files under ``folder``; ``rows``: name → rows, as the manifest says.
+
+    Raises:
+        ResultError: a table's folder or a part is missing, superfluous, or a link.
+    """
+    loaders: dict[str, Loader] = {}
+    for name, count in rows.items():
+        parts = max(1, -(-count // PART_ROWS))
+        loaders[name] = _folder_loader(name, count, _part_files(folder, name, parts))
+    return Tables(loaders, rows)
+
+
+def _part_files(folder: Path, name: str, parts: int) -> list[Path]:
+    place = folder
+    for step in name.split("/"):
+        place = place / step
+        _require(place, stat.S_ISDIR, f"table {name!r} of {folder}", "a folder")
+    found = sorted(path for path in place.iterdir() if _PART.fullmatch(path.name))
+    if len(found) != parts:
+        raise ResultError(
+            f"table {name!r} of {folder} has {len(found)} part files where the manifest says "
+            f"{parts}: the result is not whole; run the scenario again"
+        )
+    for part in found:
+        _require(part, stat.S_ISREG, f"part {part.name} of table {name!r} of {folder}", "a file")
+    return found
+
+
+def _require(path: Path, is_kind: Callable[[int], bool], what: str, kind: str) -> None:
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        raise ResultError(
+            f"{what} is missing: the result is not whole; run the scenario again"
+        ) from None
+    if not is_kind(mode):
+        raise ResultError(f"{what} is not {kind} of its own (links are not followed)")
+
+
+def _folder_loader(name: str, rows: int, files: Sequence[Path]) -> Loader:
+    def load(columns: Sequence[str] | None) -> pa.Table:
+        wanted = schema(name)
+        pieces = []
+        for file in files:
+            try:
+                piece = pq.ParquetFile(file).read(columns=None if columns is None else [*columns])
+            except (pa.ArrowException, OSError) as error:
+                raise ResultError(f"{file} cannot be read as Parquet: {error}") from error
+            if columns is not None:
+                wanted = pa.schema([schema(name).field(column) for column in columns])
+            if piece.schema.names != wanted.names or piece.schema.types != wanted.types:
+                raise ResultError(
+                    f"{file} does not have the columns of table {name!r}; it was written by "
+                    "another version of rackplan"
+                )
+            pieces.append(piece)
+        table = pa.concat_tables(pieces)
+        if table.num_rows != rows:
+            raise ResultError(
+                f"table {name!r} has {table.num_rows} rows where the manifest says {rows}: the "
+                f"result in {files[0].parent} was changed or cut"
+            )
+        return table
+
+    return load
