@@ -8,6 +8,7 @@ SimPy breaks ties by insertion. Both engines need the exact time and the order o
 from __future__ import annotations
 
 from heapq import heappush
+from typing import Any
 
 import simpy
 from simpy.events import Event
@@ -23,7 +24,8 @@ class OrderedEnvironment(simpy.Environment):
         """Let ``event`` happen at ``time_s``; at equal times by class, then by id."""
         event._ok, event._value = True, None
         # Ids stay below 2**64, so one integer orders by class first and id second.
-        heappush(self._queue, (time_s, (order << 64) | identity, next(self._eid), event))
+        entry: Any = (time_s, (order << 64) | identity, next(self._eid), event)
+        heappush(self._queue, entry)
 
     def at(self, time_s: float, order: int, identity: int) -> Event:
         """A new event at ``time_s``."""

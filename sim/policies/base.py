@@ -62,7 +62,7 @@ def register(role: str, kind: str) -> Callable[[type[T]], type[T]]:
         raise UnknownName("policy role", role, ROLES)
 
     def add(cls: type[T]) -> type[T]:
-        if not is_dataclass(cls) or not cls.__dataclass_params__.frozen:
+        if not is_dataclass(cls) or not vars(cls)["__dataclass_params__"].frozen:
             raise RackplanError(f"policy {kind!r} ({cls.__name__}) must be a frozen dataclass")
         taken = _registry.get((role, kind))
         if taken is not None and taken.__qualname__ != cls.__qualname__:

@@ -1,0 +1,110 @@
+"""The public functions: load a scenario, run it. Nothing is written unless a sink does so."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from sim.check import check
+from sim.check.scenario import Scenario
+from sim.engine.build import build
+from sim.engine.run import Progress, run
+from sim.results.freeze import freeze
+from sim.results.manifest import manifest_parts
+from sim.results.memory import MemorySink
+from sim.results.result import RunResult
+from sim.results.sink import Sink
+from sim.results.summarise import Summariser
+from sim.spec import read
+
+
+class Interrupted(KeyboardInterrupt):
+    """The user stopped a run; ``partial`` is what it had written, marked as such."""
+
+    def __init__(self, partial: RunResult) -> None:
+        self.partial = partial
+        super().__init__("the run was stopped")
+
+
+def load_scenario(
+    path: str | os.PathLike[str], *, sets: Sequence[str] = (), allow_outside: bool = False
+) -> Scenario:
+    """Read and check a scenario file.
+
+    Args:
+        path: the YAML file.
+        sets: changes applied on top, such as ``"pools[chat].replicas=30"``.
+        allow_outside: let paths in the file lead out of its folder tree.
+
+    Raises:
+        ScenarioError: with every problem found, each at its place.
+    """
+    return check(read(path, sets=sets, allow_outside=allow_outside))
+
+
+def run_scenario(
+    scenario: Scenario,
+    seed: int | None = None,
+    *,
+    engine: str = "reference",
+    sink: Sink | None = None,
+    progress: Progress | None = None,
+) -> RunResult:
+    """Build, run, freeze and measure a scenario.
+
+    Nothing is global: runs in several threads do not touch each other.
+
+    Args:
+        scenario: from ``load_scenario``.
+        seed: of every random stream; default: the scenario's own.
+        engine: which serving plane.
+        sink: where rows go; default: memory. ``ParquetSink(folder)`` writes part files.
+        progress: called now and then with (simulated seconds, seconds in all).
+
+    Raises:
+        BuildError: the checked scenario cannot become a world (no place for a replica).
+        SimulationError: the run cannot go on.
+        Interrupted: Ctrl-C, or ``progress`` raised ``KeyboardInterrupt``.
+    """
+    seed = scenario.seed if seed is None else seed
+    world = build(scenario, seed)
+    rows = Summariser(
+        MemorySink() if sink is None else sink,
+        record=scenario.record,
+        sample_every=scenario.sample_every,
+        warm_up_s=scenario.warm_up_s,
+        duration_s=scenario.duration_s,
+        objectives={workload.name: workload.objectives for workload in scenario.workloads},
+        power_kinds=[node.kind for node in scenario.power.nodes],
+    )
+    reached_s = 0.0
+
+    def note(simulated_s: float, horizon_s: float) -> None:
+        nonlocal reached_s
+        reached_s = simulated_s
+        if progress is not None:
+            progress(simulated_s, horizon_s)
+
+    def parts(simulated_s: float) -> dict[str, object]:
+        return manifest_parts(
+            scenario, seed=seed, engine=engine, simulated_s=simulated_s, inputs=_digests(scenario)
+        )
+
+    try:
+        run(world, rows, engine=engine, progress=note)
+    except KeyboardInterrupt:
+        rows.abort(f"stopped by the user at {reached_s:.0f} s of {world.horizon_s:.0f} s")
+        raise Interrupted(freeze(rows, parts(reached_s))) from None
+    except BaseException as error:
+        rows.abort(str(error))
+        rows.discard()
+        raise
+    return freeze(rows, parts(world.horizon_s))
+
+
+def _digests(scenario: Scenario) -> dict[str, str]:
+    """SHA-256 of each trace, by its name without folders."""
+    files: list[Path] = [w.trace.file for w in scenario.workloads if w.trace is not None]
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
