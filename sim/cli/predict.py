@@ -1,0 +1,174 @@
+"""``rackplan predict``: how fast a kernel or a replica would be, without a site or a scenario."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sim.cli.predict_table import Table, TableRow, read_table
+from sim.errors import RackplanError
+
+if TYPE_CHECKING:
+    from sim.engine.predict import Prediction, ServingQuery
+
+predict_app = typer.Typer(
+    name="predict",
+    help="Predict a kernel's time or a replica's speed and draw, without a site.",
+    no_args_is_help=True,
+)
+
+_KERNEL_COLUMNS = ("dtype", "m", "n", "k")
+_SERVING_COLUMNS = (
+    "llm", "gpu", "precision", "tensor_parallel", "input_tokens", "output_tokens", "concurrency",
+)  # fmt: skip
+_SERVING_OPTIONS = ("pipeline_parallel", "kv_precision", "max_sequences", "max_batch_tokens")
+
+
+@predict_app.command()
+def kernels(
+    file: Annotated[Path, typer.Argument(help="CSV with columns dtype, m, n, k.")],
+    gpu: Annotated[str, typer.Option(help="GPU of the catalog, such as h100-sxm.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of CSV.")] = False,
+) -> None:
+    """Print the rows of a CSV of matrix products with a column time_s added.
+
+    Each product is [m, k] x [k, n] on one GPU, isolated: its launch is included, and the
+    quantisation of its activations where the dtype has less than 16 bits.
+    """
+    from sim.catalog.library import load
+    from sim.perf.kernels import kernel_s
+
+    catalog = load()
+    device = catalog.gpus[catalog.canonical("gpu", gpu)]
+    table = read_table(file, _KERNEL_COLUMNS, None)
+    times: list[float] = []
+    for row in table.rows:
+        m, n, k = (row.whole(name) for name in ("m", "n", "k"))
+        dtype = row.word("dtype")
+        try:
+            precision = catalog.canonical("precision", dtype)
+            times.append(kernel_s(device, dtype, precision, m, n, k))
+        except RackplanError as error:
+            raise row.fail("dtype", str(error)) from error
+    _print_rows(table, [{"time_s": time} for time in times], as_json)
+
+
+@predict_app.command()
+def serving(
+    llm: Annotated[str | None, typer.Option(help="LLM of the catalog.")] = None,
+    gpu: Annotated[str | None, typer.Option(help="GPU of the catalog.")] = None,
+    precision: Annotated[str | None, typer.Option(help="Of the weights: bf16, fp8, …")] = None,
+    tensor_parallel: Annotated[int | None, typer.Option(help="GPUs per pipeline stage.")] = None,
+    input_tokens: Annotated[int | None, typer.Option(help="Tokens of every prompt.")] = None,
+    output_tokens: Annotated[int | None, typer.Option(help="Tokens of every answer.")] = None,
+    concurrency: Annotated[int | None, typer.Option(help="Clients in a closed loop.")] = None,
+    pipeline_parallel: Annotated[int | None, typer.Option(help="Pipeline stages.")] = None,
+    kv_precision: Annotated[str | None, typer.Option(help="Of the KV cache.")] = None,
+    max_sequences: Annotated[int | None, typer.Option(help="Running sequences at most.")] = None,
+    max_batch_tokens: Annotated[int | None, typer.Option(help="Tokens per iteration.")] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="CSV with these options as columns, underscored.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Predict throughput, latency and draw of one replica under a closed loop of equal requests.
+
+    Every client starts at once and sends its next request when the last one ends.
+    """
+    given = {
+        "llm": llm, "gpu": gpu, "precision": precision, "tensor_parallel": tensor_parallel,
+        "input_tokens": input_tokens, "output_tokens": output_tokens, "concurrency": concurrency,
+        "pipeline_parallel": pipeline_parallel, "kv_precision": kv_precision,
+        "max_sequences": max_sequences, "max_batch_tokens": max_batch_tokens,
+    }  # fmt: skip
+    stated = {name: str(value) for name, value in given.items() if value is not None}
+    if file is None:
+        missing = [f"--{n.replace('_', '-')}" for n in _SERVING_COLUMNS if n not in stated]
+        if missing:
+            raise RackplanError(f"predict serving needs {', '.join(missing)} (or --file CSV)")
+        _print_one(_predict([TableRow("predict serving", 0, stated)])[0], as_json)
+        return
+    if stated:
+        raise RackplanError(
+            f"--file has these as columns: drop --{next(iter(stated)).replace('_', '-')}"
+        )
+    table = read_table(file, _SERVING_COLUMNS, _SERVING_OPTIONS)
+    answers = [asdict(answer) for answer in _predict(table.rows)]
+    if as_json:
+        print(json.dumps(answers, indent=2))
+    else:
+        _print_rows(table, answers, as_json=False)
+
+
+def _predict(rows: tuple[TableRow, ...] | list[TableRow]) -> list[Prediction]:
+    """Predicts each row; replicas that several rows share are modelled once."""
+    from sim.catalog.library import load
+    from sim.engine.predict import Predictor
+    from sim.errors import UnknownName
+
+    catalog = load()
+    predictor = Predictor()
+    answers: list[Prediction] = []
+    for row in rows:
+        name = row.word("llm")
+        try:
+            if name not in catalog.llms:
+                raise UnknownName("LLM", name, catalog.llms)
+            gpu = catalog.gpus[catalog.canonical("gpu", row.word("gpu"))]
+            answers.append(predictor.serving(catalog.llms[name], gpu, _query(row)))
+        except RackplanError as error:
+            raise error if not row.line or hasattr(error, "line") else row.blame(error)
+    return answers
+
+
+def _query(row: TableRow) -> ServingQuery:
+    from sim.catalog.library import load
+    from sim.engine.predict import ServingQuery
+
+    catalog = load()
+    kv = row.optional("kv_precision")
+    numbers = {name: row.whole(name) for name in _SERVING_COLUMNS[3:]}
+    for name in ("pipeline_parallel", "max_sequences", "max_batch_tokens"):
+        if row.optional(name) is not None:
+            numbers[name] = row.whole(name)
+    return ServingQuery(
+        precision=catalog.canonical("precision", row.word("precision")),
+        kv_precision=catalog.canonical("precision", kv) if kv else None,
+        **numbers,
+    )
+
+
+def _print_rows(table: Table, added: list[dict[str, object]], as_json: bool) -> None:
+    """The table's rows with the added columns, on stdout."""
+    rows = [{**row.values, **extra} for row, extra in zip(table.rows, added, strict=True)]
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    new = list(added[0]) if added else []
+    writer = csv.DictWriter(sys.stdout, [*table.columns, *new], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+
+
+def _print_one(answer: Prediction, as_json: bool) -> None:
+    from sim.units import format_si
+
+    if as_json:
+        print(json.dumps(asdict(answer), indent=2))
+        return
+    if not answer.fits:
+        print(answer.message)
+        return
+    for label, value, unit in (
+        ("output", answer.output_tokens_per_s, "tokens/s"),
+        ("TTFT, median", answer.ttft_p50_s, "s"),
+        ("TPOT, median", answer.tpot_p50_s, "s"),
+        ("draw per GPU", answer.gpu_draw_w, "W"),
+    ):
+        print(f"{label:<14}{'none' if value is None else format_si(value, unit)}")

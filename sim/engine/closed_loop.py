@@ -1,0 +1,295 @@
+"""One replica in a closed loop of equal requests: the engine's iteration rules, exactly, in a loop.
+
+``clients`` clients each keep one request of the same lengths in flight. The rules are those of
+the serving plane: decodes first, then prefill in arrival order chunked to what is left of the
+token budget; prompt blocks reserved at admission; a decode takes a block where its context is a
+multiple of the block; the last admitted is preempted and recomputed when none is free; a request
+sent at a boundary is seen by the next one. While the batch does not change, iterations are
+skipped in closed form: T(n) = anchor + n*t1 + d*n*(n - 1)/2.
+
+All decoding sequences advance together, so each is kept as its context minus the number of decode
+steps so far (its ``base``), and the sums over them move by multiplication, not by iteration.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_right
+from collections import deque
+from dataclasses import dataclass, field
+
+from sim.errors import RackplanError
+from sim.perf.step import BLOCK_TOKENS, Batch, ReplicaModel, windowed_pairs
+
+
+@dataclass(slots=True)
+class Sequence:
+    """One request at the replica: its prefill ends at ``target`` tokens of context."""
+
+    sent_s: float
+    target: int
+    order: int = -1  # of admission
+    prefilled: int = 0
+    base: int = 0  # context minus the loop's decode steps, once it decodes
+    first_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """One finished request: times in simulated seconds."""
+
+    sent_s: float
+    first_s: float
+    end_s: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stretch of equal iterations and the draw of one GPU during it."""
+
+    start_s: float
+    end_s: float
+    draw_w: float
+
+
+@dataclass
+class Decodes:
+    """The decoding sequences and their sums; ``steps`` counts the decode steps of the loop."""
+
+    window: int
+    last: int  # context at which a sequence has delivered its last token
+    steps: int = 0
+    kv_tokens: int = 0  # sum of contexts
+    running: dict[int, Sequence] = field(default_factory=dict)  # by admission, ascending
+    ending: list[tuple[int, int]] = field(default_factory=list)  # heap of (step, admission)
+    narrow: dict[int, Sequence] = field(default_factory=dict)  # not yet a whole window
+    residues: list[int] = field(default_factory=lambda: [0] * BLOCK_TOKENS)
+
+    def __len__(self) -> int:
+        return len(self.running)
+
+    def context(self, sequence: Sequence) -> int:
+        """Tokens in KV now."""
+        return sequence.base + self.steps
+
+    def join(self, sequence: Sequence) -> None:
+        """Adds a sequence whose prefill is complete."""
+        sequence.base = sequence.target - self.steps
+        self.running[sequence.order] = sequence
+        self.kv_tokens += sequence.target
+        self.residues[sequence.base % BLOCK_TOKENS] += 1
+        heapq.heappush(self.ending, (self.last - sequence.base, sequence.order))
+        if sequence.target + 1 < self.window:
+            self.narrow[sequence.order] = sequence
+
+    def leave(self, order: int) -> Sequence:
+        """Takes a sequence out, finished or preempted."""
+        sequence = self.running.pop(order)
+        self.kv_tokens -= self.context(sequence)
+        self.residues[sequence.base % BLOCK_TOKENS] -= 1
+        self.narrow.pop(order, None)
+        return sequence
+
+    def next_end(self) -> int:
+        """The step at which the next sequence ends; drops entries of preempted ones."""
+        while True:
+            step, order = self.ending[0]
+            sequence = self.running.get(order)
+            if sequence is not None and self.last - sequence.base == step:
+                return step
+            heapq.heappop(self.ending)
+
+    def ended(self) -> list[Sequence]:
+        """Takes out those that have delivered their last token, in admission order."""
+        done: list[Sequence] = []
+        while self.running and self.next_end() <= self.steps:
+            done.append(self.leave(heapq.heappop(self.ending)[1]))
+        return done
+
+    def new_blocks(self, count: int) -> int:
+        """Blocks that the next ``count`` steps take together."""
+        whole, rest = divmod(count, BLOCK_TOKENS)
+        part = sum(self.residues[-(self.steps + j) % BLOCK_TOKENS] for j in range(rest))
+        return whole * len(self.running) + part
+
+    def windowed_kv(self) -> int:
+        """Sum of what sliding-window layers read: at most a window for each sequence."""
+        if not self.window:
+            return 0
+        full = (len(self.running) - len(self.narrow)) * self.window
+        return full + sum(self.context(s) + 1 for s in self.narrow.values())
+
+    def advance(self, count: int) -> None:
+        """``count`` decode steps of every sequence."""
+        self.steps += count
+        self.kv_tokens += count * len(self.running)
+        for order in [o for o, s in self.narrow.items() if self.context(s) + 1 >= self.window]:
+            del self.narrow[order]
+
+
+@dataclass
+class ClosedLoop:
+    """The state of the loop; ``run`` advances it until enough requests have ended."""
+
+    model: ReplicaModel
+    input_tokens: int
+    output_tokens: int
+    clients: int
+    max_sequences: int
+    max_batch_tokens: int
+    now_s: float = 0.0
+    preemptions: int = 0
+    admitted: int = 0
+    replan: bool = False  # the next boundary may admit somebody that this one could not
+    waiting: deque[Sequence] = field(default_factory=deque)
+    prefilling: list[Sequence] = field(default_factory=list)  # in admission order
+    finished: list[Record] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        longest = self.input_tokens + self.output_tokens - 1
+        self.free = self.model.kv_blocks
+        if blocks_of(longest) > self.free:
+            raise RackplanError(
+                f"a request of {longest} tokens needs {blocks_of(longest)} KV blocks of "
+                f"{BLOCK_TOKENS} tokens, and the replica has {self.free}"
+            )
+        self.cost = self.model.cost[0]
+        self.power = self.model.power[0]
+        self.decodes = Decodes(self.cost.window, self.input_tokens + self.output_tokens - 1)
+
+    def run(self, requests: int) -> None:
+        """Starts every client at once and runs until ``requests`` requests have ended."""
+        self.waiting.extend(Sequence(0.0, self.input_tokens) for _ in range(self.clients))
+        sent: list[Sequence] = []
+        while len(self.finished) < requests:
+            chunks = self.plan()
+            # What was sent at this boundary arrives after its plan; an idle replica wakes for it.
+            self.waiting.extend(sent)
+            if not chunks and not len(self.decodes):
+                chunks = self.plan()
+            elif sent:
+                self.replan = True
+            start_s = self.now_s
+            draw_mw = self.iterate(chunks)
+            self.steps.append(Step(start_s, self.now_s, draw_mw / 1000))
+            sent = self.deliver(chunks)
+
+    def plan(self) -> list[tuple[Sequence, int]]:
+        """Room and blocks for the decodes, then the prefill chunks, new admissions included."""
+        preempted = self.replan = self.make_room()
+        budget = self.max_batch_tokens - len(self.decodes)
+        chunks: list[tuple[Sequence, int]] = []
+        for sequence in self.prefilling:
+            chunk = min(sequence.target - sequence.prefilled, budget)
+            chunks.append((sequence, chunk))
+            budget -= chunk
+        while self.waiting and budget and not preempted:
+            head = self.waiting[0]
+            running = len(self.decodes) + len(self.prefilling)
+            if running >= self.max_sequences or blocks_of(head.target) > self.free:
+                break
+            self.admit(self.waiting.popleft())
+            chunk = min(head.target, budget)
+            chunks.append((head, chunk))
+            budget -= chunk
+        return chunks
+
+    def admit(self, sequence: Sequence) -> None:
+        """Reserves the blocks of the whole prompt."""
+        self.free -= blocks_of(sequence.target)
+        sequence.order = self.admitted
+        self.admitted += 1
+        self.prefilling.append(sequence)
+
+    def make_room(self) -> bool:
+        """Takes the decodes' blocks, preempting the last admitted while there are too few."""
+        preempted = False
+        while (need := self.decodes.new_blocks(1)) > self.free:
+            self.preempt()
+            preempted = True
+        self.free -= need
+        return preempted
+
+    def preempt(self) -> None:
+        """Sends the last admitted back to the head of the queue, to be computed again."""
+        if self.prefilling:  # admitted after every decode
+            victim = self.prefilling.pop()
+            self.free += blocks_of(victim.target)
+        else:
+            victim = self.decodes.leave(next(reversed(self.decodes.running)))
+            context = self.decodes.context(victim)
+            self.free += blocks_of(context)
+            victim.target = context + 1  # prompt and every token delivered so far
+        victim.prefilled = 0
+        self.waiting.appendleft(victim)
+        self.preemptions += 1
+
+    def iterate(self, chunks: list[tuple[Sequence, int]]) -> int:
+        """Advances over one iteration, or over as many as change nothing; returns its draw in mW."""
+        batch = self.batch(chunks)
+        total_s = self.cost.iteration_s(batch)
+        if chunks:
+            decode_s = self.cost.iteration_s(self.batch([])) if len(self.decodes) else 0.0
+            self.now_s += total_s
+            self.decodes.advance(1)
+            return self.power.draw_mw(batch, decode_s, total_s)
+        count = self.leap()
+        growth = self.cost.per_kv_token_s * batch.decodes
+        growth += self.cost.per_windowed_kv_token_s * len(self.decodes.narrow)
+        self.now_s += count * total_s + growth * (0.5 * count * (count - 1))
+        # The first step's blocks are taken already.
+        self.free -= self.decodes.new_blocks(count) - self.decodes.new_blocks(1)
+        self.decodes.advance(count)
+        return self.power.decode_draw_mw(batch.decodes, batch.kv_tokens)
+
+    def leap(self) -> int:
+        """Iterations until the plan may change: an arrival to admit, an end, a window, blocks."""
+        decodes = self.decodes
+        if self.replan:
+            return 1
+        count = decodes.next_end() - decodes.steps
+        for sequence in decodes.narrow.values():
+            count = min(count, decodes.window - decodes.context(sequence) - 1)
+        spare = self.free + decodes.new_blocks(1)  # the first step's blocks are taken already
+        if decodes.new_blocks(count) > spare:
+            count = bisect_right(range(count), spare, key=decodes.new_blocks) - 1
+        return max(1, count)
+
+    def batch(self, chunks: list[tuple[Sequence, int]]) -> Batch:
+        """The integers of an iteration over the decodes and these chunks."""
+        decodes, window = self.decodes, self.cost.window
+        pairs = sum(n * (2 * s.prefilled + n) for s, n in chunks)
+        inside = sum(windowed_pairs(s.prefilled, n, window) for s, n in chunks) if window else 0
+        return Batch(
+            tokens=len(decodes) + sum(n for _, n in chunks),
+            decodes=len(decodes),
+            kv_tokens=decodes.kv_tokens + len(decodes),
+            windowed_kv_tokens=decodes.windowed_kv(),
+            prefill_pairs=pairs,
+            windowed_prefill_pairs=inside,
+        )
+
+    def deliver(self, chunks: list[tuple[Sequence, int]]) -> list[Sequence]:
+        """Ends what is complete, joins complete prefills; returns the successors, just sent."""
+        ended = self.decodes.ended()
+        for sequence, chunk in chunks:
+            sequence.prefilled += chunk
+            if sequence.prefilled < sequence.target:
+                continue
+            if sequence.first_s is None:
+                sequence.first_s = self.now_s
+            self.decodes.join(sequence)
+        if chunks:
+            self.prefilling = [s for s in self.prefilling if s.prefilled < s.target]
+            ended += self.decodes.ended()
+        for sequence in ended:
+            self.free += blocks_of(self.decodes.last)
+            first_s = self.now_s if sequence.first_s is None else sequence.first_s
+            self.finished.append(Record(sequence.sent_s, first_s, self.now_s))
+        return [Sequence(self.now_s, self.input_tokens) for _ in ended]
+
+
+def blocks_of(tokens: int) -> int:
+    """KV blocks of a context."""
+    return -(-tokens // BLOCK_TOKENS)

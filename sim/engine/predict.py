@@ -1,0 +1,151 @@
+"""``rackplan predict serving``: one replica under a closed loop of equal requests, without a site.
+
+The requests all have the same lengths and every client starts at once, as a benchmark client does
+that opens all its connections before it measures. The loop then goes on until each client has had
+``REQUESTS_PER_CLIENT`` requests answered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from statistics import median
+
+from sim.catalog.arithmetic import default_kv_precision
+from sim.catalog.types import Gpu, Llm
+from sim.engine.closed_loop import ClosedLoop, Record
+from sim.errors import RackplanError
+from sim.perf import BLOCK_TOKENS, DoesNotFit, ReplicaModel, replica_model
+
+#: Requests per client in a run, the opening burst included (as InferenceX runs its benchmarks).
+REQUESTS_PER_CLIENT = 10
+#: Batch limits where none is asked for; more clients than sequences get a sequence each.
+MAX_SEQUENCES = 256
+MAX_BATCH_TOKENS = 8192
+MEMORY_UTILISATION = 0.9
+
+
+@dataclass(frozen=True)
+class ServingQuery:
+    """What to predict; None = the default described in ``Predictor.serving``."""
+
+    precision: str
+    tensor_parallel: int
+    input_tokens: int
+    output_tokens: int
+    concurrency: int
+    pipeline_parallel: int = 1
+    kv_precision: str | None = None
+    max_sequences: int | None = None
+    max_batch_tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer, in SI units; everything but ``fits`` is None where the LLM does not fit.
+
+    ``ttft_p50_s`` and ``tpot_p50_s`` are medians over the finished requests, opening burst
+    included for TTFT, ``gpu_draw_w`` is the mean of one GPU.
+    """
+
+    output_tokens_per_s: float | None
+    ttft_p50_s: float | None
+    ttft_mean_s: float | None
+    tpot_p50_s: float | None
+    gpu_draw_w: float | None
+    fits: bool
+    message: str | None = None
+
+
+@dataclass
+class Predictor:
+    """Predicts one query after another; replicas that several share are modelled once."""
+
+    models: dict[tuple[object, ...], ReplicaModel] = field(default_factory=dict)
+
+    def serving(self, llm: Llm, gpu: Gpu, query: ServingQuery) -> Prediction:
+        """Simulates one replica and measures it.
+
+        Defaults: KV in the precision of 8- and 16-bit weights, else fp8; at most 256 sequences or
+        one per client, whichever is more; 8,192 tokens per batch; 0.9 of the memory; stages of a
+        pipeline linked by the GPUs' own link.
+
+        Raises:
+            RackplanError: a plan that this GPU or LLM cannot have, or a nonsensical number.
+        """
+        for name in ("input_tokens", "output_tokens", "concurrency"):
+            if getattr(query, name) < 1:
+                raise RackplanError(f"{name} must be at least 1, not {getattr(query, name)}")
+        batch_tokens = query.max_batch_tokens or MAX_BATCH_TOKENS
+        sequences = query.max_sequences or min(batch_tokens, max(MAX_SEQUENCES, query.concurrency))
+        try:
+            model = self._model(llm, gpu, query, sequences, batch_tokens)
+        except DoesNotFit as error:
+            return _without(str(error))
+        longest = query.input_tokens + query.output_tokens - 1
+        room = model.kv_blocks * BLOCK_TOKENS
+        if longest > room:
+            return _without(
+                f"a request of {longest} tokens never fits: the replica's KV cache has {room}"
+            )
+        return _measure(model, query, sequences, batch_tokens)
+
+    def _model(
+        self, llm: Llm, gpu: Gpu, query: ServingQuery, sequences: int, batch_tokens: int
+    ) -> ReplicaModel:
+        kv_precision = query.kv_precision or default_kv_precision(query.precision)
+        key = (
+            llm, gpu.name, query.precision, kv_precision, query.tensor_parallel,
+            query.pipeline_parallel, sequences, batch_tokens,
+        )  # fmt: skip
+        if key not in self.models:
+            self.models[key] = replica_model(
+                llm,
+                gpu,
+                precision=query.precision,
+                kv_precision=kv_precision,
+                tensor_parallel=query.tensor_parallel,
+                pipeline_parallel=query.pipeline_parallel,
+                max_sequences=sequences,
+                max_batch_tokens=batch_tokens,
+                memory_utilisation=MEMORY_UTILISATION,
+                stage_bytes_per_s=gpu.link_bytes_per_s,
+            )
+        return self.models[key]
+
+
+def predict_serving(llm: Llm, gpu: Gpu, query: ServingQuery) -> Prediction:
+    """One prediction; see ``Predictor.serving``."""
+    return Predictor().serving(llm, gpu, query)
+
+
+def _without(message: str) -> Prediction:
+    return Prediction(None, None, None, None, None, fits=False, message=message)
+
+
+def _measure(
+    model: ReplicaModel, query: ServingQuery, sequences: int, batch_tokens: int
+) -> Prediction:
+    """Runs the closed loop and takes the statistics."""
+    loop = ClosedLoop(
+        model, query.input_tokens, query.output_tokens, query.concurrency, sequences, batch_tokens
+    )
+    loop.run(REQUESTS_PER_CLIENT * query.concurrency)
+    finished = loop.finished
+    elapsed = loop.now_s
+    energy_j = sum(step.draw_w * (step.end_s - step.start_s) for step in loop.steps)
+    ttft = [record.first_s - record.sent_s for record in finished]
+    return Prediction(
+        output_tokens_per_s=query.output_tokens * len(finished) / elapsed,
+        ttft_p50_s=median(ttft),
+        ttft_mean_s=sum(ttft) / len(ttft),
+        tpot_p50_s=_tpot(finished, query.output_tokens),
+        gpu_draw_w=energy_j / elapsed,
+        fits=True,
+    )
+
+
+def _tpot(finished: list[Record], output_tokens: int) -> float | None:
+    """Median seconds per output token after the first; None for a single token."""
+    if output_tokens == 1:
+        return None
+    return median((r.end_s - r.first_s) / (output_tokens - 1) for r in finished)
