@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sim.errors import BuildError, Problem, RackplanError, ScenarioError, UnknownName, did_you_mean
+from sim.errors import BuildError, Problem, RackplanError, ScenarioError, UnknownName
 from sim.spec import Document
 from sim.spec.nodes import Path, shorten, show_path
 from sim.spec.wording import LONGEST
@@ -65,16 +65,19 @@ class Collector:
         if names.complete:
             self.error(path, str(UnknownName(kind, shorten(name), names.known)))
 
-    def unique(self, kind: str, items: Iterable[tuple[Path, str]]) -> None:
-        """Report every name that an earlier item has too."""
+    def unique(self, kind: str, items: Iterable[tuple[Path, str]]) -> bool:
+        """Whether all names differ; every name that an earlier item has too is reported."""
+        fine = True
         first: dict[str, Path] = {}
         for path, name in items:
             if name in first:
+                fine = False
                 self.error(
                     path, f"{kind} {name!r} is named twice (first: {show_path(first[name])})"
                 )
             else:
                 first[name] = path[:-1]
+        return fine
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -85,8 +88,3 @@ class Collector:
         """Raise ``ScenarioError`` with every problem, if there is one."""
         if self._problems:
             raise ScenarioError(self._problems)
-
-
-def suggest(name: str, known: Iterable[str]) -> str:
-    """``did_you_mean`` for a name that a user wrote, however long."""
-    return did_you_mean(shorten(name, 100), known)

@@ -83,7 +83,8 @@ def _pool(
     roles = _roles(spec, path, policies, found)
     use = llms.get(spec.llm)
     names = found.names("llms")
-    if use is None and spec.llm not in names.known:
+    # An entry that the catalog does not know may be this one, misspelt: that is one slip, not two.
+    if use is None and spec.llm not in names.known and len(llms) == len(names.known):
         found.unknown((*path, "llm"), "LLM", spec.llm, names)
     gpu = _gpu(spec, path, have, found)
     if use is None or have is None or not _parallel(spec, use, path, found):

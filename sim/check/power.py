@@ -72,9 +72,9 @@ def _consistent(spec: PowerSpec, plan: PowerPlan, found: Collector) -> bool:
             found.error(
                 path, f"the budget {_w(budget)} is above the rating {_w(rating)} it must respect"
             )
-    found.unique("UPS", ((("power", "ups", i, "name"), ups.name) for i, ups in enumerate(spec.ups)))
-    names = [ups.name for ups in spec.ups]
-    return len(set(names)) == len(names)
+    return found.unique(
+        "UPS", ((("power", "ups", i, "name"), ups.name) for i, ups in enumerate(spec.ups))
+    )
 
 
 def _racks_under_pdus(site: Site, plan: PowerPlan, found: Collector) -> None:

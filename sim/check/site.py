@@ -5,11 +5,11 @@ from __future__ import annotations
 from sim import catalog
 from sim.catalog.types import RackType
 from sim.check.collector import Collector
-from sim.errors import UnknownName
+from sim.errors import BuildError, UnknownName
 from sim.site import build_site
 from sim.site.types import HallPlan, RowPlan, Site
 from sim.spec.nodes import Path
-from sim.spec.site import SiteSpec
+from sim.spec.site import HallSpec, SiteSpec
 
 #: More GPUs than this in one site is a slip of the keyboard, and would fill the memory.
 MOST_GPUS = 1_000_000
@@ -20,30 +20,33 @@ def check_site(found: Collector) -> Site | None:
     spec = found.document.spec.site
     if spec is None:
         return None
-    _names(spec, found)
+    named = _names(spec, found)
     types = {name: _rack_type(name, path, found) for name, path in _rack_types(spec)}
-    if not all(types.values()):
+    if not named or not all(types.values()):
         return None
     if not _affordable(spec, types, found):
         return None
-    return build_site(
-        [
-            HallPlan(
-                hall.name,
-                tuple(
-                    RowPlan(row.name, tuple((racks.type, racks.count) for racks in row.racks))
-                    for row in hall.rows
-                ),
-            )
-            for hall in spec.halls
-        ]
+    try:
+        return build_site([_plan(hall) for hall in spec.halls])
+    except BuildError as error:
+        found.built(error)
+        return None
+
+
+def _plan(hall: HallSpec) -> HallPlan:
+    rows = (
+        RowPlan(row.name, tuple((racks.type, racks.count) for racks in row.racks))
+        for row in hall.rows
     )
+    return HallPlan(hall.name, tuple(rows))
 
 
-def _names(spec: SiteSpec, found: Collector) -> None:
+def _names(spec: SiteSpec, found: Collector) -> bool:
     halls: Path = ("site", "halls")
-    found.unique("hall", (((*halls, h, "name"), hall.name) for h, hall in enumerate(spec.halls)))
-    found.unique(
+    fine = found.unique(
+        "hall", (((*halls, h, "name"), hall.name) for h, hall in enumerate(spec.halls))
+    )
+    rows = found.unique(
         "row",
         (
             ((*halls, h, "rows", r, "name"), row.name)
@@ -51,6 +54,7 @@ def _names(spec: SiteSpec, found: Collector) -> None:
             for r, row in enumerate(hall.rows)
         ),
     )
+    return fine and rows
 
 
 def _rack_types(spec: SiteSpec) -> list[tuple[str, Path]]:

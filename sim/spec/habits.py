@@ -39,7 +39,7 @@ _PERCENTILE = (
 #: Section (first word of the path, "" at the top, "*" anywhere) → word → hint.
 HABITS: Mapping[str, Mapping[str, str]] = {
     "": {
-        "apiversion": _KUBERNETES,
+        "api_version": _KUBERNETES,
         "metadata": _KUBERNETES,
         "spec": _KUBERNETES,
         "version": "write 'rackplan: 1'",

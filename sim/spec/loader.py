@@ -94,7 +94,8 @@ class _Composer:
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event, path)
         if event.tag is not None:
-            self._add(event, path, f"tags such as {shorten(event.tag)!r} are not allowed")
+            tag = event.tag.replace("tag:yaml.org,2002:", "!!")
+            self._add(event, path, f"tags such as {shorten(tag)!r} are not allowed")
         if event.anchor is not None:
             self._anchors[event.anchor] = None
         if isinstance(event, yaml.ScalarEvent):
@@ -192,17 +193,24 @@ class _Composer:
         raise _Stop(Problem(self._mark(event.start_mark), show_path(path), message))
 
 
+#: How a complaint of PyYAML begins, or what it contains, → what is behind it.
+_SLIPS = (
+    ("'\\t' that cannot start any token", "a tab indents this line; YAML allows only spaces"),
+    (
+        "mapping values are not allowed here",
+        "a second ': ' in one line; quote the text, or check the indentation",
+    ),
+    ("expected <block end>", "this line's indentation fits no line above it"),
+    ("expected '<document start>'", "the document ended before this line"),
+    ("could not find expected ':'", "a key without ': ' after it"),
+    ("expected ',' or ']'", "a '[' is not closed, or a ',' is missing before this"),
+    ("expected ',' or '}'", "a '{' is not closed, or a ',' is missing before this"),
+    ("expected the node content", "a value is missing before this"),
+    ("found unexpected end of stream", "a quote is not closed"),
+)
+
+
 def _syntax(error: yaml.MarkedYAMLError) -> str:
     """PyYAML's complaint in our words where a common slip hides behind it."""
     problem = (error.problem or error.context or "it cannot be parsed").strip()
-    if "'\\t' that cannot start any token" in problem:
-        return "a tab indents this line; YAML allows only spaces"
-    if "mapping values are not allowed here" in problem:
-        return "a second ': ' in one line; quote the text, or check the indentation"
-    if "<block end>" in problem:
-        return "this line's indentation fits no line above it"
-    if problem.startswith("could not find expected ':'"):
-        return "a key without ': ' after it"
-    if problem.startswith(("expected ',' or ']'", "expected ',' or '}'")):
-        return f"{problem.replace(', but got', '; found')} (a bracket is not closed?)"
-    return problem
+    return next((ours for theirs, ours in _SLIPS if theirs in problem), problem)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from sim.spec.types import Count, Identifier, Many, Spec
+from sim.spec.types import Count, Identifier, Some, Spec
 
 
 class RackSpec(Spec):
     """Racks of one type that stand side by side."""
 
-    type: str = Field(description="a rack type of the catalog (rackplan catalog racks)")
+    type: str = Field(description="a rack type that 'rackplan catalog racks' lists")
     count: Count = Field(default=1, description="how many of them")
 
 
@@ -18,17 +18,17 @@ class RowSpec(Spec):
     """A row of racks, fed by its own PDUs."""
 
     name: Identifier = Field(description="the row's name, unique in the site")
-    racks: Many[RackSpec] = Field(min_length=1, description="the racks that stand in it")
+    racks: Some[RackSpec] = Field(description="the racks that stand in it")
 
 
 class HallSpec(Spec):
     """A hall with its rows."""
 
     name: Identifier = Field(description="the hall's name")
-    rows: Many[RowSpec] = Field(min_length=1, description="its rows")
+    rows: Some[RowSpec] = Field(description="its rows")
 
 
 class SiteSpec(Spec):
     """The building."""
 
-    halls: Many[HallSpec] = Field(min_length=1, description="the halls")
+    halls: Some[HallSpec] = Field(description="the halls")

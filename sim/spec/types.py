@@ -233,6 +233,26 @@ class Shorthand:
         return {"anyOf": [word, handler(schema)]}
 
 
+@dataclass(frozen=True)
+class NonEmpty:
+    """A list with at least one item; says so only when all of its items are sound."""
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: Callable[[Any], CoreSchema]
+    ) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._some, handler(source))
+
+    def _some(self, value: Any) -> Any:
+        if not value:
+            raise refuse("the list is empty")
+        return value
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {**handler(schema), "minItems": 1}
+
+
 Seconds: TypeAlias = Annotated[float, Quantity("time", least=0.0)]
 PositiveSeconds: TypeAlias = Annotated[float, Quantity("time", above=0.0)]
 Watts: TypeAlias = Annotated[float, Quantity("power", above=0.0)]
@@ -244,3 +264,4 @@ Multiple: TypeAlias = Annotated[float, Quantity("count", least=0.0)]
 Count: TypeAlias = Annotated[int, Field(ge=1, le=10_000_000)]
 Identifier: TypeAlias = Annotated[str, Name()]
 Many: TypeAlias = Annotated[tuple[T, ...], Strict(False)]
+Some: TypeAlias = Annotated[tuple[T, ...], Strict(False), NonEmpty()]

@@ -58,8 +58,6 @@ def _message(detail: ErrorDetails, path: Path) -> str:
             return f"expected true or false, not {show(value)}"
         case "tuple_type":
             return f"expected a list, not {show(value)}"
-        case "too_short":
-            return "the list is empty"
         case "model_type" | "model_attributes_type" | "dict_type":
             return f"expected a mapping (key: value), not {show(value)}"
     return f"{show(value)} cannot stand here"

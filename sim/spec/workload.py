@@ -9,7 +9,6 @@ from pydantic import Field
 from sim.spec.types import (
     Count,
     Identifier,
-    Many,
     Multiple,
     OneOf,
     PositiveNumber,
@@ -21,6 +20,7 @@ from sim.spec.types import (
     Seconds,
     Share,
     Shorthand,
+    Some,
     Spec,
 )
 
@@ -112,7 +112,7 @@ class WorkloadSpec(Spec):
     burstiness: Annotated[BurstinessSpec, Shorthand("kind", ("poisson",))] | None = Field(
         default=None, description="poisson (the default), {cv: 2} or {on: 10 s, off: 20 s}"
     )
-    profile: Many[ProfileSpec] | None = Field(
+    profile: Some[ProfileSpec] | None = Field(
         default=None, description="multiples of the rate over the day"
     )
     clients: Count | None = Field(
