@@ -94,8 +94,9 @@ def _whole(columns: Any, name: str, file: str, empty: int) -> NDArray[np.int64] 
         row = int(np.argmax(broken))
         raise DataError(file, f"row {row}: {name}: {values[row]:g} is not a whole number")
     whole = values.astype(np.int64)
-    if name == "after_request":  # a negative row number must not read as "not stated"
-        whole[whole < 0] = -2
+    if name == "after_request" and (whole < 0).any():
+        row = int(np.argmax(whole < 0))
+        raise DataError(file, f"row {row}: after_request is {whole[row]}; rows count from 0")
     return np.where(given, whole, empty)
 
 

@@ -170,8 +170,9 @@ def _read_csv(stream: TextIO, into: _Columns, rows: int | None) -> None:
                 column.append(empty[name])
             elif integral:
                 value = _whole(text, name, file, line)
-                # A negative row number must not read as "not stated".
-                column.append(-2 if name == "after_request" and value < 0 else value)
+                if name == "after_request" and value < 0:
+                    raise DataError(file, f"after_request is {value}; rows count from 0", line)
+                column.append(value)
             else:
                 column.append(_number(text, name, file, line))
 

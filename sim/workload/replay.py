@@ -76,11 +76,6 @@ class Replay:
         self._offsets = rng.random(self._copies) * period
         self._offsets[0] = 0.0
 
-    @property
-    def follows(self) -> bool:
-        """Whether any request follows another."""
-        return self._follows
-
     def picked(self) -> Iterator[Picked]:
         """Successive runs of requests, each of about ``WINDOW_ROWS``, in order of arrival."""
         placed = 0

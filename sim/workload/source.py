@@ -118,17 +118,13 @@ class TraceSource:
     table: TraceTable
     replay: Replay
 
-    @property
-    def closed(self) -> bool:
-        """True when the trace has requests that follow others."""
-        return self.replay.follows
+    closed: bool = False
 
     def chunks(self) -> Iterator[RequestChunk]:
         """Chunks until the duration or the trace ends; called again, the same ones."""
         table, first = self.table, 0
         for run in self.replay.picked():
-            for start in range(0, len(run.rows), CHUNK_ROWS):
-                part = slice(start, start + CHUNK_ROWS)
+            for part in _parts(run.after_request):
                 rows = run.rows[part]
                 yield self.columns.chunk(
                     first,
@@ -143,6 +139,18 @@ class TraceSource:
                     prefix=prefixes(table, rows, run.passes[part]),
                 )
                 first += len(rows)
+
+
+def _parts(after_request: NDArray[np.int64]) -> Iterator[slice]:
+    """Cuts of about ``CHUNK_ROWS`` rows that part no conversation."""
+    cuts = np.append(np.flatnonzero(after_request == OPEN), len(after_request))
+    start = 0
+    while start < len(after_request):
+        longest = int(np.searchsorted(cuts, start + CHUNK_ROWS, side="right")) - 1
+        if cuts[longest] <= start:
+            longest += 1  # one conversation longer than a chunk stays whole
+        yield slice(start, int(cuts[longest]))
+        start = int(cuts[longest])
 
 
 def _trace_source(

@@ -48,7 +48,11 @@ class RequestSource(Protocol):
 
     @property
     def closed(self) -> bool:
-        """True when rows follow earlier ones (``after_request``): chunks are pulled on demand."""
+        """True for a closed loop without end, whose chunks are pulled as earlier rows end.
+
+        Rows of an open source may follow others too (``after_request``); then a row is always in
+        the same chunk as the one it follows.
+        """
         ...
 
     def chunks(self) -> Iterator[RequestChunk]:
