@@ -22,7 +22,7 @@ ZERO_BIN = -32768
 #: Largest relative distance between a value and the middle that stands for it.
 LATENCY_ERROR = math.sqrt(BASE) - 1
 GAPS_PER_OCTAVE = 64
-GAP_ERROR = 1 / (4 * GAPS_PER_OCTAVE)
+GAP_ERROR = 1 / (2 * GAPS_PER_OCTAVE)
 
 _LOG = math.log(BASE)
 

@@ -62,16 +62,21 @@ def evaluate(
     """Judge each expectation; what cannot be measured fails, and so does all of a partial run.
 
     Raises:
-        KeyError: a metric that ``metrics`` lacks, or an operator that does not exist.
+        KeyError: an operator that does not exist.
     """
     return [
-        _judge(expectation, metrics[expectation.metric], partial) for expectation in expectations
+        _judge(expectation, metrics.get(expectation.metric), partial)
+        for expectation in expectations
     ]
 
 
-def _judge(expectation: ExpectationLike, metric: Metric, partial: bool) -> ExpectationOutcome:
+def _judge(
+    expectation: ExpectationLike, metric: Metric | None, partial: bool
+) -> ExpectationOutcome:
     passed, reason = False, ""
-    if metric.si is None:
+    if metric is None:
+        reason = "the run ended before it was measured"
+    elif metric.si is None:
         reason = metric.reason
     elif partial:
         reason = "the run did not reach its end"
@@ -82,8 +87,8 @@ def _judge(expectation: ExpectationLike, metric: Metric, partial: bool) -> Expec
         metric=expectation.metric,
         operator=expectation.operator,
         threshold=expectation.threshold,
-        value=metric.value,
-        unit=metric.unit,
+        value=None if metric is None else metric.value,
+        unit="" if metric is None else metric.unit,
         passed=passed,
         reason=reason,
     )

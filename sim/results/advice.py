@@ -1,0 +1,75 @@
+"""What to try next: one setting to change, chosen by what binds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from sim.results.limits import Limit
+from sim.results.metrics import Metric
+from sim.units import format_si
+
+#: How far a suggested step goes beyond what was measured.
+_STEP = 1.2
+
+
+def next_step(
+    manifest: Mapping[str, Any],
+    metrics: Mapping[str, Metric],
+    binding: Limit | None,
+    status: str,
+) -> str:
+    """A sentence with a ``--set`` that moves the binding limit, or adds load if none binds."""
+    if status == "partial":
+        return "run it to its end before reading more into it"
+    if binding is None:
+        return _more_load(manifest, metrics)
+    if binding.kind == "power":
+        return _power(metrics, binding)
+    pool = next((pool for pool in manifest["pools"] if pool["name"] == binding.entity), None)
+    if pool is None:
+        return ""
+    more = f"--set pools[{pool['name']}].replicas={math.ceil(pool['replicas'] * _STEP)}"
+    if binding.kind == "refused":
+        degree = 2 * pool["tensor_parallel"]
+        return f"give a replica more memory: --set pools[{pool['name']}].tensor_parallel={degree}"
+    if binding.kind == "sequences":
+        return (
+            f"let more run at once: --set policies.batching.max_sequences="
+            f"{2 * pool['max_sequences']}, or more replicas: {more}"
+        )
+    if binding.kind == "tokens":
+        return (
+            f"let an iteration take more: --set policies.batching.max_batch_tokens="
+            f"{2 * pool['max_batch_tokens']}, or more replicas: {more}"
+        )
+    return f"more replicas: {more}"
+
+
+def _power(metrics: Mapping[str, Metric], binding: Limit) -> str:
+    peak = metrics[f"power[{binding.entity}].peak_w"].value or 0.0
+    # Rounded up to two digits: a budget is not contracted to the watt.
+    unit = 10.0 ** (math.floor(math.log10(peak)) - 1)
+    needed = format_si(math.ceil(peak / unit) * unit, "W")
+    if binding.label.startswith("the budget of utility"):
+        return f"what a larger contract gives: --set power.utility.budget='{needed}'"
+    return f"less load below {binding.entity}, or a rating of {needed} for it"
+
+
+def _more_load(manifest: Mapping[str, Any], metrics: Mapping[str, Metric]) -> str:
+    entries = manifest["resolved"].get("workload")
+    written = {
+        entry["name"]: entry
+        for entry in (entries if isinstance(entries, list) else ())
+        if isinstance(entry, dict) and isinstance(entry.get("name"), str)
+    }
+    for workload in manifest["workloads"]:
+        name = workload["name"]
+        clients = written.get(name, {}).get("clients")
+        if isinstance(clients, int):
+            return f"more load: --set workload[{name}].clients={math.ceil(clients * _STEP)}"
+        rate = metrics[f"{name}.arrival_rate"].value
+        if rate:
+            return f"more load: --set workload[{name}].rate='{rate * _STEP:.3g} /s'"
+    return ""

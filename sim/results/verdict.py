@@ -1,0 +1,153 @@
+"""The verdict on a run: objectives met or not and by how much, what binds, what to try next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sim.results.advice import next_step
+from sim.results.limits import TOUCH, Limit, limits
+from sim.results.result import RunResult
+from sim.results.wording import percent, span
+from sim.units import format_si
+
+
+@dataclass(frozen=True)
+class ObjectiveResult:
+    """One latency objective of a workload against the 99th percentile that was measured."""
+
+    family: str  # "ttft", "tpot" or "e2e"
+    objective_s: float
+    p99_s: float | None  # None: not measurable
+
+    @property
+    def over(self) -> float | None:
+        """How far the 99th percentile is above (+) or below (-) the objective, as a share of it."""
+        return None if self.p99_s is None else self.p99_s / self.objective_s - 1.0
+
+
+@dataclass(frozen=True)
+class WorkloadVerdict:
+    """A workload meets its objectives when at least 99 % of all its arrivals met every one."""
+
+    name: str
+    met: bool | None  # None: no objective is stated, or nothing arrived
+    missed_fraction: float | None  # of all arrivals; None: nothing arrived
+    objectives: tuple[ObjectiveResult, ...]
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Attributes:
+    status: "met", "missed", "no-objectives" or "partial".
+    headline: one sentence on the objectives.
+    workloads: one verdict each.
+    binding: the limit that binds, None if nothing does.
+    binding_sentence: what binds and the evidence, or what is nearest to.
+    limits: every limit, the binding ones first (the rule is in ``sim.results.limits``).
+    power_sentence: draw against the utility's budget; says when power is unlimited.
+    next_step: what to try, as a sentence with a setting.
+    """
+
+    status: str
+    headline: str
+    workloads: tuple[WorkloadVerdict, ...]
+    binding: Limit | None
+    binding_sentence: str
+    limits: tuple[Limit, ...]
+    power_sentence: str
+    next_step: str
+
+
+def verdict(result: RunResult) -> Verdict:
+    """Judge a run by its numbers."""
+    workloads = tuple(_workload(result, entry) for entry in result.manifest["workloads"])
+    ranked = limits(result)
+    binding = ranked[0] if ranked and ranked[0].binds else None
+    status, headline = _headline(result, workloads)
+    return Verdict(
+        status=status,
+        headline=headline,
+        workloads=workloads,
+        binding=binding,
+        binding_sentence=_binding_sentence(result, ranked),
+        limits=ranked,
+        power_sentence=_power_sentence(result),
+        next_step=next_step(result.manifest, result.metrics, binding, status),
+    )
+
+
+def _workload(result: RunResult, entry: Mapping[str, Any]) -> WorkloadVerdict:
+    name = entry["name"]
+    goodput = result.metrics[f"{name}.goodput_fraction"].value
+    missed = None if goodput is None else 1.0 - goodput
+    objectives = tuple(
+        ObjectiveResult(family, objective, result.metrics[f"{name}.{family}_p99"].value)
+        for family, objective in entry["objectives"].items()
+    )
+    if missed is None:
+        return WorkloadVerdict(name, None, None, objectives, f"{name}: no request arrived")
+    if not objectives:
+        text = f"{name}: no objective is stated; {percent(missed)} of its requests did not complete"
+        return WorkloadVerdict(name, None, missed, objectives, text)
+    met = missed <= TOUCH
+    word = "meets" if met else "misses"
+    text = f"{name} {word} its objectives: {percent(missed)} of its requests missed"
+    over = [(o.over, o) for o in objectives if o.over is not None and o.over > 0.0]
+    if over:
+        share, worst = max(over, key=lambda pair: pair[0])
+        text += (
+            f"; {worst.family.upper()} p99 is {format_si(worst.p99_s or 0.0, 's')}, "
+            f"{percent(share)} above {format_si(worst.objective_s, 's')}"
+        )
+    return WorkloadVerdict(name, met, missed, objectives, text)
+
+
+def _headline(result: RunResult, workloads: tuple[WorkloadVerdict, ...]) -> tuple[str, str]:
+    if result.outcome == "partial":
+        stopped = span(float(result.manifest["simulated_s"]))
+        planned = span(float(result.manifest["window"]["duration_s"]))
+        return "partial", (
+            f"Not whole: the run stopped at {stopped} of {planned} ({result.manifest['reason']})"
+        )
+    judged = [workload for workload in workloads if workload.met is not None]
+    if not judged:
+        if any(workload.objectives for workload in workloads):
+            return "no-objectives", "Nothing to judge: no request with an objective arrived"
+        return "no-objectives", "No objectives are stated, so none can be met or missed"
+    missed = [workload for workload in judged if not workload.met]
+    if missed:
+        names = ", ".join(workload.name for workload in missed)
+        return "missed", f"{len(missed)} of {len(judged)} workloads miss their objectives: {names}"
+    if len(judged) == 1:
+        return "met", f"{judged[0].name} meets its objectives"
+    return "met", f"All {len(judged)} workloads meet their objectives"
+
+
+def _binding_sentence(result: RunResult, ranked: tuple[Limit, ...]) -> str:
+    if not ranked:
+        return "Binding limit: none can be named, nothing was measured"
+    if ranked[0].binds:
+        return f"Binding limit: {ranked[0].sentence}"
+    nearest = next((limit for limit in ranked if limit.use is not None), None)
+    if nearest is None or nearest.use is None:
+        return "Nothing binds"
+    return f"Nothing binds; nearest is {nearest.label}, at {percent(nearest.use)} of its limit"
+
+
+def _power_sentence(result: RunResult) -> str:
+    peak = result.metrics["peak_draw_w"]
+    if peak.value is None:
+        return f"Power: not measured ({peak.reason})"
+    drew = f"Power: the site peaked at {format_si(peak.value, 'W')}"
+    if not result.manifest["power"]["stated"]:
+        return f"{drew}; power is unlimited (the scenario has no `power`)"
+    over, headroom = result.metrics["over_budget_s"].value, result.metrics["headroom_w"].value
+    if over is None or headroom is None:
+        return f"{drew}; no budget is stated for the utility"
+    limit = format_si(peak.value + headroom, "W")
+    if over > 0:
+        return f"{drew} of {limit}, over it for {span(over)}"
+    return f"{drew} of {limit}, {format_si(headroom, 'W')} to spare"
