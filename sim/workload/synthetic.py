@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.errors import BuildError
+from sim.errors import BuildError, did_you_mean
 from sim.rng import generator
 from sim.workload import arrivals as processes
 from sim.workload.columns import Columns
@@ -106,11 +106,13 @@ def check_process(synthetic: Synthetic, path: str) -> None:
     where = f"{path}.arrivals"
     needs = {"source": (), "poisson": (), "gamma": ("cv",), "on-off": ("on_s", "off_s")}
     if kind not in needs:
-        raise BuildError(f"{where}.kind", f"unknown process {kind!r} (known: {', '.join(needs)})")
+        raise BuildError(f"{where}.kind", f"unknown process {kind!r}{did_you_mean(kind, needs)}")
     if kind == "source" and synthetic.lengths == "fixed":
         message = "requests of fixed length have no process of their own; use 'poisson', "
         raise BuildError(f"{where}.kind", f"{message}'gamma' or 'on-off'")
     for key in needs[kind]:
+        if key not in how:
+            raise BuildError(where, f"process {kind!r} needs {' and '.join(needs[kind])}")
         value = float(how[key])
         if not (value > 0 and math.isfinite(value)):
             raise BuildError(f"{where}.{key}", f"must be above 0, not {value:g}")
