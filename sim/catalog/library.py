@@ -14,7 +14,7 @@ from sim.catalog.convert import to_gpu, to_llm, to_loss, to_node, to_rack
 from sim.catalog.read import read_block, read_entries, read_sources
 from sim.catalog.records import Entry, Source
 from sim.catalog.types import Gpu, Llm, Loss, NodeType, RackType
-from sim.errors import DataError, UnknownName
+from sim.errors import DataError, UnknownName, nearest
 
 KINDS = ("gpu", "node", "rack", "llm", "gear", "precision")
 
@@ -54,7 +54,9 @@ class Catalog:
         table = self.aliases[kind]
         found = table.get(fold(name))
         if found is None:
-            known = dict.fromkeys([*self.entries[kind], *table])
+            known = tuple(dict.fromkeys([*self.entries[kind], *table]))
+            if nearest(name, known) is None:
+                known = tuple(self.entries[kind])
             raise UnknownName(_WORD[kind], name, known)
         return found
 

@@ -64,7 +64,7 @@ def build_power_tree(site: Site, plan: PowerPlan | None) -> PowerTree:
         nodes=tuple(tree.nodes),
         edges=tuple(tree.edges),
         server_index=np.arange(first_server, len(tree.nodes), dtype=np.int64),
-        provisioned_w=_provisioned_w(plan),
+        provisioned_w=_provisioned_w(plan, len(site.row_names)),
         stated=stated,
     )
 
@@ -124,12 +124,13 @@ def _check(site: Site, plan: PowerPlan) -> None:
             raise BuildError(
                 "power.ups", f"2N feeds racks from pairs of UPSs; {len(plan.ups)} is odd"
             )
-    feeders = pdus * len(site.row_names)
+    rows = len(site.row_names)
+    feeders = pdus * rows
     if feeders and len(plan.ups) > feeders:
         idle = ", ".join(gear.name for gear in plan.ups[feeders:])
         raise BuildError(
             "power.ups",
-            f"{len(plan.ups)} UPSs for {len(site.row_names)} rows x {pdus} PDUs = {feeders}: "
+            f"{len(plan.ups)} UPSs for {feeders} PDUs ({pdus} per row): "
             f"nothing would hang from {idle}",
         )
 
@@ -210,10 +211,17 @@ def _rack_feeds(site: Site, feeds: Sequence[Sequence[int]], twice: bool) -> list
     ]
 
 
-def _provisioned_w(plan: PowerPlan) -> float | None:
-    """The utility's budget, else the sum of the top ratings (its own, or the UPSs'), else None."""
+def _provisioned_w(plan: PowerPlan, rows: int) -> float | None:
+    """The utility's budget, else the sum of the top ratings that are stated, else None.
+
+    The top is the utility's own rating, else the UPSs, else (without UPSs) the PDUs.
+    """
     if plan.utility_budget_w is not None:
         return plan.utility_budget_w
     if plan.utility_rating_w is not None:
         return plan.utility_rating_w
-    return sum(gear.rating_w for gear in plan.ups) if plan.ups else None
+    if plan.ups:
+        return sum(gear.rating_w for gear in plan.ups)
+    if plan.pdu_rating_w is not None and plan.pdus_per_row:
+        return rows * plan.pdus_per_row * plan.pdu_rating_w
+    return None
