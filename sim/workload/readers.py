@@ -118,7 +118,9 @@ def check_columns(
         if name not in header:
             spare = [column for column in header if column not in known]
             hint = did_you_mean(name, spare)
-            if hint.startswith(" (did you mean"):
+            if set(_AZURE) <= set(header):
+                hint = " (this is an Azure LLM trace: say that its format is azure)"
+            elif hint.startswith(" (did you mean"):
                 hint = hint.replace("did you mean", "is it")
             else:
                 hint = f" (the columns are {', '.join(header)})"

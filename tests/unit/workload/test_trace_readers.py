@@ -128,6 +128,11 @@ def test_first_row_cannot_follow(tmp_path: Path) -> None:
         ),
         ("a,b", "column 'arrival_s' is missing (the columns are a, b)"),
         (
+            AZURE_HEAD.strip(),
+            "column 'arrival_s' is missing (this is an Azure LLM trace: say that its format is "
+            "azure)",
+        ),
+        (
             HEAD.strip() + ",priorty",
             "unknown column 'priorty' (did you mean 'priority'?); columns of your own start with "
             "'x-'",
