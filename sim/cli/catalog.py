@@ -17,7 +17,7 @@ _HEADINGS = {
     "gpu": ("memory", "bandwidth", "bf16", "fp8", "TDP"),
     "node": ("GPUs", "nameplate", "base", "fans", "network"),
     "rack": ("nodes", "GPUs", "rating", "NVLink"),
-    "llm": ("parameters", "active", "layers", "weights", "KV per token"),
+    "llm": ("total", "active", "layers", "window", "weights", "KV/token"),
     "gear": ("loss at 0 %", "50 %", "100 %"),
     "precision": ("bits per weight",),
 }
@@ -75,9 +75,12 @@ def _kind(word: str) -> str | None:
 
 
 def _find(name: str) -> tuple[str, str]:
-    """The kind of an entry that was named alone."""
+    """The kind of an entry that was named alone; a name itself goes before an alias."""
     from sim.catalog import KINDS, entry, names
 
+    for kind in KINDS:
+        if name in names(kind):
+            return kind, name
     for kind in KINDS:
         try:
             return kind, entry(kind, name).name
@@ -117,6 +120,10 @@ def _show_kind(console: Console, kind: str) -> None:
     for name in names(kind):
         table.add_row(name, *_main_numbers(kind, name))
     console.print(table)
+    if kind == "llm":
+        console.print(
+            "total, active: parameters. window: layers that see one only. KV/token: in bf16."
+        )
 
 
 def _main_numbers(kind: str, name: str) -> tuple[str, ...]:
@@ -158,14 +165,13 @@ def _main_numbers(kind: str, name: str) -> tuple[str, ...]:
         )
     if kind == "llm":
         llm = rows.llm(name)
-        windows = f" ({llm.windowed_layers} windowed)" if llm.windowed_layers else ""
-        kv_precision = "fp8" if llm.native_precision == "fp8" else "bf16"
         return (
             f"{parameters(llm) / 1e9:.1f} B",
-            f"{active_parameters(llm) / 1e9:.1f} B",
-            f"{llm.layers}{windows}",
-            f"{weight_bytes(llm, llm.native_precision) / 1e9:.1f} GB {llm.native_precision}",
-            f"{kv_bytes_per_token(llm, kv_precision) / 1024:.1f} KiB {kv_precision}",
+            f"{active_parameters(llm) / 1e9:.1f} B" if llm.experts else "all",
+            f"{llm.layers}",
+            f"{llm.windowed_layers or '-'}",
+            f"{weight_bytes(llm, llm.native_precision) / 1e9:,.0f} GB {llm.native_precision}",
+            f"{kv_bytes_per_token(llm, 'bf16') / 1024:,.0f} KiB",
         )
     if kind == "gear":
         curve = rows.gear_loss(name, 1.0)
@@ -185,14 +191,16 @@ def _show_entry(console: Console, shown: Entry) -> None:
     table.add_column("value", justify="right", no_wrap=True)
     table.add_column("mark", no_wrap=True)
     table.add_column("source", no_wrap=True)
-    table.add_column("note", ratio=1)
     for field in shown.fields:
         source = field.source.id if field.source else ""
         mark = f"[yellow]{field.mark}[/yellow]" if field.mark == "assumed" else field.mark
-        table.add_row(field.key, _value(field), mark, source, field.note)
+        table.add_row(field.key, _value(field), mark, source)
     console.print(f"[bold]{shown.name}[/bold] ({shown.kind}, {shown.file})")
     console.print(table)
-    console.print("read: found in the source. assumed: remembered, derived or chosen (see note).")
+    for field in shown.fields:
+        if field.note:
+            console.print(f"[bold]{field.key}[/bold]: {field.note}", highlight=False)
+    console.print("\nread: found in the source. assumed: remembered, derived or chosen (see note).")
     sources = {field.source.id: field.source for field in shown.fields if field.source}
     for cited in sources.values():
         console.print(

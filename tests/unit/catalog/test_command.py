@@ -56,6 +56,11 @@ def test_a_name_alone_is_enough() -> None:
     assert run("deepseek-v3") == run("llm", "deepseek-v3")
 
 
+def test_a_name_goes_before_an_alias() -> None:
+    assert run("gb200-nvl72").startswith("gb200-nvl72 (rack, data/hardware/racks.yaml)")
+    assert run("nvidia-gb200").startswith("gb200 (gpu, data/hardware/gpus.yaml)")
+
+
 def test_json_of_everything() -> None:
     assert json.loads(run("--json")) == {kind: list(rows.names(kind)) for kind in rows.KINDS}
 
