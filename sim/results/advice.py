@@ -30,10 +30,10 @@ def next_step(
     pool = next((pool for pool in manifest["pools"] if pool["name"] == binding.entity), None)
     if pool is None:
         return ""
-    more = f"--set pools[{pool['name']}].replicas={math.ceil(pool['replicas'] * _STEP)}"
+    more = f"--set 'pools[{pool['name']}].replicas={math.ceil(pool['replicas'] * _STEP)}'"
     if binding.kind == "refused":
         degree = 2 * pool["tensor_parallel"]
-        return f"give a replica more memory: --set pools[{pool['name']}].tensor_parallel={degree}"
+        return f"give a replica more memory: --set 'pools[{pool['name']}].tensor_parallel={degree}'"
     if binding.kind == "sequences":
         return (
             f"let more run at once: --set policies.batching.max_sequences="
@@ -53,7 +53,7 @@ def _power(metrics: Mapping[str, Metric], binding: Limit) -> str:
     unit = 10.0 ** (math.floor(math.log10(peak)) - 1)
     needed = format_si(math.ceil(peak / unit) * unit, "W")
     if binding.label.startswith("the budget of utility"):
-        return f"what a larger contract gives: --set power.utility.budget='{needed}'"
+        return f"what a larger contract gives: --set 'power.utility.budget={needed}'"
     return f"less load below {binding.entity}, or a rating of {needed} for it"
 
 
@@ -68,8 +68,8 @@ def _more_load(manifest: Mapping[str, Any], metrics: Mapping[str, Metric]) -> st
         name = workload["name"]
         clients = written.get(name, {}).get("clients")
         if isinstance(clients, int):
-            return f"more load: --set workload[{name}].clients={math.ceil(clients * _STEP)}"
+            return f"more load: --set 'workload[{name}].clients={math.ceil(clients * _STEP)}'"
         rate = metrics[f"{name}.arrival_rate"].value
         if rate:
-            return f"more load: --set workload[{name}].rate='{rate * _STEP:.3g} /s'"
+            return f"more load: --set 'workload[{name}].rate={rate * _STEP:.3g} /s'"
     return ""

@@ -74,7 +74,7 @@ class WorkFolder:
         """
         place = self.target
         if partial:
-            place = place.with_name(place.name + PARTIAL)
+            place = place.with_name(place.name.removesuffix(PARTIAL) + PARTIAL)
             _refuse_foreign(place)
         old = _old(place)
         if place.exists():
@@ -102,7 +102,7 @@ class WorkFolder:
 
 def recover(target: Path) -> None:
     """Put right what killed processes left around ``target``: their work folders, a half swap."""
-    for place in (target, target.with_name(target.name + PARTIAL)):
+    for place in (target, target.with_name(target.name.removesuffix(PARTIAL) + PARTIAL)):
         old = _old(place)
         if old.is_dir():
             if place.exists():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +71,11 @@ class ParquetSink:
 
     def discard(self) -> None:
         """Remove the work folder: nothing is left behind."""
-        self.close(0.0)
-        self._work.discard()
+        self._closed = True
+        for writer in self._writers.values():
+            writer.drop()
         self._writers.clear()
+        self._work.discard()
 
     def tables(self) -> Tables:
         """The tables, after ``close``."""
@@ -103,6 +106,11 @@ class _Parts:
         if rest.num_rows or not self._parts:
             self._put(rest)
         self._end_part()
+
+    def drop(self) -> None:
+        # The files are about to be removed, so a full disk is no news here.
+        with suppress(OSError, pa.ArrowException):
+            self._end_part()
 
     def _put(self, block: pa.Table) -> None:
         if self._writer is None:

@@ -84,14 +84,19 @@ class RunResult:
         Raises:
             ResultError: the folder exists and is no result of a run, or cannot be written.
         """
+        metrics = metrics_json(self.metrics)
         sink = ParquetSink(Path(folder))
-        for name in self._tables:
-            table = self._tables[name]
-            sink.write(name, dict(zip(table.schema.names, table.columns, strict=True)))
-        if self.outcome == "partial":
-            sink.abort(str(self._manifest["reason"]))
-        sink.close(float(self._manifest["simulated_s"]))
-        return sink.publish(dict(self._manifest), metrics_json(self.metrics))
+        try:
+            for name in self._tables:
+                table = self._tables[name]
+                sink.write(name, dict(zip(table.schema.names, table.columns, strict=True)))
+            if self.outcome == "partial":
+                sink.abort(str(self._manifest["reason"]))
+            sink.close(float(self._manifest["simulated_s"]))
+            return sink.publish(dict(self._manifest), metrics)
+        except BaseException:
+            sink.discard()
+            raise
 
     def __repr__(self) -> str:
         return f"<RunResult {self.name}: {self.outcome}, {len(self._tables)} tables>"

@@ -40,15 +40,17 @@ class WorkloadVerdict:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Attributes:
-    status: "met", "missed", "no-objectives" or "partial".
-    headline: one sentence on the objectives.
-    workloads: one verdict each.
-    binding: the limit that binds, None if nothing does.
-    binding_sentence: what binds and the evidence, or what is nearest to.
-    limits: every limit, the binding ones first (the rule is in ``sim.results.limits``).
-    power_sentence: draw against the utility's budget; says when power is unlimited.
-    next_step: what to try, as a sentence with a setting.
+    """What a run's numbers say.
+
+    Attributes:
+        status: "met", "missed", "no-objectives" or "partial".
+        headline: one sentence on the objectives.
+        workloads: one verdict each.
+        binding: the limit that binds, None if nothing does.
+        binding_sentence: what binds and the evidence, or what is nearest to.
+        limits: every limit, the binding ones first (the rule is in ``sim.results.limits``).
+        power_sentence: draw against the utility's budget; says when power is unlimited.
+        next_step: what to try, as a sentence with a setting.
     """
 
     status: str
@@ -118,11 +120,11 @@ def _headline(result: RunResult, workloads: tuple[WorkloadVerdict, ...]) -> tupl
             return "no-objectives", "Nothing to judge: no request with an objective arrived"
         return "no-objectives", "No objectives are stated, so none can be met or missed"
     missed = [workload for workload in judged if not workload.met]
+    if len(judged) == 1:
+        return "missed" if missed else "met", judged[0].sentence
     if missed:
         names = ", ".join(workload.name for workload in missed)
         return "missed", f"{len(missed)} of {len(judged)} workloads miss their objectives: {names}"
-    if len(judged) == 1:
-        return "met", f"{judged[0].name} meets its objectives"
     return "met", f"All {len(judged)} workloads meet their objectives"
 
 

@@ -1,0 +1,155 @@
+"""``rackplan run``: run a scenario, write its results, print what they say."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from sim.results.result import RunResult
+
+#: Exit code of a run that the user stopped: 128 + SIGINT, as shells have it.
+STOPPED = 130
+
+
+def run(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="scenario file")],
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="of all randomness [default: the file's]")
+    ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=VALUE", help="change a value: pools[chat].replicas=30"),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FOLDER", help="where run folders are made")
+    ] = Path("runs"),
+    engine: Annotated[str, typer.Option("--engine", help="which serving plane")] = "reference",
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    allow_outside: Annotated[
+        bool, typer.Option("--allow-outside", help="let paths lead out of the scenario's folder")
+    ] = False,
+) -> None:
+    """Run a scenario and answer: does it meet its objectives, what limits it, what does it draw?
+
+    Results are in OUT/<scenario>-<hash>-s<seed>. Exits with 1 if an expectation failed, 2 if the
+    scenario is wrong, 130 if stopped by Ctrl-C (what was simulated so far is kept, as partial).
+    """
+    from sim.engine.api import Interrupted, load_scenario, run_scenario
+    from sim.results.folders import run_folder_name
+    from sim.results.parquet import ParquetSink
+
+    scenario = load_scenario(file, sets=sets or (), allow_outside=allow_outside)
+    chosen = scenario.seed if seed is None else seed
+    folder = out / run_folder_name(scenario.name, scenario.resolved, chosen)
+    sink = ParquetSink(folder)
+    finished = False
+    try:
+        with progress_bar(scenario.name) as progress:
+            result = run_scenario(scenario, chosen, engine=engine, sink=sink, progress=progress)
+        finished = True
+    except Interrupted as stop:
+        finished = True
+        where = f"what there is: {stop.partial.folder}" if stop.partial.folder else "nothing kept"
+        print(f"stopped; {where}", file=sys.stderr)
+        raise typer.Exit(STOPPED) from None
+    except KeyboardInterrupt:
+        print("stopped; nothing kept", file=sys.stderr)
+        raise typer.Exit(STOPPED) from None
+    finally:
+        if not finished:
+            sink.discard()
+    report(result, as_json)
+    raise typer.Exit(0 if expectations_met(result) else 1)
+
+
+def report(result: RunResult, as_json: bool) -> None:
+    """Print a result on standard output: the summary, or JSON."""
+    if as_json:
+        print(json.dumps(as_dict(result), indent=2, ensure_ascii=False))
+        return
+    from sim.cli.summary import console, print_summary
+
+    print_summary(result, console())
+
+
+def as_dict(result: RunResult) -> dict[str, Any]:
+    """The JSON form of a result: run, outcome, metrics, expectations, warnings."""
+    from sim.results.result import metrics_json
+
+    return {
+        "run": str(result.folder) if result.folder is not None else result.name,
+        "outcome": result.outcome,
+        "metrics": metrics_json(result.metrics),
+        "expectations": result.manifest["expectations"],
+        "warnings": result.manifest["warnings"],
+    }
+
+
+def expectations_met(result: RunResult) -> bool:
+    """Whether every ``expect`` line held."""
+    return all(expectation["passed"] for expectation in result.manifest["expectations"])
+
+
+@contextmanager
+def progress_bar(name: str) -> Iterator[Callable[[float, float], None]]:
+    """A ``progress`` function that draws a bar on a terminal and stops the run after Ctrl-C.
+
+    The first Ctrl-C lets the run end at its next report, so that what was written is whole; the
+    second one stops at once.
+    """
+    stopping = False
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        nonlocal stopping
+        stopping = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    with _bar(name) as draw:
+        before = signal.signal(signal.SIGINT, stop)
+
+        def progress(simulated_s: float, total_s: float) -> None:
+            if stopping:
+                raise KeyboardInterrupt
+            draw(simulated_s, total_s)
+
+        try:
+            yield progress
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _bar(name: str) -> Iterator[Callable[[float, float], None]]:
+    """Draws simulated time and time left on standard error if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda simulated_s, total_s: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from sim.results.wording import span
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[simulated]} simulated", markup=False),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task(name, total=None, simulated="0 s")
+
+        def draw(simulated_s: float, total_s: float) -> None:
+            simulated = f"{span(simulated_s)} of {span(total_s)}"
+            bars.update(task, completed=simulated_s, total=total_s, simulated=simulated)
+
+        yield draw
