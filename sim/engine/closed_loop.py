@@ -1,6 +1,6 @@
-"""One replica in a closed loop of equal requests: the engine's iteration rules, exactly, in a loop.
+"""One replica in a closed loop of requests: the engine's iteration rules, exactly, in a loop.
 
-``clients`` clients each keep one request of the same lengths in flight. The rules are those of
+``clients`` clients each keep one request in flight. The rules are those of
 the serving plane: decodes first, then prefill in arrival order chunked to what is left of the
 token budget; prompt blocks reserved at admission; a decode takes a block where its context is a
 multiple of the block; the last admitted is preempted and recomputed when none is free; a request
@@ -16,6 +16,7 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_right
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from sim.errors import RackplanError
@@ -24,10 +25,15 @@ from sim.perf.step import BLOCK_TOKENS, Batch, ReplicaModel, windowed_pairs
 
 @dataclass(slots=True)
 class Sequence:
-    """One request at the replica: its prefill ends at ``target`` tokens of context."""
+    """One request at the replica.
+
+    Its prefill ends at ``target`` tokens of context; at ``last`` it has delivered its last token.
+    """
 
     sent_s: float
     target: int
+    last: int
+    output_tokens: int
     order: int = -1  # of admission
     prefilled: int = 0
     base: int = 0  # context minus the loop's decode steps, once it decodes
@@ -41,6 +47,7 @@ class Record:
     sent_s: float
     first_s: float
     end_s: float
+    output_tokens: int
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,6 @@ class Decodes:
     """The decoding sequences and their sums; ``steps`` counts the decode steps of the loop."""
 
     window: int
-    last: int  # context at which a sequence has delivered its last token
     steps: int = 0
     kv_tokens: int = 0  # sum of contexts
     running: dict[int, Sequence] = field(default_factory=dict)  # by admission, ascending
@@ -78,7 +84,7 @@ class Decodes:
         self.running[sequence.order] = sequence
         self.kv_tokens += sequence.target
         self.residues[sequence.base % BLOCK_TOKENS] += 1
-        heapq.heappush(self.ending, (self.last - sequence.base, sequence.order))
+        heapq.heappush(self.ending, (sequence.last - sequence.base, sequence.order))
         if sequence.target + 1 < self.window:
             self.narrow[sequence.order] = sequence
 
@@ -94,8 +100,7 @@ class Decodes:
         """The step at which the next sequence ends; drops entries of preempted ones."""
         while True:
             step, order = self.ending[0]
-            sequence = self.running.get(order)
-            if sequence is not None and self.last - sequence.base == step:
+            if order in self.running:
                 return step
             heapq.heappop(self.ending)
 
@@ -132,8 +137,7 @@ class ClosedLoop:
     """The state of the loop; ``run`` advances it until enough requests have ended."""
 
     model: ReplicaModel
-    input_tokens: int
-    output_tokens: int
+    lengths: Iterator[tuple[int, int]]  # input and output tokens of the requests in sending order
     clients: int
     max_sequences: int
     max_batch_tokens: int
@@ -147,20 +151,14 @@ class ClosedLoop:
     steps: list[Step] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        longest = self.input_tokens + self.output_tokens - 1
         self.free = self.model.kv_blocks
-        if blocks_of(longest) > self.free:
-            raise RackplanError(
-                f"a request of {longest} tokens needs {blocks_of(longest)} KV blocks of "
-                f"{BLOCK_TOKENS} tokens, and the replica has {self.free}"
-            )
         self.cost = self.model.cost[0]
         self.power = self.model.power[0]
-        self.decodes = Decodes(self.cost.window, self.input_tokens + self.output_tokens - 1)
+        self.decodes = Decodes(self.cost.window)
 
     def run(self, requests: int) -> None:
         """Starts every client at once and runs until ``requests`` requests have ended."""
-        self.waiting.extend(Sequence(0.0, self.input_tokens) for _ in range(self.clients))
+        self.waiting.extend(self.send() for _ in range(self.clients))
         sent: list[Sequence] = []
         while len(self.finished) < requests:
             chunks = self.plan()
@@ -174,6 +172,21 @@ class ClosedLoop:
             draw_mw = self.iterate(chunks)
             self.steps.append(Step(start_s, self.now_s, draw_mw / 1000))
             sent = self.deliver(chunks)
+
+    def send(self) -> Sequence:
+        """The next request of a client, sent now.
+
+        Raises:
+            RackplanError: a request that no empty replica can hold, so that the loop would hang.
+        """
+        prompt, output = next(self.lengths)
+        last = prompt + output - 1
+        if blocks_of(last) > self.model.kv_blocks:
+            raise RackplanError(
+                f"a request of {last} tokens needs {blocks_of(last)} KV blocks of {BLOCK_TOKENS} "
+                f"tokens, and the replica has {self.model.kv_blocks}"
+            )
+        return Sequence(self.now_s, prompt, last, output)
 
     def plan(self) -> list[tuple[Sequence, int]]:
         """Room and blocks for the decodes, then the prefill chunks, new admissions included."""
@@ -284,10 +297,12 @@ class ClosedLoop:
             self.prefilling = [s for s in self.prefilling if s.prefilled < s.target]
             ended += self.decodes.ended()
         for sequence in ended:
-            self.free += blocks_of(self.decodes.last)
+            self.free += blocks_of(sequence.last)
             first_s = self.now_s if sequence.first_s is None else sequence.first_s
-            self.finished.append(Record(sequence.sent_s, first_s, self.now_s))
-        return [Sequence(self.now_s, self.input_tokens) for _ in ended]
+            self.finished.append(
+                Record(sequence.sent_s, first_s, self.now_s, sequence.output_tokens)
+            )
+        return [self.send() for _ in ended]
 
 
 def blocks_of(tokens: int) -> int:

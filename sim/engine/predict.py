@@ -7,15 +7,20 @@ that opens all its connections before it measures. The loop then goes on until e
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from statistics import median
 
 from sim.catalog.arithmetic import default_kv_precision
 from sim.catalog.types import Gpu, Llm
 from sim.engine.closed_loop import ClosedLoop, Record
 from sim.errors import RackplanError
+from sim.rng import KeyedBits
 from sim.perf import BLOCK_TOKENS, DoesNotFit, ReplicaModel, replica_model
 
+#: Lengths are uniform within this share of what is asked for.
+LENGTH_SPREAD = 0.0
 #: Requests per client in a run, the opening burst included (as InferenceX runs its benchmarks).
 REQUESTS_PER_CLIENT = 10
 #: Batch limits where none is asked for; more clients than sequences get a sequence each.
@@ -126,26 +131,35 @@ def _measure(
     model: ReplicaModel, query: ServingQuery, sequences: int, batch_tokens: int
 ) -> Prediction:
     """Runs the closed loop and takes the statistics."""
-    loop = ClosedLoop(
-        model, query.input_tokens, query.output_tokens, query.concurrency, sequences, batch_tokens
-    )
+    lengths = spread_lengths(query.input_tokens, query.output_tokens, LENGTH_SPREAD)
+    loop = ClosedLoop(model, lengths, query.concurrency, sequences, batch_tokens)
     loop.run(REQUESTS_PER_CLIENT * query.concurrency)
     finished = loop.finished
     elapsed = loop.now_s
     energy_j = sum(step.draw_w * (step.end_s - step.start_s) for step in loop.steps)
     ttft = [record.first_s - record.sent_s for record in finished]
     return Prediction(
-        output_tokens_per_s=query.output_tokens * len(finished) / elapsed,
+        output_tokens_per_s=sum(record.output_tokens for record in finished) / elapsed,
         ttft_p50_s=median(ttft),
         ttft_mean_s=sum(ttft) / len(ttft),
-        tpot_p50_s=_tpot(finished, query.output_tokens),
+        tpot_p50_s=_tpot(finished),
         gpu_draw_w=energy_j / elapsed,
         fits=True,
     )
 
 
-def _tpot(finished: list[Record], output_tokens: int) -> float | None:
-    """Median seconds per output token after the first; None for a single token."""
-    if output_tokens == 1:
-        return None
-    return median((r.end_s - r.first_s) / (output_tokens - 1) for r in finished)
+def _tpot(finished: list[Record]) -> float | None:
+    """Median seconds per output token after the first; None where no request has a second."""
+    times = [(r.end_s - r.first_s) / (r.output_tokens - 1) for r in finished if r.output_tokens > 1]
+    return median(times) if times else None
+
+
+def spread_lengths(
+    input_tokens: int, output_tokens: int, spread: float
+) -> Iterator[tuple[int, int]]:
+    """Lengths uniform within ``spread`` (a share) about their means, independent, the same each time."""
+    inputs, outputs = KeyedBits(0, "predict/input"), KeyedBits(0, "predict/output")
+    for number in count():
+        low = (1 - spread) + 2 * spread * inputs.uniform(number)
+        long = (1 - spread) + 2 * spread * outputs.uniform(number)
+        yield max(1, round(input_tokens * low)), max(1, round(output_tokens * long))
