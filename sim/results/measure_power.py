@@ -90,7 +90,7 @@ def site_values(
     """
     utility = next((node for node in nodes if node["kind"] == "utility"), None)
     if utility is None:
-        missing = unknown("the run has no utility feed to measure at")
+        missing = unknown("the run has no utility feed to measure at" if nodes else NO_METER)
         at_utility = dict.fromkeys(names("power"), missing)
     else:
         at_utility = power_node_values(utility)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sim.results.latency import floats
 
 _MINUTE_S = 60.0
-_W_PER_MW = 1e-3  # the rows are in milliwatts
+_MILLI_PER_W = 1000.0
 
 
 class PowerMinutes:
@@ -43,7 +43,7 @@ class PowerMinutes:
         time = floats(rows, "t_s")
         draw = np.where(self._is_utility[node], floats(rows, "in_mw"), floats(rows, "out_mw"))
         order = np.argsort(node, kind="stable")
-        self._add_sorted(node[order], time[order], draw[order] * _W_PER_MW)
+        self._add_sorted(node[order], time[order], draw[order] / _MILLI_PER_W)
         self.last_s = max(self.last_s, float(time.max()))
 
     def _add_sorted(

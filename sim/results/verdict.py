@@ -9,6 +9,7 @@ from typing import Any
 from sim.results.advice import next_step
 from sim.results.limits import TOUCH, Limit, limits
 from sim.results.result import RunResult
+from sim.results.values import NO_METER
 from sim.results.wording import percent, span
 from sim.units import format_si
 
@@ -112,7 +113,7 @@ def _headline(result: RunResult, workloads: tuple[WorkloadVerdict, ...]) -> tupl
         stopped = span(float(result.manifest["simulated_s"]))
         planned = span(float(result.manifest["window"]["duration_s"]))
         return "partial", (
-            f"Not whole: the run stopped at {stopped} of {planned} ({result.manifest['reason']})"
+            f"the run stopped at {stopped} of {planned} ({result.manifest['reason']})"
         )
     judged = [workload for workload in workloads if workload.met is not None]
     if not judged:
@@ -129,8 +130,10 @@ def _headline(result: RunResult, workloads: tuple[WorkloadVerdict, ...]) -> tupl
 
 
 def _binding_sentence(result: RunResult, ranked: tuple[Limit, ...]) -> str:
+    if not result.tables.rows.get("replicas"):
+        return f"Binding limit: not judged, {NO_METER}"
     if not ranked:
-        return "Binding limit: none can be named, nothing was measured"
+        return "Binding limit: none can be named, no limit was stated"
     if ranked[0].binds:
         return f"Binding limit: {ranked[0].sentence}"
     nearest = next((limit for limit in ranked if limit.use is not None), None)

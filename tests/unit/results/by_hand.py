@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pytest
 
 from sim.results.freeze import freeze
 from sim.results.memory import MemorySink
@@ -212,8 +211,3 @@ def run(inner: Sink | None = None, rows: Any = None, **changes: Any) -> RunResul
 
 def empty(table: str) -> dict[str, list[Any]]:
     return {column.name: [] for column in TABLES[table]}
-
-
-@pytest.fixture()
-def result() -> RunResult:
-    return run()

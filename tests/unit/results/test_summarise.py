@@ -1,0 +1,196 @@
+"""The summaries against the rows they were counted from, by other means."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from sim.results import request_counts, summarise, worst
+from sim.results.bins import LATENCY_ERROR
+from sim.results.memory import MemorySink
+from sim.results.power_minutes import PowerMinutes
+from sim.results.schema import schema, to_batch
+from tests.unit.results.by_hand import Goals, fill, part, requests, run, summariser
+
+
+def test_every_quantile_of_a_summary_is_within_its_stated_error() -> None:
+    full, summary = run(), run(record="summary")
+    for name, metric in full.metrics.items():
+        other = summary.metrics[name]
+        if metric.value is None:
+            assert other.value is None
+        elif other.relative_error:
+            assert other.relative_error == LATENCY_ERROR
+            assert abs(other.value - metric.value) <= LATENCY_ERROR * metric.value + 1e-12
+        else:
+            assert other.value == pytest.approx(metric.value, rel=1e-12)
+
+
+def test_counts_are_conserved_and_split_at_the_window_not_at_the_minute() -> None:
+    rows = requests(3000)
+    sink = summariser(MemorySink(), warm_up_s=75.5)
+    fill(sink, rows)
+    counts = sink.close(700.0)["summary/counts"]
+    assert sum(counts.column("n").to_pylist()) == 3000
+    measured = counts.filter(counts.column("measured"))
+    assert sum(measured.column("n").to_pylist()) == int(np.sum(rows["arrival_s"] >= 75.5))
+    assert sum(counts.column("input_tokens").to_pylist()) == int(rows["input_tokens"].sum())
+    met = [n for n, cause in zip(*(counts.column(c).to_pylist() for c in ("n", "cause")),
+                                 strict=True) if cause == "met"]  # fmt: skip
+    assert sum(met) == int(rows["met"].sum())
+    # Minute 1 is in both halves.
+    halves = {
+        (minute, flag)
+        for minute, flag in zip(*(counts.column(c).to_pylist() for c in ("minute", "measured")),
+                                strict=True)
+    }  # fmt: skip
+    assert {(1, True), (1, False)} <= halves
+    assert (0, True) not in halves
+
+
+def test_the_cause_is_the_objective_missed_first() -> None:
+    rows = part(requests(6), 0, 6)
+    first = np.array([0.5, 2.0, 0.5, 2.0, 0.5, np.nan])
+    gap = np.array([0.01, 0.01, 0.2, 0.2, 0.01, np.nan])
+    rows |= {
+        "arrival_s": np.zeros(6),
+        "admitted_s": [0.0] * 5 + [None],
+        "first_token_s": first,
+        "output_tokens": [11] * 6,
+        "end_s": first + 10 * gap,
+        "outcome": ["completed"] * 5 + ["queue-full"],
+        "met": [True, False, False, False, False, False],
+    }
+    goals = {"chat": Goals(ttft_s=1.0, tpot_s=0.1, e2e_s=0.55)}
+    sink = summariser(MemorySink(), objectives=goals)
+    fill(sink, rows)
+    counts = sink.close(700.0)["summary/counts"].to_pylist()
+    found = {row["cause"]: row["n"] for row in counts}
+    assert found == {"met": 1, "ttft": 2, "tpot": 1, "e2e": 1, "outcome": 1}
+
+
+def test_summaries_do_not_depend_on_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(summarise, "_BLOCK_ROWS", 128)
+    monkeypatch.setattr(worst, "_PENDING", 64)
+    rows = requests(1000)
+    tables = []
+    for size in (1000, 37):
+        sink = summariser(MemorySink())
+        for start in range(0, 1000, size):
+            sink.write("requests", part(rows, start, start + size))
+        fill(sink, part(rows, 0, 0))
+        tables.append(sink.close(700.0))
+    for name in ("summary/latency", "summary/counts", "summary/worst", "requests"):
+        assert tables[0][name].equals(tables[1][name])
+
+
+def test_sampling_keeps_the_same_requests_whatever_the_seed() -> None:
+    first = run(record="sampled", rows=requests(4000, seed=1))
+    second = run(record="sampled", rows=requests(4000, seed=2))
+    ids = [r.tables["requests"].column("request_id").to_pylist() for r in (first, second)]
+    assert ids[0] == ids[1]
+    assert 300 < len(ids[0]) < 500
+    assert first.tables["summary/counts"].num_rows
+    assert sum(first.tables["summary/counts"].column("n").to_pylist()) == 4000
+
+
+def test_the_summary_level_keeps_no_rows_of_requests_and_power() -> None:
+    names = list(run(record="summary").tables)
+    assert "requests" not in names
+    assert "power" not in names
+    assert {"summary/power", "summary/latency", "replicas", "power_nodes", "events"} <= set(names)
+
+
+def test_worst_keeps_the_slowest_misses_of_each_quarter() -> None:
+    rows = requests(4000, duration_s=1800.0)
+    rows["end_s"][5] = np.nan
+    rows["outcome"][5] = "unfinished"
+    rows["met"][5] = False
+    sink = summariser(MemorySink(), duration_s=1800.0)
+    fill(sink, rows)
+    table = sink.close(2000.0)["summary/worst"].to_pylist()
+    assert len(table) == 2 * worst.KEEP
+    assert table[0]["request_id"] == 5
+    assert table[0]["e2e_s"] is None
+    missed = [
+        (rows["end_s"][i] - rows["arrival_s"][i], i)
+        for i in range(4000)
+        if not rows["met"][i] and rows["arrival_s"][i] >= 900.0
+    ]
+    expected = [i for _, i in sorted(missed, reverse=True)[: worst.KEEP]]
+    assert [row["request_id"] for row in table[worst.KEEP :]] == expected
+
+
+def power_rows(seed: int, n: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    time = np.sort(rng.uniform(0, 400, n))
+    time[rng.integers(0, n, n // 5)] = 120.0  # several changes at one instant, on a minute
+    time = np.sort(time)
+    node = rng.integers(0, 2, n)
+    return {
+        "node": np.concatenate([[0, 1], node]).astype(np.int32),
+        "t_s": np.concatenate([[0.0, 0.0], time]),
+        "out_mw": rng.integers(1000, 9000, n + 2),
+        "in_mw": rng.integers(9000, 20000, n + 2),
+    }
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_power_per_minute_against_a_loop(seed: int) -> None:
+    rows = power_rows(seed, 200)
+    minutes = PowerMinutes(["utility", "ups"])
+    for start in range(0, 202, 50):
+        batch = to_batch("power", part(rows, start, start + 50))
+        minutes.add(pa.Table.from_batches([batch], schema("power")))
+    found = minutes.rows(430.0)
+    for node, column in ((0, "in_mw"), (1, "out_mw")):
+        mine = rows["node"] == node
+        times = np.append(rows["t_s"][mine], 430.0)
+        draws = rows[column][mine] / 1000.0
+        at = found["node"] == node
+        assert found["minute"][at].tolist() == list(range(8))
+        for minute in range(8):
+            low, high = minute * 60.0, min((minute + 1) * 60.0, 430.0)
+            parts = [
+                (min(b, high) - max(a, low), draw)
+                for a, b, draw in zip(times, times[1:], draws, strict=False)
+                if min(b, high) > max(a, low)
+            ]
+            mean = sum(seconds * draw for seconds, draw in parts) / (high - low)
+            assert found["mean_w"][at][minute] == pytest.approx(mean, rel=1e-12)
+            assert found["max_w"][at][minute] == max(draw for _, draw in parts)
+            assert found["min_w"][at][minute] == min(draw for _, draw in parts)
+
+
+def test_power_rows_that_go_back_in_time_are_refused() -> None:
+    minutes = PowerMinutes(["utility"])
+    rows = {"node": [0, 0], "t_s": [5.0, 4.0], "out_mw": [1, 1], "in_mw": [1, 1]}
+    with pytest.raises(ValueError, match=r"node 0 go back in time, at 4\.0 s"):
+        minutes.add(pa.Table.from_batches([to_batch("power", rows)]))
+
+
+def test_rows_that_no_run_can_have_made_are_refused() -> None:
+    for change, message in (
+        ({"workload": ["chatt"] * 5}, "names workload 'chatt'; known: chat"),
+        ({"arrival_s": [None] * 5}, "has no arrival_s"),
+        ({"first_token_s": [-5.0] * 5}, "has a ttft of"),
+    ):
+        sink = summariser(MemorySink())
+        sink.write("requests", {**part(requests(5), 0, 5), **change})
+        with pytest.raises(ValueError, match=message):
+            sink.close(1.0)
+
+
+def test_a_counted_table_may_not_be_written() -> None:
+    with pytest.raises(ValueError, match="counted here"):
+        summariser(MemorySink()).write("summary/counts", {})
+
+
+def test_a_miss_hidden_by_rounding_goes_to_the_nearest_objective() -> None:
+    found = {family: np.array([value]) for family, value in
+             {"ttft": 0.5, "tpot": 0.1, "e2e": 1.0}.items()}  # fmt: skip
+    code = request_counts.causes(
+        found, Goals(ttft_s=1.0, tpot_s=0.1), np.array([False]), np.array([True])
+    )
+    assert code.tolist() == [2]
