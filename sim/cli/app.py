@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
+
+import sim
+from sim.cli.catalog import catalog
+from sim.cli.check import check
+from sim.cli.new import new
+from sim.cli.predict import predict_app
+from sim.cli.run import run
+from sim.cli.schema import schema
+from sim.cli.show import show
 
 app = typer.Typer(
     name="rackplan",
@@ -11,3 +22,24 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"rackplan {sim.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="print the version", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Options of rackplan itself."""
+
+
+for command in (new, check, run, show, catalog, schema):
+    app.command(command.__name__)(command)
+app.add_typer(predict_app, name="predict")

@@ -47,10 +47,11 @@ class Feed:
         return row
 
     def followers(self, number: int) -> list[Row]:
-        """The rows that are sent after row ``number`` has ended."""
-        if not self._closed:
-            return []
-        while number not in self._followers and self._pull():
+        """The rows that are sent after row ``number`` has ended.
+
+        An open source has them in the chunk of the row they follow; a closed one is asked for more.
+        """
+        while self._closed and number not in self._followers and self._pull():
             pass
         return self._followers.pop(number, [])
 

@@ -70,6 +70,12 @@ class TestTime:
         run = serve(setup, [Given(rows, closed=True)])
         assert [r["arrival_s"] for r in run.rows("requests")] == [0.0, 1.0, 4.5]
 
+    def test_an_open_source_may_have_followers_too(self) -> None:
+        rows = [row(0.0), {"after_request": 0, "think_s": 1.0}, row(0.5)]
+        setup = scenario([pool(model(constant_cost(1.0)))], [workload()])
+        run = serve(setup, [Given(rows)])
+        assert [r["arrival_s"] for r in run.rows("requests")] == [0.0, 0.5, 2.0]
+
     def test_nothing_arrives_after_the_duration(self) -> None:
         rows = [row(0.0), {"after_request": 0, "think_s": 5.0}]
         setup = scenario([pool(model(constant_cost(1.0)))], [workload()], duration_s=6.0)
