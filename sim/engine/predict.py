@@ -10,17 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
+from math import ceil
 from statistics import median
 
 from sim.catalog.arithmetic import default_kv_precision
 from sim.catalog.types import Gpu, Llm
 from sim.engine.closed_loop import ClosedLoop, Record
 from sim.errors import RackplanError
-from sim.rng import KeyedBits
 from sim.perf import BLOCK_TOKENS, DoesNotFit, ReplicaModel, replica_model
+from sim.rng import KeyedBits
 
-#: Lengths are uniform within this share of what is asked for.
-LENGTH_SPREAD = 0.0
 #: Requests per client in a run, the opening burst included (as InferenceX runs its benchmarks).
 REQUESTS_PER_CLIENT = 10
 #: Batch limits where none is asked for; more clients than sequences get a sequence each.
@@ -42,6 +41,7 @@ class ServingQuery:
     kv_precision: str | None = None
     max_sequences: int | None = None
     max_batch_tokens: int | None = None
+    length_spread: float = 0.0  # lengths are uniform within this share about what is asked for
 
 
 @dataclass(frozen=True)
@@ -80,19 +80,30 @@ class Predictor:
         for name in ("input_tokens", "output_tokens", "concurrency"):
             if getattr(query, name) < 1:
                 raise RackplanError(f"{name} must be at least 1, not {getattr(query, name)}")
+        if not 0 <= query.length_spread < 1:
+            raise RackplanError(f"length_spread must be in [0, 1), not {query.length_spread}")
         batch_tokens = query.max_batch_tokens or MAX_BATCH_TOKENS
         sequences = query.max_sequences or min(batch_tokens, max(MAX_SEQUENCES, query.concurrency))
         try:
             model = self._model(llm, gpu, query, sequences, batch_tokens)
         except DoesNotFit as error:
             return _without(str(error))
-        longest = query.input_tokens + query.output_tokens - 1
+        mean = query.input_tokens + query.output_tokens
+        longest = ceil(mean * (1 + query.length_spread)) - 1
         room = model.kv_blocks * BLOCK_TOKENS
         if longest > room:
             return _without(
                 f"a request of {longest} tokens never fits: the replica's KV cache has {room}"
             )
-        return _measure(model, query, sequences, batch_tokens)
+        return measure(
+            model,
+            query.input_tokens,
+            query.output_tokens,
+            query.concurrency,
+            sequences,
+            batch_tokens,
+            query.length_spread,
+        )
 
     def _model(
         self, llm: Llm, gpu: Gpu, query: ServingQuery, sequences: int, batch_tokens: int
@@ -127,23 +138,28 @@ def _without(message: str) -> Prediction:
     return Prediction(None, None, None, None, None, fits=False, message=message)
 
 
-def _measure(
-    model: ReplicaModel, query: ServingQuery, sequences: int, batch_tokens: int
+def measure(
+    model: ReplicaModel,
+    input_tokens: int,
+    output_tokens: int,
+    clients: int,
+    max_sequences: int,
+    max_batch_tokens: int,
+    length_spread: float = 0.0,
 ) -> Prediction:
     """Runs the closed loop and takes the statistics."""
-    lengths = spread_lengths(query.input_tokens, query.output_tokens, LENGTH_SPREAD)
-    loop = ClosedLoop(model, lengths, query.concurrency, sequences, batch_tokens)
-    loop.run(REQUESTS_PER_CLIENT * query.concurrency)
-    finished = loop.finished
-    elapsed = loop.now_s
+    lengths = spread_lengths(input_tokens, output_tokens, length_spread)
+    loop = ClosedLoop(model, lengths, clients, max_sequences, max_batch_tokens)
+    loop.run(REQUESTS_PER_CLIENT * clients)
+    finished, elapsed_s = loop.finished, loop.now_s
     energy_j = sum(step.draw_w * (step.end_s - step.start_s) for step in loop.steps)
     ttft = [record.first_s - record.sent_s for record in finished]
     return Prediction(
-        output_tokens_per_s=sum(record.output_tokens for record in finished) / elapsed,
+        output_tokens_per_s=sum(record.output_tokens for record in finished) / elapsed_s,
         ttft_p50_s=median(ttft),
         ttft_mean_s=sum(ttft) / len(ttft),
         tpot_p50_s=_tpot(finished),
-        gpu_draw_w=energy_j / elapsed,
+        gpu_draw_w=energy_j / elapsed_s,
         fits=True,
     )
 
@@ -157,7 +173,7 @@ def _tpot(finished: list[Record]) -> float | None:
 def spread_lengths(
     input_tokens: int, output_tokens: int, spread: float
 ) -> Iterator[tuple[int, int]]:
-    """Lengths uniform within ``spread`` (a share) about their means, independent, the same each time."""
+    """Lengths uniform within a share about their means, independent, the same every time."""
     inputs, outputs = KeyedBits(0, "predict/input"), KeyedBits(0, "predict/output")
     for number in count():
         low = (1 - spread) + 2 * spread * inputs.uniform(number)

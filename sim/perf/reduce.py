@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -18,31 +19,53 @@ GRID_TOLERANCE = 0.004
 POINTS_PER_OCTAVE = 32
 
 
-def step_cost(
-    stage: Stage,
+def step_costs(
+    stages: Sequence[Stage],
     pipeline_parallel: int,
     window: int,
     max_sequences: int,
     max_batch_tokens: int,
     stage_bytes_per_s: float,
+) -> tuple[StepCost, ...]:
+    """The operator sum of a stage at each clock, highest first, as costs of the whole replica.
+
+    All share one grid, so that a lower clock is never faster between grid points either: the
+    points that the highest and the lowest clock need.
+    """
+    high, low = (
+        token_grid(partial(batch_s, stage, pipeline_parallel, stage_bytes_per_s), max_batch_tokens)
+        for stage in (stages[0], stages[-1])
+    )
+    grid = np.union1d(high, low)
+    return tuple(
+        step_cost(stage, pipeline_parallel, window, max_sequences, grid, stage_bytes_per_s)
+        for stage in stages
+    )
+
+
+def step_cost(
+    stage: Stage,
+    pipeline_parallel: int,
+    window: int,
+    max_sequences: int,
+    grid: Floats,
+    stage_bytes_per_s: float,
 ) -> StepCost:
-    """The operator sum of a stage as a StepCost of the whole replica.
+    """One clock's cost on the token counts ``grid`` (ascending from 1).
 
     The head runs on decoding sequences only: its time is the chord between one sequence and
-    ``max_sequences`` of them, exact at both ends. The grid's first point is 0 with the value of
-    one token, since no iteration has fewer.
+    ``max_sequences`` of them, exact at both ends. No iteration has fewer tokens than one, so g is
+    flat from 0 to 1.
     """
     pp = pipeline_parallel
     rows = np.array([1.0, max(1.0, max_sequences / pp)])
     first, last = stage.head_s(rows)
     slope = float((last - first) / (rows[1] - rows[0])) if rows[1] > rows[0] else 0.0
-    grid, values = token_grid(
-        lambda tokens: batch_s(stage, pp, stage_bytes_per_s, tokens), max_batch_tokens
-    )
+    values = [float(value) for value in batch_s(stage, pp, stage_bytes_per_s, grid)]
     return StepCost(
         fixed_s=pp * (stage.fixed_s() + float(first) - slope),
-        grid_tokens=grid,
-        grid_s=values,
+        grid_tokens=(0, *(int(tokens) for tokens in grid)),
+        grid_s=(values[0], *values),
         per_decode_s=overheads().sequence_s + slope,
         per_kv_token_s=stage.kv_token_s(stage.shard.full),
         per_windowed_kv_token_s=stage.kv_token_s(stage.shard.windowed),
@@ -65,13 +88,11 @@ def batch_s(
     return total
 
 
-def token_grid(
-    g: Callable[[Floats], Floats], most: int
-) -> tuple[tuple[int, ...], tuple[float, ...]]:
-    """Token counts from 0 to ``most``, few but so that linear interpolation is close to ``g``.
+def token_grid(g: Callable[[Floats], Floats], most: int) -> Floats:
+    """Token counts from 1 to ``most``, few but so that linear interpolation is close to ``g``.
 
-    Starts with the powers of two and halves each interval until no candidate inside it is off by
-    more than ``GRID_TOLERANCE``.
+    Splits each interval at its worst candidate until none inside it is off by more than
+    ``GRID_TOLERANCE``.
     """
     octaves = np.log2(most)
     fine = 2.0 ** np.linspace(0, octaves, int(POINTS_PER_OCTAVE * octaves) + 2)
@@ -91,7 +112,4 @@ def token_grid(
             middle = int(inside[off.argmax()])
             kept.add(middle)
             waiting += [(low, middle), (middle, high)]
-    chosen = sorted(kept)
-    # No iteration has fewer tokens than one, so g is flat from 0 to 1.
-    grid = (0, *(int(candidates[i]) for i in chosen))
-    return grid, (float(exact[0]), *(float(exact[i]) for i in chosen))
+    return candidates[sorted(kept)]

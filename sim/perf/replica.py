@@ -15,7 +15,7 @@ from sim.perf.gemm import Clock
 from sim.perf.memory import DoesNotFit, Memory, does_not_fit, stage_memory
 from sim.perf.operators import UnsupportedPlan, check_parallel, shard
 from sim.perf.power import Draw
-from sim.perf.reduce import step_cost
+from sim.perf.reduce import step_costs
 from sim.perf.step import ReplicaModel
 from sim.perf.timing import Stage
 
@@ -79,21 +79,18 @@ def replica_model(
         llm.window,
     )  # fmt: skip
     shares = clock_shares(gpu)
-    costs = [
-        step_cost(
-            Stage(slowest, gpu, tensor_parallel, clock_factors(share)),
-            pipeline_parallel,
-            llm.window if llm.windowed_layers else 0,
-            max_sequences,
-            max_batch_tokens,
-            stage_bytes_per_s,
-        )
-        for share in shares
-    ]
+    costs = step_costs(
+        [Stage(slowest, gpu, tensor_parallel, clock_factors(share)) for share in shares],
+        pipeline_parallel,
+        llm.window if llm.windowed_layers else 0,
+        max_sequences,
+        max_batch_tokens,
+        stage_bytes_per_s,
+    )
     return ReplicaModel(
         gpu=gpu.name,
         gpus=gpus,
-        cost=tuple(costs),
+        cost=costs,
         power=tuple(draw.table(costs[0], share) for share in shares),
         clocks_hz=tuple(share * gpu.max_clock_hz for share in shares),
         kv_blocks=memory.blocks,
