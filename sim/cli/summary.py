@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -36,6 +37,9 @@ _LEVELS = ("utility", "ups", "pdu", "rack", "server")
 def console() -> Console:
     """Standard output: colours and its own width on a terminal, else plain text of ``WIDTH``."""
     terminal = sys.stdout.isatty()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name in another script must not end the output of a terminal without Unicode.
+        sys.stdout.reconfigure(errors="replace")
     return Console(
         file=sys.stdout,
         width=None if terminal else WIDTH,
