@@ -27,6 +27,7 @@ def check(document: Document) -> Scenario:
     """
     found = Collector(document)
     _times(found)
+    _record(found)
     llms = check_llms(found)
     site = check_site(found)
     power = check_power(found, site)
@@ -78,11 +79,19 @@ def _times(found: Collector) -> None:
         )
 
 
+def _record(found: Collector) -> None:
+    record = found.document.spec.record
+    if "every" in record.model_fields_set and record.level != "sampled":
+        found.error(
+            ("record", "every"),
+            f"only 'level: sampled' writes one request in so many, not 'level: {record.level}'",
+        )
+
+
 def _unused_llms(found: Collector, llms: dict[str, LlmUse]) -> None:
-    items = found.document.tree.get("pools")
-    if not isinstance(items, list):
+    used = found.document.mentioned("pools", "llm")
+    if used is None:
         return
-    used = {item.get("llm") for item in items if isinstance(item, dict)}
     for i, name in found.document.declared("llms"):
         if name in llms and name not in used:
             found.warn(("llms", i), f"no pool serves {name!r}")

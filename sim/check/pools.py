@@ -13,13 +13,14 @@ from sim.catalog.types import Gpu, NodeType
 from sim.check.collector import Collector
 from sim.check.policies import make
 from sim.check.scenario import LlmUse, Pool
-from sim.errors import RackplanError, UnknownName
+from sim.errors import DataError, RackplanError, UnknownName
 from sim.perf import replica_model
 from sim.perf.operators import UnsupportedPlan, check_parallel
 from sim.perf.step import ReplicaModel
 from sim.site.types import Site
 from sim.spec.nodes import Path
 from sim.spec.pools import PoolSpec
+from sim.spec.types import NOT_MODELLED
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,8 @@ def _pool(
     found: Collector,
 ) -> Pool | None:
     roles = _roles(spec, path, policies, found)
+    if "shed" in spec.model_fields_set and spec.max_queue is None:
+        found.warn((*path, "shed"), "has no effect without max_queue")
     use = llms.get(spec.llm)
     names = found.names("llms")
     # An entry that the catalog does not know may be this one, misspelt: that is one slip, not two.
@@ -173,15 +176,18 @@ def _models(
         )
         return {}
     models: dict[str, ReplicaModel] = {}
-    refusals: dict[str, RackplanError] = {}
+    refusals: list[str] = []
     for name, kind in have.items():
         if spec.tensor_parallel > max(kind.domains):
             continue
         try:
             models[name] = _model(spec, use, kind, roles["batching"])
+        except DataError:
+            # The calibration has no constants for this precision on this GPU.
+            refusals.append(f"{use.precision} on {name} is {NOT_MODELLED}")
         except RackplanError as error:
-            refusals[name] = error
-    for refusal in dict.fromkeys(map(str, refusals.values())):
+            refusals.append(str(error))
+    for refusal in dict.fromkeys(refusals):
         if models:
             found.warn(path, f"no replica is placed where it does not fit: {refusal}")
         else:

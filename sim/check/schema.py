@@ -19,7 +19,8 @@ def scenario_schema() -> dict[str, Any]:
     schema = _without_null(ScenarioSpec.model_json_schema(by_alias=True))
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "rackplan scenario"
-    schema["required"] = list(REQUIRED)
+    # What a file lacks may stand in the one that it extends.
+    schema["anyOf"] = [{"required": ["extends"]}, {"required": list(REQUIRED)}]
     schema["patternProperties"] = {"^x-": {}}
     definitions = schema["$defs"]
     for role in ROLES:

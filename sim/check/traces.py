@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from sim.check.collector import Collector
-from sim.errors import DataError, ScenarioError, did_you_mean
+from sim.errors import DataError, ScenarioError
+from sim.spec.files import similar
 from sim.spec.nodes import Path, shorten, show
 from sim.spec.workload import TraceSourceSpec
 from sim.workload import probe_trace
@@ -29,7 +30,8 @@ def check_trace(spec: TraceSourceSpec, path: Path, found: Collector) -> TraceSpe
         return None
     if not file.is_file():
         what = "is a folder" if file.is_dir() else "there is no such file"
-        found.error((*path, "file"), f"{show(spec.file)}: {what}{_nearby(spec.file, file.parent)}")
+        nearby = similar(file, tuple(_BY_SUFFIX)) if file.parent.is_dir() else ""
+        found.error((*path, "file"), f"{show(spec.file)}: {what}{nearby}")
         return None
     kind = spec.format or _BY_SUFFIX.get(file.suffix.lower())
     if kind is None:
@@ -53,12 +55,3 @@ def check_trace(spec: TraceSourceSpec, path: Path, found: Collector) -> TraceSpe
         found.error((*path, "file"), f"{shorten(spec.file, 100)}{message}")
         return None
     return trace if fine else None
-
-
-def _nearby(written: str, folder: object) -> str:
-    from pathlib import Path as FilePath
-
-    if not isinstance(folder, FilePath) or not folder.is_dir():
-        return ""
-    names = sorted(entry.name for entry in folder.iterdir() if entry.suffix in _BY_SUFFIX)
-    return did_you_mean(FilePath(written).name, names, most=0)

@@ -35,10 +35,9 @@ def check_workloads(found: Collector, pools: Mapping[str, Pool]) -> list[Workloa
 
 def _unused(found: Collector) -> None:
     """Pools without traffic only draw power: worth a warning."""
-    items = found.document.tree.get("workload")
-    if not isinstance(items, list):
+    used = found.document.mentioned("workload", "pool")
+    if used is None:
         return
-    used = {item.get("pool") for item in items if isinstance(item, dict)}
     for i, name in found.document.declared("pools"):
         if name not in used:
             found.warn(("pools", i), f"no workload sends requests to pool {name!r}")
@@ -56,6 +55,12 @@ def _workload(
     trace = None
     if one_way and spec.trace is not None:
         trace = check_trace(spec.trace, (*path, "trace"), found)
+    if spec.kind == "embedding" and (
+        trace is not None or (synthetic is not None and synthetic.lengths != "fixed")
+    ):
+        way = "trace" if trace is not None else "source"
+        message = "an embedding generates nothing, so output lengths are not used"
+        found.warn((*path, way), message)
     _slo(spec, path, found)
     _volume(spec, path, found)
     if pool is None or (synthetic is None and trace is None):
@@ -140,8 +145,6 @@ def _lengths(spec: WorkloadSpec, source: SourceSpec, path: Path, found: Collecto
             error = UnknownName("synthetic source", shorten(source.name), synthetic_names())
             found.caught(path, error)
             return None
-        if embedding:
-            found.warn(path, "an embedding generates nothing, so output lengths are not used")
         return source.name
     if source.input_tokens is None:
         found.error(path, "fixed lengths need input_tokens")

@@ -54,6 +54,14 @@ class Document:
                 named.append((i, name))
         return named
 
+    def mentioned(self, section: str, key: str) -> list[str] | None:
+        """What the items of a list section write under ``key``; None where there is no list."""
+        items = self.tree.get(section)
+        if not isinstance(items, list):
+            return None
+        values = [item.get(key) for item in items if isinstance(item, dict)]
+        return [value for value in values if isinstance(value, str)]
+
     def locate(self, path: Path, text: str) -> FilePath:
         """The real path of a file that is named at ``path``.
 
@@ -90,8 +98,9 @@ def _findings(tree: dict[str, Any], root: Node) -> list[tuple[Path, Problem]]:
 
 
 def _is_gap(root: Node, path: Path) -> bool:
+    """Whether ``path`` is an empty item of a list, which ``_gaps`` reports."""
     node = root.at(path)
-    return node is not None and node.value is None
+    return node is not None and node.value is None and isinstance(path[-1], int)
 
 
 def _gaps(root: Node, path: Path = ()) -> list[tuple[Path, Problem]]:

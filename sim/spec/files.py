@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 
-from sim.errors import Mark, Problem, ScenarioError, did_you_mean
+from sim.errors import Mark, Problem, ScenarioError, nearest
 from sim.spec.loader import MOST_BYTES, MOST_NODES, compose
 from sim.spec.merge import merge
 from sim.spec.nodes import Node, mapping_node, shorten, show
@@ -167,7 +167,11 @@ def _text(shown: str, real: FilePath, blame: Mark, where: str, problems: list[Pr
 def _nearby(real: FilePath) -> str:
     if not real.parent.is_dir():
         return f" (nor is there a folder {shorten(str(real.parent.name))!r})"
-    names = sorted(
-        entry.name for entry in real.parent.iterdir() if entry.suffix in (".yaml", ".yml")
-    )
-    return did_you_mean(real.name, names, most=0)
+    return similar(real, (".yaml", ".yml"))
+
+
+def similar(file: FilePath, suffixes: tuple[str, ...]) -> str:
+    """`` (did you mean 'x.yaml'?)`` for a file that is not there, by the names beside it."""
+    beside = {entry.stem: entry.name for entry in file.parent.iterdir() if entry.suffix in suffixes}
+    close = nearest(file.stem, sorted(beside))
+    return "" if close is None else f" (did you mean {beside[close]!r}?)"

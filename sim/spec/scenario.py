@@ -13,14 +13,14 @@ from sim.spec.nodes import show
 from sim.spec.policies import PoliciesSpec
 from sim.spec.pools import PoolSpec
 from sim.spec.power import PowerSpec
+from sim.spec.price import PriceSpec
+from sim.spec.record import RECORDS, RecordSpec
 from sim.spec.site import SiteSpec
 from sim.spec.types import (
-    Count,
     Many,
     Name,
     OneOf,
     PositiveSeconds,
-    Quantity,
     Reserved,
     Seconds,
     Shorthand,
@@ -34,8 +34,6 @@ from sim.spec.workload import WorkloadSpec
 VERSION = 1
 #: What a scenario cannot do without.
 REQUIRED = ("rackplan", "name", "duration", "site", "llms", "pools", "workload")
-#: How much a run can write down.
-RECORDS = ("full", "sampled", "summary")
 #: Sections that are lists of items which are checked one by one.
 LISTS = ("llms", "pools", "workload", "expect")
 
@@ -54,24 +52,6 @@ class Version(Value):
     def schema(self) -> dict[str, Any]:
         """A constant."""
         return {"const": VERSION}
-
-
-class RecordSpec(Spec):
-    """How much a run writes down."""
-
-    level: Annotated[str, OneOf(RECORDS)] = Field(
-        default="full", description="full: every request; sampled: some; summary: counts only"
-    )
-    every: Count = Field(default=100, description="sampled: one request in this many")
-    iterations: bool = Field(default=False, description="write every iteration too (large)")
-
-
-class PriceSpec(Spec):
-    """What things cost."""
-
-    electricity: Annotated[float, Quantity("money_per_energy", least=0.0)] | None = Field(
-        default=None, description="price of energy, such as 80 USD/MWh"
-    )
 
 
 ScenarioName = Annotated[

@@ -1,0 +1,138 @@
+"""The JSON Schema says yes to what ``check`` takes and no to common slips."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sim import paths
+from sim.check.schema import scenario_schema
+
+ROOT = Path(__file__).resolve().parents[3]
+SCHEMA = scenario_schema()
+
+
+def complaints(value: Any, schema: dict[str, Any], path: str = "") -> list[str]:
+    """What is wrong with ``value``: the part of JSON Schema 2020-12 that our schema uses."""
+    if "$ref" in schema:
+        return complaints(value, SCHEMA["$defs"][schema["$ref"].removeprefix("#/$defs/")], path)
+    for word, enough in (("anyOf", lambda n: n >= 1), ("oneOf", lambda n: n == 1)):
+        if word in schema and not enough(
+            sum(not complaints(value, choice, path) for choice in schema[word])
+        ):
+            return [f"{path}: none of {word}"]
+    if "enum" in schema and value not in schema["enum"]:
+        return [f"{path}: {value!r} not in {schema['enum']}"]
+    if "const" in schema and value != schema["const"]:
+        return [f"{path}: {value!r} is not {schema['const']!r}"]
+    kinds = {
+        "object": dict, "array": list, "string": str, "integer": int, "number": (int, float),
+        "boolean": bool, "null": type(None),
+    }  # fmt: skip
+    if "type" in schema and not isinstance(value, kinds[schema["type"]]):
+        return [f"{path}: {value!r} is no {schema['type']}"]
+    if "pattern" in schema and isinstance(value, str) and not re.search(schema["pattern"], value):
+        return [f"{path}: {value!r} does not match"]
+    if "minimum" in schema and value < schema["minimum"]:
+        return [f"{path}: {value!r} is too small"]
+    found: list[str] = []
+    if isinstance(value, list):
+        if not schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", len(value)):
+            found.append(f"{path}: {len(value)} items")
+        for i, item in enumerate(value):
+            found += complaints(item, schema.get("items", {}), f"{path}[{i}]")
+    if isinstance(value, dict):
+        found += _object(value, schema, path)
+    return found
+
+
+def _object(value: dict[str, Any], schema: dict[str, Any], path: str) -> list[str]:
+    properties = schema.get("properties", {})
+    found = [f"{path}: lacks {key}" for key in schema.get("required", ()) if key not in value]
+    if len(value) > schema.get("maxProperties", len(value)):
+        found.append(f"{path}: not empty")
+    for key, below in value.items():
+        if key in properties:
+            found += complaints(below, properties[key], f"{path}.{key}")
+            continue
+        own = any(re.search(pattern, key) for pattern in schema.get("patternProperties", ()))
+        if not own and schema.get("additionalProperties") is False:
+            found.append(f"{path}: unknown {key}")
+    return found
+
+
+def template() -> dict[str, Any]:
+    tree: dict[str, Any] = yaml.safe_load(paths.data("templates", "new.yaml").read_text())
+    return {**tree, "name": "new"}
+
+
+def test_the_schema_is_json_and_names_none_of_our_classes() -> None:
+    text = json.dumps(SCHEMA)
+    assert "Spec" not in text
+    assert json.loads(text) == SCHEMA
+    referred = set(re.findall(r"#/\$defs/([\w-]+)", text))
+    assert referred == set(SCHEMA["$defs"])
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "scenarios").glob("*.yaml")), ids=lambda f: f.name)
+def test_shipped_scenarios_pass(file: Path) -> None:
+    assert complaints(yaml.safe_load(file.read_text()), SCHEMA) == []
+
+
+def test_the_template_passes() -> None:
+    assert complaints(template(), SCHEMA) == []
+
+
+def test_rich_forms_pass() -> None:
+    tree = template()
+    tree |= {
+        "x-mine": {"any": "thing"},
+        "record": {"level": "sampled", "every": 10, "iterations": True},
+        "events": [],
+        "fabric": {"kind": "leaf-spine", "nic": "400 Gb/s", "oversubscription": 3},
+        "price": {"electricity": "80 USD/MWh"},
+    }
+    tree["workload"] += [
+        {"name": "w1", "pool": "chat", "source": {"input_tokens": 10, "output_tokens": 5},
+         "rate": "1 /s", "burstiness": {"cv": 2}, "profile": [{"from": "8 h", "times": 1.5}]},
+        {"name": "w2", "pool": "chat", "clients": 8, "think": "1 s", "source": "synthetic-code",
+         "priority": 3, "cancel": {"after": "9 s", "fraction": "10 %"}, "timeout": "1 min"},
+        {"name": "w3", "pool": "chat", "trace": {"file": "t.csv", "format": "azure", "loop": True}},
+    ]  # fmt: skip
+    assert complaints(tree, SCHEMA) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"duration": 600},
+        {"duration": "10 kW"},
+        {"rackplan": 2},
+        {"polices": {}},
+        {"cooling": {"pue": 1.2}},
+        {"name": "Two Words"},
+        {"policies": {"routing": {"kind": "rr"}}},
+        {"policies": {"batching": {"kind": "static", "max_num_seqs": 8}}},
+        {"pools": [{"name": "chat", "llm": "llama-3.1-70b", "replicas": "8"}]},
+        {"pools": [{"name": "chat", "replicas": 8}]},
+        {"workload": [{"name": "chat", "pool": "chat", "qps": 8}]},
+        {"expect": ["chat.ttft_p99 2 s"]},
+    ],
+)
+def test_common_slips_do_not(change: dict[str, Any]) -> None:
+    assert complaints({**template(), **change}, SCHEMA) != []
+
+
+def test_parameters_of_policies_are_described() -> None:
+    kinds = {
+        kind["properties"]["kind"]["const"]: kind
+        for kind in SCHEMA["$defs"]["policy-batching"]["oneOf"]
+    }
+    chunked = kinds["chunked-prefill"]["properties"]
+    assert chunked["max_batch_tokens"] == {"type": "integer", "default": 8192}
+    assert all(kind["description"] for kind in kinds.values())
