@@ -12,7 +12,7 @@ from sim.errors import Mark, Problem
 from sim.spec.files import Folders
 from sim.spec.nodes import Node, Path, show_path
 from sim.spec.scenario import LISTS, REQUIRED, ScenarioSpec
-from sim.spec.wording import model_at, problems_of
+from sim.spec.wording import model_at, problems_of, without_echoes
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,9 @@ def shape(file: str, root: Node, found: list[Problem], folders: Folders) -> Docu
     tree: dict[str, Any] = {key: value for key, value in plain.items() if not key.startswith("x-")}
     poisoned = {problem.path for problem in found}
     problems = list(found)
-    failed: set[Path] = set()
-    for path, problem in (*_gaps(root), *_findings(tree, root), *_missing(root, tree)):
-        failed.add(_unit(path))
-        if problem.path not in poisoned:
-            problems.append(problem)
+    findings = [*_gaps(root), *_findings(tree, root), *_missing(root, tree)]
+    failed = {_unit(path) for path, _ in findings}
+    problems += [problem for _, problem in without_echoes(findings) if problem.path not in poisoned]
     kept = _without(tree, failed)
     spec = ScenarioSpec.model_validate(kept)
     return Document(file, spec, frozenset(failed), tuple(problems), root, tree, folders)

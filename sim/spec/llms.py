@@ -14,7 +14,7 @@ LlmName = Annotated[str, Name(r"[A-Za-z0-9][A-Za-z0-9._-]*", "letters, digits, '
 class LlmSpec(Spec):
     """One LLM at one precision; pools refer to it by ``as`` or, without it, by ``name``."""
 
-    name: LlmName = Field(description="an LLM that 'rackplan catalog llms' lists")
+    name: str = Field(description="an LLM that 'rackplan catalog llms' lists")
     alias: LlmName | None = Field(
         default=None,
         alias="as",

@@ -28,6 +28,20 @@ def problems_of(error: ValidationError, root: Node) -> Iterator[tuple[Path, Prob
         yield path, Problem(root.mark_of(path, key=unknown), show_path(path), message)
 
 
+def without_echoes(findings: list[tuple[Path, Problem]]) -> list[tuple[Path, Problem]]:
+    """Leave out that a key is missing where an unknown key beside it is told to become it."""
+    told: dict[Path, str] = {}
+    for path, problem in findings:
+        if problem.message.startswith("unknown key"):
+            told[path[:-1]] = told.get(path[:-1], "") + problem.message
+
+    def echo(path: Path, problem: Problem) -> bool:
+        beside = told.get(path[:-1], "") if problem.message.startswith("missing") else ""
+        return f"'{path[-1]}:" in beside or f"'{path[-1]}'?" in beside
+
+    return [(path, problem) for path, problem in findings if not echo(path, problem)]
+
+
 def _path(loc: Path, root: Node) -> Path:
     """``loc`` without the part that a shorthand added (``record.level`` of ``record: ful``)."""
     parent = root.at(loc[:-1])
@@ -57,9 +71,9 @@ def _message(detail: ErrorDetails, path: Path) -> str:
         case "bool_type":
             return f"expected true or false, not {show(value)}"
         case "tuple_type":
-            return f"expected a list, not {show(value)}"
+            return f"expected a list (in [ ], or a line with '- ' for each), not {show(value)}"
         case "model_type" | "model_attributes_type" | "dict_type":
-            return f"expected a mapping (key: value), not {show(value)}"
+            return f"expected a mapping (key: value), not {show(value)}{_wrapped(path, value)}"
     return f"{show(value)} cannot stand here"
 
 
@@ -67,6 +81,14 @@ def _missing(path: Path) -> str:
     model = model_at(path[:-1])
     about = next((f.description for key, f in _fields(model) if key == path[-1]), None)
     return f"missing ({about})" if about else "missing"
+
+
+def _wrapped(path: Path, value: Any) -> str:
+    """``; write '{kind: random}'`` for a lone word where a mapping is due."""
+    keys = known_keys(path)
+    if not isinstance(value, str) or not {"kind", "name"} & set(keys):
+        return ""
+    return f"; write '{{{keys[0]}: {shorten(value, 30)}}}'"
 
 
 def _whole(value: Any) -> str:
