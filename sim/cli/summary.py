@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sim.results.limit import TOUCH
 from sim.results.metrics import Metric
 from sim.results.result import RunResult
 from sim.results.verdict import ObjectiveResult, Verdict, verdict
@@ -77,9 +78,11 @@ def print_summary(result: RunResult, out: Console) -> None:
     out.print(_objectives_table(result, judged, marks))
     out.print()
     out.print(Text(plain_text(judged.binding_sentence), "bold"))
-    for limit in judged.limits[1:4]:
-        if limit.binds:
-            out.print(Text(plain_text(f"  also: {limit.sentence}")))
+    for limit in judged.limits:
+        if limit is judged.binding or limit.share < TOUCH:
+            continue
+        word = "also" if limit.binds else "within objectives"
+        out.print(Text(plain_text(f"  {word}: {limit.sentence}")))
     out.print(Text(judged.power_sentence))
     table = _power_table(result, marks)
     if table.row_count:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from sim.results.limits import Limit
+from sim.results.limit import Limit
 from sim.results.metrics import Metric
 from sim.units import format_si
 

@@ -4,64 +4,27 @@ The rule, which is also what ``Limit`` values are sorted by:
 
 1. A power limit that was exceeded comes first: nothing in the run held the draw below it.
 2. Then what held requests back, by its share: of replica time in which the head of a queue waited
-   for it, or of arrivals that it cost. Less than ``TOUCH`` does not bind.
+   for it, or of arrivals that it cost. Less than ``TOUCH`` does not bind, nor does a wait in a pool
+   whose workloads all meet their objectives. Speed comes first of these where the median request
+   decodes slower than its objective: more room in a batch could only slow it further.
 3. Then what did not bind, by use: the part of the limit that was used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
 
-import pyarrow.compute as pc
-
-from sim.results.latency import CAUSES
+from sim.results.limit import TOUCH, Limit
 from sim.results.metrics import Metric
 from sim.results.result import RunResult
+from sim.results.speed import speed_limits
 from sim.results.wording import percent, span
 from sim.units import format_si
-
-#: A share of time or arrivals below which a limit counts as not touched, and the share of requests
-#: that may miss while a workload still meets its objectives.
-TOUCH = 0.01
-
-_EXCEEDED, _HELD, _FREE = range(3)
-
-
-@dataclass(frozen=True)
-class Limit:
-    """One limit of a run.
-
-    Attributes:
-        kind: "power", "refused", "queue", "kv", "sequences", "tokens", "speed" or "objective".
-        entity: the power node, pool or workload it belongs to.
-        binds: it was exceeded or held requests back.
-        share: of the window, of replica time or of arrivals, in which it was hit.
-        use: what was used of it, 1 = all; None where a share is all there is.
-        sentence: what was seen, in numbers.
-        label: its name, for "the nearest is …".
-    """
-
-    kind: str
-    entity: str
-    binds: bool
-    share: float
-    use: float | None
-    sentence: str
-    label: str
-
-    def order(self) -> tuple[int, float, str]:
-        """Sorts limits by the rule of this module."""
-        if self.binds:
-            rank = _EXCEEDED if self.kind == "power" else _HELD
-            return (rank, -self.share, self.label)
-        return (_FREE, -(self.use or 0.0), self.label)
 
 
 def limits(result: RunResult) -> tuple[Limit, ...]:
     """Every limit of a run, the one that binds first."""
-    found = [*_power(result), *_refusals(result), *_pools(result), *_speed(result)]
+    found = [*_power(result), *_refusals(result), *_pools(result), *speed_limits(result)]
     found += _objectives(result)
     return tuple(sorted(found, key=Limit.order))
 
@@ -139,13 +102,14 @@ def _pools(result: RunResult) -> Iterator[Limit]:
             continue
         known = {metric: value for metric, value in values.items() if value is not None}
         places = pool["max_sequences"] * pool["replicas"]
+        matters = not _content(result, name)
         waited = "the head of a queue waited for it for"
         blocked = known["blocked_blocks_fraction"]
         preempted = int(known["preemptions"])
         yield Limit(
             kind="kv",
             entity=name,
-            binds=blocked >= TOUCH,
+            binds=matters and blocked >= TOUCH,
             share=blocked,
             use=known["kv_utilisation"],
             sentence=f"KV cache of pool {name}: {percent(known['kv_utilisation'])} full on "
@@ -156,7 +120,7 @@ def _pools(result: RunResult) -> Iterator[Limit]:
         yield Limit(
             kind="sequences",
             entity=name,
-            binds=blocked >= TOUCH,
+            binds=matters and blocked >= TOUCH,
             share=blocked,
             use=known["running_mean"] / places if places else None,
             sentence=f"max_sequences of pool {name}: {waited} {percent(blocked)} of replica time, "
@@ -167,7 +131,7 @@ def _pools(result: RunResult) -> Iterator[Limit]:
         yield Limit(
             kind="tokens",
             entity=name,
-            binds=blocked >= TOUCH,
+            binds=matters and blocked >= TOUCH,
             share=blocked,
             use=None,
             sentence=f"token budget (max_batch_tokens) of pool {name}: {waited} "
@@ -176,57 +140,15 @@ def _pools(result: RunResult) -> Iterator[Limit]:
         )
 
 
-def _speed(result: RunResult) -> Iterator[Limit]:
-    """Misses of requests that nothing held back: the iterations themselves are too slow.
-
-    Where no queue's head waited for blocks, places or tokens, that is every miss; else the misses
-    whose time went mainly into running.
-    """
-    counts = result.tables["summary/counts"]
-    counts = counts.filter(counts.column("measured"))
-    for workload in result.manifest["workloads"]:
-        rows = counts.filter(pc.equal(counts.column("workload"), workload["name"])).to_pylist()
-        arrivals = sum(row["n"] for row in rows)
-        if not arrivals or not workload["objectives"]:
-            continue
-        by_cause = _sums(rows)
-        ttft = by_cause["ttft"]
-        free = _held(result, workload["pool"]) < TOUCH
-        prefill = ttft["n"] if free or ttft["prefill_s"] >= ttft["queue_s"] else 0
-        decode = by_cause["tpot"]["n"] + by_cause["e2e"]["n"]
-        ended = sum(row["n"] for row in rows if row["outcome"] in _TOO_LATE) if free else 0
-        share = (prefill + decode + ended) / arrivals
-        phase = "before the first token" if prefill + ended > decode else "in decode"
-        yield Limit(
-            kind="speed",
-            entity=workload["pool"],
-            binds=share >= TOUCH,
-            share=share,
-            use=None,
-            sentence=f"speed of pool {workload['pool']}: {percent(share)} of "
-            f"{workload['name']} requests missed by the time iterations take, mostly {phase}",
-            label=f"the speed of {workload['pool']}",
-        )
-
-
-_TOO_LATE = ("timed-out", "cancelled", "unfinished")
-
-
-def _held(result: RunResult, pool: str) -> float:
-    """Share of replica time in which the head of a queue of ``pool`` waited for anything."""
-    return sum(
-        _value(result.metrics, f"pools[{pool}].blocked_{what}_fraction") or 0.0
-        for what in ("blocks", "sequences", "tokens")
-    )
-
-
-def _sums(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    found = {cause: {"n": 0.0, "queue_s": 0.0, "prefill_s": 0.0} for cause in CAUSES}
-    for row in rows:
-        mine = found[row["cause"]]
-        for column in mine:
-            mine[column] += row[column]
-    return found
+def _content(result: RunResult, pool: str) -> bool:
+    """Whether workloads with objectives use the pool, and all of them meet theirs."""
+    goodputs = [
+        _value(result.metrics, f"{workload['name']}.goodput_fraction")
+        for workload in result.manifest["workloads"]
+        if workload["pool"] == pool and workload["objectives"]
+    ]
+    known = [goodput for goodput in goodputs if goodput is not None]
+    return bool(known) and all(1.0 - goodput <= TOUCH for goodput in known)
 
 
 def _objectives(result: RunResult) -> Iterator[Limit]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sim.results.advice import next_step
-from sim.results.limits import TOUCH, Limit, limits
+from sim.results.limit import TOUCH, Limit
+from sim.results.limits import limits
 from sim.results.result import RunResult
 from sim.results.values import NO_METER
 from sim.results.wording import percent, span

@@ -39,6 +39,13 @@ def miss(rows: dict[str, Any], every: int, **changes: Any) -> dict[str, Any]:
     return found
 
 
+def waiting() -> dict[str, Any]:
+    """Every fifth request misses its TTFT of 1 s by waiting."""
+    rows = miss(good(), 5, admitted_s=1.9, first_token_s=2.0)
+    rows["end_s"] = rows["first_token_s"] + 0.02 * (rows["output_tokens"] - 1)
+    return rows
+
+
 def nodes(**changes: Any) -> dict[str, Any]:
     """A tree in which nothing is over its limit: the utility at 80 of 100 kW."""
     calm = {"peak_w": [80e3, 78e3, 75e3], "over_limit_s": [0.0, 0.0, None]}
@@ -76,7 +83,7 @@ def test_nothing_binds_and_the_nearest_is_named() -> None:
 def test_a_power_limit_that_was_exceeded_comes_first() -> None:
     over = nodes(peak_w=[104e3, 100e3, 95e3], over_limit_s=[12.0, 0.0, None])
     held = replicas(blocked_blocks_s=[540.0, 540.0])
-    judged = judge(good(), over, held)
+    judged = judge(waiting(), over, held)
     assert judged.binding_sentence == (
         "Binding limit: power: utility peaked at 104 kW of 100 kW (104 %), over its budget for "
         "12.0 s"
@@ -108,7 +115,7 @@ def test_what_the_head_of_the_queue_waited_for_binds(
     column: str, kind: str, words: str, step: str
 ) -> None:
     meters = {**FREE, column: [270.0, 54.0]}
-    judged = judge(good(), meters=meters)
+    judged = judge(waiting(), meters=meters)
     assert judged.binding is not None
     assert judged.binding.kind == kind
     assert judged.binding.share == pytest.approx(0.3)
@@ -117,18 +124,30 @@ def test_what_the_head_of_the_queue_waited_for_binds(
     assert judged.next_step.startswith(step)
 
 
+def test_a_wait_within_objectives_does_not_bind() -> None:
+    judged = judge(good(), meters={**FREE, "blocked_tokens_s": [270.0, 54.0]})
+    assert judged.status == "met"
+    assert judged.binding is None
+    assert judged.binding_sentence.startswith("Nothing binds; nearest is the budget of utility")
+    tokens = next(limit for limit in judged.limits if limit.kind == "tokens")
+    assert tokens.share == pytest.approx(0.3)
+
+
 def test_slow_decode_binds_when_nothing_waits() -> None:
     slow = miss(good(), 10, end_s=60.0)
     judged = judge(slow)
     assert judged.status == "missed"
     assert judged.binding is not None
     assert judged.binding.kind == "speed"
-    assert judged.binding_sentence.endswith("missed by the time iterations take, mostly in decode")
+    assert judged.binding_sentence == (
+        "Binding limit: speed of pool chat: 9.93 % of the chat requests that decoded were slower "
+        "than their TPOT objective"
+    )
     assert judged.headline.startswith("chat misses its objectives: 9.91 %")
 
 
 def test_late_first_tokens_count_as_speed_only_if_nothing_held_them_back() -> None:
-    late = miss(good(), 5, admitted_s=1.9, first_token_s=2.0, end_s=20.0)
+    late = waiting()
     free = judge(late)
     assert free.binding is not None
     assert free.binding.kind == "speed"
@@ -137,6 +156,14 @@ def test_late_first_tokens_count_as_speed_only_if_nothing_held_them_back() -> No
     assert held.binding is not None
     assert held.binding.kind == "sequences"
     assert not any(limit.binds for limit in held.limits if limit.kind == "speed")
+
+
+def test_an_overloaded_pool_whose_decode_is_too_slow_lacks_speed_not_places() -> None:
+    rows = miss(good(), 1, admitted_s=100.0, first_token_s=100.2)
+    rows["end_s"] = rows["first_token_s"] + 0.1 * np.maximum(rows["output_tokens"] - 1, 1)
+    judged = judge(rows, meters={**FREE, "blocked_sequences_s": [535.0, 530.0]})
+    assert [limit.kind for limit in judged.limits if limit.binds] == ["speed", "sequences"]
+    assert judged.next_step == "more replicas: --set 'pools[chat].replicas=3'"
 
 
 @pytest.mark.parametrize(
