@@ -40,9 +40,9 @@ ASSUMED = {
     "all_reduce": "nvlink measured on the H100; the byte term scales with the link; xgmi as nvlink",
     "decode_compute": "not measured; binds for latent attention (MLA) only",
     "l2_bytes": "vendors' figures, remembered",
-    "tables": "int8 products as fp8",
+    "precision_like": "int8 products as fp8",
 }
-L2_BYTES = {name: l2 for name, l2 in fit_gemm.GPUS.values()} | {"mi300x": 256e6, "l4": 48e6}
+L2_BYTES = dict(fit_gemm.GPUS.values()) | {"mi300x": 256e6, "l4": 48e6}
 TRANSFER = {"default": "h100-sxm", "gb200": "b200", "l4": "l40s", "mi300x": "h100-sxm"}
 
 
@@ -53,6 +53,7 @@ def main(folder: Path) -> None:
         "record": {**RECORD, "errors": gemm_record + layer_record},
         "assumed": ASSUMED,
         "transfer": TRANSFER,
+        "precision_like": {"int8": "fp8"},
         "l2_bytes": L2_BYTES,
         "gemm": gemm,
         **layers,

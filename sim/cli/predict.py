@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sim.cli.predict_table import Table, TableRow, read_table
-from sim.errors import RackplanError
+from sim.errors import DataError, RackplanError
 
 if TYPE_CHECKING:
     from sim.engine.predict import Prediction, ServingQuery
@@ -27,7 +27,9 @@ _KERNEL_COLUMNS = ("dtype", "m", "n", "k")
 _SERVING_COLUMNS = (
     "llm", "gpu", "precision", "tensor_parallel", "input_tokens", "output_tokens", "concurrency",
 )  # fmt: skip
-_SERVING_OPTIONS = ("pipeline_parallel", "kv_precision", "max_sequences", "max_batch_tokens")
+_SERVING_OPTIONS = (
+    "pipeline_parallel", "kv_precision", "max_sequences", "max_batch_tokens", "length_spread",
+)  # fmt: skip
 
 
 @predict_app.command()
@@ -72,6 +74,9 @@ def serving(
     kv_precision: Annotated[str | None, typer.Option(help="Of the KV cache.")] = None,
     max_sequences: Annotated[int | None, typer.Option(help="Running sequences at most.")] = None,
     max_batch_tokens: Annotated[int | None, typer.Option(help="Tokens per iteration.")] = None,
+    length_spread: Annotated[
+        float | None, typer.Option(help="Lengths vary by this share about their means (0).")
+    ] = None,
     file: Annotated[
         Path | None, typer.Option(help="CSV with these options as columns, underscored.")
     ] = None,
@@ -86,6 +91,7 @@ def serving(
         "input_tokens": input_tokens, "output_tokens": output_tokens, "concurrency": concurrency,
         "pipeline_parallel": pipeline_parallel, "kv_precision": kv_precision,
         "max_sequences": max_sequences, "max_batch_tokens": max_batch_tokens,
+        "length_spread": length_spread,
     }  # fmt: skip
     stated = {name: str(value) for name, value in given.items() if value is not None}
     if file is None:
@@ -123,7 +129,9 @@ def _predict(rows: tuple[TableRow, ...] | list[TableRow]) -> list[Prediction]:
             gpu = catalog.gpus[catalog.canonical("gpu", row.word("gpu"))]
             answers.append(predictor.serving(catalog.llms[name], gpu, _query(row)))
         except RackplanError as error:
-            raise error if not row.line or hasattr(error, "line") else row.blame(error)
+            if isinstance(error, DataError) or not row.line:
+                raise
+            raise row.blame(error) from error
     return answers
 
 
@@ -140,6 +148,7 @@ def _query(row: TableRow) -> ServingQuery:
     return ServingQuery(
         precision=catalog.canonical("precision", row.word("precision")),
         kv_precision=catalog.canonical("precision", kv) if kv else None,
+        length_spread=row.number("length_spread") if row.optional("length_spread") else 0.0,
         **numbers,
     )
 

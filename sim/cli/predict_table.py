@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,17 @@ class TableRow:
         if number < 1:
             raise self.fail(column, f"must be at least 1, not {number}")
         return number
+
+    def number(self, column: str) -> float:
+        """A finite number."""
+        text = self.word(column)
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise self.fail(column, f"expected a number, not {text!r}")
+        return value
 
     def optional(self, column: str) -> str | None:
         """The text of a column that may be absent or empty."""

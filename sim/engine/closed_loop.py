@@ -239,7 +239,7 @@ class ClosedLoop:
         self.preemptions += 1
 
     def iterate(self, chunks: list[tuple[Sequence, int]]) -> int:
-        """Advances over one iteration, or over as many as change nothing; returns its draw in mW."""
+        """Advances over one iteration, or as many as change nothing; returns its draw in mW."""
         batch = self.batch(chunks)
         total_s = self.cost.iteration_s(batch)
         if chunks:

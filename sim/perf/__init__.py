@@ -1,4 +1,4 @@
-"""What an iteration costs in time and power: ``StepCost``, ``StepPower`` and the models behind them."""
+"""What an iteration costs in time and power: ``StepCost``, ``StepPower``, the models behind."""
 
 from sim.perf.replica import DoesNotFit, UnsupportedPlan, replica_model
 from sim.perf.step import BLOCK_TOKENS, Batch, ReplicaModel, StepCost, StepPower

@@ -45,12 +45,17 @@ def device(gpu: Gpu, precision: str) -> Device:
 
 
 def gemm_constants(gpu: str, precision: str) -> GemmConstants:
-    """Constants of matrix products: of this GPU and precision, else of the GPU it transfers from."""
+    """Constants of matrix products of this GPU, else of the one that it transfers from.
+
+    Raises:
+        DataError: neither has them, nor those of the precision that ``precision_like`` names.
+    """
     tree = _tree(*_KERNELS)
     table = tree["gemm"]
+    kind = str(tree["precision_like"].get(precision, precision))
     for name in _candidates(tree, gpu):
-        if precision in table.get(name, {}):
-            return _row(GemmConstants, table[name][precision], _KERNELS, f"gemm.{name}.{precision}")
+        if kind in table.get(name, {}):
+            return _row(GemmConstants, table[name][kind], _KERNELS, f"gemm.{name}.{kind}")
     raise DataError("/".join(_KERNELS), f"no GEMM constants for {precision} to give {gpu}")
 
 

@@ -1,4 +1,4 @@
-"""The fitted and assumed constants of the perf models, as frozen rows (values live in ``data/``)."""
+"""The fitted and assumed constants of the perf models, as frozen rows; values are in ``data/``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ExpertConstants:
 
 @dataclass(frozen=True)
 class AllReduce:
-    """t = start_s + bytes·per_byte_s + root·√bytes for each group size, in the engine's own kernels."""
+    """Seconds = start + bytes·(per byte) + √bytes·(per √byte), for each size of the group."""
 
     ranks: tuple[float, ...]
     start_s: tuple[float, ...]
@@ -60,7 +60,7 @@ class MemoryConstants:
 
 @dataclass(frozen=True)
 class DrawConstants:
-    """P/TDP = base + memory·U_m^memory_power + tensor·U_t^tensor_power − group·log2 G, softly capped."""
+    """Constants of the draw: see ``power`` for the form, ``data/power`` for the names."""
 
     base: float
     memory: float

@@ -69,7 +69,7 @@ class GemmConstants:
 
 @dataclass(frozen=True)
 class Clock:
-    """Factors on time at a clock: compute and on-chip terms, memory terms (both 1 at the maximum)."""
+    """Factors on time at a clock, of compute and of memory terms; 1 at the maximum."""
 
     compute: float = 1.0
     memory: float = 1.0

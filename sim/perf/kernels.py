@@ -5,7 +5,7 @@ from __future__ import annotations
 from sim.catalog.types import PRECISION_BYTES, Gpu
 from sim.perf.calibration import device, gemm_constants, gemm_dtypes
 from sim.perf.gemm import gemm_s
-from sim.perf.operators import HALF, UnsupportedPlan
+from sim.perf.operators import UnsupportedPlan
 
 
 def kernel_s(gpu: Gpu, dtype: str, precision: str, m: int, n: int, k: int) -> float:

@@ -104,8 +104,9 @@ def does_not_fit(llm: Llm, precision: str, gpu: Gpu, gpus: int, memory: Memory) 
         return f"{value / 1e9:.1f} GB"
 
     return DoesNotFit(
-        f"{llm.name} in {precision} does not fit on {gpus} x {gpu.name}: of {gb(memory.usable_bytes)}"
-        f" usable per GPU ({gb(memory.memory_bytes)} x {memory.utilisation:g}), weights take "
+        f"{llm.name} in {precision} does not fit on {gpus} x {gpu.name}: of "
+        f"{gb(memory.usable_bytes)} usable per GPU ({gb(memory.memory_bytes)} x "
+        f"{memory.utilisation:g}), weights take "
         f"{gb(memory.weight_bytes)}, the activation reserve {gb(memory.activation_bytes)} and "
         f"window KV {gb(memory.window_bytes)}, which leaves {gb(memory.left_bytes)} for KV blocks "
         f"of {memory.block_bytes / 1e6:.2f} MB"

@@ -23,7 +23,7 @@ from sim.perf.timing import hit_experts
 
 @dataclass(frozen=True)
 class Work:
-    """What one GPU does in iterations, each [n]: bytes it reads, FLOPs, and the seconds they take."""
+    """What one GPU does in iterations: bytes it reads, FLOPs, and seconds, each [n]."""
 
     bytes: Floats
     flops: Floats
@@ -60,7 +60,7 @@ class Draw:
         )
 
     def decode_w(self, cost: StepCost, octave: int) -> Floats:
-        """[max_sequences] watts of 1, 2, … sequences decoding at 0.75·2^octave tokens of context."""
+        """[max_sequences] watts of 1, 2, … decoding sequences, 0.75·2^octave tokens each."""
         decodes = np.arange(1, self.max_sequences + 1, dtype=np.float64)
         context = 0.75 * 2.0**octave
         windowed = min(context, self.window) if self.window else 0.0
@@ -137,7 +137,7 @@ class Draw:
 
 
 def dynamic_share(share: float) -> float:
-    """Dynamic draw at ``share`` of the maximum clock: f·V(f)², V flat below its knee, then linear."""
+    """Dynamic draw at a share of the maximum clock: f·V(f)², V flat to its knee, then linear."""
     curve = clock_curve()
     rise = max(0.0, share - curve.voltage_knee) / (1 - curve.voltage_knee)
     voltage = curve.voltage_floor + (1 - curve.voltage_floor) * rise

@@ -34,7 +34,7 @@ class Batch:
 
 
 def windowed_pairs(context: int, chunk: int, window: int) -> int:
-    """Twice the query-key pairs of a chunk after ``context`` tokens when each query sees ``window`` keys.
+    """Twice the query-key pairs of a chunk after ``context`` tokens, ``window`` keys per query.
 
     With h(x) = min(x, W)² + 2W·max(x − W, 0) it is h(context + chunk) − h(context); without a
     window it equals chunk·(2·context + chunk).
@@ -49,7 +49,7 @@ def windowed_pairs(context: int, chunk: int, window: int) -> int:
 
 @dataclass(frozen=True)
 class StepCost:
-    """Seconds of one iteration: fixed + g(tokens) + linear terms (design: perf models reduce to one thing).
+    """Seconds of one iteration: fixed + g(tokens) + linear terms; every perf model reduces to it.
 
     ``g`` is piecewise linear over ``grid_tokens`` (ascending, first entry 0); beyond its last point
     it goes on with the last slope.

@@ -1,4 +1,4 @@
-"""Seconds of one pipeline stage on one rank: the operator sum that ``reduce`` turns into a StepCost.
+"""Seconds of one pipeline stage on one rank: the operator sum behind a StepCost.
 
 Each operator is a roofline per GPU of the tensor-parallel group (matrix products: ``gemm``).
 Compute terms grow with 1/clock; memory terms are flat down to a knee of the clock, then grow too;
@@ -40,7 +40,7 @@ class Stage:
         return over.iteration_s + over.layer_s * self.shard.layers + over.moe_layer_s * experts
 
     def tokens_s(self, tokens: Floats) -> Floats:
-        """[n] seconds of all that depends on the number of tokens: products, experts, traffic, sums."""
+        """[n] seconds of what depends on tokens: products, experts, traffic, all-reduces."""
         total = self.elementwise_s(tokens) + self.all_reduce_s(tokens)
         for product in self.shard.products:
             total = total + product.layers * self.product_s(product, tokens)
@@ -63,7 +63,7 @@ class Stage:
         )
 
     def experts_s(self, experts: Experts, tokens: Floats) -> Floats:
-        """[n] seconds of one layer's routed experts: bytes of the hit ones, FLOPs of all choices."""
+        """[n] seconds of one layer's experts: bytes of the hit ones, FLOPs of all choices."""
         c = expert_constants(self.gpu.name)
         hit = hit_experts(experts, tokens)
         weights = hit * experts.bytes_each
@@ -120,14 +120,14 @@ class Stage:
 
 
 def hit_experts(experts: Experts, tokens: Floats) -> Floats:
-    """[n] expected experts of a layer that at least one of the tokens chooses, all equally likely."""
+    """[n] expected experts of a layer that any of the tokens chooses, all equally likely."""
     miss = 1 - experts.per_token / experts.experts
     hit: Floats = experts.experts * (1 - miss**tokens)
     return hit
 
 
 def _along(at: float, grid: Floats, values: Floats) -> float:
-    """Linear in log2 of the group size, beyond the ends with the last slope but never below zero."""
+    """Linear in log2 of the group size; beyond the end with the last slope, never below 0."""
     if at <= grid[-1]:
         return float(np.interp(at, grid, values))
     slope = (values[-1] - values[-2]) / (grid[-1] - grid[-2])

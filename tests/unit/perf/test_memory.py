@@ -48,7 +48,7 @@ def test_parts_of_the_memory_add_up() -> None:
     parts = dict(model("gpt-oss-120b", "h100-sxm", precision="fp4", tensor_parallel=2).memory)
     spent = parts["weights"] + parts["activation reserve"] + parts["window KV"]
     assert parts["usable"] == pytest.approx(spent + parts["left for KV"])
-    # 18 windowed layers, 4 KV heads of 64 per rank, keys and values, fp8, 128 tokens, 256 sequences.
+    # 18 windowed layers, keys and values of 4 KV heads of 64 per rank in fp8.
     assert parts["window KV"] == 256 * 128 * 18 * 2 * 4 * 64
     assert parts["KV block"] == 16 * 18 * 2 * 4 * 64
 
@@ -128,3 +128,19 @@ def test_more_sequences_than_batch_tokens_is_refused() -> None:
 def test_unknown_precision_is_refused_with_the_nearest() -> None:
     with pytest.raises(UnknownName, match="did you mean 'fp8'"):
         model("llama-3.1-8b", "h100-sxm", precision="fp9", tensor_parallel=1)
+
+
+def test_every_gpu_serves_in_every_precision_it_has() -> None:
+    for gpu in load().gpus.values():
+        for precision in gpu.peak_flops:
+            made = model("qwen3-8b", gpu.name, precision=precision, tensor_parallel=2)
+            assert made.kv_blocks > 0
+            assert made.cost[0].fixed_s > 0
+
+
+def test_every_llm_fits_on_sixteen_gb200s() -> None:
+    for llm in load().llms.values():
+        tp = min(8, llm.kv_heads)
+        made = model(llm.name, "gb200", precision="fp8", tensor_parallel=tp, pipeline_parallel=2)
+        assert made.gpus == 2 * tp
+        assert made.cost[0].window == (llm.window if llm.windowed_layers else 0)

@@ -1,0 +1,146 @@
+"""``rackplan predict``: what it prints, and what it says of bad input."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from sim.cli.predict import predict_app
+
+PLAN = {
+    "llm": "llama-3.1-70b",
+    "gpu": "h100-sxm",
+    "precision": "fp8",
+    "tensor_parallel": "4",
+    "input_tokens": "1024",
+    "output_tokens": "128",
+    "concurrency": "16",
+}
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(predict_app, list(arguments))
+
+
+def options(**changes: str) -> list[str]:
+    pairs = {**PLAN, **changes}.items()
+    return [part for name, value in pairs for part in (f"--{name.replace('_', '-')}", value)]
+
+
+def table(path: Path, *rows: dict[str, str]) -> str:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return str(path)
+
+
+def test_kernels_prints_the_rows_with_a_time(tmp_path: Path) -> None:
+    file = tmp_path / "k.csv"
+    file.write_text("dtype,m,n,k,note\nbfloat16,1,4096,4096,a\nfp8_block,64,8192,1024,b\n")
+    rows = list(csv.DictReader(io.StringIO(invoke("kernels", "--gpu", "H100", str(file)).stdout)))
+    assert [(row["dtype"], row["m"], row["note"]) for row in rows] == [
+        ("bfloat16", "1", "a"),
+        ("fp8_block", "64", "b"),
+    ]
+    assert all(1e-6 < float(row["time_s"]) < 1e-3 for row in rows)
+
+
+def test_kernels_as_json(tmp_path: Path) -> None:
+    file = tmp_path / "k.csv"
+    file.write_text("dtype,m,n,k\nbf16,128,4096,4096\n")
+    (row,) = json.loads(invoke("kernels", "--gpu", "h100-sxm", str(file), "--json").stdout)
+    assert row["m"] == "128"
+    assert isinstance(row["time_s"], float)
+
+
+def test_serving_prints_the_documented_keys() -> None:
+    answer = json.loads(invoke("serving", *options(), "--json").stdout)
+    assert {"output_tokens_per_s", "ttft_p50_s", "tpot_p50_s", "gpu_draw_w", "fits"} <= set(answer)
+    assert answer["fits"] is True
+    assert 100 < answer["output_tokens_per_s"] < 5000
+    assert 100 < answer["gpu_draw_w"] < 700
+
+
+def test_serving_without_json_is_readable() -> None:
+    lines = invoke("serving", *options()).stdout.splitlines()
+    assert [line.split("  ")[0].strip() for line in lines] == [
+        "output",
+        "TTFT, median",
+        "TPOT, median",
+        "draw per GPU",
+    ]
+
+
+def test_serving_file_keeps_order_and_says_what_does_not_fit(tmp_path: Path) -> None:
+    file = table(
+        tmp_path / "s.csv", PLAN, {**PLAN, "precision": "bf16", "tensor_parallel": "1"}, PLAN
+    )
+    first, second, third = json.loads(invoke("serving", "--file", file, "--json").stdout)
+    assert first == third
+    assert second["fits"] is False
+    assert second["ttft_p50_s"] is None
+    assert "does not fit on 1 x h100-sxm" in second["message"]
+
+
+def test_serving_file_as_csv_keeps_its_columns(tmp_path: Path) -> None:
+    file = table(tmp_path / "s.csv", {**PLAN, "max_sequences": "8"})
+    (row,) = csv.DictReader(io.StringIO(invoke("serving", "--file", file).stdout))
+    assert row["max_sequences"] == "8"
+    assert float(row["tpot_p50_s"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("dtype,m,n\nbf16,1,2\n", "1: column 'k' is missing (found: dtype, m, n)"),
+        ("dtype,m,n,k\nbf16,x,2,3\n", "2: column 'm': expected a whole number, not 'x'"),
+        ("dtype,m,n,k\nbf16,1,2,0\n", "2: column 'k': must be at least 1, not 0"),
+        ("dtype,m,n,k\n\nbf16,1,2\n", "3: has 3 cells, the header 4"),
+        (
+            "dtype,m,n,k\nfp4,1,64,64\n",
+            "2: column 'dtype': h100-sxm has no fp4 arithmetic (it has bf16, fp8, int8)",
+        ),
+        ("dtype,m,n,k,k\nbf16,1,1,1,1\n", "1: column 'k' occurs twice"),
+    ],
+)
+def test_bad_kernel_tables(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "bad.csv"
+    file.write_text(text)
+    result = invoke("kernels", "--gpu", "h100-sxm", str(file))
+    assert str(result.exception) == f"{file}:{message}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"concurrency": "many"}, "2: column 'concurrency': expected a whole number, not 'many'"),
+        ({"llm": "llama-3.1-7b"}, "2: unknown LLM 'llama-3.1-7b' (did you mean 'llama-3.1-70b'?)"),
+        (
+            {"tensor_paralel": "4"},
+            "1: unknown column 'tensor_paralel' (did you mean 'tensor_parallel'?)",
+        ),
+        (
+            {"tensor_parallel": "3"},
+            "2: tensor_parallel 3 does not divide the 64 attention heads of llama-3.1-70b "
+            "(try 1, 2, 4, 8, 16, 32, 64)",
+        ),
+    ],
+)
+def test_bad_serving_tables(tmp_path: Path, changes: dict[str, str], message: str) -> None:
+    file = table(tmp_path / "bad.csv", {**PLAN, **changes})
+    result = invoke("serving", "--file", file)
+    assert str(result.exception) == f"{file}:{message}"
+
+
+def test_missing_options_are_all_named() -> None:
+    result = invoke("serving", "--llm", "llama-3.1-70b", "--gpu", "h100-sxm", "--precision", "fp8")
+    assert str(result.exception) == (
+        "predict serving needs --tensor-parallel, --input-tokens, --output-tokens, --concurrency "
+        "(or --file CSV)"
+    )
