@@ -46,7 +46,7 @@ class Memory:
 
     @property
     def blocks(self) -> int:
-        """KV blocks of this stage; as good as unlimited where no layer of it needs any."""
+        """KV blocks of this stage."""
         if self.left_bytes < 0:
             return 0
         return math.floor(self.left_bytes / self.block_bytes)

@@ -8,12 +8,14 @@ and draining the pipe is not modelled.
 
 from __future__ import annotations
 
-from sim.catalog.types import Gpu, Llm
-from sim.errors import RackplanError
+from collections.abc import Sequence
+
+from sim.catalog.types import PRECISION_BYTES, Gpu, Llm
+from sim.errors import RackplanError, UnknownName
 from sim.perf.calibration import clock_curve
 from sim.perf.gemm import Clock
 from sim.perf.memory import DoesNotFit, Memory, does_not_fit, stage_memory
-from sim.perf.operators import UnsupportedPlan, check_parallel, shard
+from sim.perf.operators import Shard, UnsupportedPlan, check_parallel, shard
 from sim.perf.power import Draw
 from sim.perf.reduce import step_costs
 from sim.perf.step import ReplicaModel
@@ -43,8 +45,12 @@ def replica_model(
     Raises:
         DoesNotFit: weights and reserves leave no KV block; the message has the arithmetic.
         UnsupportedPlan: a precision the GPU lacks, or a degree that divides nothing.
+        UnknownName: a precision that is not canonical.
+        RackplanError: more sequences than tokens in a batch.
     """
     check_parallel(llm, tensor_parallel, pipeline_parallel)
+    if kv_precision not in PRECISION_BYTES:
+        raise UnknownName("KV precision", kv_precision, PRECISION_BYTES)
     if not 1 <= max_sequences <= max_batch_tokens:
         raise RackplanError(
             f"max_sequences {max_sequences} must be between 1 and max_batch_tokens "
@@ -54,22 +60,7 @@ def replica_model(
         shard(llm, gpu, precision, kv_precision, tensor_parallel, layers)
         for layers in stage_layers(llm.layers, pipeline_parallel)
     ]
-    memory = min(
-        (
-            stage_memory(
-                stage,
-                llm,
-                gpu,
-                first=i == 0,
-                last=i == len(stages) - 1,
-                max_sequences=max_sequences,
-                max_batch_tokens=max_batch_tokens,
-                memory_utilisation=memory_utilisation,
-            )
-            for i, stage in enumerate(stages)
-        ),
-        key=_blocks_then_rest,
-    )
+    memory = tightest_memory(stages, llm, gpu, max_sequences, max_batch_tokens, memory_utilisation)
     gpus = tensor_parallel * pipeline_parallel
     if memory.blocks < 1:
         raise does_not_fit(llm, precision, gpu, gpus, memory)
@@ -98,8 +89,29 @@ def replica_model(
     )
 
 
-def _blocks_then_rest(memory: Memory) -> tuple[int, float]:
-    return memory.blocks, memory.left_bytes
+def tightest_memory(
+    stages: Sequence[Shard],
+    llm: Llm,
+    gpu: Gpu,
+    max_sequences: int,
+    max_batch_tokens: int,
+    memory_utilisation: float,
+) -> Memory:
+    """The memory of the stage that holds the fewest KV blocks (of those, the least left)."""
+    memories = [
+        stage_memory(
+            stage,
+            llm,
+            gpu,
+            first=i == 0,
+            last=i == len(stages) - 1,
+            max_sequences=max_sequences,
+            max_batch_tokens=max_batch_tokens,
+            memory_utilisation=memory_utilisation,
+        )
+        for i, stage in enumerate(stages)
+    ]
+    return min(memories, key=lambda memory: (memory.blocks, memory.left_bytes))
 
 
 def stage_layers(layers: int, stages: int) -> tuple[int, ...]:
