@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from operator import index
 from typing import Any
 
 from sim.check.scenario import Pool
@@ -133,10 +134,11 @@ def checked_positions(
         SimulationError: a suggestion that is no position: the policy is wrong, not the traffic.
     """
     for suggestion in suggestions:
-        if not isinstance(suggestion, int) or not 0 <= suggestion < replicas:
+        position = index(suggestion) if hasattr(suggestion, "__index__") else -1
+        if not 0 <= position < replicas:
             raise SimulationError(
                 time_s,
                 f"routing policy {policy}",
                 f"suggested {suggestion!r}; a position is an integer from 0 to {replicas - 1}",
             )
-        yield suggestion
+        yield position

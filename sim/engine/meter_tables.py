@@ -19,8 +19,9 @@ def write_meters(
     replicas: Sequence[Replica],
     power: PowerMeter,
     charges: WorkloadMeters,
+    end_s: float,
 ) -> None:
-    """Write ``replicas``, ``workloads``, ``power_nodes`` and ``power_edges``."""
+    """Write ``replicas``, ``workloads``, ``power_nodes`` and ``power_edges`` at ``end_s``."""
     _write_replicas(recorder, world, replicas)
     scenario = world.scenario
     recorder.write(
@@ -32,7 +33,8 @@ def write_meters(
             "delivered_tokens": charges.window_delivered,
         },
     )
-    _write_power(recorder, world, power)
+    measured_s = min(scenario.duration_s, end_s) - scenario.warm_up_s
+    _write_power(recorder, world, power, measured_s)
 
 
 def _write_replicas(recorder: Recorder, world: World, replicas: Sequence[Replica]) -> None:
@@ -67,9 +69,10 @@ def _write_replicas(recorder: Recorder, world: World, replicas: Sequence[Replica
     )
 
 
-def _write_power(recorder: Recorder, world: World, power: PowerMeter) -> None:
+def _write_power(recorder: Recorder, world: World, power: PowerMeter, measured_s: float) -> None:
+    """A run that was stopped before the window opened has measured nothing: null, not zero."""
     tree = world.scenario.power
-    window_s = world.scenario.duration_s - world.scenario.warm_up_s
+    measured = measured_s > 0.0
     meters = power.nodes
     losses = [node.loss for node in tree.nodes]
     recorder.write(
@@ -85,10 +88,12 @@ def _write_power(recorder: Recorder, world: World, power: PowerMeter) -> None:
             "loss_a": [loss and loss.a for loss in losses],
             "loss_b": [loss and loss.b for loss in losses],
             "loss_c": [loss and loss.c for loss in losses],
-            "energy_j": [m.energy.window * _MILLI for m in meters],
-            "mean_w": [m.mean.window * _MILLI / window_s for m in meters],
-            "peak_w": [m.window_peak_mw * _MILLI for m in meters],
-            "over_limit_s": [m.over.window if m.limit_mw is not None else None for m in meters],
+            "energy_j": [m.energy.window * _MILLI if measured else None for m in meters],
+            "mean_w": [m.mean.window * _MILLI / measured_s if measured else None for m in meters],
+            "peak_w": [m.window_peak_mw * _MILLI if measured else None for m in meters],
+            "over_limit_s": [
+                m.over.window if measured and m.limit_mw is not None else None for m in meters
+            ],
             "energy_total_j": [m.energy.total * _MILLI for m in meters],
         },
     )

@@ -124,7 +124,7 @@ class ReferencePlane:
             self.recorder.request(self.live[identity], "unfinished", None)
         self.live.clear()
         self.power.finish(time_s)
-        write_meters(self.recorder, self.world, self.replicas, self.power, self.charges)
+        write_meters(self.recorder, self.world, self.replicas, self.power, self.charges, time_s)
 
     # ---- arrivals ------------------------------------------------------------------------
 

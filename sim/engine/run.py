@@ -46,6 +46,8 @@ def run(
     plane = ENGINES[engine](world, recorder)
     env = OrderedEnvironment()
 
+    horizon_s = world.horizon_s
+
     def schedule(time_s: float, act: Callable[[float], None], order: int) -> None:
         event = env.at(time_s, FACILITY, order)
 
@@ -63,20 +65,31 @@ def run(
         detail = f"arrivals end, {plane.in_flight()} requests in flight have the drain to finish"
         recorder.event(time_s, "window-closes", scenario.name, detail)
 
+    def finish(time_s: float, why: str) -> None:
+        if scenario.warm_up_s < time_s < scenario.duration_s:
+            plane.close_window(time_s)
+        plane.finish(time_s)
+        recorder.event(time_s, "run-ends", scenario.name, why)
+        recorder.close()
+
+    def report(time_s: float) -> None:
+        if progress is None:
+            return
+        try:
+            progress(time_s, horizon_s)
+        except KeyboardInterrupt:
+            # Between events everything is whole: what was simulated so far is worth keeping.
+            finish(time_s, "stopped by the user")
+            raise
+
     schedule(scenario.warm_up_s, open_window, 0)
     schedule(scenario.duration_s, close_window, 1)
-    horizon_s = world.horizon_s
-    if progress is not None:
-        report = progress
-        for step in range(1, PROGRESS_STEPS):
-            at_s = horizon_s * step / PROGRESS_STEPS
-            schedule(at_s, lambda time_s: report(time_s, horizon_s), 2)
+    for step in range(1, PROGRESS_STEPS if progress is not None else 0):
+        schedule(horizon_s * step / PROGRESS_STEPS, report, 2)
     while env.peek() <= horizon_s:
         plane.advance(env.peek())
         env.step()
     plane.advance(horizon_s)
-    plane.finish(horizon_s)
-    recorder.event(horizon_s, "run-ends", scenario.name, "the drain is over")
-    recorder.close()
+    finish(horizon_s, "the drain is over")
     if progress is not None:
         progress(horizon_s, horizon_s)

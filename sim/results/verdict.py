@@ -139,8 +139,11 @@ def _binding_sentence(result: RunResult, ranked: tuple[Limit, ...]) -> str:
         return f"Binding limit: {ranked[0].sentence}"
     nearest = next((limit for limit in ranked if limit.use is not None), None)
     if nearest is None or nearest.use is None:
-        return "Nothing binds"
-    return f"Nothing binds; nearest is {nearest.label}, at {percent(nearest.use)} of its limit"
+        return "Binding limit: none was reached"
+    return (
+        f"Binding limit: none was reached; the first would be {nearest.label}, "
+        f"{percent(nearest.use)} of it used"
+    )
 
 
 def _power_sentence(result: RunResult) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.engine_world import DYADIC, Given, model, pool, scenario, serve, workload
 
 from sim.engine.closed_loop import ClosedLoop
 from sim.perf.step import StepCost
+from tests.engine_world import DYADIC, Given, model, pool, scenario, serve, workload
 
 WINDOWED = StepCost(
     0.013, (0, 64, 1024), (0.0, 0.004, 0.1), 3.3e-4, 2.1e-7, 1.9e-7, 3.7e-10, 2.9e-10, 48

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from sim.perf.step import ReplicaModel, StepCost
+from sim.site.load import tree_flow
 from tests.engine_world import (
     DYADIC,
     Given,
@@ -19,9 +22,6 @@ from tests.engine_world import (
     serve,
     workload,
 )
-
-from sim.perf.step import ReplicaModel, StepCost
-from sim.site.load import tree_flow
 
 WINDOWED = StepCost(
     2.0**-6, (0, 1024), (0.0, 2.0**-4), 2.0**-12, 2.0**-23, 2.0**-22, 2.0**-33, 2.0**-32, 40

@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
-from tests.engine_world import Given, constant_cost, model, pool, scenario, serve, workload
 
 from sim.perf.step import StepCost
+from tests.engine_world import Given, constant_cost, model, pool, scenario, serve, workload
 
 REPLICATIONS = 24
 REQUESTS = 2500

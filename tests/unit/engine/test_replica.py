@@ -6,6 +6,8 @@ import math
 from typing import Any
 
 import pytest
+
+from sim.perf.step import Batch, StepCost, windowed_pairs
 from tests.engine_world import (
     DYADIC,
     Given,
@@ -17,8 +19,6 @@ from tests.engine_world import (
     serve,
     workload,
 )
-
-from sim.perf.step import Batch, StepCost, windowed_pairs
 
 
 def requests_of(rows: list[dict[str, Any]], *, steps: bool = False, **pool_options: Any) -> Any:

@@ -72,7 +72,7 @@ def test_nothing_binds_and_the_nearest_is_named() -> None:
     assert judged.status == "met"
     assert judged.binding is None
     assert judged.binding_sentence == (
-        "Nothing binds; nearest is the budget of utility, at 80 % of its limit"
+        "Binding limit: none was reached; the first would be the budget of utility, 80 % of it used"
     )
     assert judged.power_sentence == (
         "Power: the site peaked at 80.0 kW of 100 kW, 20.0 kW to spare"
@@ -128,7 +128,9 @@ def test_a_wait_within_objectives_does_not_bind() -> None:
     judged = judge(good(), meters={**FREE, "blocked_tokens_s": [270.0, 54.0]})
     assert judged.status == "met"
     assert judged.binding is None
-    assert judged.binding_sentence.startswith("Nothing binds; nearest is the budget of utility")
+    assert judged.binding_sentence.startswith(
+        "Binding limit: none was reached; the first would be the budget of utility"
+    )
     tokens = next(limit for limit in judged.limits if limit.kind == "tokens")
     assert tokens.share == pytest.approx(0.3)
 
@@ -201,7 +203,8 @@ def test_unlimited_power_is_said() -> None:
         "Power: the site peaked at 80.0 kW; power is unlimited (the scenario has no `power`)"
     )
     assert judged.binding_sentence == (
-        "Nothing binds; nearest is the TPOT objective of chat (p99), at 40 % of its limit"
+        "Binding limit: none was reached; "
+        "the first would be the TPOT objective of chat (p99), 40 % of it used"
     )
 
 
