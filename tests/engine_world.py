@@ -40,6 +40,8 @@ LLM = Llm(
     published_active_parameters=1.0,
 )  # fmt: skip
 
+NO_OBJECTIVES = Objectives(None, None, None)
+
 #: Dyadic costs, so that boundaries of different replicas meet exactly.
 DYADIC = StepCost(
     fixed_s=2.0**-6, grid_tokens=(0, 1024), grid_s=(0.0, 2.0**-4), per_decode_s=2.0**-12,
@@ -133,7 +135,7 @@ def pool(
 
 def workload(
     name: str = "load", to: str = "pool", *, timeout_s: float = math.inf,
-    objectives: Objectives = Objectives(None, None, None), clients: int | None = None,
+    objectives: Objectives = NO_OBJECTIVES, clients: int | None = None,
 ) -> Workload:  # fmt: skip
     """A workload whose requests come from the test itself."""
     return Workload(

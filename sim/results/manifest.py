@@ -10,8 +10,6 @@ from importlib import metadata
 from pathlib import PurePath
 from typing import Any
 
-import sim
-
 #: Version of the layout of a run folder; ``open_run`` reads this one only.
 FORMAT = 1
 
@@ -29,7 +27,7 @@ _LIBRARIES = ("numpy", "simpy", "pyarrow")
 def versions() -> dict[str, str]:
     """Versions of everything that the bytes of a result depend on."""
     return {
-        "rackplan": sim.__version__,
+        "rackplan": metadata.version("rackplan"),
         "python": platform.python_version(),
         **{library: metadata.version(library) for library in _LIBRARIES},
     }

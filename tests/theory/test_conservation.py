@@ -142,7 +142,7 @@ def check_tokens(setup: Any, run: ListSink) -> None:
 
 
 def check_little(setup: Any, run: ListSink) -> None:
-    """Little's law in its exact form: the integral of requests present is the sum of their stays."""
+    """Little's law, exactly: the integral of requests present is the sum of their stays."""
     window = (setup.warm_up_s, setup.duration_s)
     horizon_s = setup.duration_s + setup.drain_s
     stays = sum(
