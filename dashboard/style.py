@@ -1,0 +1,78 @@
+"""The look that all pages share: colours, the one style sheet, and text that is no markup."""
+
+from __future__ import annotations
+
+import re
+import string
+from dataclasses import dataclass
+
+import streamlit as st
+
+# Okabe and Ito's palette, which people with any colour vision can tell apart; the blue is lighter
+# than theirs because #0072B2 is too dim on a dark page.
+GOOD, NEAR, BAD = "#009E73", "#E69F00", "#D55E00"
+BLUE, SKY, GREY = "#2B8CC4", "#56B4E9", "#8A8F98"
+
+#: Key of a coloured block → its colour; the style sheet and the pages agree on these.
+STATES = {"good": GOOD, "near": NEAR, "bad": BAD, "none": GREY}
+MARKS = {"good": "✓", "near": "!", "bad": "✕", "none": "–"}
+
+#: Constant: nothing from a file is ever put into it.
+_STYLE = (
+    """<style>
+.block-container {padding: 1.5rem 1.5rem .5rem 1.5rem; max-width: none;}
+header[data-testid="stHeader"] {background: transparent; height: 1.5rem; min-height: 1.5rem;}
+div[data-testid="stSidebarHeader"] {height: 2.5rem; min-height: 2.5rem; margin: 0; padding: 0 1rem;}
+section[data-testid="stSidebar"] {width: 216px !important; min-width: 216px !important;}
+div[data-testid="stVerticalBlock"] {gap: .5rem;}
+div[data-testid="stMetric"] {padding: .3rem .75rem .4rem .75rem !important;}
+div[data-testid="stMetric"] > div {padding: 0;}
+div[data-testid="stMetricValue"] {font-size: 1.55rem; line-height: 1.3;}
+div[data-testid="stMetricDelta"] {font-size: .8rem;}
+div[data-testid="stText"] {font-size: .9rem; line-height: 1.35;}
+div[class*="st-key-title"] div[data-testid="stText"] {font-weight: 650; font-size: 1rem;}
+div[class*="st-key-head"] div[data-testid="stText"] {font-weight: 600;}
+div[class*="st-key-small"] div[data-testid="stText"] {font-size: .78rem; opacity: .8;}
+"""
+    + "".join(
+        f'div[class*="st-key-{state}-block"] '
+        f"{{border-left: 5px solid {colour}; padding-left: .6rem; gap: 0 !important;}}\n"
+        for state, colour in STATES.items()
+    )
+    + "</style>"
+)
+
+_MARKUP = re.compile(f"[{re.escape(string.punctuation)}]")
+
+
+@dataclass(frozen=True)
+class Ink:
+    """Colours that depend on the theme of the page."""
+
+    text: str
+    faint: str
+    band: str
+
+
+def apply_style() -> None:
+    """Put the style sheet into the page."""
+    st.html(_STYLE)
+
+
+def ink() -> Ink:
+    """Colours for text and lines inside charts, which do not follow the page by themselves."""
+    if st.context.theme.type == "dark":
+        return Ink(text="#FAFAFA", faint="#B5B9C1", band="#FFFFFF")
+    return Ink(text="#31333F", faint="#5F6470", band="#000000")
+
+
+def plain(text: object) -> str:
+    """Text that markdown shows as it is: every punctuation mark escaped, on one line.
+
+    For the few places that render markdown and show a user's name; anything longer goes through
+    ``st.text`` or a table. A bare address would still become a link, so it is parted by word
+    joiners, which nobody sees.
+    """
+    flat = " ".join(str(text).split())
+    parted = re.sub(r"(://|www\.|@)", "\N{WORD JOINER}\\1\N{WORD JOINER}", flat)
+    return _MARKUP.sub(lambda match: "\\" + match.group(), parted)

@@ -1,0 +1,242 @@
+"""Overview: does this run meet its objectives within its power, and what limits it first?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import charts, verdicts
+from dashboard.load import Missing, RunView
+from dashboard.series import Latency
+from dashboard.shell import chosen_run
+from dashboard.style import ink, plain
+from sim.results.metrics import Metric
+from sim.results.wording import percent, quantity, shown, span
+from sim.units import format_si
+
+#: A minimum that lets two charts stand side by side from a 1,280-pixel window on.
+_CHART_PX = 460
+
+
+def overview() -> None:
+    """Draw the page."""
+    run = chosen_run()
+    if run is None:
+        return
+    _verdict(run)
+    _cards(run)
+    with st.grid(2, min_column_width=_CHART_PX, key="charts"):
+        with st.container(key="latency"):
+            _latency(run)
+        with st.container(key="power"):
+            _power(run)
+    _objectives(run)
+    with st.grid(2, min_column_width=_CHART_PX, key="notes"):
+        with st.container(key="expectations"):
+            _expectations(run)
+        with st.container(key="warnings"):
+            _warnings(run)
+
+
+def _verdict(run: RunView) -> None:
+    blocks = [verdicts.objectives(run), verdicts.power(run), verdicts.expectations(run)]
+    with st.container(key="verdict"):
+        for column, (place, block) in zip(
+            st.columns(3, gap="small"), enumerate(blocks), strict=True
+        ):
+            with column, st.container(key=f"{block.state}-block-{place}"):
+                with st.container(key=f"title-{place}"):
+                    st.text(block.title)
+                st.text(block.detail)
+        with st.container(key="head-binding"):
+            st.text(run.verdict.binding_sentence)
+        also = [limit.sentence for limit in run.verdict.limits[1:3] if limit.binds]
+        if run.verdict.next_step:
+            also.append(f"Try next: {run.verdict.next_step}")
+        if also:
+            with st.container(key="small-next"):
+                st.text("\n".join(also))
+
+
+def _cards(run: RunView) -> None:
+    cards = st.columns(4, gap="small")
+    site = run.metrics
+    rate, arrivals = site["goodput_per_s"], site["arrival_rate"]
+    _card(
+        cards[0],
+        "Goodput",
+        site["goodput_fraction"],
+        f"{shown(rate)} of {shown(arrivals)} arriving",
+    )
+    name, p99, objective_s = verdicts.worst_ttft(run)
+    of = f"{name}: " if len(run.workloads) > 1 else ""
+    if objective_s is None:
+        of += "no TTFT objective is stated"
+    else:
+        of += f"objective {format_si(objective_s, 's')}"
+    several = len(run.workloads) > 1
+    _card(cards[1], "TTFT p99, worst workload" if several else "TTFT p99", p99, of)
+    headroom = site["headroom_w"]
+    if headroom.value is None or site["peak_draw_w"].value is None:
+        of = "no budget is stated" if run.power_stated else "power is unlimited"
+    else:
+        limit = site["peak_draw_w"].value + headroom.value
+        of = f"{percent(site['peak_draw_w'].value / limit)} of {format_si(limit, 'W')}"
+    _card(cards[2], "Peak draw", site["peak_draw_w"], of)
+    provisioned = run.provisioned_w
+    of = "" if provisioned is None else f"{format_si(provisioned, 'W')} provisioned"
+    _card(cards[3], "Goodput per MW", site["goodput_per_mw"], of)
+
+
+def _card(place: st.delta_generator.DeltaGenerator, label: str, metric: Metric, of: str) -> None:
+    """A number with its definition as help, and what to compare it with, or why it is missing."""
+    known = metric.value is not None
+    place.metric(
+        label,
+        shown(metric) if known else "–",
+        delta=plain(of if known else metric.reason) or None,
+        delta_color="off",
+        delta_arrow="off",
+        help=metric.definition.definition,
+        border=True,
+    )
+
+
+def _latency(run: RunView) -> None:
+    workload = verdicts.worst_ttft(run)[0]
+    if len(run.workloads) > 1:
+        workload = st.selectbox(
+            "Workload",
+            run.workloads,
+            index=run.workloads.index(workload),
+            key="workload",
+            label_visibility="collapsed",
+        )
+    _head("Time to first token, by arrival")
+    series = run.latency[workload]
+    if isinstance(series, Missing):
+        _absent(series.reason, "Give it a longer duration, or look at what was refused.")
+        return
+    window = charts.Window(run.end_s, run.warm_up_s)
+    st.altair_chart(
+        charts.latency_chart(series, window, ink()),
+        key="latency-chart",
+        alt=f"TTFT p50 and p99 of {workload} over simulated time, with its objective",
+    )
+    frame = series.frame.rename(columns={"p50": "ttft_p50_s", "p99": "ttft_p99_s", "n": "requests"})
+    _foot(_latency_caption(series), frame, f"{run.name}-ttft.csv", "latency")
+
+
+def _latency_caption(series: Latency) -> str:
+    text = f"p50 and p99 of arrivals in {_bin(series.bin_s)}"
+    text += f", within {percent(series.relative_error)}" if series.relative_error else ", exact"
+    if series.without:
+        text += f"; {series.without:,} requests got no first token and are not in it"
+    if series.objective_s is None:
+        text += "; no TTFT objective is stated"
+    elif charts.is_far(series):
+        text += f"; objective {format_si(series.objective_s, 's')}, far above"
+    return text
+
+
+def _bin(width_s: float) -> str:
+    return f"bins of {width_s:g} s" if width_s < 120.0 else f"bins of {span(width_s)}"
+
+
+def _power(run: RunView) -> None:
+    _head("Power drawn from the utility")
+    series = run.draw
+    if isinstance(series, Missing):
+        _absent(series.reason, "Run the scenario again to its end.")
+        return
+    st.altair_chart(
+        charts.draw_chart(series, charts.Window(run.end_s, run.warm_up_s), ink()),
+        key="power-chart",
+        alt="Mean and peak draw of the site over simulated time, with its budget",
+    )
+    text = f"mean and peak in {_bin(series.bin_s)}, losses included"
+    if series.budget_w is None:
+        text += "; no budget is stated" if run.power_stated else "; power is unlimited"
+    _foot(text, series.frame, f"{run.name}-draw.csv", "power")
+
+
+def _objectives(run: RunView) -> None:
+    _head("Objectives")
+    rows = verdicts.objective_rows(run)
+    if not rows:
+        _absent("This run has no workload.", "Add one under `workload:` in its scenario.")
+        return
+    _table(rows, "objectives-table")
+
+
+def _expectations(run: RunView) -> None:
+    _head("Expectations")
+    if not run.expectations:
+        _absent(
+            "The scenario states none.",
+            "Add lines such as `chat.ttft_p99 <= 2 s` under `expect:` and run it again.",
+        )
+        return
+    rows = [
+        {
+            "": "✓" if line.passed else "✕",
+            "expected": line.text,
+            "measured": "–" if line.metric is None else _measured(line.metric),
+            "why": line.reason,
+        }
+        for line in run.expectations
+    ]
+    if not any(row["why"] for row in rows):
+        for row in rows:
+            del row["why"]
+    _table(rows, "expectations-table")
+
+
+def _measured(metric: Metric) -> str:
+    if metric.value is None:
+        return "–"
+    return quantity(metric.value, metric.unit, metric.definition.dimension)
+
+
+def _warnings(run: RunView) -> None:
+    _head("Warnings")
+    if not run.warnings:
+        _absent("None.", "")
+        return
+    _table([{"warning": warning} for warning in run.warnings], "warnings-table")
+
+
+def _table(rows: Sequence[dict[str, str]], key: str) -> None:
+    """Rows of text; a table's cells are drawn, so nothing in them is taken for markup."""
+    st.dataframe(pd.DataFrame(rows), hide_index=True, key=key, row_height=30, width="stretch")
+
+
+def _head(text: str) -> None:
+    with st.container(key=f"head-{text.split()[0].lower()}"):
+        st.text(text)
+
+
+def _absent(reason: str, cure: str) -> None:
+    """An empty part of the page: what is missing and why, and how to get it."""
+    st.text(f"{reason} {cure}".strip())
+
+
+def _foot(text: str, frame: pd.DataFrame, file_name: str, key: str) -> None:
+    """What a chart shows and how, and its numbers as a file."""
+    with st.container(horizontal=True, vertical_alignment="center", key=f"small-{key}"):
+        st.text(text, width="stretch")
+        st.download_button(
+            "CSV",
+            data=frame.to_csv(index=False).encode(),
+            file_name=file_name,
+            mime="text/csv",
+            on_click="ignore",
+            type="tertiary",
+            key=f"{key}-csv",
+            help="the numbers of this chart",
+        )
+
+
+overview()
