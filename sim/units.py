@@ -127,9 +127,14 @@ def _finite(number: float, value: object) -> float:
 
 def describe(dimension: str) -> str:
     """The dimension in words, for messages."""
-    return {"bytes": "size in bytes", "bytes_per_s": "data rate", "count": "number"}.get(
-        dimension, dimension.replace("_", " ")
-    )
+    words = {
+        "bytes": "size in bytes",
+        "bytes_per_s": "data rate",
+        "count": "number",
+        "money_per_energy": "price of energy",
+        "money": "sum of money",
+    }
+    return words.get(dimension, dimension.replace("_", " "))
 
 
 def format_si(value: float, unit: str, digits: int = 3) -> str:

@@ -13,14 +13,13 @@ from sim.catalog.types import Gpu, NodeType
 from sim.check.collector import Collector
 from sim.check.policies import make
 from sim.check.scenario import LlmUse, Pool
-from sim.errors import DataError, RackplanError, UnknownName
+from sim.errors import RackplanError, UnknownName
 from sim.perf import replica_model
 from sim.perf.operators import UnsupportedPlan, check_parallel
 from sim.perf.step import ReplicaModel
 from sim.site.types import Site
 from sim.spec.nodes import Path
 from sim.spec.pools import PoolSpec
-from sim.spec.types import NOT_MODELLED
 
 
 @dataclass(frozen=True)
@@ -182,9 +181,6 @@ def _models(
             continue
         try:
             models[name] = _model(spec, use, kind, roles["batching"])
-        except DataError:
-            # The calibration has no constants for this precision on this GPU.
-            refusals.append(f"{use.precision} on {name} is {NOT_MODELLED}")
         except RackplanError as error:
             refusals.append(str(error))
     for refusal in dict.fromkeys(refusals):

@@ -252,12 +252,6 @@ def test_words_without_effect_are_warned_of() -> None:
     )
 
 
-def test_a_precision_without_constants_is_not_modelled_yet() -> None:
-    assert refusal(llms=[{"name": "llama-3.1-70b", "precision": "int8"}]) == [
-        "pools[0].llm: int8 on h100-sxm is reserved, not modelled yet"
-    ]
-
-
 def test_equal_meaning_gives_an_equal_tree() -> None:
     one = checked(duration="10 min", llms=[{"name": "llama-3.1-70b", "precision": "fp8"}])
     other = check(
