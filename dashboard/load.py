@@ -1,42 +1,32 @@
-"""Finds the runs under one folder and reads them; every failure is one line that says why.
-
-A run is chosen by its name in the listing of that folder. A name from a URL is only compared with
-the listing, never joined to a path.
-"""
+"""Reads a run into what the pages show; every failure is one line that says why."""
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pyarrow as pa
 import streamlit as st
 
+from dashboard.listing import MANIFEST, Listing
 from dashboard.series import Draw, Latency, draw_series, latency_series
-from sim.errors import RackplanError
+from sim.errors import RackplanError, ResultError
 from sim.results.metrics import Metric
 from sim.results.result import RunResult, open_run
 from sim.results.verdict import Verdict, verdict
 
-#: Environment variable with the folder that holds the run folders.
-ROOT_VARIABLE = "RACKPLAN_RUNS"
-#: Environment variable with the name of the run that is shown first.
-RUN_VARIABLE = "RACKPLAN_RUN"
-
-MANIFEST = "manifest.json"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _LONGEST_REASON = 300
 #: What reading damaged or foreign files raises.
 _FAILURES = (
     RackplanError,
     pa.ArrowException,
-    OSError,
+    ArithmeticError,
     AttributeError,
     KeyError,
+    OSError,
     TypeError,
     ValueError,
 )
@@ -45,16 +35,6 @@ _T = TypeVar("_T")
 
 class Unreadable(Exception):
     """A run that cannot be shown; the message is one line."""
-
-
-@dataclass(frozen=True)
-class Listing:
-    """Names of the runs under a root, newest first, and what was left out and why."""
-
-    root: Path
-    names: tuple[str, ...]
-    left_out: tuple[str, ...]
-    missing: str  # why there is no listing at all; "" otherwise
 
 
 @dataclass(frozen=True)
@@ -105,48 +85,6 @@ class RunView:
         return min(self.duration_s, self.simulated_s)
 
 
-def root_folder() -> Path:
-    """The folder that holds the run folders, as the command that started the app said."""
-    return Path(os.environ.get(ROOT_VARIABLE, "runs")).resolve()
-
-
-def list_runs(root: Path) -> Listing:
-    """The runs that are real folders directly under ``root``."""
-    found: list[tuple[float, str]] = []
-    left_out: list[str] = []
-    try:
-        with os.scandir(root) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                reason = _left_out(entry, root)
-                if reason:
-                    left_out.append(f"{entry.name!r}: {reason}")
-                elif entry.is_dir(follow_symlinks=False):
-                    written = os.stat(os.path.join(entry.path, MANIFEST)).st_mtime
-                    found.append((written, entry.name))
-    except OSError as error:
-        return Listing(root, (), (), f"the folder {root} cannot be read: {error.strerror}")
-    found.sort(key=lambda run: (-run[0], run[1]))
-    return Listing(root, tuple(name for _, name in found), tuple(sorted(left_out)), "")
-
-
-def _left_out(entry: os.DirEntry[str], root: Path) -> str:
-    """Why an entry of the root is no run; "" for a run, and for a file, which nobody misses."""
-    if entry.is_symlink():
-        return "it is a link, and links are not followed"
-    if not entry.is_dir(follow_symlinks=False):
-        return ""
-    manifest = Path(entry.path, MANIFEST)
-    if not manifest.is_file():
-        return f"it has no {MANIFEST}, so it is not the result of a run"
-    if not manifest.resolve().is_relative_to(root):
-        return "its manifest leads out of the folder"
-    if not _NAME.fullmatch(entry.name):
-        return "its name has other characters than letters, digits, '.', '_' and '-'"
-    return ""
-
-
 def read_run(listing: Listing, name: str) -> RunView:
     """A run of the listing, from the cache while its files are the same.
 
@@ -174,10 +112,27 @@ def _read(root: str, name: str, stamp: tuple[int, ...]) -> RunView:
     return _view(open_run(Path(root, name)), name)
 
 
+#: Metrics that the pages show without asking whether they are there.
+_SITE = ("goodput_fraction", "goodput_per_s", "arrival_rate", "peak_draw_w", "headroom_w",
+         "over_budget_s", "goodput_per_mw")  # fmt: skip
+_WORKLOAD = ("arrivals", "arrival_rate", "goodput_fraction", "ttft_p50", "ttft_p99", "tpot_p50",
+             "tpot_p99", "e2e_p50", "e2e_p99")  # fmt: skip
+
+
+def _check_metrics(result: RunResult, workloads: tuple[str, ...]) -> None:
+    if not workloads:
+        raise ResultError("the run has no workload, so there is nothing to show")
+    needed = [*_SITE, *(f"{workload}.{name}" for workload in workloads for name in _WORKLOAD)]
+    lacking = [name for name in needed if name not in result.metrics]
+    if lacking:
+        raise ResultError(f"its metrics.json lacks {', '.join(lacking)}")
+
+
 def _view(result: RunResult, name: str) -> RunView:
     manifest = result.manifest
     window, power = manifest["window"], manifest["power"]
     workloads = tuple(str(workload["name"]) for workload in manifest["workloads"])
+    _check_metrics(result, workloads)
     end_s = min(float(window["duration_s"]), float(manifest["simulated_s"]))
     return RunView(
         name=name,
@@ -199,10 +154,10 @@ def _view(result: RunResult, name: str) -> RunView:
         expectations=tuple(_expectation(line, result) for line in manifest["expectations"]),
         warnings=tuple(str(warning) for warning in manifest["warnings"]),
         latency={
-            workload: _part(lambda w=workload: latency_series(result, w, end_s))
+            workload: _part(partial(latency_series, result, workload, end_s))
             for workload in workloads
         },
-        draw=_part(lambda: draw_series(result, end_s)),
+        draw=_part(partial(draw_series, result, end_s)),
     )
 
 

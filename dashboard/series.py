@@ -6,6 +6,7 @@ minutes the tables behind them are read instead, where they were recorded whole.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -26,8 +27,10 @@ MINUTE_S = 60.0
 #: Runs up to this length are binned more finely than by minutes, if their rows are this few.
 _FINE_BELOW_S = 1800.0
 _FINE_ROWS = 4_000_000
-_FINE_BINS_S = (1.0, 2.0, 5.0, 10.0, 15.0, 30.0)
+_FINE_BINS_S = (1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0)
 _FINE_BINS = 90
+#: Bins are widened until they hold so many requests in the mean: of a few, p99 is just the worst.
+_REQUESTS_PER_BIN = 20
 #: Longer runs are shown in so many bins at most: more marks than pixels say nothing.
 _MOST_BINS = 480
 _MINUTES = (1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440)
@@ -78,7 +81,7 @@ def latency_series(result: RunResult, workload: str, end_s: float) -> Latency:
         ResultError: no request of the workload got a first token, or its table is unreadable.
     """
     entry = next(w for w in result.manifest["workloads"] if w["name"] == workload)
-    objective = entry["objectives"].get("ttft")
+    objective = _limit(entry["objectives"].get("ttft"))
     whole = result.manifest["record"] == "full"
     if whole and _fine(result, "requests", end_s):
         frame, bin_s = _exact_latency(result, workload, end_s)
@@ -88,10 +91,13 @@ def latency_series(result: RunResult, workload: str, end_s: float) -> Latency:
         error = LATENCY_ERROR
     if not frame["n"].any():
         raise ResultError(f"no request of {workload} got a first token before the run ended")
+    highest = float(frame["p99"].max())
+    if not 0.0 < highest < math.inf:
+        raise ResultError(f"the TTFT of {workload} is {highest} s, which no run measures")
     counts = result.tables.select("summary/counts", ["workload", "n"])
     counts = counts.filter(pc.equal(counts.column("workload"), workload))
     arrived = int(pc.sum(counts.column("n"), min_count=0).as_py())
-    return Latency(frame, bin_s, error, _float(objective), max(0, arrived - int(frame["n"].sum())))
+    return Latency(frame, bin_s, error, objective, max(0, arrived - int(frame["n"].sum())))
 
 
 def _fine(result: RunResult, table: str, end_s: float) -> bool:
@@ -99,15 +105,17 @@ def _fine(result: RunResult, table: str, end_s: float) -> bool:
     return 0 < rows <= _FINE_ROWS and end_s <= _FINE_BELOW_S
 
 
-def _fine_edges(end_s: float) -> tuple[NDArray[np.float64], float]:
+def _fine_edges(end_s: float, events: float = np.inf) -> tuple[NDArray[np.float64], float]:
     """Edges [bins + 1] of bins from 0 to ``end_s`` or just beyond, and their width."""
-    width = next((w for w in _FINE_BINS_S if end_s / w <= _FINE_BINS), _FINE_BINS_S[-1])
+    bins = min(_FINE_BINS, events / _REQUESTS_PER_BIN)
+    width = next((w for w in _FINE_BINS_S if end_s / w <= bins), _FINE_BINS_S[-1])
     return width * np.arange(max(1, int(np.ceil(end_s / width))) + 1), width
 
 
-def _minutes_per_bin(end_s: float) -> int:
+def _minutes_per_bin(end_s: float, events: float = np.inf) -> int:
+    bins = min(_MOST_BINS, events / _REQUESTS_PER_BIN)
     minutes = end_s / MINUTE_S
-    return next((m for m in _MINUTES if minutes / m <= _MOST_BINS), _MINUTES[-1])
+    return next((m for m in _MINUTES if minutes / m <= bins), math.ceil(minutes / max(1.0, bins)))
 
 
 def _exact_latency(result: RunResult, workload: str, end_s: float) -> tuple[pd.DataFrame, float]:
@@ -115,7 +123,7 @@ def _exact_latency(result: RunResult, workload: str, end_s: float) -> tuple[pd.D
     rows = rows.filter(pc.equal(rows.column("workload"), workload))
     arrival = rows.column("arrival_s").to_numpy()
     ttft = latencies(rows)["ttft"]
-    edges, width = _fine_edges(end_s)
+    edges, width = _fine_edges(end_s, len(ttft))
     reached = ~np.isnan(ttft) & (arrival < edges[-1])
     ttft, which = ttft[reached], np.floor(arrival[reached] / width).astype(np.int64)
     order = np.argsort(which, kind="stable")
@@ -136,8 +144,8 @@ def _counted_latency(result: RunResult, workload: str, end_s: float) -> tuple[pd
             pc.equal(rows.column("workload"), workload), pc.equal(rows.column("metric"), "ttft")
         )
     )
-    per_bin = _minutes_per_bin(end_s)
     counted = rows.select(["minute", "bin", "n"]).to_pandas()
+    per_bin = _minutes_per_bin(end_s, float(counted["n"].sum()))
     counted["slot"] = counted["minute"] // per_bin
     grouped = counted.groupby(["slot", "bin"], as_index=False)["n"].sum()
     slots = max(1, int(np.ceil(end_s / (MINUTE_S * per_bin))))
@@ -166,11 +174,19 @@ def draw_series(result: RunResult, end_s: float) -> Draw:
         frame, bin_s = _exact_draw(result, int(utility["node"]), end_s)
     else:
         frame, bin_s = _counted_draw(result, int(utility["node"]), end_s)
-    return Draw(frame, bin_s, _float(utility["budget_w"]), _float(utility["rating_w"]))
+    if not math.isfinite(float(frame["max_w"].max())):
+        raise ResultError("the utility's draw holds a number that no run measures")
+    return Draw(frame, bin_s, _limit(utility["budget_w"]), _limit(utility["rating_w"]))
 
 
-def _float(value: Any) -> float | None:
-    return None if value is None else float(value)
+def _limit(value: Any) -> float | None:
+    """A stated limit as a number; None if none is stated."""
+    if value is None:
+        return None
+    limit = float(value)
+    if not 0.0 < limit < math.inf:
+        raise ResultError(f"a limit of {limit} is not what a scenario states")
+    return limit
 
 
 def _utility(result: RunResult) -> Mapping[str, Any]:

@@ -6,19 +6,13 @@ import os
 
 import streamlit as st
 
-from dashboard.load import (
-    RUN_VARIABLE,
-    Listing,
-    RunView,
-    Unreadable,
-    list_runs,
-    read_run,
-    root_folder,
-)
+from dashboard.listing import RUN_VARIABLE, Listing, list_runs, root_folder
+from dashboard.load import RunView, Unreadable, read_run
 from dashboard.style import apply_style
 from sim.results.wording import span
 
 _KEY = "run"
+_UNKNOWN = "unknown_run"
 
 
 def chosen_run() -> RunView | None:
@@ -36,9 +30,10 @@ def chosen_run() -> RunView | None:
             index=_first(listing),
             key=_KEY,
             bind="query-params",
+            on_change=_forget_unknown,
             help="folders of results, newest first",
         )
-    unknown = st.session_state.get("unknown_run")
+    unknown = st.session_state.get(_UNKNOWN)
     if unknown:
         _state("near", "No run of that name here", f"{unknown!r} is not in {listing.root}.")
     try:
@@ -62,9 +57,13 @@ def _note_unknown(listing: Listing) -> None:
     """Keep a name of the URL that no run has: the widget is about to drop it."""
     asked = st.query_params.get(_KEY)
     if asked is not None and asked not in listing.names:
-        st.session_state["unknown_run"] = asked[:128]
+        st.session_state[_UNKNOWN] = asked[:128]
     elif asked is not None:
-        st.session_state.pop("unknown_run", None)
+        _forget_unknown()
+
+
+def _forget_unknown() -> None:
+    st.session_state.pop(_UNKNOWN, None)
 
 
 def _nothing(listing: Listing) -> None:

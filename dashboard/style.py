@@ -23,7 +23,11 @@ _STYLE = (
 .block-container {padding: 1.5rem 1.5rem .5rem 1.5rem; max-width: none;}
 header[data-testid="stHeader"] {background: transparent; height: 1.5rem; min-height: 1.5rem;}
 div[data-testid="stSidebarHeader"] {height: 2.5rem; min-height: 2.5rem; margin: 0; padding: 0 1rem;}
-section[data-testid="stSidebar"] {width: 216px !important; min-width: 216px !important;}
+section[data-testid="stSidebar"] {width: 230px !important; min-width: 230px !important;}
+div[data-testid="stSidebarContent"] {padding: 0 .75rem;}
+div[data-testid="stSidebarUserContent"] {padding: .5rem 0;}
+section[data-testid="stSidebar"] div[data-testid="stSelectbox"] input {font-size: .8rem;}
+div[class*="st-key-small"] button {min-height: 0; padding: 0;}
 div[data-testid="stVerticalBlock"] {gap: .5rem;}
 div[data-testid="stMetric"] {padding: .3rem .75rem .4rem .75rem !important;}
 div[data-testid="stMetric"] > div {padding: 0;}

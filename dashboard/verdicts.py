@@ -55,6 +55,8 @@ def power(run: RunView) -> Block:
         return Block("bad", "Over its power budget", detail)
     if over:
         return Block("bad", f"Over {over[0].label}", over[0].sentence.removeprefix("power: "))
+    if peak is None and run.outcome == "partial":
+        return Block("near", "Power not judged", "the run was stopped before it summed its meters")
     if peak is None:
         return Block("none", "Power not measured", detail)
     if not run.power_stated:
@@ -70,7 +72,7 @@ def expectations(run: RunView) -> Block:
     """How many ``expect:`` lines held."""
     lines = run.expectations
     if not lines:
-        return Block("none", "No expectations stated", "the scenario has no `expect:` lines")
+        return Block("none", "No expectations stated", "the scenario has no line under 'expect:'")
     failed = [line for line in lines if not line.passed]
     if run.outcome == "partial":
         return Block("near", f"{len(lines)} expectations not judged", "the run is not whole")
@@ -105,7 +107,7 @@ def objective_rows(run: RunView) -> list[dict[str, str]]:
     rows = []
     for workload in run.verdict.workloads:
         metrics = run.metrics
-        met = {True: f" {MARKS['good']}", False: f" {MARKS['bad']}", None: ""}[workload.met]
+        met = "" if workload.met is None else mark(run, workload.met)
         base = {
             "workload": workload.name,
             "arrivals": shown(metrics[f"{workload.name}.arrivals"]),
@@ -134,6 +136,11 @@ def _row(
         row["objective"] = format_si(objective.objective_s, "s")
         row["p99 of objective"] = "–"
         if objective.over is not None:
-            mark = MARKS["good"] if objective.over <= 0.0 else MARKS["bad"]
-            row["p99 of objective"] = f"{percent(1.0 + objective.over)} {mark}"
+            of = percent(1.0 + objective.over)
+            row["p99 of objective"] = of + mark(run, objective.over <= 0.0)
     return row
+
+
+def mark(run: RunView, good: bool) -> str:
+    """Check mark or cross; nothing for a run that is not whole, which is not judged."""
+    return "" if run.outcome == "partial" else f" {MARKS['good' if good else 'bad']}"

@@ -8,12 +8,13 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import charts, verdicts
+from dashboard.axes import Window
 from dashboard.load import Missing, RunView
 from dashboard.series import Latency
 from dashboard.shell import chosen_run
-from dashboard.style import ink, plain
+from dashboard.style import MARKS, ink, plain
 from sim.results.metrics import Metric
-from sim.results.wording import percent, quantity, shown, span
+from sim.results.wording import percent, shown, span
 from sim.units import format_si
 
 #: A minimum that lets two charts stand side by side from a 1,280-pixel window on.
@@ -49,7 +50,8 @@ def _verdict(run: RunView) -> None:
             with column, st.container(key=f"{block.state}-block-{place}"):
                 with st.container(key=f"title-{place}"):
                     st.text(block.title)
-                st.text(block.detail)
+                if block.detail:
+                    st.text(block.detail)
         with st.container(key="head-binding"):
             st.text(run.verdict.binding_sentence)
         also = [limit.sentence for limit in run.verdict.limits[1:3] if limit.binds]
@@ -71,19 +73,16 @@ def _cards(run: RunView) -> None:
         f"{shown(rate)} of {shown(arrivals)} arriving",
     )
     name, p99, objective_s = verdicts.worst_ttft(run)
-    of = f"{name}: " if len(run.workloads) > 1 else ""
-    if objective_s is None:
-        of += "no TTFT objective is stated"
-    else:
-        of += f"objective {format_si(objective_s, 's')}"
     several = len(run.workloads) > 1
-    _card(cards[1], "TTFT p99, worst workload" if several else "TTFT p99", p99, of)
-    headroom = site["headroom_w"]
-    if headroom.value is None or site["peak_draw_w"].value is None:
-        of = "no budget is stated" if run.power_stated else "power is unlimited"
-    else:
-        limit = site["peak_draw_w"].value + headroom.value
-        of = f"{percent(site['peak_draw_w'].value / limit)} of {format_si(limit, 'W')}"
+    of = "no TTFT objective is stated"
+    if objective_s is not None:
+        of = f"objective {format_si(objective_s, 's')}"
+    label = "TTFT p99, worst workload" if several else "TTFT p99"
+    _card(cards[1], label, p99, f"{name}: {of}" if several else of)
+    peak, headroom = site["peak_draw_w"].value, site["headroom_w"].value
+    of = "no budget is stated" if run.power_stated else "power is unlimited"
+    if peak is not None and headroom is not None and peak + headroom > 0.0:
+        of = f"{percent(peak / (peak + headroom))} of {format_si(peak + headroom, 'W')}"
     _card(cards[2], "Peak draw", site["peak_draw_w"], of)
     provisioned = run.provisioned_w
     of = "" if provisioned is None else f"{format_si(provisioned, 'W')} provisioned"
@@ -92,14 +91,16 @@ def _cards(run: RunView) -> None:
 
 def _card(place: st.delta_generator.DeltaGenerator, label: str, metric: Metric, of: str) -> None:
     """A number with its definition as help, and what to compare it with, or why it is missing."""
-    known = metric.value is not None
+    text = metric.definition.definition
+    if metric.value is None:
+        of, text = "not measured", f"{text}\\\n{plain('Not measured: ' + metric.reason)}"
     place.metric(
         label,
-        shown(metric) if known else "–",
-        delta=plain(of if known else metric.reason) or None,
+        "–" if metric.value is None else shown(metric),
+        delta=plain(of) or None,
         delta_color="off",
         delta_arrow="off",
-        help=metric.definition.definition,
+        help=text,
         border=True,
     )
 
@@ -107,32 +108,36 @@ def _card(place: st.delta_generator.DeltaGenerator, label: str, metric: Metric, 
 def _latency(run: RunView) -> None:
     workload = verdicts.worst_ttft(run)[0]
     if len(run.workloads) > 1:
-        workload = st.selectbox(
-            "Workload",
-            run.workloads,
-            index=run.workloads.index(workload),
-            key="workload",
-            label_visibility="collapsed",
-        )
+        with st.sidebar:
+            workload = st.selectbox(
+                "Workload of the TTFT chart",
+                run.workloads,
+                index=run.workloads.index(workload),
+                key=f"workload-{run.name}",
+            )
     _head("Time to first token, by arrival")
     series = run.latency[workload]
     if isinstance(series, Missing):
         _absent(series.reason, "Give it a longer duration, or look at what was refused.")
         return
-    window = charts.Window(run.end_s, run.warm_up_s)
+    window = Window(run.end_s, run.warm_up_s)
     st.altair_chart(
         charts.latency_chart(series, window, ink()),
         key="latency-chart",
         alt=f"TTFT p50 and p99 of {workload} over simulated time, with its objective",
     )
     frame = series.frame.rename(columns={"p50": "ttft_p50_s", "p99": "ttft_p99_s", "n": "requests"})
-    _foot(_latency_caption(series), frame, f"{run.name}-ttft.csv", "latency")
+    _foot(_latency_caption(series, run.outcome), frame, f"{run.name}-ttft.csv", "latency")
 
 
-def _latency_caption(series: Latency) -> str:
+def _latency_caption(series: Latency, outcome: str) -> str:
     text = f"p50 and p99 of arrivals in {_bin(series.bin_s)}"
-    text += f", within {percent(series.relative_error)}" if series.relative_error else ", exact"
-    if series.without:
+    text += (
+        f", each within {percent(series.relative_error)}" if series.relative_error else ", exact"
+    )
+    if outcome == "partial":
+        text += "; only requests that had ended when the run was stopped"
+    elif series.without:
         text += f"; {series.without:,} requests got no first token and are not in it"
     if series.objective_s is None:
         text += "; no TTFT objective is stated"
@@ -152,23 +157,21 @@ def _power(run: RunView) -> None:
         _absent(series.reason, "Run the scenario again to its end.")
         return
     st.altair_chart(
-        charts.draw_chart(series, charts.Window(run.end_s, run.warm_up_s), ink()),
+        charts.draw_chart(series, Window(run.end_s, run.warm_up_s), ink()),
         key="power-chart",
         alt="Mean and peak draw of the site over simulated time, with its budget",
     )
     text = f"mean and peak in {_bin(series.bin_s)}, losses included"
     if series.budget_w is None:
         text += "; no budget is stated" if run.power_stated else "; power is unlimited"
+    for name, limit in charts.far_limits(series).items():
+        text += f"; {name} {format_si(limit, 'W')}, far above"
     _foot(text, series.frame, f"{run.name}-draw.csv", "power")
 
 
 def _objectives(run: RunView) -> None:
     _head("Objectives")
-    rows = verdicts.objective_rows(run)
-    if not rows:
-        _absent("This run has no workload.", "Add one under `workload:` in its scenario.")
-        return
-    _table(rows, "objectives-table")
+    _table(verdicts.objective_rows(run), "objectives-table")
 
 
 def _expectations(run: RunView) -> None:
@@ -176,14 +179,16 @@ def _expectations(run: RunView) -> None:
     if not run.expectations:
         _absent(
             "The scenario states none.",
-            "Add lines such as `chat.ttft_p99 <= 2 s` under `expect:` and run it again.",
+            "Add lines such as 'chat.ttft_p99 <= 2 s' under 'expect:' and run it again.",
         )
         return
     rows = [
         {
-            "": "✓" if line.passed else "✕",
+            "": verdicts.mark(run, line.passed).strip() or MARKS["none"],
             "expected": line.text,
-            "measured": "–" if line.metric is None else _measured(line.metric),
+            "measured": "–"
+            if line.metric is None or line.metric.value is None
+            else shown(line.metric),
             "why": line.reason,
         }
         for line in run.expectations
@@ -192,12 +197,6 @@ def _expectations(run: RunView) -> None:
         for row in rows:
             del row["why"]
     _table(rows, "expectations-table")
-
-
-def _measured(metric: Metric) -> str:
-    if metric.value is None:
-        return "–"
-    return quantity(metric.value, metric.unit, metric.definition.dimension)
 
 
 def _warnings(run: RunView) -> None:
@@ -210,7 +209,13 @@ def _warnings(run: RunView) -> None:
 
 def _table(rows: Sequence[dict[str, str]], key: str) -> None:
     """Rows of text; a table's cells are drawn, so nothing in them is taken for markup."""
-    st.dataframe(pd.DataFrame(rows), hide_index=True, key=key, row_height=30, width="stretch")
+    st.dataframe(
+        pd.DataFrame(rows),
+        hide_index=True,
+        key=key,
+        row_height=30,
+        column_config={"": st.column_config.TextColumn("", width=36)},
+    )
 
 
 def _head(text: str) -> None:
@@ -225,7 +230,7 @@ def _absent(reason: str, cure: str) -> None:
 
 def _foot(text: str, frame: pd.DataFrame, file_name: str, key: str) -> None:
     """What a chart shows and how, and its numbers as a file."""
-    with st.container(horizontal=True, vertical_alignment="center", key=f"small-{key}"):
+    with st.container(horizontal=True, wrap=False, vertical_alignment="center", key=f"small-{key}"):
         st.text(text, width="stretch")
         st.download_button(
             "CSV",

@@ -43,9 +43,11 @@ _FLAGS = (
     "--server.enableXsrfProtection=true",
     "--browser.gatherUsageStats=false",
     "--client.showErrorDetails=none",
+    "--client.showErrorLinks=false",
     "--client.toolbarMode=minimal",
     "--global.developmentMode=false",
     "--logger.level=error",
+    "--logger.enableRich=false",  # which would write to standard output
 )
 
 
@@ -86,7 +88,11 @@ def _root(runs: Path) -> tuple[Path, str]:
     root = runs.resolve()
     if (root / "manifest.json").is_file():
         return root.parent, root.name
-    if not any((entry / "manifest.json").is_file() for entry in root.iterdir()):
+    try:
+        empty = not any((entry / "manifest.json").is_file() for entry in root.iterdir())
+    except OSError as error:
+        raise RackplanError(f"the folder {runs} cannot be read: {error.strerror}") from error
+    if empty:
         print(f"{runs} holds no result yet; {hint}", file=sys.stderr)
     return root, ""
 
