@@ -27,7 +27,7 @@ _LABEL_PX = 11
 _LABEL_SHARE = 0.12  # of the height of the picture, taken by the name of a limit
 _NARROW = 0.04  # share of the time axis below which a band has no room for its name
 #: A limit this many times above the data is told in words: drawn, it would flatten the line.
-_FAR, _FAR_LOG = 8.0, 50.0
+_FAR, _FAR_LOG = 8.0, 300.0
 
 
 def latency_chart(latency: Latency, window: Window, ink: Ink) -> alt.LayerChart:

@@ -89,14 +89,16 @@ def latency_series(result: RunResult, workload: str, end_s: float) -> Latency:
     else:
         frame, bin_s = _counted_latency(result, workload, end_s)
         error = LATENCY_ERROR
-    if not frame["n"].any():
-        raise ResultError(f"no request of {workload} got a first token before the run ended")
-    highest = float(frame["p99"].max())
-    if not 0.0 < highest < math.inf:
-        raise ResultError(f"the TTFT of {workload} is {highest} s, which no run measures")
     counts = result.tables.select("summary/counts", ["workload", "n"])
     counts = counts.filter(pc.equal(counts.column("workload"), workload))
     arrived = int(pc.sum(counts.column("n"), min_count=0).as_py())
+    if not arrived:
+        raise ResultError(f"no request of {workload} arrived")
+    if not frame["n"].any():
+        raise ResultError(f"none of the {arrived:,} requests of {workload} got a first token")
+    highest = float(frame["p99"].max())
+    if not 0.0 < highest < math.inf:
+        raise ResultError(f"the TTFT of {workload} is {highest} s, which no run measures")
     return Latency(frame, bin_s, error, objective, max(0, arrived - int(frame["n"].sum())))
 
 
@@ -190,19 +192,12 @@ def _limit(value: Any) -> float | None:
 
 
 def _utility(result: RunResult) -> Mapping[str, Any]:
-    """Index, budget and rating of the utility feed.
-
-    A run that was stopped has not written its tree. Its feed is node 0, as parents come before
-    children, and its limits are in the scenario.
-    """
+    """Index, budget and rating of the utility feed."""
     rows = result.tables.select("power_nodes", ["node", "kind", "budget_w", "rating_w"])
     for row in rows.to_pylist():
         if row["kind"] == "utility":
             return dict(row)
-    if result.outcome != "partial":
-        raise ResultError("the run has no utility feed, so the site's draw was not measured")
-    stated = (result.manifest["resolved"].get("power") or {}).get("utility") or {}
-    return {"node": 0, "budget_w": stated.get("budget"), "rating_w": stated.get("rating")}
+    raise ResultError("the run has no utility feed, so the site's draw was not measured")
 
 
 def _exact_draw(result: RunResult, node: int, end_s: float) -> tuple[pd.DataFrame, float]:

@@ -78,5 +78,5 @@ def plain(text: object) -> str:
     joiners, which nobody sees.
     """
     flat = " ".join(str(text).split())
-    parted = re.sub(r"(://|www\.|@)", "\N{WORD JOINER}\\1\N{WORD JOINER}", flat)
+    parted = re.sub(r"(:|www|@)", "\\1\N{WORD JOINER}", flat)
     return _MARKUP.sub(lambda match: "\\" + match.group(), parted)

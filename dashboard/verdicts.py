@@ -37,7 +37,9 @@ def objectives(run: RunView) -> Block:
     judged = [workload for workload in verdict.workloads if workload.met is not None]
     missed = sum(not workload.met for workload in judged)
     if not judged:
-        return Block("none", "No objectives stated", verdict.headline)
+        stated = any(workload.objectives for workload in verdict.workloads)
+        words = "Nothing to judge" if stated else "No objectives stated"
+        return Block("none", words, verdict.headline.removeprefix("Nothing to judge: "))
     if missed:
         words = "Objectives missed"
         if len(judged) > 1:
@@ -55,14 +57,14 @@ def power(run: RunView) -> Block:
         return Block("bad", "Over its power budget", detail)
     if over:
         return Block("bad", f"Over {over[0].label}", over[0].sentence.removeprefix("power: "))
-    if peak is None and run.outcome == "partial":
-        return Block("near", "Power not judged", "the run was stopped before it summed its meters")
     if peak is None:
         return Block("none", "Power not measured", detail)
     if not run.power_stated:
         return Block("none", "Power is unlimited", detail)
     if headroom is None:
         return Block("none", "No power budget stated", detail)
+    if run.outcome == "partial":
+        return Block("near", "Within its power budget so far", detail)
     if peak >= _NEAR * (peak + headroom):
         return Block("near", "Near its power budget", detail)
     return Block("good", "Within its power budget", detail)

@@ -118,7 +118,7 @@ def _latency(run: RunView) -> None:
     _head("Time to first token, by arrival")
     series = run.latency[workload]
     if isinstance(series, Missing):
-        _absent(series.reason, "Give it a longer duration, or look at what was refused.")
+        _absent(f"{series.reason}.", "Look at its rate, its duration and what was refused.")
         return
     window = Window(run.end_s, run.warm_up_s)
     st.altair_chart(
@@ -154,7 +154,7 @@ def _power(run: RunView) -> None:
     _head("Power drawn from the utility")
     series = run.draw
     if isinstance(series, Missing):
-        _absent(series.reason, "Run the scenario again to its end.")
+        _absent(f"{series.reason}.", "Run the scenario again.")
         return
     st.altair_chart(
         charts.draw_chart(series, Window(run.end_s, run.warm_up_s), ink()),

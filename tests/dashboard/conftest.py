@@ -1,0 +1,110 @@
+"""Small real runs, and the app over them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard.listing import ROOT_VARIABLE, RUN_VARIABLE
+from sim.engine.api import Interrupted, load_scenario, run_scenario
+from sim.results.parquet import ParquetSink
+
+APP = Path(__file__).resolve().parents[2] / "dashboard" / "app.py"
+
+SCENARIO = """\
+rackplan: 1
+name: tiny
+duration: 30 s
+warm_up: 5 s
+drain: 10 s
+site: {halls: [{name: h, rows: [{name: r, racks: [{type: dgx-h100-4, count: 1}]}]}]}
+power:
+  utility: {budget: 45 kW}
+llms: [{name: llama-3.1-8b, precision: bf16}]
+pools: [{name: chat, llm: llama-3.1-8b, tensor_parallel: 1, replicas: 4}]
+workload:
+  - name: chat
+    pool: chat
+    source: {input_tokens: 256, output_tokens: 64}
+    rate: 20 /s
+    slo: {ttft: 2 s, tpot: 60 ms}
+expect:
+  - chat.goodput_fraction >= 99 %
+  - over_budget_s <= 0 s
+"""
+SECOND_WORKLOAD = """\
+  - name: code
+    pool: chat
+    source: {input_tokens: 2048, output_tokens: 8}
+    rate: 2 /s
+    slo: {ttft: 5 ms, e2e: 10 s}
+"""
+
+
+def make_run(
+    root: Path,
+    name: str,
+    scenario: str = SCENARIO,
+    sets: Sequence[str] = (),
+    stop_s: float | None = None,
+) -> Path:
+    """Run ``scenario`` into ``root/name`` (``name.partial`` if stopped); the folder."""
+    root.mkdir(parents=True, exist_ok=True)
+    file = root / f"{name}.yaml"
+    file.write_text(scenario)
+    checked = load_scenario(file, sets=sets)
+    file.unlink()
+
+    def progress(simulated_s: float, total_s: float) -> None:
+        if stop_s is not None and simulated_s >= stop_s:
+            raise KeyboardInterrupt
+
+    try:
+        run_scenario(checked, 0, sink=ParquetSink(root / name), progress=progress)
+    except Interrupted as stop:
+        return root / stop.partial.name
+    return root / name
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of runs that no test changes."""
+    root = tmp_path_factory.mktemp("made") / "runs"
+    make_run(root, "complete")
+    make_run(root, "over-budget", sets=["power.utility.budget=15 kW"])
+    make_run(root, "summary", sets=["duration=200 s", "record=summary"])
+    bare, _, _ = SCENARIO.replace("    slo: {ttft: 2 s, tpot: 60 ms}\n", "").partition("expect:")
+    make_run(root, "no-objectives", bare)
+    unlimited = SCENARIO.replace("power:\n  utility: {budget: 45 kW}\n", "")
+    make_run(root, "unlimited", unlimited.replace("  - over_budget_s <= 0 s\n", ""))
+    make_run(root, "two", SCENARIO.replace("expect:", f"{SECOND_WORKLOAD}expect:"))
+    make_run(root, "idle", sets=["workload[chat].rate=0.000001 /s"])
+    make_run(root, "stopped", sets=["duration=10 min"], stop_s=20.0)
+    return root
+
+
+@pytest.fixture
+def runs(made: Path, tmp_path: Path) -> Path:
+    """A folder of its own with one run, ``complete``, to be damaged."""
+    root = tmp_path / "runs"
+    shutil.copytree(made / "complete", root / "complete")
+    return root
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
+    """``app(root, run=…)``: the app over a folder after its first run."""
+
+    def start(root: Path, **query: str) -> AppTest:
+        monkeypatch.setenv(ROOT_VARIABLE, str(root))
+        monkeypatch.delenv(RUN_VARIABLE, raising=False)
+        test = AppTest.from_file(str(APP), default_timeout=30)
+        for name, value in query.items():
+            test.query_params[name] = value
+        return test.run()
+
+    return start
