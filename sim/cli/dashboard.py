@@ -9,8 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
-import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -53,11 +51,11 @@ _FLAGS = (
 
 def dashboard(
     runs: Annotated[
-        Path, typer.Argument(metavar="[RUNS]", help="folder of run folders, or one run folder")
+        Path, typer.Argument(metavar="RUNS", help="folder of run folders, or one run folder")
     ] = Path("runs"),
     port: Annotated[
         int | None,
-        typer.Option("--port", min=1, max=65_535, help="[default: the first free from 8501]"),
+        typer.Option("--port", min=1, max=65_535, help="default: the first free one from 8501"),
     ] = None,
     headless: Annotated[bool, typer.Option("--headless", help="do not open a browser")] = False,
 ) -> None:
@@ -73,6 +71,8 @@ def dashboard(
         _wait_until_ready(server, url)
         print(f"Dashboard of {root}: {url} (Ctrl-C ends it)", flush=True)
         if not headless:
+            import webbrowser
+
             webbrowser.open(url)
         code = server.wait()
     raise RackplanError(f"the dashboard ended by itself (exit code {code})")
@@ -169,6 +169,8 @@ def _stop(server: subprocess.Popen[bytes]) -> None:
 
 
 def _wait_until_ready(server: subprocess.Popen[bytes], url: str) -> None:
+    import urllib.request
+
     # Without the user's proxies: this is a call to the machine itself.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     deadline = time.monotonic() + _START_S
