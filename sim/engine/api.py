@@ -64,10 +64,16 @@ def run_scenario(
         progress: called now and then with (simulated seconds, seconds in all).
 
     Raises:
+        TypeError: ``scenario`` is not a checked scenario.
         BuildError: the checked scenario cannot become a world (no place for a replica).
         SimulationError: the run cannot go on.
         Interrupted: Ctrl-C, or ``progress`` raised ``KeyboardInterrupt``.
     """
+    if not isinstance(scenario, Scenario):
+        raise TypeError(
+            f"run_scenario takes a checked scenario, not {type(scenario).__name__}: "
+            "sim.run_scenario(sim.load_scenario(path))"
+        )
     seed = scenario.seed if seed is None else seed
     world = build(scenario, seed)
     rows = Summariser(

@@ -78,6 +78,11 @@ def test_a_stopped_run_keeps_what_it_simulated(
     assert (measured is None) == (stop_s < quickstart.warm_up_s)
 
 
+def test_a_path_is_not_a_scenario() -> None:
+    with pytest.raises(TypeError, match=r"sim\.run_scenario\(sim\.load_scenario\(path\)\)"):
+        sim.run_scenario("scenarios/quickstart.yaml")  # type: ignore[arg-type]
+
+
 def test_an_unknown_engine_is_named(quickstart: sim.Scenario) -> None:
     with pytest.raises(UnknownName, match=r"unknown engine 'referenz' \(did you mean 'reference'"):
         sim.run_scenario(quickstart, engine="referenz")
