@@ -127,17 +127,15 @@ def _latency(run: RunView) -> None:
         alt=f"TTFT p50 and p99 of {workload} over simulated time, with its objective",
     )
     frame = series.frame.rename(columns={"p50": "ttft_p50_s", "p99": "ttft_p99_s", "n": "requests"})
-    _foot(_latency_caption(series, run.outcome), frame, f"{run.name}-ttft.csv", "latency")
+    _foot(_latency_caption(series), frame, f"{run.name}-ttft.csv", "latency")
 
 
-def _latency_caption(series: Latency, outcome: str) -> str:
+def _latency_caption(series: Latency) -> str:
     text = f"p50 and p99 of arrivals in {_bin(series.bin_s)}"
     text += (
         f", each within {percent(series.relative_error)}" if series.relative_error else ", exact"
     )
-    if outcome == "partial":
-        text += "; only requests that had ended when the run was stopped"
-    elif series.without:
+    if series.without:
         text += f"; {series.without:,} requests got no first token and are not in it"
     if series.objective_s is None:
         text += "; no TTFT objective is stated"
