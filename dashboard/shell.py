@@ -71,7 +71,7 @@ def _nothing(listing: Listing) -> None:
     _state(
         "none",
         "No run to show yet",
-        f"{why}\nMake one with `rackplan run scenarios/quickstart.yaml`, then reload this page.",
+        f"{why}\nMake one, then reload this page: rackplan run scenarios/quickstart.yaml",
     )
     _left_out(listing)
 
