@@ -29,6 +29,7 @@ class Feed:
         self._closed = source.closed
         self._chunks: Iterator[RequestChunk] = iter(source.chunks())
         self._exhausted = False
+        self._follows = False  # a row that follows another has been pulled
         self._pulled = 0
         self._open: list[Row] = []
         self._next_open = 0
@@ -37,8 +38,9 @@ class Feed:
     def next_open(self) -> Row | None:
         """The next row that follows no other, in order of arrival; None when none is left."""
         while self._next_open == len(self._open):
-            # A closed source's later chunks are pulled when a predecessor ends, not in advance.
-            if (self._closed and self._pulled) or not self._pull():
+            # A closed source's open rows come first; what is behind them is pulled when a
+            # predecessor ends, not in advance.
+            if (self._closed and self._follows) or not self._pull():
                 return None
         row = self._open[self._next_open]
         self._next_open += 1
@@ -70,6 +72,7 @@ class Feed:
             if after == OPEN:
                 self._open.append(row)
             else:
+                self._follows = True
                 self._followers.setdefault(after, []).append(row)
         return True
 

@@ -50,6 +50,7 @@ class RequestSource(Protocol):
     def closed(self) -> bool:
         """True for a closed loop without end, whose chunks are pulled as earlier rows end.
 
+        Its open rows, one for each client, come before all others.
         Rows of an open source may follow others too (``after_request``); then a row is always in
         the same chunk as the one it follows.
         """
