@@ -11,6 +11,11 @@ from numpy.typing import NDArray
 from sim.errors import DataError
 from sim.workload.types import OPEN
 
+#: Longer than any context, and what a request's row can hold (int32).
+MOST_TOKENS = 2**31 - 1
+#: Classes of priority are 0 (served first) to this one, as in a scenario file.
+LEAST_URGENT = 7
+
 
 @dataclass(frozen=True)
 class TraceTable:
@@ -118,6 +123,14 @@ def check_sense(
         (table.input_tokens == 0, lambda i: "input tokens are 0; a request has at least 1"),
         (table.output_tokens < 0, lambda i: _negative("output tokens", table.output_tokens[i])),
         (
+            table.input_tokens > MOST_TOKENS,
+            lambda i: _too_many("input tokens", table.input_tokens[i]),
+        ),
+        (
+            table.output_tokens > MOST_TOKENS,
+            lambda i: _too_many("output tokens", table.output_tokens[i]),
+        ),
+        (
             (table.output_tokens == 0) & generative,
             lambda i: "output tokens are 0; only requests of `kind: embedding` generate nothing",
         ),
@@ -160,7 +173,12 @@ def check_sense(
         )
     if table.priority is not None:
         priority = table.priority
-        checks.append((priority < 0, lambda i: f"priority is {priority[i]}; 0 is served first"))
+        checks.append(
+            (
+                (priority < 0) | (priority > LEAST_URGENT),
+                lambda i: f"priority is {priority[i]}; classes are 0 (served first) to 7",
+            )
+        )
     first = min(
         ((int(np.argmax(bad)), order) for order, (bad, _) in enumerate(checks) if bad.any()),
         default=None,
@@ -173,3 +191,7 @@ def check_sense(
 
 def _negative(what: str, value: object) -> str:
     return f"{what} are {value}; they cannot be negative"
+
+
+def _too_many(what: str, value: object) -> str:
+    return f"{what} are {value}; no request has more than {MOST_TOKENS:,}"

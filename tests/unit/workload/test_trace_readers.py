@@ -74,6 +74,14 @@ def test_azure_row_before_the_first(tmp_path: Path) -> None:
         ("0,0,1\n", ":2: input tokens are 0; a request has at least 1"),
         ("0,1,1\n1,5,-1\n", ":3: output tokens are -1; they cannot be negative"),
         (
+            "0,2147483647,1\n1,2147483648,1\n",
+            ":3: input tokens are 2147483648; no request has more than 2,147,483,647",
+        ),
+        (
+            "0,1,3000000000\n",
+            ":2: output tokens are 3000000000; no request has more than 2,147,483,647",
+        ),
+        (
             "0,1,1\n5,1,1\n3.5,1,1\n",
             ":4: arrival 3.5 s is before the 5 s of an earlier row; sort the trace by arrival",
         ),
@@ -111,6 +119,13 @@ def test_broken_csv_row(tmp_path: Path, body: str, message: str) -> None:
 def test_broken_follower(tmp_path: Path, row: str, message: str) -> None:
     text = HEAD.strip() + ",after_request,think_s\n0,1,1,,\n" + row + "\n"
     assert _refusal(_write(tmp_path, text), "csv") == f":3: {message}"
+
+
+@pytest.mark.parametrize("priority", [-1, 8, 300])
+def test_priority_outside_the_classes(tmp_path: Path, priority: int) -> None:
+    text = HEAD.strip() + f",priority\n0,1,1,7\n1,1,1,{priority}\n"
+    message = f":3: priority is {priority}; classes are 0 (served first) to 7"
+    assert _refusal(_write(tmp_path, text), "csv") == message
 
 
 def test_first_row_cannot_follow(tmp_path: Path) -> None:
