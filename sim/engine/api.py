@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import SupportsIndex
 
 from sim.check import check
 from sim.check.scenario import Scenario
@@ -15,7 +16,7 @@ from sim.results.freeze import freeze
 from sim.results.manifest import manifest_parts
 from sim.results.memory import MemorySink
 from sim.results.result import RunResult
-from sim.results.sink import Sink
+from sim.results.sink import Store
 from sim.results.summarise import Summariser
 from sim.spec import read
 
@@ -49,7 +50,7 @@ def run_scenario(
     seed: int | None = None,
     *,
     engine: str = "reference",
-    sink: Sink | None = None,
+    sink: Store | None = None,
     progress: Progress | None = None,
 ) -> RunResult:
     """Build, run, freeze and measure a scenario.
@@ -60,11 +61,13 @@ def run_scenario(
         scenario: from ``load_scenario``.
         seed: of every random stream; default: the scenario's own.
         engine: which serving plane.
-        sink: where rows go; default: memory. ``ParquetSink(folder)`` writes part files.
+        sink: where rows go; default: memory. ``ParquetSink(folder)`` writes part files. One of
+            your own needs the methods of ``Store``; deriving it from ``MemorySink`` gives them.
         progress: called now and then with (simulated seconds, seconds in all).
 
     Raises:
-        TypeError: ``scenario`` is not a checked scenario.
+        TypeError: ``scenario`` is not a checked scenario, or ``sink`` not a ``Store``.
+        ValueError: ``seed`` is not a whole number from 0.
         BuildError: the checked scenario cannot become a world (no place for a replica).
         SimulationError: the run cannot go on.
         Interrupted: Ctrl-C, or ``progress`` raised ``KeyboardInterrupt``.
@@ -74,8 +77,15 @@ def run_scenario(
             f"run_scenario takes a checked scenario, not {type(scenario).__name__}: "
             "sim.run_scenario(sim.load_scenario(path))"
         )
+    if sink is not None and not isinstance(sink, Store):
+        raise TypeError(
+            f"{type(sink).__name__} cannot give its tables back, so it makes no result; a sink "
+            "needs the methods of sim.results.sink.Store (or derive it from MemorySink)"
+        )
     seed = scenario.seed if seed is None else seed
-    world = build(scenario, seed)
+    if isinstance(seed, bool) or not isinstance(seed, SupportsIndex) or int(seed) < 0:
+        raise ValueError(f"seed must be a whole number from 0, not {seed!r}")
+    seed = int(seed)  # one of NumPy's, say
     rows = Summariser(
         MemorySink() if sink is None else sink,
         record=scenario.record,
@@ -85,13 +95,13 @@ def run_scenario(
         objectives={workload.name: workload.objectives for workload in scenario.workloads},
         power_kinds=[node.kind for node in scenario.power.nodes],
     )
-    reached_s = 0.0
+    reached_s, horizon_s = 0.0, scenario.duration_s + scenario.drain_s
 
-    def note(simulated_s: float, horizon_s: float) -> None:
+    def note(simulated_s: float, end_s: float) -> None:
         nonlocal reached_s
         reached_s = simulated_s
         if progress is not None:
-            progress(simulated_s, horizon_s)
+            progress(simulated_s, end_s)
 
     def parts(simulated_s: float) -> dict[str, object]:
         return manifest_parts(
@@ -99,15 +109,15 @@ def run_scenario(
         )
 
     try:
-        run(world, rows, engine=engine, progress=note)
+        run(build(scenario, seed), rows, engine=engine, progress=note)
     except KeyboardInterrupt:
-        rows.abort(f"stopped by the user at {reached_s:.0f} s of {world.horizon_s:.0f} s")
+        rows.abort(f"stopped by the user at {reached_s:.0f} s of {horizon_s:.0f} s")
         raise Interrupted(freeze(rows, parts(reached_s))) from None
     except BaseException as error:
         rows.abort(str(error))
         rows.discard()
         raise
-    return freeze(rows, parts(world.horizon_s))
+    return freeze(rows, parts(horizon_s))
 
 
 def _digests(scenario: Scenario) -> dict[str, str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import sim
@@ -14,9 +15,10 @@ from sim.engine.api import Interrupted
 from sim.errors import BuildError, SimulationError, UnknownName
 from sim.paths import share
 from sim.policies.base import RoutingView, register
+from sim.results.memory import MemorySink
 from sim.results.parquet import ParquetSink
 from sim.results.result import open_run
-from tests.engine_world import Given, model, pool, scenario, serve, workload
+from tests.engine_world import Given, ListSink, model, pool, scenario, serve, workload
 
 SHORT = ("duration=30 s", "warm_up=5 s", "workload[chat].rate=40 /s")
 
@@ -81,6 +83,51 @@ def test_a_stopped_run_keeps_what_it_simulated(
 def test_a_path_is_not_a_scenario() -> None:
     with pytest.raises(TypeError, match=r"sim\.run_scenario\(sim\.load_scenario\(path\)\)"):
         sim.run_scenario("scenarios/quickstart.yaml")  # type: ignore[arg-type]
+
+
+def test_a_sink_that_cannot_give_its_tables_back_is_refused_before_the_run(
+    quickstart: sim.Scenario,
+) -> None:
+    sink = ListSink()
+    with pytest.raises(TypeError, match=r"^ListSink cannot give its tables back.* MemorySink\)$"):
+        sim.run_scenario(quickstart, sink=sink)  # type: ignore[arg-type]
+    assert sink.tables == {}
+
+
+def test_a_sink_of_ones_own(quickstart: sim.Scenario) -> None:
+    class Counting(MemorySink):
+        rows = 0
+
+        def write(self, table: str, columns: Mapping[str, Any]) -> None:
+            self.rows += len(next(iter(columns.values()))) if table == "requests" else 0
+            super().write(table, columns)
+
+    sink = Counting()
+    result = sim.run_scenario(quickstart, sink=sink)
+    assert result.tables["requests"].num_rows == sink.rows > 0
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "1", True])
+def test_a_seed_is_a_whole_number(quickstart: sim.Scenario, seed: Any) -> None:
+    with pytest.raises(ValueError, match=f"^seed must be a whole number from 0, not {seed!r}$"):
+        sim.run_scenario(quickstart, seed)
+
+
+def test_seed_0_and_a_seed_of_numpy(quickstart: sim.Scenario) -> None:
+    zero = sim.run_scenario(quickstart, 0)
+    assert zero.manifest["seed"] == 0
+    same = sim.run_scenario(quickstart, np.int64(0))
+    assert same.tables["requests"].equals(zero.tables["requests"])
+    assert not zero.tables["requests"].equals(sim.run_scenario(quickstart).tables["requests"])
+
+
+def test_nothing_is_left_of_a_run_that_cannot_be_built(
+    quickstart: sim.Scenario, tmp_path: Path
+) -> None:
+    pools = tuple(replace(pool, replicas=pool.replicas + 50) for pool in quickstart.pools)
+    with pytest.raises(BuildError):
+        sim.run_scenario(replace(quickstart, pools=pools), sink=ParquetSink(tmp_path / "run"))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unknown_engine_is_named(quickstart: sim.Scenario) -> None:
