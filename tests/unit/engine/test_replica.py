@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from sim.perf.step import Batch, StepCost, windowed_pairs
+from sim.results.bins import gap_bin
 from tests.engine_world import (
     DYADIC,
     Given,
@@ -106,6 +108,13 @@ class TestBlocks:
         # It comes back before the third, which has waited since 0.5 s.
         assert first["end_s"] < last["end_s"] <= third["admitted_s"]
         assert all(r["delivered_tokens"] == r["output_tokens"] for r in found.values())
+
+    def test_a_preempted_one_waits_behind_a_more_urgent_class(self) -> None:
+        replica = model(constant_cost(1.0), blocks=3)
+        rows = [row(0.0, 14, 6, priority=1), row(0.0, 14, 6, priority=1), row(0.5, 20, priority=0)]
+        found = requests_of(rows, replica=replica)
+        assert found[1]["preemptions"] == 1
+        assert (found[2]["admitted_s"], found[2]["end_s"], found[1]["end_s"]) == (6.0, 7.0, 10.0)
 
     def test_all_blocks_are_free_in_the_end(self) -> None:
         setup = scenario([pool(model(blocks=20), replicas=2)], [workload()])
@@ -207,6 +216,16 @@ class TestRuns:
         assert len(states) == len(run.rows("iterations")) > 60
         for step, expected_s in zip(run.rows("iterations"), states, strict=True):
             assert step["end_s"] - step["start_s"] == pytest.approx(expected_s, rel=1e-9)
+
+    def test_a_gap_is_the_formula_not_a_difference_of_boundaries(self) -> None:
+        # 1/16 s is the lower edge of a bin; differences of boundaries at 0.1 + n/16 lie about it.
+        rows = [row(0.1, 1, 60)]
+        found, run = requests_of(rows, steps=True, replica=model(constant_cost(0.0625)))
+        ends = [found[0]["first_token_s"], *(r["end_s"] for r in run.rows("iterations")[1:])]
+        assert (
+            min(b - a for a, b in pairwise(ends)) < 0.0625 < max(b - a for a, b in pairwise(ends))
+        )
+        assert list(run.tables["summary/itl"]["bin"]) == [gap_bin(0.0625)]
 
     def test_a_clock_change_rescales_what_remains(self) -> None:
         setup = scenario([pool(model(constant_cost(1.0)))], [workload()])
