@@ -26,12 +26,18 @@ class Collector:
     def __init__(self, document: Document) -> None:
         self.document = document
         self._problems: list[Problem] = list(document.problems)
+        self._blamed = {problem.path for problem in document.problems}
         self._warnings: list[str] = []
 
     def error(self, path: Path, message: str, *, key: bool = False) -> None:
         """Something wrong at ``path``; with ``key`` the place is that of the key."""
         mark = self.document.mark(path, key=key)
+        self._blamed.add(show_path(path))
         self._problems.append(Problem(mark, show_path(path), shorten(message, LONGEST)))
+
+    def blames(self, path: Path) -> bool:
+        """Whether something at exactly this path is reported already."""
+        return show_path(path) in self._blamed
 
     def caught(self, path: Path, error: RackplanError) -> None:
         """An error that a lower layer raised about what stands at ``path``."""
@@ -47,6 +53,7 @@ class Collector:
     def extend(self, error: ScenarioError) -> None:
         """Problems that already have their place."""
         self._problems.extend(error.problems)
+        self._blamed.update(problem.path for problem in error.problems)
 
     def warn(self, path: Path, message: str) -> None:
         """Something a user should know that does not keep the scenario from running."""

@@ -9,7 +9,8 @@ from sim.results.metrics import MetricDefinition, UnknownMetric, lookup
 from sim.site.types import PowerTree
 from sim.spec.expect import ExpectSpec
 from sim.spec.nodes import Path
-from sim.units import UnitError, parse_quantity
+from sim.spec.quantity import read_quantity
+from sim.units import UnitError
 
 
 def check_expectations(found: Collector, power: PowerTree | None) -> tuple[Expectation, ...]:
@@ -55,9 +56,12 @@ def _threshold(
     spec: ExpectSpec, definition: MetricDefinition, path: Path, found: Collector
 ) -> float | None:
     try:
-        threshold = parse_quantity(spec.quantity, definition.dimension)
+        threshold = read_quantity(spec.quantity, definition.dimension)
     except UnitError as error:
         found.error(path, f"{spec.metric}: {error}")
+        return None
+    if threshold < 0.0 and definition.name != "headroom_w":
+        found.error(path, f"{spec.metric}: {spec.quantity} is below 0, which it never is")
         return None
     if definition.dimension == "fraction" and threshold > 1.0:
         shown = spec.quantity

@@ -6,9 +6,9 @@ from sim import catalog
 from sim.catalog.types import PRECISION_BYTES
 from sim.check.collector import Collector
 from sim.check.scenario import LlmUse
-from sim.errors import UnknownName
+from sim.errors import UnknownName, did_you_mean
 from sim.spec.llms import LlmSpec
-from sim.spec.nodes import Path
+from sim.spec.nodes import Path, shorten, show
 
 
 def check_llms(found: Collector) -> dict[str, LlmUse]:
@@ -38,7 +38,9 @@ def _use(spec: LlmSpec, path: Path, found: Collector) -> LlmUse | None:
     try:
         llm = catalog.llm(spec.name)
     except UnknownName as error:
-        found.caught((*path, "name"), error)
+        # A hub's name has its owner in front: meta-llama/Llama-3.1-70B-Instruct.
+        hint = did_you_mean(shorten(spec.name.rpartition("/")[2], 100), error.known)
+        found.error((*path, "name"), f"unknown LLM {show(spec.name)}{hint}")
         return None
     if precision is None or (kv is None and spec.kv_precision is not None):
         return None

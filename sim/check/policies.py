@@ -12,9 +12,11 @@ from sim.errors import RackplanError, did_you_mean
 from sim.policies.base import ROLES, policies
 from sim.spec.nodes import Path, shorten, show
 from sim.spec.policies import PolicySpec
-from sim.spec.types import NOT_MODELLED
+from sim.spec.quantity import read_quantity
+from sim.spec.types import NOT_MODELLED, Quantity
 from sim.spec.wording import unknown_key
-from sim.units import UNITS, UnitError, parse_quantity
+from sim.spec.wording import whole as whole_number
+from sim.units import UnitError
 
 #: What runs where a scenario says nothing.
 DEFAULTS: Mapping[str, str] = {
@@ -73,14 +75,17 @@ def make(role: str, spec: PolicySpec, path: Path, found: Collector) -> Any | Non
     types = typing.get_type_hints(cls)
     arguments: dict[str, Any] = {}
     whole = True
+    written = found.document.root.at(path)
+    for key in () if written is None or not isinstance(written.value, Mapping) else written.value:
+        if key != "kind" and key not in known:
+            value = spec.parameters.get(key)
+            # A habit of one section leads to the same words wherever a policy stands.
+            message = unknown_key(("policies", role, key), value, ["kind", *known])
+            found.error((*path, key), message, key=True)
+            whole = False
     for key, value in spec.parameters.items():
         here = (*path, key)
         if key not in known:
-            # A habit of one section leads to the same words wherever a policy stands.
-            found.error(
-                here, unknown_key(("policies", role, key), value, ["kind", *known]), key=True
-            )
-            whole = False
             continue
         try:
             arguments[key] = parameter(known[key], types[key], value)
@@ -100,7 +105,9 @@ def make(role: str, spec: PolicySpec, path: Path, found: Collector) -> Any | Non
     try:
         return cls(**arguments)
     except (RackplanError, ValueError) as error:
-        found.error(path, str(error).splitlines()[0])
+        message = str(error).splitlines()[0]
+        blamed = message.partition(" ")[0]
+        found.error((*path, blamed) if blamed in arguments else path, message)
         return None
 
 
@@ -124,7 +131,7 @@ def parameter(field: Field[Any], kind: Any, value: Any) -> Any:
     """
     dimension = field.metadata.get("dimension")
     if dimension is not None:
-        return parse_quantity(value, dimension)
+        return read_quantity(value, dimension)
     if kind is bool:
         if isinstance(value, bool):
             return value
@@ -132,13 +139,9 @@ def parameter(field: Field[Any], kind: Any, value: Any) -> Any:
     if kind is int:
         if isinstance(value, int) and not isinstance(value, bool):
             return value
-        quoted = isinstance(value, str) and value.strip().isdecimal()
-        right = f": write {value.strip()} without quotes" if quoted else f", not {show(value)}"
-        raise UnitError(f"expected a whole number{right}")
+        raise UnitError(whole_number(value))
     if kind is float:
-        if isinstance(value, (dict, list)):
-            raise UnitError(f"expected a number, not {show(value)}")
-        return parse_quantity(value, "fraction")
+        return read_quantity(value, "fraction")
     if isinstance(value, str):
         return value
     raise UnitError(f"expected text, not {show(value)}")
@@ -147,13 +150,11 @@ def parameter(field: Field[Any], kind: Any, value: Any) -> Any:
 def parameter_schema(field: Field[Any], kind: Any) -> dict[str, Any]:
     """The JSON Schema of a policy's parameter."""
     if "dimension" in field.metadata:
-        units = ", ".join(UNITS[field.metadata["dimension"]])
-        schema: dict[str, Any] = {"type": "string", "description": f"a quantity in {units}"}
+        schema = Quantity(field.metadata["dimension"]).schema()
     elif kind in (bool, int):
         schema = {"type": "boolean" if kind is bool else "integer"}
     elif kind is float:
-        percent = {"type": "string", "pattern": r"^\d+(\.\d+)?\s*%$"}
-        schema = {"anyOf": [{"type": "number"}, percent]}
+        schema = Quantity("fraction").schema()
     else:
         schema = {"type": "string"}
     if field.default is not MISSING:

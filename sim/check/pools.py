@@ -210,8 +210,16 @@ def _model(spec: PoolSpec, use: LlmUse, kind: GpuStock, batching: Any) -> Replic
 
 
 def _enough(found: Collector, have: Mapping[str, GpuStock]) -> None:
-    """All replicas together need no more GPUs than there are, of each type and in all."""
-    specs = [(i, spec) for i, spec in enumerate(found.document.spec.pools) if spec is not None]
+    """All replicas together need no more GPUs than there are, of each type and in all.
+
+    A pool whose degrees cannot be is not counted up: its need is not meant either.
+    """
+    degrees = ("tensor_parallel", "pipeline_parallel")
+    specs = [
+        (i, spec)
+        for i, spec in enumerate(found.document.spec.pools)
+        if spec is not None and not any(found.blames(("pools", i, key)) for key in degrees)
+    ]
     site = sum(kind.count for kind in have.values())
     demands: list[tuple[str, int, list[tuple[int, PoolSpec]]]] = [("", site, specs)]
     for name, kind in have.items():

@@ -92,34 +92,41 @@ def _racks_under_pdus(site: Site, plan: PowerPlan, found: Collector) -> None:
 
 
 def _floor(site: Site, tree: PowerTree, plan: PowerPlan, found: Collector) -> None:
-    """Nothing may be over its limit with every GPU parked: that is the least the site can draw."""
+    """Nothing may be over its limit with every GPU parked: that is the least the site can draw.
+
+    A limit that is written once, for every PDU, is blamed once.
+    """
     servers = [
         server_out_mw(node, node.gpus * milliwatts(gpu.parked_w))
         for node, gpu in zip(site.node_types, site.gpu_types, strict=True)
     ]
     out_mw, in_mw = tree_flow(tree, np.array(servers, dtype=np.int64))
     for node, delivered, taken in zip(tree.nodes, out_mw.tolist(), in_mw.tolist(), strict=True):
-        _over(node, (taken if node.kind == "utility" else delivered) / 1000.0, plan, found)
+        carried_w = (taken if node.kind == "utility" else delivered) / 1000.0
+        for word, limit in (("budget", node.budget_w), ("rating", node.rating_w)):
+            if limit is None or carried_w <= limit:
+                continue
+            path = _stated(node, word, plan)
+            if path is not None and not found.blames(path):
+                found.error(
+                    path,
+                    f"with every GPU idle, {node.name} already carries {_w(carried_w)}, "
+                    f"above its {word} of {_w(limit)}",
+                )
+            break
 
 
-def _over(node: PowerNode, carried_w: float, plan: PowerPlan, found: Collector) -> None:
-    if node.kind not in ("utility", "ups", "pdu"):
-        return
-    for word, limit in (("budget", node.budget_w), ("rating", node.rating_w)):
-        if limit is None or carried_w <= limit:
-            continue
-        path: Path = (
-            ("power", "utility", word) if node.kind == "utility" else ("power", "pdus", word)
-        )
-        if node.kind == "ups":
+def _stated(node: PowerNode, word: str, plan: PowerPlan) -> Path | None:
+    """Where a node's ``budget`` or ``rating`` is written; racks and servers have the catalog's."""
+    match node.kind:
+        case "utility":
+            return ("power", "utility", word)
+        case "ups":
             position = next(i for i, ups in enumerate(plan.ups) if ups.name == node.name)
-            path = ("power", "ups", position, word)
-        found.error(
-            path,
-            f"with every GPU idle, {node.name} already carries {_w(carried_w)}, "
-            f"above its {word} of {_w(limit)}",
-        )
-        return
+            return ("power", "ups", position, word)
+        case "pdu":
+            return ("power", "pdus", word)
+    return None
 
 
 def _w(value: float) -> str:

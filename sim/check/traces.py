@@ -29,8 +29,10 @@ def check_trace(spec: TraceSourceSpec, path: Path, found: Collector) -> TraceSpe
         found.extend(error)
         return None
     if not file.is_file():
-        what = "is a folder" if file.is_dir() else "there is no such file"
-        nearby = similar(file, tuple(_BY_SUFFIX)) if file.parent.is_dir() else ""
+        what, nearby = "is a folder" if file.is_dir() else "is not a regular file", ""
+        if not file.exists():
+            what = "there is no such file"
+            nearby = similar(file, tuple(_BY_SUFFIX)) if file.parent.is_dir() else ""
         found.error((*path, "file"), f"{show(spec.file)}: {what}{nearby}")
         return None
     kind = spec.format or _BY_SUFFIX.get(file.suffix.lower())
@@ -51,7 +53,7 @@ def check_trace(spec: TraceSourceSpec, path: Path, found: Collector) -> TraceSpe
         probe_trace(trace)
     except DataError as error:
         # The reader names the real file; the user wrote a path relative to the scenario.
-        message = str(error).removeprefix(error.file)
+        message = " ".join(str(error).removeprefix(error.file).split())
         found.error((*path, "file"), f"{shorten(spec.file, 100)}{message}")
         return None
     return trace if fine else None

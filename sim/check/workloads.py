@@ -17,6 +17,10 @@ from sim.units import format_si
 from sim.workload import synthetic_names
 from sim.workload.plan import Objectives, Synthetic, Workload
 
+#: More arrivals of one workload, or turns of on and off, are a slip of the keyboard: a day of a
+#: large site has 10⁸ requests.
+MOST_EVENTS = 10**10
+
 
 def check_workloads(found: Collector, pools: Mapping[str, Pool]) -> list[Workload]:
     """The usable workloads in order."""
@@ -224,12 +228,29 @@ def _slo(spec: WorkloadSpec, path: Path, found: Collector) -> None:
 
 def _volume(spec: WorkloadSpec, path: Path, found: Collector) -> None:
     duration = found.document.spec.duration
-    if spec.rate is None or duration is None:
+    if duration is None:
         return
+    how = spec.burstiness
+    if how is not None and how.on and how.off:
+        turns = duration / (how.on + how.off)
+        _bounded(turns, f"{_s(how.on)} on and {_s(how.off)} off", (*path, "burstiness"), found)
+    if spec.rate is None:
+        return
+    highest = max((step.times for step in spec.profile or ()), default=1.0)
+    _bounded(spec.rate * highest * duration, "this rate", (*path, "rate"), found)
     expected = spec.rate * (duration - found.document.spec.warm_up)
     if 0 < expected < 10:
         found.warn(
             (*path, "rate"), f"only about {expected:.2g} requests fall into the measured time"
+        )
+
+
+def _bounded(events: float, what: str, path: Path, found: Collector) -> None:
+    if events > MOST_EVENTS:
+        found.error(
+            path,
+            f"{what} for the duration would be {events:.2g} events, more than one run holds "
+            f"({MOST_EVENTS:,})",
         )
 
 

@@ -59,6 +59,8 @@ def load(
         ScenarioError: a file that cannot be read at all; everything found until then is in it.
     """
     shown = os.fspath(path)
+    if not shown:
+        raise ScenarioError([Problem(Mark("''"), "", "is not the path of a file")])
     try:
         real = FilePath(path).resolve()
     except (OSError, RuntimeError, ValueError):

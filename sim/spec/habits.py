@@ -32,6 +32,8 @@ _RATE = "write 'rate: {value} /s'"
 _IN_POOLS = "belongs to an item of 'pools'"
 _IN_WORKLOAD = "belongs to an item of 'workload'"
 _SCALING = "replicas are fixed so far (scaling is reserved); write 'replicas: {value}'"
+_AUTOSCALING = "replicas are fixed so far (scaling is reserved); write 'replicas:'"
+_PREFIX_CACHE = "a prefix cache is not modelled yet; every prompt is prefilled whole"
 _PERCENTILE = (
     "an objective holds for each request; write 'ttft', and ask for percentiles in 'expect:'"
 )
@@ -116,6 +118,10 @@ HABITS: Mapping[str, Mapping[str, str]] = {
         "count": "write 'replicas: {value}'",
         "min_replicas": _SCALING,
         "max_replicas": _SCALING,
+        "autoscaling": _AUTOSCALING,
+        "autoscaler": _AUTOSCALING,
+        "enable_prefix_caching": _PREFIX_CACHE,
+        "prefix_caching": _PREFIX_CACHE,
         "max_num_seqs": _SEQUENCES,
         "max_num_batched_tokens": _TOKENS,
         "max_batch_size": _SEQUENCES,
@@ -147,6 +153,7 @@ HABITS: Mapping[str, Mapping[str, str]] = {
         "rps": _RATE,
         "request_rate": _RATE,
         "arrival_rate": _RATE,
+        "requests_per_second": _RATE,
         "arrivals": "write 'rate:' and, for irregular arrivals, 'burstiness:'",
         "slos": "write 'slo: {{ttft: 2 s, tpot: 60 ms}}'",
         "sla": "write 'slo: {{ttft: 2 s, tpot: 60 ms}}'",
@@ -162,11 +169,17 @@ HABITS: Mapping[str, Mapping[str, str]] = {
         "output_len": _LENGTHS,
         "prompt_tokens": _LENGTHS,
         "max_tokens": _LENGTHS,
+        "input": "write 'input_tokens: {value}'",
+        "output": "write 'output_tokens: {value}'",
         "isl": _LENGTHS,
         "osl": _LENGTHS,
         "dataset": "write 'source: synthetic-chat', or 'trace: {{file: …}}' to replay a file",
         "file": "write 'trace: {{file: {value}}}'",
+        "repeat": "write 'loop: true'",
+        "speed": "write 'time_scale:', which stretches time: 0.5 is twice as fast",
+        "speedup": "write 'time_scale:', which stretches time: 0.5 is twice as fast",
         "deadline": "write 'timeout:' (waiting) or 'slo: {{e2e: …}}' (an objective)",
+        "num_prompts": "requests arrive for as long as 'duration:' says; write 'rate:'",
         "num_requests": "requests arrive for as long as 'duration:' says; write 'rate:'",
         "duration": "belongs to the top of the file",
         "latency": "write 'e2e:'",
@@ -227,6 +240,6 @@ def habit(path: Path, value: Any) -> str | None:
 
 
 def normalise(word: str) -> str:
-    """``tensorParallel-size`` → ``tensor_parallel_size``."""
+    """``tensorParallelSize`` and ``--tensor-parallel-size`` → ``tensor_parallel_size``."""
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", word)
-    return re.sub(r"[-./ ]+", "_", snake).lower()
+    return re.sub(r"[-./ ]+", "_", snake).strip("_").lower()

@@ -195,7 +195,7 @@ class _Composer:
 
 #: How a complaint of PyYAML begins, or what it contains, → what is behind it.
 _SLIPS = (
-    ("'\\t' that cannot start any token", "a tab indents this line; YAML allows only spaces"),
+    ("'\\t' that cannot start any token", "a tab stands where YAML allows only spaces"),
     (
         "mapping values are not allowed here",
         "a second ': ' in one line; quote the text, or check the indentation",
@@ -213,4 +213,8 @@ _SLIPS = (
 def _syntax(error: yaml.MarkedYAMLError) -> str:
     """PyYAML's complaint in our words where a common slip hides behind it."""
     problem = (error.problem or error.context or "it cannot be parsed").strip()
-    return next((ours for theirs, ours in _SLIPS if theirs in problem), problem)
+    said = next((ours for theirs, ours in _SLIPS if theirs in problem), problem)
+    opened, met = error.context_mark, error.problem_mark
+    if "not closed" in said and opened is not None and met is not None and opened.line < met.line:
+        said += f" (opened in line {opened.line + 1})"
+    return said

@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping
 
 from sim.errors import Mark, Problem, ScenarioError, did_you_mean
-from sim.spec.loader import MOST_NODES, compose
+from sim.spec.loader import MOST_DEPTH, MOST_NODES, compose
 from sim.spec.nodes import Entry, Node, Path, list_node, mapping_node, shorten, show_path
 from sim.spec.scalars import resolve
 
-_STEP = re.compile(r"(?:^|\.)([\w-]+)|\[([^\[\]]+)\]")
+_STEP = re.compile(r"(?:^|(?!^)\.)([\w-]+)|\[([^\[\]]+)\]")
 
 
 def merge(base: Node, over: Node, path: Path = ()) -> Node:
@@ -50,6 +50,8 @@ def apply_set(root: Node, text: str) -> Node:
     if not equals or steps is None:
         message = "expected PATH=VALUE, such as pools[chat].replicas=30"
         raise ScenarioError([Problem(mark, "", message)])
+    if len(steps) > MOST_DEPTH:
+        raise ScenarioError([Problem(mark, "", f"nested deeper than {MOST_DEPTH} levels")])
     if steps[0] == "extends":
         raise ScenarioError([Problem(mark, "extends", "only a file can say what it extends")])
     root = _replace(root, steps, (), _value(value.strip(), mark), mark)
@@ -105,7 +107,8 @@ def _replace(node: Node, steps: list[str], path: Path, new: Node, mark: Mark) ->
     if node.value is None:
         node = mapping_node(mark, {})
     if not isinstance(node.value, Mapping):
-        raise _nowhere(mark, path, f"is not a mapping, so '.{step}' leads nowhere")
+        instead = f" (write '{show_path(path)}[{step}]')" if isinstance(node.value, tuple) else ""
+        raise _nowhere(mark, path, f"is not a mapping, so '.{step}' leads nowhere{instead}")
     entries = dict(node.value)
     if rest:
         old = entries.get(step)

@@ -15,7 +15,8 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from sim.errors import did_you_mean
 from sim.spec.nodes import show
-from sim.units import EXAMPLE, UNITS, UnitError, describe, parse_quantity
+from sim.spec.quantity import read_quantity
+from sim.units import EXAMPLE, UNITS, UnitError
 
 NOT_MODELLED = "reserved, not modelled yet"
 
@@ -66,13 +67,8 @@ class Quantity(Value):
 
     def read(self, value: Any) -> float:
         """The SI value of ``"30 min"``."""
-        if isinstance(value, (dict, list)):
-            example = EXAMPLE[self.dimension]
-            raise refuse(
-                f"expected a {describe(self.dimension)} such as '{example}', not {show(value)}"
-            )
         try:
-            number = parse_quantity(value, self.dimension)
+            number = read_quantity(value, self.dimension)
         except UnitError as error:
             raise refuse(str(error)) from None
         if self.above is not None and number <= self.above:
@@ -84,10 +80,12 @@ class Quantity(Value):
         return number
 
     def _bound(self, bound: float) -> str:
+        """A bound in its largest unit that keeps it at 1 or more: ``3650 d``, ``0 s``."""
         if self.dimension == "fraction":
             return f"{100 * bound:g} %"
-        unit = next((u for u, factor in UNITS[self.dimension].items() if factor == 1.0), "")
-        return f"{bound:g} {unit}".strip()
+        fitting = [(f, u) for u, f in UNITS[self.dimension].items() if 1.0 <= f <= max(bound, 1.0)]
+        factor, unit = max(fitting, default=(1.0, ""))
+        return f"{bound / factor:,.12g} {unit}".strip()
 
     def schema(self) -> dict[str, Any]:
         """Text of a number and one of the units, or a bare number where no unit is due."""
@@ -253,9 +251,15 @@ class NonEmpty:
         return {**handler(schema), "minItems": 1}
 
 
-Seconds: TypeAlias = Annotated[float, Quantity("time", least=0.0)]
-PositiveSeconds: TypeAlias = Annotated[float, Quantity("time", above=0.0)]
-Watts: TypeAlias = Annotated[float, Quantity("power", above=0.0)]
+#: Beyond these a number is a slip of the keyboard; within them no sum in a run overflows.
+_MOST_SECONDS = 3650 * 86400.0
+_LEAST_WATTS, _MOST_WATTS = 1.0, 1e12
+
+Seconds: TypeAlias = Annotated[float, Quantity("time", least=0.0, most=_MOST_SECONDS)]
+PositiveSeconds: TypeAlias = Annotated[float, Quantity("time", above=0.0, most=_MOST_SECONDS)]
+Watts: TypeAlias = Annotated[
+    float, Quantity("power", above=0.0, least=_LEAST_WATTS, most=_MOST_WATTS)
+]
 DataRate: TypeAlias = Annotated[float, Quantity("bytes_per_s", above=0.0)]
 Rate: TypeAlias = Annotated[float, Quantity("rate", above=0.0)]
 Share: TypeAlias = Annotated[float, Quantity("fraction", above=0.0, most=1.0)]

@@ -61,13 +61,13 @@ def _message(detail: ErrorDetails, path: Path) -> str:
         case "extra_forbidden":
             return unknown_key(path, value, known_keys(path[:-1]))
         case "int_type" | "int_from_float" | "int_parsing":
-            return _whole(value)
+            return whole(value)
         case "greater_than_equal":
             return f"must be at least {context['ge']:,}, not {show(value)}"
         case "less_than_equal":
             return f"must be at most {context['le']:,}, not {show(value)}"
         case "string_type":
-            return f"expected text, not {show(value)}"
+            return f"expected text, not {show(value)}{_number_of_gpus(path, value)}"
         case "bool_type":
             return f"expected true or false, not {show(value)}"
         case "tuple_type":
@@ -85,14 +85,21 @@ def _missing(path: Path) -> str:
 
 def _wrapped(path: Path, value: Any) -> str:
     """``; write '{kind: random}'`` for a lone word where a mapping is due."""
-    keys = known_keys(path)
-    if not isinstance(value, str) or not {"kind", "name"} & set(keys):
+    key = next((key for key in ("kind", "name", "file", "after") if key in known_keys(path)), None)
+    if not isinstance(value, str) or key is None:
         return ""
-    return f"; write '{{{keys[0]}: {shorten(value, 30)}}}'"
+    return f"; write '{{{key}: {shorten(value, 30)}}}'"
 
 
-def _whole(value: Any) -> str:
-    if isinstance(value, str) and value.strip().isdecimal():
+def _number_of_gpus(path: Path, value: Any) -> str:
+    if path[-1] != "gpu" or type(value) is not int:
+        return ""
+    return f" (the type of GPU; for how many a replica takes write 'tensor_parallel: {value}')"
+
+
+def whole(value: Any) -> str:
+    """The message for a value where a whole number is due."""
+    if isinstance(value, str) and value.strip().isdecimal() and value.isascii():
         return f"expected a whole number: write {shorten(value.strip())} without quotes"
     if isinstance(value, float) and value.is_integer():
         return f"expected a whole number: write {int(value)}"
@@ -105,12 +112,26 @@ def unknown_key(path: Path, value: Any, known: list[str]) -> str:
     hint = habit(path, value)
     if hint is not None:
         return f"unknown key {key!r}: {hint}"
+    if value is None and key[0].isdecimal():
+        return f"unknown key {key!r}: a comma parts entries here; a number has a decimal point"
     if len(path) > 1 and key.startswith("x-"):
         return f"unknown key {key!r}: keys of your own stand at the top of the file only"
     normal = key.replace("-", "_")
     if normal in known and normal != key:
         return f"unknown key {key!r} (did you mean {normal!r}?)"
+    home = _home(path)
+    if home is not None:
+        return f"unknown key {key!r} (it belongs to {home})"
     return f"unknown key {key!r}{did_you_mean(key, known)}"
+
+
+def _home(path: Path) -> str | None:
+    """The mapping around the one at hand that has this key: a rate written inside ``trace``."""
+    if path[-1] in ("kind", "name", "path"):  # words of many mappings
+        return None
+    around = (path[:end] for end in range(len(path) - 2, -1, -1))
+    home = next((outer for outer in around if path[-1] in known_keys(outer)), None)
+    return None if home is None else show_path(home) or "the top of the file"
 
 
 def known_keys(path: Path) -> list[str]:

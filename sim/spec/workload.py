@@ -69,7 +69,7 @@ class TraceSourceSpec(Spec):
     end: PositiveSeconds | None = Field(
         default=None, description="stop before this time of the trace"
     )
-    time_scale: PositiveNumber = Field(
+    time_scale: Annotated[float, Quantity("count", least=1e-6, most=1e6)] = Field(
         default=1.0, description="stretch of its time: 2 is half as fast"
     )
     loop: bool = Field(default=False, description="begin again where it ends before the duration")

@@ -128,6 +128,12 @@ def test_common_slips_do_not(change: dict[str, Any]) -> None:
     assert complaints({**template(), **change}, SCHEMA) != []
 
 
+@pytest.mark.parametrize("share", [0.9, "0.9", "90 %", "9e1 %"])
+def test_a_share_may_be_written_as_everywhere(share: object) -> None:
+    policies = {"batching": {"kind": "static", "memory_utilisation": share}}
+    assert complaints({**template(), "policies": policies}, SCHEMA) == []
+
+
 def test_parameters_of_policies_are_described() -> None:
     kinds = {
         kind["properties"]["kind"]["const"]: kind

@@ -117,7 +117,7 @@ def test_depth_below_the_bound_is_read() -> None:
         ("", "f.yaml: the file is empty"),
         ("---\n", "f.yaml: the file is empty"),
         ("~", "f.yaml: the file is empty"),
-        ("a: 'open\n", "f.yaml:2:1: not YAML: a quote is not closed"),
+        ("a: 'open\n", "f.yaml:2:1: not YAML: a quote is not closed (opened in line 1)"),
         ('a: "\\UFFFFFFFF"\n', "f.yaml: not YAML: an escape or a version is out of range"),
     ],
 )
@@ -165,6 +165,7 @@ def test_files_that_cannot_be_scenarios(tmp_path: Path, monkeypatch: pytest.Monk
         "quickstrat.yaml": "quickstrat.yaml: no such file (did you mean 'quickstart.yaml'?)",
         "nowhere/a.yaml": "nowhere/a.yaml: no such file (nor is there a folder 'nowhere')",
         "a\0b": "a\0b: is not the path of a file",
+        "": "'': is not the path of a file",
     }.items():
         with pytest.raises(ScenarioError) as caught:
             read(file)

@@ -9,6 +9,7 @@ import pytest
 from sim.errors import Mark, ScenarioError
 from sim.spec import read, read_text
 from sim.spec.files import MOST_FILES
+from sim.spec.loader import MOST_DEPTH
 
 BASE = """\
 rackplan: 1
@@ -185,7 +186,11 @@ def test_later_sets_win() -> None:
             "pools: has no item named 'caht' (did you mean 'chat'?)",
         ),
         ("pools[7].replicas=1", "pools: has 2 items, so [7] leads nowhere"),
-        ("pools.chat.replicas=1", "pools: is not a mapping, so '.chat' leads nowhere"),
+        (
+            "pools.chat.replicas=1",
+            "pools: is not a mapping, so '.chat' leads nowhere (write 'pools[chat]')",
+        ),
+        (".duration=1 min", "expected PATH=VALUE, such as pools[chat].replicas=30"),
         ("duration[0]=1", "duration: is not a list, so [0] leads nowhere"),
         ("duration", "expected PATH=VALUE, such as pools[chat].replicas=30"),
         ("=3", "expected PATH=VALUE, such as pools[chat].replicas=30"),
@@ -196,6 +201,11 @@ def test_later_sets_win() -> None:
 )
 def test_sets_that_lead_nowhere(change: str, message: str) -> None:
     assert refusal(BASE, change) == f"--set {change}: {message}"
+
+
+def test_a_set_cannot_nest_without_bound() -> None:
+    change = "x-a" + ".a" * 3000 + "=1"
+    assert refusal(BASE, change).endswith(f": nested deeper than {MOST_DEPTH} levels")
 
 
 def test_a_set_value_that_is_not_yaml() -> None:

@@ -53,6 +53,7 @@ def test_long_values_are_cut() -> None:
         ("tensor-parallel-size", "tensor_parallel_size"),
         ("tensorParallelSize", "tensor_parallel_size"),
         ("nvidia.com/gpu", "nvidia_com_gpu"),
+        ("--max-num-seqs", "max_num_seqs"),
         ("QPS", "qps"),
         ("apiVersion", "api_version"),
     ],
@@ -92,7 +93,8 @@ def _every_key() -> set[str]:
         (), ("site",), ("site", "halls", 0), ("site", "halls", 0, "rows", 0),
         ("site", "halls", 0, "rows", 0, "racks", 0), ("power",), ("power", "utility"),
         ("power", "pdus"), ("llms", 0), ("pools", 0), ("pools", 0, "policies"), ("workload", 0),
-        ("workload", 0, "slo"), ("workload", 0, "trace"), ("policies",), ("price",),
+        ("workload", 0, "slo"), ("workload", 0, "trace"), ("workload", 0, "source"),
+        ("policies",), ("price",),
     ]  # fmt: skip
     return {key for path in paths for key in known_keys(path)} | {
         "max_sequences", "max_batch_tokens", "memory_utilisation",
