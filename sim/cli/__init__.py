@@ -1,20 +1,28 @@
 """The command line: one file per command. Results on stdout, progress and messages on stderr.
 
-Exit codes: 0 fine; 1 an ``expect:`` line failed; 2 the input is wrong; 3 an internal error.
+Exit codes: 0 fine; 1 an ``expect:`` line failed; 2 the input is wrong; 3 an internal error; 130
+stopped by Ctrl-C.
 """
 
 from __future__ import annotations
 
+import io
 import sys
 
 
 def main() -> None:
     """Entry point of ``rackplan``: run a command, turn errors into messages and exit codes."""
-    from sim.cli.app import app
     from sim.errors import RackplanError, SimulationError
 
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A µ or a file's odd name must not end the output of a terminal without Unicode.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        from sim.cli.app import app  # here, so that Ctrl-C while it loads ends without a traceback
+
         app()
+    except KeyboardInterrupt:
+        sys.exit(130)
     except SimulationError as error:
         print(f"the simulation cannot go on: {error}", file=sys.stderr)
         sys.exit(3)

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sim.errors import UnknownName
+from sim.errors import UnknownName, nearest
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from sim.catalog import Entry, Field
 
+#: Every table fits in this many columns.
+_NARROWEST = 80
 _HEADINGS = {
     "gpu": ("memory", "bandwidth", "bf16", "fp8", "TDP"),
     "node": ("GPUs", "nameplate", "base", "fans", "network"),
@@ -58,6 +60,8 @@ def catalog(
         _print_json(kind, name)
         return
     console = Console()
+    if console.width < _NARROWEST:
+        console = Console(width=_NARROWEST)  # a terminal wraps a long line; rich would cut names
     if kind is None:
         _show_kinds(console)
     elif name is None:
@@ -87,7 +91,8 @@ def _find(name: str) -> tuple[str, str]:
         except UnknownName:
             continue
     known = [*KINDS, *(known for kind in KINDS for known in names(kind))]
-    raise UnknownName("catalog kind or name", name, known)
+    close = nearest(name, known)
+    raise UnknownName("catalog kind or name", name, KINDS if close is None else (close,))
 
 
 def _show_kinds(console: Console) -> None:

@@ -57,6 +57,6 @@ def check(
                     print(f"{file}: warning: {warning}", file=sys.stderr)
         reports.append(report)
     if as_json:
-        print(json.dumps(reports, indent=2, ensure_ascii=False))
+        print(json.dumps(reports, indent=2))
     if not all(report["ok"] for report in reports):
         raise typer.Exit(2)

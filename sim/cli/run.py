@@ -75,7 +75,7 @@ def run(
 def report(result: RunResult, as_json: bool) -> None:
     """Print a result on standard output: the summary, or JSON."""
     if as_json:
-        print(json.dumps(as_dict(result), indent=2, ensure_ascii=False))
+        print(json.dumps(as_dict(result), indent=2))
         return
     from sim.cli.summary import console, print_summary
 

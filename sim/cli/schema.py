@@ -9,4 +9,4 @@ def schema() -> None:
     """Print the JSON Schema of scenario files (for the YAML support of an editor)."""
     from sim.check.schema import scenario_schema
 
-    print(json.dumps(scenario_schema(), indent=2, ensure_ascii=False))
+    print(json.dumps(scenario_schema(), indent=2))

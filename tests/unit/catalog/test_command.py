@@ -16,9 +16,9 @@ APP = typer.Typer()
 APP.command()(catalog)
 
 
-def run(*arguments: str) -> str:
+def run(*arguments: str, columns: int = 120) -> str:
     result = CliRunner().invoke(
-        APP, arguments, env={"COLUMNS": "120", "TERM": "dumb"}, catch_exceptions=False
+        APP, arguments, env={"COLUMNS": f"{columns}", "TERM": "dumb"}, catch_exceptions=False
     )
     assert result.exit_code == 0
     return result.output
@@ -35,6 +35,12 @@ def test_a_kind_lists_each_entry_on_a_line(kind: str) -> None:
     lines = run(f"{kind}s").splitlines()
     for name in rows.names(kind):
         assert [line for line in lines if line.split()[:1] == [name]]
+
+
+@pytest.mark.parametrize("kind", rows.KINDS)
+def test_a_narrow_terminal_cuts_nothing(kind: str) -> None:
+    assert run(kind, columns=30) == run(kind, columns=80)
+    assert "…" not in run(kind, columns=30)
 
 
 def test_main_numbers_of_a_gpu() -> None:
@@ -96,6 +102,10 @@ def test_json_of_an_entry() -> None:
         (("h100x",), "unknown catalog kind or name 'h100x' (did you mean 'h100-sxm'?)"),
         (("gpu", "h100-sx"), "unknown GPU 'h100-sx' (did you mean 'h100-sxm'?)"),
         (("lmm", "qwen3-8b"), "unknown catalog kind 'lmm' (did you mean 'llm'?)"),
+        (
+            ("traffic",),
+            "unknown catalog kind or name 'traffic' (known: gear, gpu, llm, node, precision, rack)",
+        ),
     ],
 )
 def test_unknown_names(arguments: tuple[str, ...], message: str) -> None:
