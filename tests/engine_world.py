@@ -55,10 +55,11 @@ def constant_cost(seconds: float) -> StepCost:
     return StepCost(seconds, (0, 1), (0.0, 0.0), 0.0, 0.0, 0.0, 0.0, 0.0, 0)
 
 
-def power(sequences: int) -> StepPower:
-    """Draw that rises with the batch and differs between phases."""
-    decode = tuple(300_000 + 1_000 * min(n, 200) for n in range(sequences + 1))
-    return StepPower(120_000, (decode,) * 4, (0, 512, 1024), (400_000, 650_000, 690_000))
+def power(sequences: int, share: float = 1.0) -> StepPower:
+    """Draw that rises with the batch and differs between phases; ``share`` of it."""
+    decode = tuple(round(share * (300_000 + 1_000 * min(n, 200))) for n in range(sequences + 1))
+    prefill = tuple(round(share * draw_mw) for draw_mw in (400_000, 650_000, 690_000))
+    return StepPower(round(share * 120_000), (decode,) * 4, (0, 512, 1024), prefill)
 
 
 def half_clock(cost: StepCost) -> StepCost:
@@ -73,11 +74,9 @@ def half_clock(cost: StepCost) -> StepCost:
 def model(
     cost: StepCost = DYADIC, blocks: int = 1000, gpus: int = 1, sequences: int = 256
 ) -> ReplicaModel:
-    """A replica of ``cost``, with a second clock level at half speed."""
-    draw = power(sequences)
-    return ReplicaModel(
-        "h100-sxm", gpus, (cost, half_clock(cost)), (draw, draw), (2e9, 1e9), blocks, ()
-    )
+    """A replica of ``cost``, with a second clock level at half speed and 0.7 of the draw."""
+    draws = (power(sequences), power(sequences, 0.7))
+    return ReplicaModel("h100-sxm", gpus, (cost, half_clock(cost)), draws, (2e9, 1e9), blocks, ())
 
 
 def site(nodes: int = 1) -> Site:

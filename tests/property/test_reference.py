@@ -33,14 +33,17 @@ FIELDS = (
 def replicas(draw: st.DrawFn) -> OneReplica:
     """Ties on a grid of times, bursts, tight blocks and budgets, clock changes, closed loops."""
     max_sequences = draw(st.integers(1, 8))
-    times = sorted(draw(st.lists(st.integers(0, 31), min_size=1, max_size=24)))
+    last = draw(st.sampled_from([0, 3, 31]))
+    count = draw(st.sampled_from([2, 6, 12, 24]))
+    times = sorted(draw(st.integers(0, last)) for _ in range(count))
+    impatient = draw(st.sampled_from([[math.inf], [math.inf, math.inf, 0.25, 0.37]]))
     rows: list[dict[str, Any]] = []
     for number, quarter in enumerate(times):
         row: dict[str, Any] = {
-            "input_tokens": draw(st.sampled_from([1, 15, 16, 17, 47, 100, 300])),
-            "output_tokens": draw(st.sampled_from([0, 1, 2, 16, 17, 33, 90])),
+            "input_tokens": draw(st.sampled_from([1, 14, 15, 16, 17, 47, 100])),
+            "output_tokens": draw(st.sampled_from([0, 1, 2, 17, 33, 60, 90])),
             "priority": draw(st.integers(0, 1)),
-            "cancel_after_s": draw(st.sampled_from([math.inf, math.inf, math.inf, 0.25, 1.1])),
+            "cancel_after_s": draw(st.sampled_from(impatient)),
         }
         if number and draw(st.integers(0, 3)) == 0:
             row |= {
@@ -54,12 +57,12 @@ def replicas(draw: st.DrawFn) -> OneReplica:
     return OneReplica(
         model(
             draw(st.sampled_from([DYADIC, IRRATIONAL, WINDOWED])),
-            blocks=draw(st.integers(3, 30)),
+            blocks=draw(st.integers(6, 14)),
             sequences=max_sequences,
         ),
         rows,
         [(time / 8.0, draw(st.integers(0, 1))) for time in clocks],
-        timeout_s=draw(st.sampled_from([math.inf, 0.5, 0.83])),
+        timeout_s=draw(st.sampled_from([math.inf, 0.25, 0.4])),
         duration_s=DURATION_S,
         max_sequences=max_sequences,
         max_batch_tokens=draw(st.integers(max_sequences, 120)),
@@ -88,7 +91,7 @@ def by_engine(case: OneReplica, horizon_s: float) -> ListSink:
     return sink
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(replicas(), st.sampled_from([DURATION_S, 1000.0]))
 def test_equals_a_plain_loop(case: OneReplica, horizon_s: float) -> None:
     case.serve(horizon_s)
