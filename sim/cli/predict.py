@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sim.cli.predict_table import Table, TableRow, read_table
-from sim.errors import DataError, RackplanError
+from sim.errors import RackplanError, UnknownName
 
 if TYPE_CHECKING:
+    from sim.catalog.types import Gpu, Llm
     from sim.engine.predict import Prediction, ServingQuery
 
 predict_app = typer.Typer(
@@ -48,16 +49,14 @@ def kernels(
 
     catalog = load()
     device = catalog.gpus[catalog.canonical("gpu", gpu)]
-    table = read_table(file, _KERNEL_COLUMNS, None)
+    table = read_table(file, _KERNEL_COLUMNS, None, added=("time_s",))
     times: list[float] = []
     for row in table.rows:
         m, n, k = (row.whole(name) for name in ("m", "n", "k"))
         dtype = row.word("dtype")
-        try:
+        with row.at("dtype"):
             precision = catalog.canonical("precision", dtype)
             times.append(kernel_s(device, dtype, precision, m, n, k))
-        except RackplanError as error:
-            raise row.fail("dtype", str(error)) from error
     _print_rows(table, [{"time_s": time} for time in times], as_json)
 
 
@@ -114,43 +113,50 @@ def serving(
 
 def _predict(rows: tuple[TableRow, ...] | list[TableRow]) -> list[Prediction]:
     """Predicts each row; replicas that several rows share are modelled once."""
-    from sim.catalog.library import load
     from sim.engine.predict import Predictor
-    from sim.errors import UnknownName
 
-    catalog = load()
     predictor = Predictor()
     answers: list[Prediction] = []
     for row in rows:
-        name = row.word("llm")
+        llm, gpu, query = _query(row)
         try:
-            if name not in catalog.llms:
-                raise UnknownName("LLM", name, catalog.llms)
-            gpu = catalog.gpus[catalog.canonical("gpu", row.word("gpu"))]
-            answers.append(predictor.serving(catalog.llms[name], gpu, _query(row)))
+            answers.append(predictor.serving(llm, gpu, query))
         except RackplanError as error:
-            if isinstance(error, DataError) or not row.line:
-                raise
             raise row.blame(error) from error
     return answers
 
 
-def _query(row: TableRow) -> ServingQuery:
+def _query(row: TableRow) -> tuple[Llm, Gpu, ServingQuery]:
+    """What a row asks for, its names resolved; every mistake is said of its column."""
     from sim.catalog.library import load
     from sim.engine.predict import ServingQuery
+    from sim.perf.operators import arithmetic
 
     catalog = load()
+    name = row.word("llm")
+    with row.at("llm"):
+        if name not in catalog.llms:
+            raise UnknownName("LLM", name, catalog.llms)
+    llm = catalog.llms[name]
+    word = row.word("gpu")
+    with row.at("gpu"):
+        gpu = catalog.gpus[catalog.canonical("gpu", word)]
+    word = row.word("precision")
+    with row.at("precision"):
+        precision = catalog.canonical("precision", word)
+        arithmetic(llm, gpu, precision)  # refuses what this GPU cannot compute
     kv = row.optional("kv_precision")
+    with row.at("kv_precision"):
+        kv_precision = catalog.canonical("precision", kv) if kv else None
     numbers = {name: row.whole(name) for name in _SERVING_COLUMNS[3:]}
     for name in ("pipeline_parallel", "max_sequences", "max_batch_tokens"):
         if row.optional(name) is not None:
             numbers[name] = row.whole(name)
-    return ServingQuery(
-        precision=catalog.canonical("precision", row.word("precision")),
-        kv_precision=catalog.canonical("precision", kv) if kv else None,
-        length_spread=row.number("length_spread") if row.optional("length_spread") else 0.0,
-        **numbers,
+    spread = row.number("length_spread") if row.optional("length_spread") else 0.0
+    query = ServingQuery(
+        precision=precision, kv_precision=kv_precision, length_spread=spread, **numbers
     )
+    return llm, gpu, query
 
 
 def _print_rows(table: Table, added: list[dict[str, object]], as_json: bool) -> None:

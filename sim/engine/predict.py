@@ -22,6 +22,8 @@ from sim.rng import KeyedBits
 
 #: Requests per client in a run, the opening burst included (as InferenceX runs its benchmarks).
 REQUESTS_PER_CLIENT = 10
+#: A run with more clients takes minutes, and no server holds as many connections.
+MAX_CLIENTS = 100_000
 #: Batch limits where none is asked for; more clients than sequences get a sequence each.
 MAX_SEQUENCES = 256
 MAX_BATCH_TOKENS = 8192
@@ -80,20 +82,30 @@ class Predictor:
         for name in ("input_tokens", "output_tokens", "concurrency"):
             if getattr(query, name) < 1:
                 raise RackplanError(f"{name} must be at least 1, not {getattr(query, name)}")
+        if query.concurrency > MAX_CLIENTS:
+            raise RackplanError(
+                f"concurrency must be at most {MAX_CLIENTS:,}, not {query.concurrency:,}"
+            )
         if not 0 <= query.length_spread < 1:
             raise RackplanError(f"length_spread must be in [0, 1), not {query.length_spread}")
+        mean = query.input_tokens + query.output_tokens
+        longest = ceil(mean * (1 + query.length_spread))
+        if longest > llm.max_context:
+            return _without(
+                f"{longest:,} tokens of input and output are more than the context of "
+                f"{llm.max_context:,} that {llm.name} has"
+            )
         batch_tokens = query.max_batch_tokens or MAX_BATCH_TOKENS
         sequences = query.max_sequences or min(batch_tokens, max(MAX_SEQUENCES, query.concurrency))
         try:
             model = self._model(llm, gpu, query, sequences, batch_tokens)
         except DoesNotFit as error:
             return _without(str(error))
-        mean = query.input_tokens + query.output_tokens
-        longest = ceil(mean * (1 + query.length_spread)) - 1
         room = model.kv_blocks * BLOCK_TOKENS
-        if longest > room:
+        if longest - 1 > room:  # the last token is delivered, not kept
             return _without(
-                f"a request of {longest} tokens never fits: the replica's KV cache has {room}"
+                f"a request of {longest - 1:,} tokens never fits: the replica's KV cache has "
+                f"{room:,}"
             )
         return measure(
             model,

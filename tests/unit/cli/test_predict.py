@@ -107,6 +107,20 @@ def test_serving_file_as_csv_keeps_its_columns(tmp_path: Path) -> None:
             "2: column 'dtype': h100-sxm has no fp4 arithmetic (it has bf16, fp8, int8)",
         ),
         ("dtype,m,n,k,k\nbf16,1,1,1,1\n", "1: column 'k' occurs twice"),
+        (
+            "dtype,m,n,k,time_s\nbf16,1,1,1,1\n",
+            "1: column 'time_s' is one that this command adds: rename it",
+        ),
+        (f"dtype,m,n,k\nbf16,{10**400},1,1\n", "2: column 'm': must be at most 2,147,483,647"),
+        ("dtype,m,n,k\nbf16,2147483648,1,1\n", "2: column 'm': must be at most 2,147,483,647"),
+        ("dtype,m,n,k\nbf16,1_0,1,1\n", "2: column 'm': expected a whole number, not '1_0'"),
+        ("dtype,m,n,k\nbf16,-1,1,1\n", "2: column 'm': must be at least 1, not -1"),
+        (
+            'note,dtype,m,n,k\n"two\nlines",bf16,1,1,1\nb,bf16,x,1,1\n',
+            "4: column 'm': expected a whole number, not 'x'",
+        ),
+        ('dtype,m,n,k\nbf16,1,1,"1\n', "2: is not CSV: unexpected end of data"),
+        ("\n\n", " is empty; expected columns dtype, m, n, k"),
     ],
 )
 def test_bad_kernel_tables(tmp_path: Path, text: str, message: str) -> None:
@@ -120,7 +134,18 @@ def test_bad_kernel_tables(tmp_path: Path, text: str, message: str) -> None:
     ("changes", "message"),
     [
         ({"concurrency": "many"}, "2: column 'concurrency': expected a whole number, not 'many'"),
-        ({"llm": "llama-3.1-7b"}, "2: unknown LLM 'llama-3.1-7b' (did you mean 'llama-3.1-70b'?)"),
+        (
+            {"llm": "llama-3.1-7b"},
+            "2: column 'llm': unknown LLM 'llama-3.1-7b' (did you mean 'llama-3.1-70b'?)",
+        ),
+        (
+            {"gpu": "h1000"},
+            "2: column 'gpu': unknown GPU 'h1000' (did you mean 'h100'?)",
+        ),
+        (
+            {"precision": "fp4"},
+            "2: column 'precision': h100-sxm has no fp4 arithmetic (it has bf16, fp8, int8)",
+        ),
         (
             {"tensor_paralel": "4"},
             "1: unknown column 'tensor_paralel' (did you mean 'tensor_parallel'?)",
@@ -136,6 +161,36 @@ def test_bad_serving_tables(tmp_path: Path, changes: dict[str, str], message: st
     file = table(tmp_path / "bad.csv", {**PLAN, **changes})
     result = invoke("serving", "--file", file)
     assert str(result.exception) == f"{file}:{message}"
+
+
+def test_a_block_scaled_dtype_is_the_same_however_spelt(tmp_path: Path) -> None:
+    file = tmp_path / "k.csv"
+    dtypes = ("fp8_block", "fp8-block", "FP8_BLOCK", "fp8")
+    file.write_text("dtype,m,n,k\n" + "".join(f"{dtype},64,4096,4096\n" for dtype in dtypes))
+    rows = json.loads(invoke("kernels", "--gpu", "h100-sxm", str(file), "--json").stdout)
+    first, second, third, plain = (row["time_s"] for row in rows)
+    assert first == second == third != plain
+
+
+def test_a_spreadsheets_csv_reads_like_any_other(tmp_path: Path) -> None:
+    """Byte order mark, CRLF, columns in another order, quotes, a line break inside a cell."""
+    file = tmp_path / "k.csv"
+    file.write_bytes(b'\xef\xbb\xbf"k",note,n,m,dtype\r\n\r\n4096,"a\r\n""b""",4096,"16",BF16\r\n')
+    (row,) = csv.DictReader(io.StringIO(invoke("kernels", "--gpu", "H100", str(file)).stdout))
+    assert row["note"] == 'a\n"b"'
+    assert float(row["time_s"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"input_tokens": "0"}, "--input-tokens: must be at least 1, not 0"),
+        ({"precision": "fp9"}, "--precision: unknown precision 'fp9' (did you mean 'fp8'?)"),
+        ({"concurrency": "100001"}, "concurrency must be at most 100,000, not 100,001"),
+    ],
+)
+def test_bad_options_are_named_as_options(changes: dict[str, str], message: str) -> None:
+    assert str(invoke("serving", *options(**changes)).exception) == message
 
 
 def test_missing_options_are_all_named() -> None:

@@ -66,10 +66,22 @@ def test_what_does_not_fit_has_no_numbers_but_the_arithmetic() -> None:
 
 
 def test_a_request_longer_than_the_cache_does_not_fit() -> None:
-    got = predict(ServingQuery("fp8", 2, 10_000_000, 10, 1))
+    got = predict(ServingQuery("bf16", 1, 60_001, 10_000, 1), "llama-3.1-8b", "l4")
     assert not got.fits
+    assert got.output_tokens_per_s is None
     assert got.message is not None
-    assert "never fits" in got.message
+    assert got.message.startswith("a request of 70,000 tokens never fits: the replica's KV cache")
+
+
+def test_a_request_beyond_the_context_does_not_fit() -> None:
+    most = predict(ServingQuery("fp8", 8, 131_062, 10, 1))
+    assert most.fits
+    got = predict(ServingQuery("fp8", 8, 131_063, 10, 1))
+    assert not got.fits
+    assert got.message == (
+        "131,073 tokens of input and output are more than the context of 131,072 that "
+        "llama-3.1-70b has"
+    )
 
 
 def test_one_output_token_has_no_tpot() -> None:
@@ -81,6 +93,10 @@ def test_one_output_token_has_no_tpot() -> None:
     [
         (ServingQuery("fp8", 4, 0, 10, 1), "input_tokens must be at least 1, not 0"),
         (ServingQuery("fp8", 4, 10, 10, 0), "concurrency must be at least 1, not 0"),
+        (
+            ServingQuery("fp8", 4, 10, 10, 10**6),
+            "concurrency must be at most 100,000, not 1,000,000",
+        ),
         (
             ServingQuery("fp8", 4, 10, 10, 1, length_spread=1.0),
             "length_spread must be in [0, 1), not 1.0",
