@@ -35,16 +35,36 @@ def next_step(
         degree = 2 * pool["tensor_parallel"]
         return f"give a replica more memory: --set 'pools[{pool['name']}].tensor_parallel={degree}'"
     if binding.kind == "sequences":
-        return (
-            f"let more run at once: --set policies.batching.max_sequences="
-            f"{2 * pool['max_sequences']}, or more replicas: {more}"
-        )
+        places = 2 * pool["max_sequences"]
+        tokens = max(pool["max_batch_tokens"], places)  # every sequence needs a token
+        batching = _batching(manifest, pool, max_batch_tokens=tokens, max_sequences=places)
+        return f"let more run at once: {batching}, or more replicas: {more}"
     if binding.kind == "tokens":
-        return (
-            f"let an iteration take more: --set policies.batching.max_batch_tokens="
-            f"{2 * pool['max_batch_tokens']}, or more replicas: {more}"
-        )
+        batching = _batching(manifest, pool, max_batch_tokens=2 * pool["max_batch_tokens"])
+        return f"more replicas: {more}, or let an iteration take more: {batching}"
+    running = metrics[f"pools[{pool['name']}].running_mean"].value or 0.0
+    if binding.kind == "speed" and running <= pool["replicas"]:
+        degree = 2 * pool["tensor_parallel"]
+        wider = f"--set 'pools[{pool['name']}].tensor_parallel={degree}'"
+        return f"faster replicas, since requests hardly share one: {wider}"
     return f"more replicas: {more}"
+
+
+def _batching(manifest: Mapping[str, Any], pool: Mapping[str, Any], **changes: int) -> str:
+    """The pool's whole batching policy with ``changes``: it holds wherever the file sets it."""
+    written = _by_name(manifest["resolved"].get("pools")).get(pool["name"], {})
+    policy = {**written.get("policies", {}).get("batching", {}), **changes}
+    text = ", ".join(f"{key}: {value}" for key, value in policy.items())
+    return f"--set 'pools[{pool['name']}].policies.batching={{{text}}}'"
+
+
+def _by_name(entries: Any) -> dict[str, dict[str, Any]]:
+    """The entries of a list in the resolved scenario, by their names."""
+    return {
+        entry["name"]: entry
+        for entry in (entries if isinstance(entries, list) else ())
+        if isinstance(entry, dict) and isinstance(entry.get("name"), str)
+    }
 
 
 def _power(metrics: Mapping[str, Metric], binding: Limit) -> str:
@@ -58,12 +78,7 @@ def _power(metrics: Mapping[str, Metric], binding: Limit) -> str:
 
 
 def _more_load(manifest: Mapping[str, Any], metrics: Mapping[str, Metric]) -> str:
-    entries = manifest["resolved"].get("workload")
-    written = {
-        entry["name"]: entry
-        for entry in (entries if isinstance(entries, list) else ())
-        if isinstance(entry, dict) and isinstance(entry.get("name"), str)
-    }
+    written = _by_name(manifest["resolved"].get("workload"))
     for workload in manifest["workloads"]:
         name = workload["name"]
         clients = written.get(name, {}).get("clients")

@@ -106,16 +106,24 @@ def test_a_ups_over_its_rating_is_named_as_such() -> None:
     [
         ("blocked_blocks_s", "kv", "KV cache of pool chat", "more replicas: --set 'pools[chat]"),
         ("blocked_sequences_s", "sequences", "max_sequences of pool chat",
-         "let more run at once: --set policies.batching.max_sequences=512"),
+         "let more run at once: --set 'pools[chat].policies.batching={kind: static, "
+         "max_batch_tokens: 8192, max_sequences: 512, memory_utilisation: 0.8}', or more "
+         "replicas: --set 'pools[chat].replicas=3'"),
         ("blocked_tokens_s", "tokens", "token budget (max_batch_tokens) of pool chat",
-         "let an iteration take more: --set policies.batching.max_batch_tokens=16384"),
+         "more replicas: --set 'pools[chat].replicas=3', or let an iteration take more: --set "
+         "'pools[chat].policies.batching={kind: static, max_batch_tokens: 16384, "
+         "max_sequences: 256, memory_utilisation: 0.8}'"),
     ],
 )  # fmt: skip
 def test_what_the_head_of_the_queue_waited_for_binds(
     column: str, kind: str, words: str, step: str
 ) -> None:
     meters = {**FREE, column: [270.0, 54.0]}
-    judged = judge(waiting(), meters=meters)
+    batching = {
+        "kind": "static", "max_batch_tokens": 8192, "max_sequences": 256, "memory_utilisation": 0.8,
+    }  # fmt: skip
+    resolved = {"pools": [{"name": "chat", "policies": {"batching": batching}}]}
+    judged = judge(waiting(), meters=meters, resolved=resolved)
     assert judged.binding is not None
     assert judged.binding.kind == kind
     assert judged.binding.share == pytest.approx(0.3)
@@ -146,6 +154,16 @@ def test_slow_decode_binds_when_nothing_waits() -> None:
         "than their TPOT objective"
     )
     assert judged.headline.startswith("chat misses its objectives: 9.91 %")
+
+
+def test_faster_replicas_are_advised_where_requests_run_alone() -> None:
+    slow = miss(good(), 10, end_s=60.0)
+    judged = judge(slow, meters={**FREE, "running_s": [540.0, 400.0]})
+    assert judged.next_step == (
+        "faster replicas, since requests hardly share one: --set 'pools[chat].tensor_parallel=8'"
+    )
+    shared = judge(slow, meters={**FREE, "running_s": [5400.0, 400.0]})
+    assert shared.next_step == "more replicas: --set 'pools[chat].replicas=3'"
 
 
 def test_late_first_tokens_count_as_speed_only_if_nothing_held_them_back() -> None:
