@@ -17,7 +17,6 @@ from scipy.optimize import least_squares
 
 from sim.catalog.library import load
 from sim.catalog.types import PRECISION_BYTES
-from sim.perf.calibration import gemm_constants
 from sim.perf.gemm import Device, GemmConstants, gemm_s
 
 #: Name in the tables -> (catalog name, L2 bytes).
@@ -50,6 +49,26 @@ RANGE = {
     "resident": (1, 0.1, 1),
     "tail": (1, 0, 1),
 }
+#: Where the search starts, in the order and scales of ``RANGE``: an earlier fit of the same form,
+#: rounded. Never the result of the last run, so that a second run writes the same file.
+START = {
+    ("h100-sxm", "bf16"): (1.99, 0, 0, 0.883, 0.88, 3, 0.72, 3.3, 0.117, 5.5, 0.32, 5.5, 0, 0.07,
+                           6.8, 0.48, 0),
+    ("h100-sxm", "fp8"): (6.74, 5, 2.3, 0.8, 0.852, 3.2, 0.81, 3.7, 0.158, 5.4, 0.2, 0, 0, 0.04,
+                          7.3, 0.61, 0),
+    ("h200-sxm", "bf16"): (2.08, 0, 0, 0.943, 0.929, 2.4, 0.73, 2.7, 0.171, 3, 0.24, 4.9, 0.1,
+                           0.08, 8.9, 0.48, 0),
+    ("h200-sxm", "fp8"): (7.84, 3.7, 3.1, 0.822, 0.947, 2.7, 0.73, 3.6, 0.05, 2.4, 0.43, 4, 0, 0,
+                          0, 1, 0),
+    ("b200", "bf16"): (2.28, 0, 0, 1.2, 0.848, 1.9, 0.19, 3.3, 0.07, 0.12, 0.07, 7.5, 0.51, 0.06,
+                       18, 0.15, 0.45),
+    ("b200", "fp8"): (5.23, 8.4, 3, 0.928, 0.922, 1.7, 0.18, 5.8, 0.15, 0.16, 0.16, 5.4, 0.01,
+                      0.04, 29, 1, 0.45),
+    ("b200", "fp4"): (1.68, 5.1, 2.6, 1, 1.2, 1.9, 0.04, 20, 0, 1, 0.49, 0, 0, 0.1, 10, 0.86, 0.45),
+    ("a100-sxm", "bf16"): (3.34, 0, 0, 1.2, 0.928, 1.9, 1, 0.9, 0.07, 6.8, 0.39, 5.2, 0.32, 0.06,
+                           10, 1, 1),
+}  # fmt: skip
+START_LIKE = {"gb200": "b200", "l40s": "h100-sxm"}
 QUANTISED = ("quantise_s", "quantise")
 #: Pull of a small table's fit towards its start, in units of the range.
 SHRINKAGE = 0.3
@@ -87,6 +106,13 @@ class Setup:
             rows.m, rows.n, rows.k, constants, self.device,
             weight_bytes=self.size, activation_bytes=self.size,
         )  # fmt: skip
+
+
+def start_of(gpu: str, precision: str) -> GemmConstants:
+    """Where the search starts for this GPU."""
+    values = START[START_LIKE.get(gpu, gpu), precision]
+    scaled = zip(RANGE.items(), values, strict=True)
+    return GemmConstants(**{name: value * scale for (name, (scale, *_)), value in scaled})
 
 
 def read(folder: Path, gpu: str, dtype: str) -> Measured:
@@ -149,7 +175,7 @@ def fit_all(folder: Path) -> tuple[dict[str, dict[str, dict[str, float]]], list[
             device = Device(
                 gpu.peak_flops[canonical], gpu.memory_bandwidth_bytes_per_s, gpu.sms, l2
             )
-            start = gemm_constants(name, precision if precision != "fp8_block" else "fp8")
+            start = start_of(name, "fp8" if precision == "fp8_block" else precision)
             free = tuple(f for f in RANGE if precision != "bf16" or f not in QUANTISED)
             setup = Setup(device, PRECISION_BYTES[canonical], start, free)
             errors = np.abs(cross_validate(setup, rows))
