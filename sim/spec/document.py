@@ -77,7 +77,7 @@ def shape(file: str, root: Node, found: list[Problem], folders: Folders) -> Docu
     tree: dict[str, Any] = {key: value for key, value in plain.items() if not key.startswith("x-")}
     poisoned = {problem.path for problem in found}
     problems = list(found)
-    findings = [*_gaps(root), *_idle(root), *_findings(tree, root), *_missing(root, tree)]
+    findings = [*_gaps(root), *_empty_unknown(root), *_findings(tree, root), *_missing(root, tree)]
     failed = {_unit(path) for path, _ in findings}
     problems += [problem for _, problem in without_echoes(findings) if problem.path not in poisoned]
     kept = _without(tree, failed)
@@ -121,10 +121,12 @@ def _gaps(root: Node, path: Path = ()) -> list[tuple[Path, Problem]]:
     return []
 
 
-def _idle(root: Node, path: Path = ()) -> list[tuple[Path, Problem]]:
+def _empty_unknown(root: Node, path: Path = ()) -> list[tuple[Path, Problem]]:
     """Unknown keys that are set to nothing: a null leaves a known key out, not a slip."""
     if isinstance(root.value, tuple):
-        return [idle for i, item in enumerate(root.value) for idle in _idle(item, (*path, i))]
+        return [
+            empty for i, item in enumerate(root.value) for empty in _empty_unknown(item, (*path, i))
+        ]
     model = model_at(path)
     if not isinstance(root.value, dict) or model is None:
         return []
@@ -134,7 +136,7 @@ def _idle(root: Node, path: Path = ()) -> list[tuple[Path, Problem]]:
     for key, entry in root.value.items():
         here = (*path, key)
         if key in known:
-            found += _idle(entry.node, here)
+            found += _empty_unknown(entry.node, here)
         elif entry.node.value is None and not free and (path or not key.startswith("x-")):
             message = unknown_key(here, None, known)
             found.append((here, Problem(entry.key, show_path(here), message)))
