@@ -99,7 +99,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 def did_you_mean(name: str, known: Iterable[str], most: int = 12) -> str:
     """`` (did you mean 'x'?)``, or the known names when none is close and they are few."""
-    names = tuple(known)
+    names = tuple(name for name in known if name)
     close = nearest(name, names)
     if close is not None:
         return f" (did you mean {close!r}?)"

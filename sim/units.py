@@ -72,7 +72,7 @@ EXAMPLE: MappingProxyType[str, str] = MappingProxyType(
     }
 )  # fmt: skip
 
-_NUMBER = re.compile(r"[+-]?(?:\d[\d_]*\.?[\d_]*|\.\d+)(?:[eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
 class UnitError(RackplanError):
@@ -91,31 +91,29 @@ def parse_quantity(value: object, dimension: str) -> float:
     units = UNITS[dimension]
     example = EXAMPLE[dimension]
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise UnitError(f"expected a {describe(dimension)} such as '{example}', not {value!r}")
+        raise UnitError(f"expected {describe(dimension)} such as '{example}', not {value!r}")
     if isinstance(value, (int, float)):
         if dimension in ("fraction", "count", "tokens"):
             return _finite(float(value), value)
         unit = example.split(" ", 1)[1]
-        raise UnitError(
-            f"needs a unit: write '{value} {unit}' (a {describe(dimension)}) or similar"
-        )
+        raise UnitError(f"needs a unit: write '{value} {unit}' ({describe(dimension)}) or similar")
     text = value.strip()
     match = _NUMBER.match(text)
     if match is None:
-        raise UnitError(f"{value!r} is not a {describe(dimension)}; write it like '{example}'")
+        raise UnitError(f"{value!r} is not {describe(dimension)}; write it like '{example}'")
     number = float(match.group().replace("_", ""))
     unit = text[match.end() :].strip()
     if unit == "" and dimension in ("fraction", "count", "tokens"):
         return _finite(number, value)
     if unit == "":
-        raise UnitError(f"{value!r} has no unit; write a {describe(dimension)} like '{example}'")
+        raise UnitError(f"{value!r} has no unit; write {describe(dimension)} like '{example}'")
     if unit not in units:
         elsewhere = [d for d, table in UNITS.items() if unit in table]
         if elsewhere:
-            hint = f" ({unit} is a {describe(elsewhere[0])})"
+            hint = f" ({unit} is {describe(elsewhere[0])})"
         else:
             hint = did_you_mean(unit, units)
-        raise UnitError(f"{value!r} is not a {describe(dimension)} like '{example}'{hint}")
+        raise UnitError(f"{value!r} is not {describe(dimension)} like '{example}'{hint}")
     return _finite(number * units[unit], value)
 
 
@@ -126,7 +124,7 @@ def _finite(number: float, value: object) -> float:
 
 
 def describe(dimension: str) -> str:
-    """The dimension in words, for messages."""
+    """The dimension in words with its article, for messages."""
     words = {
         "bytes": "size in bytes",
         "bytes_per_s": "data rate",
@@ -134,7 +132,8 @@ def describe(dimension: str) -> str:
         "money_per_energy": "price of energy",
         "money": "sum of money",
     }
-    return words.get(dimension, dimension.replace("_", " "))
+    noun = words.get(dimension, dimension.replace("_", " "))
+    return f"an {noun}" if noun[0] in "aeio" else f"a {noun}"
 
 
 def format_si(value: float, unit: str, digits: int = 3) -> str:

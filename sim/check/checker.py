@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sim import catalog
 from sim.check.collector import Collector
 from sim.check.expectations import check_expectations
@@ -16,6 +18,8 @@ from sim.check.workloads import check_workloads
 from sim.site.types import PowerTree, Site
 from sim.spec import Document
 from sim.units import format_si
+from sim.workload import fitted_source, synthetic_names
+from sim.workload.plan import Workload
 
 
 def check(document: Document) -> Scenario:
@@ -65,7 +69,7 @@ def check(document: Document) -> Scenario:
         price_usd_per_j=spec.price.electricity,
         warnings=found.warnings,
         resolved=resolve(document, ordered, tuple(workloads), policies, expectations),
-        sources=_sources(site, power, llms),
+        sources=_sources(site, power, llms, workloads),
     )
 
 
@@ -97,12 +101,18 @@ def _unused_llms(found: Collector, llms: dict[str, LlmUse]) -> None:
             found.warn(("llms", i), f"no pool serves {name!r}")
 
 
-def _sources(site: Site, power: PowerTree, llms: dict[str, LlmUse]) -> tuple[str, ...]:
-    """The ids of the data sources behind every catalog entry that the scenario uses."""
+def _sources(
+    site: Site, power: PowerTree, llms: dict[str, LlmUse], workloads: Sequence[Workload]
+) -> tuple[str, ...]:
+    """The ids of the data sources behind every entry of ``data/`` that the scenario uses."""
     entries = {("rack", rack.name) for rack in site.rack_types}
     entries |= {("llm", use.llm.name) for use in llms.values()}
     entries |= {("gear", node.kind) for node in power.nodes if node.kind in ("ups", "pdu")}
     found: set[str] = set()
     for kind, name in entries:
         found.update(catalog.source_ids(kind, name))
+    for workload in workloads:
+        if workload.synthetic is not None and workload.synthetic.lengths in synthetic_names():
+            facts = fitted_source(workload.synthetic.lengths).facts
+            found.update(source["id"] for source in facts["sources"])
     return tuple(sorted(found))

@@ -29,6 +29,9 @@ def main() -> None:
     except RackplanError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
+    except OSError as error:  # a full disk, a closed pipe: of the machine, not of the input
+        print(f"{error.filename or 'output'}: {error.strerror or error}", file=sys.stderr)
+        sys.exit(3)
     except Exception:  # Whatever reaches this line is a defect of rackplan, not of the input.
         import traceback
 

@@ -236,6 +236,11 @@ def _split(name: str, entities: Mapping[str, Sequence[str]]) -> tuple[str, str, 
         for scope, word in _PREFIX.items():
             if match["word"] == word:
                 return scope, match["entity"], match["name"]
+        if match["word"] in ("workload", "workloads"):
+            raise UnknownMetric(
+                name,
+                f"unknown metric {name!r} (did you mean '{match['entity']}.{match['name']}'?)",
+            )
         raise UnknownName("scope", match["word"], _PREFIX.values())
     entity, dot, base = name.rpartition(".")
     word, _, inner = entity.partition(".")

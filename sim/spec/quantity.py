@@ -46,7 +46,7 @@ def read_quantity(value: Any, dimension: str) -> float:
     """
     what = f"{describe(dimension)} such as '{EXAMPLE[dimension]}'"
     if isinstance(value, (bool, dict, list)):
-        raise UnitError(f"expected a {what}, not {show(value)}")
+        raise UnitError(f"expected {what}, not {show(value)}")
     try:
         return parse_quantity(value, dimension)
     except UnitError:
@@ -59,5 +59,5 @@ def read_quantity(value: Any, dimension: str) -> float:
         ours = INSTEAD.get(dimension, {}).get(match[2].lower()) if match else None
         if match is None or ours is None:
             raise
-        message = f"{show(value)} is not a {describe(dimension)}: write '{match[1]} {ours}'"
+        message = f"{show(value)} is not {describe(dimension)}: write '{match[1]} {ours}'"
         raise UnitError(message) from None

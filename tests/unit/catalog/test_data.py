@@ -11,6 +11,7 @@ from sim import catalog, paths
 from sim.catalog.library import load
 from sim.errors import DataError, UnknownName
 from sim.site.load import loss_in_mw, server_out_mw
+from sim.workload import fitted_source, synthetic_names
 
 EVERY = [(kind, name) for kind in catalog.KINDS for name in catalog.names(kind)]
 
@@ -38,6 +39,8 @@ def test_no_source_is_unused() -> None:
         for field in catalog.entry(kind, name).fields
         if field.source is not None
     }
+    for workload in synthetic_names():
+        used |= {source["id"] for source in fitted_source(workload).facts["sources"]}
     assert used == set(load().sources)
 
 

@@ -67,6 +67,14 @@ def test_what_resembles_nothing_lists_what_there_is() -> None:
     )
 
 
+def test_a_workload_is_named_without_brackets() -> None:
+    with pytest.raises(UnknownMetric) as caught:
+        lookup("workload[chat].ttft_p99", **KNOWN)
+    assert str(caught.value) == (
+        "unknown metric 'workload[chat].ttft_p99' (did you mean 'chat.ttft_p99'?)"
+    )
+
+
 def test_units_of_named_units_convert_to_si() -> None:
     assert DEFINITIONS["site", "goodput_per_mw"].factor == pytest.approx(1e-6)
     assert DEFINITIONS["site", "energy_cost_per_mtoken"].factor == pytest.approx(1e-6)
