@@ -109,10 +109,8 @@ def parse_quantity(value: object, dimension: str) -> float:
         raise UnitError(f"{value!r} has no unit; write {describe(dimension)} like '{example}'")
     if unit not in units:
         elsewhere = [d for d, table in UNITS.items() if unit in table]
-        if elsewhere:
-            hint = f" ({unit} is {describe(elsewhere[0])})"
-        else:
-            hint = did_you_mean(unit, units)
+        known = did_you_mean(unit, units)
+        hint = f" ({unit} is {describe(elsewhere[0])})" if elsewhere else known
         raise UnitError(f"{value!r} is not {describe(dimension)} like '{example}'{hint}")
     return _finite(number * units[unit], value)
 
