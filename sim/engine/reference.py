@@ -72,7 +72,6 @@ class ReferencePlane:
         self.pool_of = [pool_index[workload.pool] for workload in scenario.workloads]
         self.feeds = [Feed(source) for source in world.sources]
         self.live: dict[int, Request] = {}
-        self.arrived = 0
         self.power = PowerMeter(scenario.site, scenario.power, recorder.power)
         self.charges = WorkloadMeters(len(scenario.workloads), len(self.replicas))
         self.gpu_mw = [0] * len(self.replicas)
@@ -142,7 +141,6 @@ class ReferencePlane:
         now_s = self.env.now
         if not math.isnan(row.arrival_s):
             self._schedule_next(workload)
-        self.arrived += 1
         request = Request(
             identity=(workload << ROW_BITS) | row.number,
             workload=workload,

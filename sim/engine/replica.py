@@ -9,6 +9,7 @@ This is one event per iteration, written to be read; a compiled engine must equa
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Generator, Sequence
 from typing import Any, Protocol
 
@@ -166,22 +167,20 @@ class Replica:
 
     def _deliver_decodes(self, now_s: float) -> None:
         """Each decoding sequence delivers a token; those that are complete end, oldest first."""
-        gap_s = self.first_s + (self.steps - 1) * self.growth_s
-        delivered: dict[int, int] = {}
-        complete: list[Request] = []
-        for request in self.batcher.decoding:
+        decoding = self.batcher.decoding
+        if self.gap_is_elapsed:
+            for request in decoding:
+                self.observer.token_gap(request.workload, now_s - request.last_token_s, 1)
+        else:
+            gap_s = self.first_s + (self.steps - 1) * self.growth_s
+            for workload, tokens in Counter(request.workload for request in decoding).items():
+                self.observer.token_gap(workload, gap_s, tokens)
+        for request in decoding:
             request.context += 1
             request.delivered += 1
-            if self.gap_is_elapsed:
-                self.observer.token_gap(request.workload, now_s - request.last_token_s, 1)
-            else:
-                delivered[request.workload] = delivered.get(request.workload, 0) + 1
             request.last_token_s = now_s
-            if request.delivered == request.output_tokens:
-                complete.append(request)
-        for workload, tokens in delivered.items():
-            self.observer.token_gap(workload, gap_s, tokens)
-        self.meters.decode_tokens += len(self.batcher.decoding)
+        complete = [request for request in decoding if request.delivered == request.output_tokens]
+        self.meters.decode_tokens += len(decoding)
         for request in complete:
             self.batcher.leave_decoding(request)
             self.observer.complete(request, now_s)
@@ -284,11 +283,11 @@ class Replica:
 
     def _shares(self, decode_share: float) -> list[tuple[int, float]]:
         """Who the draw is charged to: decode by sequences, prefill by tokens."""
-        charged: dict[int, float] = {}
         decodes = self.batcher.decodes
-        for request in decodes:
-            each = decode_share / len(decodes)
-            charged[request.workload] = charged.get(request.workload, 0.0) + each
+        charged = {
+            workload: decode_share * sequences / len(decodes)
+            for workload, sequences in Counter(request.workload for request in decodes).items()
+        }
         tokens = sum(chunk for _, chunk in self.batcher.chunks)
         for request, chunk in self.batcher.chunks:
             share = (1.0 - decode_share) * chunk / tokens
