@@ -38,6 +38,6 @@ class Limit:
     def order(self) -> tuple[int, bool, float, str]:
         """Sorts limits by the rule of ``sim.results.limits``."""
         if self.binds:
-            rank = _EXCEEDED if self.kind == "power" else _HELD
+            rank = _EXCEEDED if self.kind == "power" and self.share >= TOUCH else _HELD
             return (rank, not self.outranks, -self.share, self.label)
         return (_FREE, False, -(self.use or 0.0), self.label)

@@ -2,7 +2,8 @@
 
 The rule, which is also what ``Limit`` values are sorted by:
 
-1. A power limit that was exceeded comes first: nothing in the run held the draw below it.
+1. A power limit that was exceeded comes first: nothing in the run held the draw below it. Where
+   that took less than ``TOUCH`` of the window, it comes after what held requests back.
 2. Then what held requests back, by its share: of replica time in which the head of a queue waited
    for it, or of arrivals that it cost. Less than ``TOUCH`` does not bind, nor does a wait in a pool
    whose workloads all meet their objectives. Speed comes first of these where the median request

@@ -92,6 +92,15 @@ def test_a_power_limit_that_was_exceeded_comes_first() -> None:
     assert judged.next_step == ("what a larger contract gives: --set 'power.utility.budget=110 kW'")
 
 
+def test_a_moment_over_the_budget_comes_after_what_held_requests_back() -> None:
+    over = nodes(peak_w=[104e3, 100e3, 95e3], over_limit_s=[0.02, 0.0, None])
+    judged = judge(waiting(), over, replicas(blocked_blocks_s=[540.0, 540.0]))
+    assert [limit.kind for limit in judged.limits if limit.binds] == ["kv", "power"]
+    alone = judge(good(), over)
+    assert alone.binding is not None
+    assert alone.binding.kind == "power"
+
+
 def test_a_ups_over_its_rating_is_named_as_such() -> None:
     over = nodes(peak_w=[90e3, 210e3, 75e3], over_limit_s=[0.0, 3.0, None])
     judged = judge(good(), over)
