@@ -50,7 +50,8 @@ class Verdict:
         workloads: one verdict each.
         binding: the limit that binds, None if nothing does.
         binding_sentence: what binds and the evidence, or what is nearest to.
-        limits: every limit, the binding ones first (the rule is in ``sim.results.limits``).
+        limits: every limit, the binding ones first (the rule is in ``sim.results.limits``); none
+            of a partial run.
         power_sentence: draw against the utility's budget; says when power is unlimited.
         next_step: what to try, as a sentence with a setting.
     """
@@ -68,9 +69,10 @@ class Verdict:
 def verdict(result: RunResult) -> Verdict:
     """Judge a run by its numbers."""
     workloads = tuple(_workload(result, entry) for entry in result.manifest["workloads"])
-    ranked = limits(result)
-    binding = ranked[0] if ranked and ranked[0].binds else None
     status, headline = _headline(result, workloads)
+    # What was in flight when a run was stopped counts as missed, whatever limits it.
+    ranked = limits(result) if status != "partial" else ()
+    binding = ranked[0] if ranked and ranked[0].binds else None
     return Verdict(
         status=status,
         headline=headline,
@@ -133,6 +135,8 @@ def _headline(result: RunResult, workloads: tuple[WorkloadVerdict, ...]) -> tupl
 def _binding_sentence(result: RunResult, ranked: tuple[Limit, ...]) -> str:
     if not result.tables.rows.get("replicas"):
         return f"Binding limit: not judged, {NO_METER}"
+    if result.outcome == "partial":
+        return "Binding limit: not judged, requests in flight when the run stopped count as missed"
     if not ranked:
         return "Binding limit: none can be named, no limit was stated"
     if ranked[0].binds:

@@ -264,6 +264,18 @@ def test_a_partial_run_is_not_judged() -> None:
     assert judged.next_step == "run it to its end before reading more into it"
 
 
+def test_what_was_in_flight_when_a_run_stopped_limits_nothing() -> None:
+    sink = summariser(MemorySink())
+    fill(sink, miss(good(), 5, outcome="unfinished", end_s=np.nan), power_nodes=nodes())
+    sink.abort("stopped by the user")
+    judged = verdict(result_of(sink, simulated_s=300.0))
+    assert judged.binding is None
+    assert judged.limits == ()
+    assert judged.binding_sentence == (
+        "Binding limit: not judged, requests in flight when the run stopped count as missed"
+    )
+
+
 def test_clients_of_a_closed_loop_are_what_to_raise() -> None:
     resolved = {"workload": [{"name": "chat", "clients": 64}]}
     judged = judge(good(), resolved=resolved)
