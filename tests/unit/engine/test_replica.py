@@ -55,6 +55,13 @@ class TestTime:
         found = requests_of([row(0.0, output=5), row(2.5)])
         assert found[1]["admitted_s"] == 3.0
 
+    def test_boundaries_of_one_instant_run_by_replica(self) -> None:
+        rows = [row(0.0), row(1.0), row(1.0)]  # to replicas 0, 1 and 0
+        setup = scenario([pool(model(constant_cost(1.0)), replicas=2)], [workload()])
+        run = serve(setup, [Given(rows)])
+        found = [(r["request_id"], r["replica"], r["end_s"]) for r in run.rows("requests")]
+        assert found == [(0, 0, 1.0), (2, 0, 2.0), (1, 1, 2.0)]
+
     def test_time_outs_come_before_admission_at_the_same_instant(self) -> None:
         setup = scenario([pool(model(constant_cost(1.0)), max_sequences=1)],
                          [workload(timeout_s=2.0)])  # fmt: skip
@@ -182,6 +189,14 @@ class TestLimits:
     def test_a_low_priority_arrival_does_not_push_out_a_higher_one(self) -> None:
         rows = [row(0.0, output=9), row(0.5, priority=0), row(0.6, priority=1)]
         found = requests_of(rows, max_sequences=1, max_queue=1, shed="oldest")
+        assert [found[i]["outcome"] for i in range(3)] == ["completed", "completed", "queue-full"]
+
+    def test_a_preempted_request_is_not_pushed_out(self) -> None:
+        rows = [row(0.0, 14, 9), row(0.5, 14, 9), row(4.5)]
+        found = requests_of(
+            rows, replica=model(constant_cost(1.0), blocks=3), max_queue=1, shed="oldest"
+        )
+        assert found[1]["preemptions"] == 1
         assert [found[i]["outcome"] for i in range(3)] == ["completed", "completed", "queue-full"]
 
     def test_a_running_request_that_is_cancelled_leaves_at_the_next_boundary(self) -> None:
