@@ -55,6 +55,18 @@ class TestTime:
         found = requests_of([row(0.0, output=5), row(2.5)])
         assert found[1]["admitted_s"] == 3.0
 
+    def test_arrivals_of_one_instant_queue_by_workload_then_row(self) -> None:
+        loads = [workload("first"), workload("second")]
+        setup = scenario([pool(model(constant_cost(1.0)), max_sequences=1)], loads)
+        run = serve(setup, [Given([row(0.0), row(1.0)]), Given([row(1.0)])])
+        found = [(r["workload"], r["admitted_s"]) for r in run.rows("requests")]
+        assert found == [("first", 0.0), ("first", 1.0), ("second", 2.0)]
+
+    def test_a_client_that_leaves_at_once_leaves_an_idle_replica_idle(self) -> None:
+        found, run = requests_of([row(1.0, cancel_after_s=0.0), row(5.0)], steps=True)
+        assert (found[0]["outcome"], found[0]["end_s"]) == ("cancelled", 1.0)
+        assert [step["start_s"] for step in run.rows("iterations")] == [5.0]
+
     def test_boundaries_of_one_instant_run_by_replica(self) -> None:
         rows = [row(0.0), row(1.0), row(1.0)]  # to replicas 0, 1 and 0
         setup = scenario([pool(model(constant_cost(1.0)), replicas=2)], [workload()])
