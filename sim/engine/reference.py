@@ -27,8 +27,14 @@ from sim.engine.recorder import Recorder
 from sim.engine.replica import Replica
 from sim.engine.request import Request
 from sim.engine.world import ROW_BITS, World
+from sim.errors import SimulationError
 from sim.policies.base import RoutingView, kind_of
 from sim.rng import KeyedBits
+
+#: Outcomes that take no time by themselves.
+TURNED_AWAY = ("never-fits", "queue-full", "shed")
+#: How often a workload's clients may be turned away and return at one instant.
+MOST_RETURNS = 100_000
 
 
 class PoolState:
@@ -72,6 +78,7 @@ class ReferencePlane:
         self.pool_of = [pool_index[workload.pool] for workload in scenario.workloads]
         self.feeds = [Feed(source) for source in world.sources]
         self.live: dict[int, Request] = {}
+        self.returns = [(0.0, 0)] * len(scenario.workloads)  # (instant, returns at once)
         self.power = PowerMeter(scenario.site, scenario.power, recorder.power)
         self.charges = WorkloadMeters(len(scenario.workloads), len(self.replicas))
         self.gpu_mw = [0] * len(self.replicas)
@@ -278,8 +285,27 @@ class ReferencePlane:
         self.recorder.request(request, outcome, now_s)
         for row in self.feeds[request.workload].followers(request.row):
             at_s = follows_at(row, now_s)
+            if at_s == now_s and outcome in TURNED_AWAY:
+                self._return_at_once(request.workload, outcome, now_s)
             if at_s < self.duration_s:
                 self._schedule(request.workload, row, at_s)
+
+    def _return_at_once(self, workload: int, outcome: str, now_s: float) -> None:
+        """A client that was turned away sends its next request at this very instant.
+
+        Raises:
+            SimulationError: this goes on without end, as with a full queue and no think time.
+        """
+        instant_s, returns = self.returns[workload]
+        returns = returns + 1 if instant_s == now_s else 1
+        self.returns[workload] = (now_s, returns)
+        if returns > MOST_RETURNS:
+            raise SimulationError(
+                now_s,
+                f"workload {self.workloads[workload].name}",
+                f"clients that are turned away ({outcome}) come back at once, again and again, so "
+                "that time stands still; give them a `think` above 0 s",
+            )
 
     # ---- what replicas report ------------------------------------------------------------
 

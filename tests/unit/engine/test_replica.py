@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
+from sim.engine.run import run
+from sim.errors import SimulationError
 from sim.perf.step import Batch, StepCost, windowed_pairs
 from sim.results.bins import gap_bin
+from sim.workload.columns import Columns
+from sim.workload.lengths import FixedLengths
+from sim.workload.source import ClosedSource
 from tests.engine_world import (
     DYADIC,
     Given,
+    ListSink,
     constant_cost,
     model,
     plane,
@@ -20,6 +27,7 @@ from tests.engine_world import (
     scenario,
     serve,
     workload,
+    world,
 )
 
 
@@ -197,6 +205,21 @@ class TestLimits:
             "completed", "shed", "completed", "completed",
         ]  # fmt: skip
         assert found[1]["end_s"] == 0.7
+
+    @pytest.mark.parametrize(("shed", "outcome"), [("reject", "queue-full"), ("oldest", "shed")])
+    def test_clients_that_are_turned_away_for_ever_stop_the_run(
+        self, shed: str, outcome: str
+    ) -> None:
+        columns = Columns(replace(workload(), clients=3), seed=1, stream="load")
+        endless = ClosedSource(columns, FixedLengths(1, 9), clients=3, think_s=0.0)
+        one = pool(model(constant_cost(1.0)), max_sequences=1, max_queue=1, shed=shed)
+        setup = scenario([one], [workload()])
+        with pytest.raises(SimulationError) as caught:
+            run(replace(world(setup, []), sources=(endless,)), ListSink())
+        assert str(caught.value) == (
+            f"at 0.000000 s, workload load: clients that are turned away ({outcome}) come back at "
+            "once, again and again, so that time stands still; give them a `think` above 0 s"
+        )
 
     def test_a_low_priority_arrival_does_not_push_out_a_higher_one(self) -> None:
         rows = [row(0.0, output=9), row(0.5, priority=0), row(0.6, priority=1)]
