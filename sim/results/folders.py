@@ -47,6 +47,7 @@ class WorkFolder:
     def __init__(self, target: Path) -> None:
         self.target = target
         self._lock = -1
+        self._published = False
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             _refuse_foreign(target)
@@ -82,7 +83,7 @@ class WorkFolder:
                 shutil.rmtree(old)
             place.rename(old)
         self.path.rename(place)
-        self.path = place
+        self.path, self._published = place, True
         (place / LOCK).unlink()
         self._unlock()
         if old.exists():
@@ -90,8 +91,9 @@ class WorkFolder:
         return place
 
     def discard(self) -> None:
-        """Remove it."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Remove it; what is published stays."""
+        if not self._published:
+            shutil.rmtree(self.path, ignore_errors=True)
         self._unlock()
 
     def _unlock(self) -> None:

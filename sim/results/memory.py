@@ -31,7 +31,10 @@ class MemorySink:
             UnknownName, ValueError: no such table, or columns that do not fit it.
         """
         if self._tables is not None:
-            raise ValueError(f"rows for table {table!r} after the sink was closed")
+            raise ValueError(
+                f"rows for table {table!r} after the sink was closed; each run needs a sink of "
+                "its own"
+            )
         batch = to_batch(table, columns)
         self._batches.setdefault(table, []).append(batch)
 

@@ -44,7 +44,10 @@ class ParquetSink:
             UnknownName, ValueError: no such table, or columns that do not fit it.
         """
         if self._closed:
-            raise ValueError(f"rows for table {table!r} after the sink was closed")
+            raise ValueError(
+                f"rows for table {table!r} after the sink was closed; each run needs a sink of "
+                "its own"
+            )
         batch = to_batch(table, columns)
         if table not in self._writers:
             self._writers[table] = _Parts(table, self._work.path.joinpath(*table.split("/")))

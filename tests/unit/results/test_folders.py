@@ -33,6 +33,16 @@ def test_the_name_depends_on_the_meaning_not_on_the_order_of_keys() -> None:
     assert run_folder_name("..", {}, 0).startswith("run-")
 
 
+def test_a_sink_used_again_leaves_the_result_of_its_run(tmp_path: Path) -> None:
+    sink = ParquetSink(tmp_path / "x")
+    run(sink, rows=requests(100))
+    first = digests(tmp_path / "x")
+    with pytest.raises(ValueError, match="each run needs a sink of its own$"):
+        fill(summariser(sink), requests(200))
+    sink.discard()
+    assert digests(tmp_path / "x") == first
+
+
 def test_a_finished_run_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
     run(ParquetSink(tmp_path / "x"), rows=requests(100))
     first = digests(tmp_path / "x")
