@@ -37,7 +37,7 @@ def test_a_sink_used_again_leaves_the_result_of_its_run(tmp_path: Path) -> None:
     sink = ParquetSink(tmp_path / "x")
     run(sink, rows=requests(100))
     first = digests(tmp_path / "x")
-    with pytest.raises(ValueError, match="each run needs a sink of its own$"):
+    with pytest.raises(ValueError, match=r"each run needs a sink of its own$"):
         fill(summariser(sink), requests(200))
     sink.discard()
     assert digests(tmp_path / "x") == first
