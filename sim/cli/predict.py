@@ -74,16 +74,17 @@ def serving(
     max_sequences: Annotated[int | None, typer.Option(help="Running sequences at most.")] = None,
     max_batch_tokens: Annotated[int | None, typer.Option(help="Tokens per iteration.")] = None,
     length_spread: Annotated[
-        float | None, typer.Option(help="Lengths vary by this share about their means (0).")
+        float | None, typer.Option(help="Lengths vary by this share about their means (a little).")
     ] = None,
     file: Annotated[
         Path | None, typer.Option(help="CSV with these options as columns, underscored.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Predict throughput, latency and draw of one replica under a closed loop of equal requests.
+    """Predict throughput, latency and draw of one replica under a closed loop of like requests.
 
-    Every client starts at once and sends its next request when the last one ends.
+    Every client starts at once and sends its next request when the last one ends. Lengths vary by
+    a fraction of a per cent, as in real runs; --length-spread 0 keeps all requests in lockstep.
     """
     given = {
         "llm": llm, "gpu": gpu, "precision": precision, "tensor_parallel": tensor_parallel,
@@ -152,7 +153,7 @@ def _query(row: TableRow) -> tuple[Llm, Gpu, ServingQuery]:
     for name in ("pipeline_parallel", "max_sequences", "max_batch_tokens"):
         if row.optional(name) is not None:
             numbers[name] = row.whole(name)
-    spread = row.number("length_spread") if row.optional("length_spread") else 0.0
+    spread = row.number("length_spread") if row.optional("length_spread") else None
     query = ServingQuery(
         precision=precision, kv_precision=kv_precision, length_spread=spread, **numbers
     )

@@ -1,8 +1,9 @@
-"""``rackplan predict serving``: one replica under a closed loop of equal requests, without a site.
+"""``rackplan predict serving``: one replica under a closed loop of like requests, without a site.
 
-The requests all have the same lengths and every client starts at once, as a benchmark client does
-that opens all its connections before it measures. The loop then goes on until each client has had
-``REQUESTS_PER_CLIENT`` requests answered.
+Every client starts at once, as a benchmark client does that opens all its connections before it
+measures. The loop then goes on until each client has had ``REQUESTS_PER_CLIENT`` requests answered.
+Lengths differ by a small share unless asked for otherwise: exactly equal requests would stay in
+lockstep, all prompts queueing for one another in every round, which measured runs do not.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from sim.catalog.types import Gpu, Llm
 from sim.engine.closed_loop import ClosedLoop, Record
 from sim.errors import RackplanError
 from sim.perf import BLOCK_TOKENS, DoesNotFit, ReplicaModel, replica_model
+from sim.perf.calibration import benchmark
 from sim.rng import KeyedBits
 
 #: Requests per client in a run, the opening burst included (as InferenceX runs its benchmarks).
@@ -43,7 +45,7 @@ class ServingQuery:
     kv_precision: str | None = None
     max_sequences: int | None = None
     max_batch_tokens: int | None = None
-    length_spread: float = 0.0  # lengths are uniform within this share about what is asked for
+    length_spread: float | None = None  # lengths are uniform within this share about their means
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Predictor:
 
         Defaults: KV in the precision of 8- and 16-bit weights, else fp8; at most 256 sequences or
         one per client, whichever is more; 8,192 tokens per batch; 0.9 of the memory; stages of a
-        pipeline linked by the GPUs' own link.
+        pipeline linked by the GPUs' own link; lengths within the calibration's share.
 
         Raises:
             RackplanError: a plan that this GPU or LLM cannot have, or a nonsensical number.
@@ -86,13 +88,15 @@ class Predictor:
             raise RackplanError(
                 f"concurrency must be at most {MAX_CLIENTS:,}, not {query.concurrency:,}"
             )
-        if not 0 <= query.length_spread < 1:
-            raise RackplanError(f"length_spread must be in [0, 1), not {query.length_spread}")
+        spread = query.length_spread
+        if spread is None:
+            spread = benchmark().length_spread
+        if not 0 <= spread < 1:
+            raise RackplanError(f"length_spread must be in [0, 1), not {spread}")
         mean = query.input_tokens + query.output_tokens
-        longest = ceil(mean * (1 + query.length_spread))
-        if longest > llm.max_context:
+        if mean > llm.max_context:
             return _without(
-                f"{longest:,} tokens of input and output are more than the context of "
+                f"{mean:,} tokens of input and output are more than the context of "
                 f"{llm.max_context:,} that {llm.name} has"
             )
         batch_tokens = query.max_batch_tokens or MAX_BATCH_TOKENS
@@ -102,9 +106,10 @@ class Predictor:
         except DoesNotFit as error:
             return _without(str(error))
         room = model.kv_blocks * BLOCK_TOKENS
-        if longest - 1 > room:  # the last token is delivered, not kept
+        longest = ceil(mean * (1 + spread)) - 1  # the last token is delivered, not kept
+        if longest > room:
             return _without(
-                f"a request of {longest - 1:,} tokens never fits: the replica's KV cache has "
+                f"a request of up to {longest:,} tokens never fits: the replica's KV cache has "
                 f"{room:,}"
             )
         return measure(
@@ -114,7 +119,7 @@ class Predictor:
             query.concurrency,
             sequences,
             batch_tokens,
-            query.length_spread,
+            spread,
         )
 
     def _model(

@@ -20,6 +20,7 @@ from sim.paths import data
 from sim.perf.constants import (
     AllReduce,
     AttentionConstants,
+    Benchmark,
     ClockCurve,
     DrawConstants,
     ExpertConstants,
@@ -84,6 +85,11 @@ def all_reduce(link: str) -> AllReduce:
 def overheads() -> Overheads:
     """The pooled overheads of serving engines."""
     return _row(Overheads, _tree(*_SERVING)["overheads"], _SERVING, "overheads")
+
+
+def benchmark() -> Benchmark:
+    """How closed loops of requests of stated lengths are run."""
+    return _row(Benchmark, _tree(*_SERVING)["benchmark"], _SERVING, "benchmark")
 
 
 def memory_constants() -> MemoryConstants:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -13,6 +14,7 @@ from sim.catalog.library import load
 from sim.engine.predict import Prediction, Predictor, ServingQuery, predict_serving
 from sim.errors import RackplanError
 from sim.perf import Batch, replica_model
+from sim.perf.calibration import benchmark
 
 QUERY = ServingQuery("fp8", 4, 1024, 1024, 64)
 
@@ -41,7 +43,7 @@ def test_one_client_is_the_sum_of_its_iterations() -> None:
     decode_s = [
         cost.iteration_s(Batch(1, 1, context + 1, 0, 0, 0)) for context in range(1000, 1199)
     ]
-    got = predict(ServingQuery("bf16", 1, 1000, 200, 1), "llama-3.1-8b")
+    got = predict(ServingQuery("bf16", 1, 1000, 200, 1, length_spread=0.0), "llama-3.1-8b")
     assert got.ttft_p50_s == pytest.approx(prefill_s)
     assert got.tpot_p50_s == pytest.approx(sum(decode_s) / 199)
     assert got.output_tokens_per_s == pytest.approx(200 / (prefill_s + sum(decode_s)))
@@ -66,11 +68,15 @@ def test_what_does_not_fit_has_no_numbers_but_the_arithmetic() -> None:
 
 
 def test_a_request_longer_than_the_cache_does_not_fit() -> None:
-    got = predict(ServingQuery("bf16", 1, 60_001, 10_000, 1), "llama-3.1-8b", "l4")
+    got = predict(
+        ServingQuery("bf16", 1, 60_001, 10_000, 1, length_spread=0.0), "llama-3.1-8b", "l4"
+    )
     assert not got.fits
     assert got.output_tokens_per_s is None
     assert got.message is not None
-    assert got.message.startswith("a request of 70,000 tokens never fits: the replica's KV cache")
+    assert got.message.startswith(
+        "a request of up to 70,000 tokens never fits: the replica's KV cache"
+    )
 
 
 def test_a_request_beyond_the_context_does_not_fit() -> None:
@@ -107,6 +113,15 @@ def test_nonsense_is_refused(query: ServingQuery, message: str) -> None:
     with pytest.raises(RackplanError) as caught:
         predict(query)
     assert str(caught.value) == message
+
+
+def test_requests_drift_apart_unless_kept_in_lockstep() -> None:
+    usual = predict(QUERY)
+    lockstep = predict(replace(QUERY, length_spread=0.0))
+    assert usual == predict(replace(QUERY, length_spread=benchmark().length_spread))
+    assert (usual.ttft_p50_s or 0) < 0.8 * (lockstep.ttft_p50_s or 0)
+    assert usual.tpot_p50_s == pytest.approx(lockstep.tpot_p50_s, rel=0.03)
+    assert usual.output_tokens_per_s == pytest.approx(lockstep.output_tokens_per_s, rel=0.03)
 
 
 def test_spread_lengths_keep_their_mean_and_shorten_the_wait() -> None:
