@@ -119,7 +119,7 @@ def test_requests_drift_apart_unless_kept_in_lockstep() -> None:
     usual = predict(QUERY)
     lockstep = predict(replace(QUERY, length_spread=0.0))
     assert usual == predict(replace(QUERY, length_spread=benchmark().length_spread))
-    assert (usual.ttft_p50_s or 0) < 0.8 * (lockstep.ttft_p50_s or 0)
+    assert (usual.ttft_p50_s or 0) < 0.9 * (lockstep.ttft_p50_s or 0)
     assert usual.tpot_p50_s == pytest.approx(lockstep.tpot_p50_s, rel=0.03)
     assert usual.output_tokens_per_s == pytest.approx(lockstep.output_tokens_per_s, rel=0.03)
 
