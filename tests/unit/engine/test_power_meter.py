@@ -9,8 +9,10 @@ import pytest
 from sim.engine.power_meter import NodeMeter, PowerMeter
 from tests.engine_world import site, tree
 
-#: (server, change of its GPUs' draw in W, time). Twice a change is undone at the same instant.
+#: (server, change of its GPUs' draw in W, time): the highest draw before the window, and two
+#: changes that are undone at the same instant.
 CHANGES = [
+    (1, 6000, 0.25), (1, -6000, 0.75),
     (0, 2000, 1.0), (1, 900, 1.5), (0, 3000, 3.0), (0, -3000, 3.0), (0, -1500, 4.0),
     (1, 4000, 5.0), (1, -4000, 5.5), (0, 5000, 6.0), (0, -5000, 6.0), (1, 100, 8.0),
 ]  # fmt: skip
@@ -67,11 +69,12 @@ def test_nodes_against_their_rows(budget_w: float | None) -> None:
     assert (over_s > 0) == (budget_w == 9000.0)
 
 
-def test_a_draw_equal_to_the_limit_is_within_it() -> None:
-    meter = NodeMeter(1.0, on_intake=False)
+@pytest.mark.parametrize(("on_intake", "over_s"), [(False, 0.5), (True, 1.5)])
+def test_a_draw_equal_to_the_limit_is_within_it(on_intake: bool, over_s: float) -> None:
+    meter = NodeMeter(1.0, on_intake)
     meter.open_window(0.0)
-    meter.set(1000, 2000, 0.0)
-    meter.set(1001, 2000, 3.0)
-    meter.set(1000, 2000, 3.5)
+    for out_mw, in_mw, time_s in ((1000, 1000, 0.0), (1001, 1002, 3.0), (1000, 1001, 3.5)):
+        meter.set(out_mw, in_mw, time_s)
+    meter.set(999, 1000, 4.5)
     meter.close_window(5.0)
-    assert meter.over.window == 0.5
+    assert meter.over.window == over_s
