@@ -30,6 +30,12 @@ def test_a_gap_lies_between_the_exact_edges_of_its_bin(gap: float) -> None:
     assert abs(middle / gap - 1) <= GAP_ERROR
 
 
+@given(st.integers(-600, 600))
+def test_an_edge_belongs_to_its_bin_and_the_float_below_to_the_one_before(index: int) -> None:
+    assert gap_bin(gap_edge(index)) == index
+    assert gap_bin(np.nextafter(gap_edge(index), 0.0)) == index - 1
+
+
 def test_gap_edges_are_64_per_octave_and_dyadic() -> None:
     index = gap_bin(0.5)
     assert gap_edge(index) == 0.5

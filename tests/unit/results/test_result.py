@@ -36,6 +36,30 @@ def test_quantiles_are_numpys_over_arrivals_in_the_window() -> None:
     assert metrics["chat.tpot_p50"].value == np.quantile(tpot, 0.5)
 
 
+@pytest.mark.parametrize("record", ["full", "sampled", "summary"])
+def test_the_window_holds_its_start_and_not_its_end(record: str) -> None:
+    """Arrivals at 59.9…, 60, 599.9… and 600 s; the window is [60, 600). One is cut short."""
+    rows = {name: values[:4] for name, values in requests(4).items()}
+    arrival = np.array([np.nextafter(60.0, 0.0), 60.0, np.nextafter(600.0, 0.0), 600.0])
+    rows |= {
+        "arrival_s": arrival,
+        "admitted_s": arrival + np.array([9.0, 0.25, 0.75, 9.0]),
+        "first_token_s": arrival + np.array([9.0, 1.0, 2.0, 9.0]),
+        "end_s": arrival + np.array([9.0, 3.0, 4.0, 9.0]),
+        "input_tokens": np.array([7, 100, 1000, 7]),
+        "output_tokens": np.array([5, 5, 5, 5]),
+        "outcome": ["completed", "completed", "cancelled", "completed"],
+        "met": np.zeros(4, bool),
+    }
+    metrics = run(rows=rows, record=record).metrics
+    counted = {name: metrics[f"chat.{name}"].value for name in ("arrivals", "completed")}
+    assert counted == {"arrivals": 2, "completed": 1}
+    # The histograms keep sums, so means are exact at every level. Cancelled: no end, a first token.
+    for name, mean in {"queue": 0.5, "ttft": 1.5, "tpot": 0.5, "e2e": 3.0}.items():
+        assert metrics[f"chat.{name}_mean"].value == pytest.approx(mean, rel=1e-12), name
+    assert metrics["chat.input_tokens_per_s"].value == pytest.approx(100 / 540)
+
+
 def test_meters_become_metrics() -> None:
     metrics = run(price_usd_per_j=0.09 / 3.6e6).metrics
     expected = {
