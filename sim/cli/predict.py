@@ -69,7 +69,9 @@ def serving(
     input_tokens: Annotated[int | None, typer.Option(help="Tokens of every prompt.")] = None,
     output_tokens: Annotated[int | None, typer.Option(help="Tokens of every answer.")] = None,
     concurrency: Annotated[int | None, typer.Option(help="Clients in a closed loop.")] = None,
-    pipeline_parallel: Annotated[int | None, typer.Option(help="Pipeline stages.")] = None,
+    pipeline_parallel: Annotated[
+        int | None, typer.Option(help="Pipeline stages, kept full.")
+    ] = None,
     kv_precision: Annotated[str | None, typer.Option(help="Of the KV cache.")] = None,
     max_sequences: Annotated[int | None, typer.Option(help="Running sequences at most.")] = None,
     max_batch_tokens: Annotated[int | None, typer.Option(help="Tokens per iteration.")] = None,

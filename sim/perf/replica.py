@@ -3,7 +3,8 @@
 Pipeline parallelism is its steady state: ``pp`` micro-batches are under way, each 1/pp of the
 batch, so an iteration (every sequence advances by one token) takes pp times what the slowest
 stage needs for one of them, plus the boundary transfers that one micro-batch waits for. Filling
-and draining the pipe is not modelled.
+and draining the pipe is not modelled, so what has no others to share it with (a lone prompt's
+prefill, the context of a lone sequence) comes out up to pp times too fast.
 """
 
 from __future__ import annotations
