@@ -21,6 +21,7 @@ HEADER = """\
 # Constants of kernels, fitted by tools/fit_perf.py. SI units unless a name says otherwise.
 """
 RECORD = {
+    "source_id": "aiconfigurator-core",
     "date": "2026-11-24",
     "source": (
         "kernel tables of PyPI aiconfigurator-core 0.12.0 (NVIDIA, repository "

@@ -284,6 +284,7 @@ HEADER = """\
 # Overheads and the spread of lengths fitted by tools/fit_serving.py.
 """
 RECORD = {
+    "source_id": "aiconfigurator-core",
     "date": "2026-11-24",
     "source": (
         "silicon sample of PyPI aiconfigurator-core 0.12.0 (NVIDIA): H100 runs and the Llama runs "

@@ -15,6 +15,7 @@ from sim.check.resolved import resolve
 from sim.check.scenario import LlmUse, Scenario
 from sim.check.site import check_site
 from sim.check.workloads import check_workloads
+from sim.perf import calibration
 from sim.site.types import PowerTree, Site
 from sim.spec import Document
 from sim.units import format_si
@@ -108,7 +109,7 @@ def _sources(
     entries = {("rack", rack.name) for rack in site.rack_types}
     entries |= {("llm", use.llm.name) for use in llms.values()}
     entries |= {("gear", node.kind) for node in power.nodes if node.kind in ("ups", "pdu")}
-    found: set[str] = set()
+    found = set(calibration.source_ids())
     for kind, name in entries:
         found.update(catalog.source_ids(kind, name))
     for workload in workloads:

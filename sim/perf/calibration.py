@@ -107,6 +107,12 @@ def clock_curve() -> ClockCurve:
     return _row(ClockCurve, _tree(*_DRAW)["clocks"], _DRAW, "clocks")
 
 
+def source_ids() -> tuple[str, ...]:
+    """Ids (``data/sources.yaml``) of the measurements that every constant here was fitted to."""
+    files = (_KERNELS, _SERVING, _DRAW)
+    return tuple(sorted({str(_tree(*file)["record"]["source_id"]) for file in files}))
+
+
 @lru_cache(maxsize=8)
 def _tree(folder: str, name: str) -> Mapping[str, Any]:
     path = data(folder, name)
