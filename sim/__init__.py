@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from sim.check.scenario import Scenario as Scenario
+    from sim.engine.api import Interrupted as Interrupted
     from sim.engine.api import load_scenario as load_scenario
     from sim.engine.api import run_scenario as run_scenario
     from sim.errors import RackplanError as RackplanError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from sim.results.result import RunResult as RunResult
 
 __all__ = [
+    "Interrupted",
     "RackplanError",
     "RunResult",
     "Scenario",
@@ -36,6 +38,7 @@ __all__ = [
 _HOME = {
     "load_scenario": "sim.engine.api",
     "run_scenario": "sim.engine.api",
+    "Interrupted": "sim.engine.api",
     "Scenario": "sim.check.scenario",
     "RunResult": "sim.results.result",
     "RackplanError": "sim.errors",

@@ -67,6 +67,12 @@ def _workload(
         found.warn((*path, way), message)
     _slo(spec, path, found)
     _volume(spec, path, found)
+    if spec.clients is not None and not spec.think and pool is not None and pool.max_queue:
+        found.error(
+            (*path, "clients"),
+            f"clients that do not think come back at once when pool {pool.name!r} turns them away "
+            "(max_queue), for ever: write think: 1 s, say, or leave max_queue out",
+        )
     if pool is None or (synthetic is None and trace is None):
         return None
     if synthetic is not None:

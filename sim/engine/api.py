@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import SupportsIndex
 
 from sim.check import check
@@ -121,6 +120,11 @@ def run_scenario(
 
 
 def _digests(scenario: Scenario) -> dict[str, str]:
-    """SHA-256 of each trace, by its name without folders."""
-    files: list[Path] = [w.trace.file for w in scenario.workloads if w.trace is not None]
-    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    """SHA-256 of each trace, by its workload and its name without folders."""
+    return {
+        f"{workload.name}: {workload.trace.file.name}": hashlib.sha256(
+            workload.trace.file.read_bytes()
+        ).hexdigest()
+        for workload in scenario.workloads
+        if workload.trace is not None
+    }

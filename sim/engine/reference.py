@@ -196,7 +196,12 @@ class ReferencePlane:
     def _route(self, request: Request, now_s: float) -> str | None:
         """Send a request to a replica; returns the outcome if it is refused."""
         state = self.pools[request.pool]
-        if blocks_for(request.kv_tokens) > state.most_blocks:
+        impossible = self._never_fits(request, state)
+        if impossible is not None:
+            who = str(request.identity)
+            self.recorder.decision(
+                decision(now_s, "routing", state.router_kind, who, 0, "", impossible)
+            )
             return "never-fits"
         view = RoutingView(
             time_s=now_s,
@@ -221,6 +226,22 @@ class ReferencePlane:
             refusals.setdefault(refusal.code, (rank, [], refusal))[1].append(position)
         self._log_routing(request, state, refusals, None, now_s)
         return "queue-full"
+
+    def _never_fits(self, request: Request, state: PoolState) -> Refusal | None:
+        """Why no replica of the pool could ever serve a request, or None."""
+        llm = state.pool.llm.llm
+        tokens = request.input_tokens + request.output_tokens
+        if tokens > llm.max_context:
+            return Refusal(
+                "context", f"{tokens} tokens exceed the context of {llm.max_context} of {llm.name}"
+            )
+        blocks = blocks_for(request.kv_tokens)
+        if blocks > state.most_blocks:
+            return Refusal(
+                "kv-capacity",
+                f"{blocks} KV blocks exceed the {state.most_blocks} of the largest replica",
+            )
+        return None
 
     def _refuse(
         self, state: PoolState, position: int, request: Request, now_s: float

@@ -73,9 +73,9 @@ def _refusals(result: RunResult) -> Iterator[Limit]:
             binds=never / arrivals >= TOUCH,
             share=never / arrivals,
             use=None,
-            sentence=f"KV cache of one replica: {percent(never / arrivals)} of {name} requests are "
-            f"larger than all of it in pool {workload['pool']} and were refused",
-            label=f"the KV cache of one replica of {workload['pool']}",
+            sentence=f"request size: {percent(never / arrivals)} of {name} requests exceed the "
+            f"LLM's context or a replica's KV cache in pool {workload['pool']} and were refused",
+            label=f"the request size that pool {workload['pool']} can take",
         )
         yield Limit(
             kind="queue",

@@ -113,8 +113,8 @@ _ROWS = (
     ("arrivals", "", "count", "", _ARRIVED, "workload site"),
     ("arrival_rate", "/s", "rate", "", f"{_ARRIVED}, per second of it", "workload site"),
     ("completed", "", "count", "higher", f"{_ARRIVED} and were answered in full", "workload site"),
-    ("never_fits", "", "count", "lower", f"{_ARRIVED} and were refused: larger than the KV cache "
-     "of any replica", "workload site"),
+    ("never_fits", "", "count", "lower", f"{_ARRIVED} and were refused: longer than the "
+     "LLM's context or larger than the KV cache of any replica", "workload site"),
     ("queue_full", "", "count", "lower", f"{_ARRIVED} and were refused: queues at max_queue",
      "workload site"),
     ("shed", "", "count", "lower", f"{_ARRIVED} and were pushed out of the queue by later ones",

@@ -26,7 +26,7 @@ def _columns(*rows: tuple[str, str, str, str]) -> tuple[Column, ...]:
 #: How a request ended. Every arrival has exactly one of these in the ``requests`` table.
 OUTCOMES = (
     "completed",
-    "never-fits",  # refused on arrival: larger than the KV cache of any replica
+    "never-fits",  # refused on arrival: beyond the LLM's context or any replica's KV cache
     "queue-full",  # refused on arrival: every suggested replica's queue is at max_queue
     "shed",  # pushed out of the queue by a later arrival (shed: oldest)
     "timed-out",  # waited longer than the workload's timeout before its first admission

@@ -18,6 +18,7 @@ from sim.workload.lengths import FixedLengths
 from sim.workload.source import ClosedSource
 from tests.engine_world import (
     DYADIC,
+    LLM,
     Given,
     ListSink,
     constant_cost,
@@ -120,6 +121,20 @@ class TestBlocks:
         found = requests_of([row(0.0, 32, 17), row(1.0, 32, 18)], replica=replica)
         assert [found[i]["outcome"] for i in range(2)] == ["completed", "never-fits"]
         assert found[1]["replica"] is None
+
+    def test_what_exceeds_the_context_is_refused_and_the_reason_is_logged(self) -> None:
+        short = replace(LLM, max_context=100)
+        narrow = pool(model(constant_cost(1.0), blocks=20))
+        narrow = replace(narrow, llm=replace(narrow.llm, llm=short))
+        rows = [row(0.0, 60, 40), row(1.0, 60, 41), row(2.0, 400, 1)]
+        run = serve(scenario([narrow], [workload()]), [Given(rows)])
+        outcomes = {r["request_id"]: r["outcome"] for r in run.rows("requests")}
+        assert outcomes == {0: "completed", 1: "never-fits", 2: "never-fits"}
+        refused = [r for r in run.rows("decisions") if r["role"] == "routing"]
+        assert [(r["subject"], r["reason_code"]) for r in refused] == [
+            ("1", "context"), ("2", "context"),
+        ]  # fmt: skip
+        assert refused[0]["reason"] == "101 tokens exceed the context of 100 of test-llm"
 
     def test_the_first_that_does_not_fit_stops_admission(self) -> None:
         replica = model(constant_cost(1.0), blocks=4)
