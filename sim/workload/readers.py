@@ -10,6 +10,7 @@ import csv
 import json
 import math
 import re
+import reprlib
 from array import array
 from collections.abc import Iterable, Iterator
 from datetime import date
@@ -28,7 +29,19 @@ OPTIONAL = ("priority", "after_request", "think_s", "cancel_after_s")
 
 _AZURE = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
 _MOONCAKE = ("timestamp", "input_length", "output_length")
-_STAMP = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:\+00:00|Z)?")
+_STAMP = re.compile(
+    r"(\d{4}-\d\d-\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:\+00:00|Z)?", re.ASCII
+)
+    r"(\d{4}-\d\d-\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:\+00:00|Z)?", re.ASCII
+)
+#: Values in messages, of which a broken file may hold enormous or deeply nested ones.
+_repr = reprlib.Repr()
+_repr.maxstring = _repr.maxlong = 80
+_show = _repr.repr
+
+
+#: The fault of a blank line; the ones that end a file are no fault.
+_BLANK = "is blank, and rows follow it; take the line out, or is the file damaged?"
 
 
 class _Columns:
@@ -88,15 +101,23 @@ def read_text(file: Path, format: str, rows: int | None, *, generative: bool) ->
 def _csv_rows(
     stream: TextIO, file: str, required: Iterable[str], optional: Iterable[str]
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line, column → text) of each row, after checking the header."""
+    """(line, column → text) of each row, after checking the header; blank lines may end it."""
     reader = csv.reader(stream, strict=True)
+    blank = 0
     try:
         header = next(reader, None)
         if header is None:
             raise DataError(file, f"is empty; expected a header {','.join(required)}")
         header = [name.strip() for name in header]
+        if not any(header):
+            raise DataError(file, f"is blank; expected a header {','.join(required)}", line=1)
         check_columns(file, header, required, optional, line=1)
         for fields in reader:
+            if not "".join(fields).strip() and len(fields) <= 1:
+                blank = blank or reader.line_num
+                continue
+            if blank:
+                raise DataError(file, _BLANK, blank)
             if len(fields) != len(header):
                 message = f"has {len(fields)} fields where the header has {len(header)}"
                 raise DataError(file, f"{message}; is the line cut short?", reader.line_num)
@@ -138,7 +159,7 @@ def _whole(text: str, what: str, file: str, line: int) -> int:
     body = text.strip()
     digits = body.removeprefix("-")
     if not (digits.isascii() and digits.isdigit()) or len(digits) > 18:
-        raise DataError(file, f"{what}: {text!r} is not a whole number", line)
+        raise DataError(file, f"{what}: {_show(text)} is not a whole number", line)
     return int(body)
 
 
@@ -148,7 +169,7 @@ def _number(text: str, what: str, file: str, line: int) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise DataError(file, f"{what}: {text!r} is not a finite number", line)
+        raise DataError(file, f"{what}: {_show(text)} is not a finite number", line)
     return value
 
 
@@ -188,20 +209,25 @@ def _read_azure(stream: TextIO, into: _Columns, rows: int | None) -> None:
         stamp = row["TIMESTAMP"]
         match = _STAMP.fullmatch(stamp.strip())
         if match is None:
-            message = f"TIMESTAMP: {stamp!r} is not like '2023-11-16 18:15:46.6805900'"
+            message = f"TIMESTAMP: {_show(stamp)} is not like '2023-11-16 18:15:46.6805900'"
             raise DataError(file, message, line)
         day, hours, minutes, seconds, fraction = match.groups()
         if day not in days:
             try:
                 days[day] = date.fromisoformat(day).toordinal()
             except ValueError as error:
-                raise DataError(file, f"TIMESTAMP: {stamp!r}: {error}", line) from error
+                raise DataError(file, f"TIMESTAMP: {_show(stamp)}: {error}", line) from error
+        if int(hours) > 23 or int(minutes) > 59 or int(seconds) > 59:
+            message = f"TIMESTAMP: {_show(stamp)}: times of day are 00:00:00 to 23:59:59"
+            raise DataError(file, message, line)
         whole = ((days[day] * 24 + int(hours)) * 60 + int(minutes)) * 60 + int(seconds)
         stamp_ns = whole * 1_000_000_000 + int((fraction or "0").ljust(9, "0"))
         if not into.lines:
             first = stamp_ns
         if stamp_ns < first:
-            message = f"TIMESTAMP: {stamp!r} is before the first row; sort the trace by TIMESTAMP"
+            message = (
+                f"TIMESTAMP: {_show(stamp)} is before the first row; sort the trace by TIMESTAMP"
+            )
             raise DataError(file, message, line)
         into.lines.append(line)
         into.arrival_s.append((stamp_ns - first) / 1e9)
@@ -212,14 +238,7 @@ def _read_azure(stream: TextIO, into: _Columns, rows: int | None) -> None:
 def _read_mooncake(stream: TextIO, into: _Columns, rows: int | None) -> None:
     """Mooncake JSONL: stamps in ms; ``hash_ids``, one for each prefix block, where given."""
     file = into.file
-    for line, text in enumerate(islice(stream, rows), start=1):
-        try:
-            row = json.loads(text)
-        except json.JSONDecodeError as error:
-            message = f"is not a whole JSON object: {error.msg} at column {error.colno}"
-            raise DataError(file, message, line) from error
-        if not isinstance(row, dict):
-            raise DataError(file, f"is not a JSON object but {type(row).__name__}", line)
+    for line, row in islice(_json_rows(stream, file), rows):
         for name in _MOONCAKE:
             if name not in row:
                 spare = [key for key in row if key not in (*_MOONCAKE, "hash_ids")]
@@ -227,25 +246,53 @@ def _read_mooncake(stream: TextIO, into: _Columns, rows: int | None) -> None:
                 raise DataError(file, f"field {name!r} is missing{hint}", line)
         stamp = row["timestamp"]
         if isinstance(stamp, bool) or not isinstance(stamp, (int, float)) or not _finite(stamp):
-            raise DataError(file, f"timestamp: {stamp!r} is not a finite number of ms", line)
+            raise DataError(file, f"timestamp: {_show(stamp)} is not a finite number of ms", line)
+        if not into.lines:
+            into.has_prefixes = "hash_ids" in row
         into.lines.append(line)
         into.arrival_s.append(stamp / 1000.0)
         into.input_tokens.append(_json_whole(row["input_length"], "input_length", file, line))
         into.output_tokens.append(_json_whole(row["output_length"], "output_length", file, line))
-        if line == 1:
-            into.has_prefixes = "hash_ids" in row
         if ("hash_ids" in row) != into.has_prefixes:
             raise DataError(file, "field 'hash_ids' is in some rows and not in others", line)
         if into.has_prefixes:
-            ids = row["hash_ids"]
-            if not isinstance(ids, list):
-                raise DataError(file, f"hash_ids: {ids!r} is not a list of block ids", line)
-            into.prefix_counts.append(len(ids))
-            for identity in ids:
-                block = _json_whole(identity, "hash_ids", file, line)
-                if block < 0:
-                    raise DataError(file, f"hash_ids: {block} is negative; ids start at 0", line)
-                into.prefix_ids.append(block)
+            _prefixes(row["hash_ids"], into, line)
+
+
+def _prefixes(ids: object, into: _Columns, line: int) -> None:
+    file = into.file
+    if not isinstance(ids, list):
+        raise DataError(file, f"hash_ids: {_show(ids)} is not a list of block ids", line)
+    into.prefix_counts.append(len(ids))
+    for identity in ids:
+        block = _json_whole(identity, "hash_ids", file, line)
+        if block < 0:
+            raise DataError(file, f"hash_ids: {block} is negative; ids start at 0", line)
+        into.prefix_ids.append(block)
+
+
+def _json_rows(stream: TextIO, file: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(line, object) of each line; blank lines may end the file."""
+    blank = 0
+    for line, text in enumerate(stream, start=1):
+        if not text.strip():
+            blank = blank or line
+            continue
+        if blank:
+            raise DataError(file, _BLANK, blank)
+        try:
+            row = json.loads(text)
+        except json.JSONDecodeError as error:
+            message = f"is not a whole JSON object: {error.msg} at column {error.colno}"
+            raise DataError(file, message, line) from error
+        except ValueError as error:  # Python refuses to convert integers of thousands of digits
+            raise DataError(file, "holds a number of too many digits", line) from error
+        except RecursionError as error:
+            message = "is nested too deeply; a request is one flat JSON object"
+            raise DataError(file, message, line) from error
+        if not isinstance(row, dict):
+            raise DataError(file, f"is not a JSON object but {type(row).__name__}", line)
+        yield line, row
 
 
 def _finite(value: float) -> bool:
@@ -254,5 +301,5 @@ def _finite(value: float) -> bool:
 
 def _json_whole(value: object, what: str, file: str, line: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 10**18:
-        raise DataError(file, f"{what}: {value!r} is not a whole number", line)
+        raise DataError(file, f"{what}: {_show(value)} is not a whole number", line)
     return value

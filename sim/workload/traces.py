@@ -46,13 +46,16 @@ def read_trace(
     return read_text(file, format, rows, generative=generative)
 
 
-def probe_trace(spec: TraceSpec) -> None:
+def probe_trace(spec: TraceSpec, *, generative: bool = False) -> None:
     """Open a trace and read its header and first rows, to refuse a wrong file before a run.
+
+    Args:
+        generative: refuse first rows that generate nothing, as every kind but embedding must.
 
     Raises:
         DataError: with file, line, what is wrong and what would be right.
     """
-    read_trace(spec.file, spec.format, rows=_PROBED_ROWS)
+    read_trace(spec.file, spec.format, rows=_PROBED_ROWS, generative=generative)
 
 
 def prepare(table: TraceTable, spec: TraceSpec, seed: int, stream: str) -> TraceTable:

@@ -49,6 +49,14 @@ def test_azure_rows_are_relative_to_the_first_with_100_ns_kept(tmp_path: Path) -
     [
         ("16.11.2023 18:15,1,1", "TIMESTAMP: '16.11.2023 18:15' is not like"),
         ("2023-02-30 00:00:00,1,1", "TIMESTAMP: '2023-02-30 00:00:00': day"),
+        ("2023-11-32 00:00:00,1,1", "TIMESTAMP: '2023-11-32 00:00:00': day"),
+        (
+            "2023-11-16 25:61:61.5,1,1",
+            "TIMESTAMP: '2023-11-16 25:61:61.5': times of day are 00:00:00 to 23:59:59",
+        ),
+        ("2023-11-16 24:00:00,1,1", "TIMESTAMP: '2023-11-16 24:00:00': times of day are"),
+        ("2023-11-16 23:60:00,1,1", "TIMESTAMP: '2023-11-16 23:60:00': times of day are"),
+        ("2023-11-16 23:59:60,1,1", "TIMESTAMP: '2023-11-16 23:59:60': times of day are"),
         ("2023-11-16 18:15:46.1,1.5,1", "ContextTokens: '1.5' is not a whole number"),
         ("2023-11-16 18:15:46.1,1,", "GeneratedTokens: '' is not a whole number"),
         ("2023-11-16 18:15:46.1,1", "has 2 fields where the header has 3; is the line cut short?"),
@@ -61,9 +69,7 @@ def test_broken_azure_row(tmp_path: Path, rows: str, message: str) -> None:
 
 def test_azure_row_before_the_first(tmp_path: Path) -> None:
     text = AZURE_HEAD + "2023-11-16 10:00:01,1,1\r\n2023-11-16 10:00:00,1,1"
-    message = (
-        "TIMESTAMP: '2023-11-16 10:00:00' is before the first row; sort the trace by TIMESTAMP"
-    )
+    message = "TIMESTAMP: '2023-11-16 10:00:00' is before the first row; sort by TIMESTAMP"
     assert _refusal(_write(tmp_path, text), "azure") == f":3: {message}"
 
 
@@ -246,10 +252,63 @@ def test_mooncake_rows(tmp_path: Path) -> None:
             '{"timestamp": 1, "input_length": 3, "output_length": 1, "hash_ids": 4}',
             "hash_ids: 4 is not a list of block ids",
         ),
+        (
+            '{"timestamp": 1, "input_length": ' + "9" * 5000 + ', "output_length": 1}',
+            "holds a number of too many digits",
+        ),
+        ("[" * 100_000, "is nested too deeply; a request is one flat JSON object"),
     ],
 )
 def test_broken_mooncake_row(tmp_path: Path, row: str, message: str) -> None:
     assert _refusal(_write(tmp_path, MOONCAKE + row), "mooncake").startswith(f":2: {message}")
+
+
+def test_probe_refuses_numbers_and_nesting_beyond_reason(tmp_path: Path, trace) -> None:
+    for row, message in (
+        ('{"timestamp": ' + "1" * 5000 + "}", "holds a number of too many digits"),
+        ('{"a":' * 100_000, "is nested too deeply; a request is one flat JSON object"),
+    ):
+        file = _write(tmp_path, MOONCAKE + row, "trace.jsonl")
+        with pytest.raises(DataError) as caught:
+            probe_trace(trace(file, "mooncake"))
+        assert str(caught.value) == f"{file}:2: {message}"
+
+
+def test_messages_cut_enormous_values_short(tmp_path: Path) -> None:
+    digits = "7" * 4000
+    row = f'{{"timestamp": 1, "input_length": {digits}, "output_length": 1, "hash_ids": []}}'
+    mooncake = _refusal(_write(tmp_path, MOONCAKE + row), "mooncake")
+    plain = _refusal(_write(tmp_path, HEAD + f"0,{digits},1\n"), "csv")
+    for refusal in (mooncake, plain):
+        assert refusal.startswith(":2: input_length: 777") or ":2: input_tokens: '777" in refusal
+        assert refusal.endswith(" is not a whole number")
+        assert len(refusal) < 140
+
+
+BLANK = "is blank, and rows follow it; take the line out, or is the file damaged?"
+
+
+def test_blank_lines_may_end_a_file_and_not_part_it(tmp_path: Path) -> None:
+    rows = {
+        "csv": (HEAD, "0,1,1\n"),
+        "azure": (AZURE_HEAD, "2023-11-16 18:15:46.1,1,1\r\n"),
+        "mooncake": (MOONCAKE, MOONCAKE),
+    }
+    for format, (head, row) in rows.items():
+        whole = read_trace(_write(tmp_path, head + row), format)
+        for end in ("\n", "\r\n\r\n", "  \n\n"):
+            ended = read_trace(_write(tmp_path, head + row + end), format)
+            assert len(ended) == len(whole)
+        for gap in ("\n", " \t\r\n", "\n\n"):
+            file = _write(tmp_path, head + row + gap + row)
+            assert _refusal(file, format) == f":3: {BLANK}"
+
+
+def test_blank_header(tmp_path: Path) -> None:
+    message = ":1: is blank; expected a header arrival_s,input_tokens,output_tokens"
+    assert _refusal(_write(tmp_path, "\n" + HEAD), "csv") == message
+    file = _write(tmp_path, "\n\n", "trace.jsonl")
+    assert _refusal(file, "mooncake") == ": has no requests; a trace needs at least one row"
 
 
 def _parquet(folder: Path, **columns: object) -> Path:
@@ -324,3 +383,12 @@ def test_probe_looks_at_the_head_only(tmp_path: Path, trace) -> None:
         probe_trace(trace(_write(tmp_path, HEAD + "0,1,1\n" * 10 + "broken\n")))
     with pytest.raises(DataError, match="No such file"):
         probe_trace(trace(tmp_path / "none.jsonl", "mooncake"))
+
+
+def test_probe_knows_whether_requests_must_generate(tmp_path: Path, trace) -> None:
+    spec = trace(_write(tmp_path, HEAD + "0,5,1\n1,5,0\n"))
+    probe_trace(spec)
+    message = ":3: output tokens are 0; only requests of `kind: embedding` generate nothing"
+    with pytest.raises(DataError) as caught:
+        probe_trace(spec, generative=True)
+    assert str(caught.value) == f"{spec.file}{message}"
