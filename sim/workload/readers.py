@@ -32,8 +32,6 @@ _MOONCAKE = ("timestamp", "input_length", "output_length")
 _STAMP = re.compile(
     r"(\d{4}-\d\d-\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:\+00:00|Z)?", re.ASCII
 )
-    r"(\d{4}-\d\d-\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:\+00:00|Z)?", re.ASCII
-)
 #: Values in messages, of which a broken file may hold enormous or deeply nested ones.
 _repr = reprlib.Repr()
 _repr.maxstring = _repr.maxlong = 80
