@@ -57,3 +57,14 @@ def test_the_readme_shows_the_shipped_scenario() -> None:
     shipped = (ROOT / "scenarios" / "quickstart.yaml").read_text(encoding="utf-8")
     for shown in blocks("README.md", "yaml"):
         assert shown.strip() in shipped
+
+
+def test_the_readme_shows_what_make_run_prints(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "from sim.cli import main; main()"]
+    done = subprocess.run(
+        [*command, "run", str(ROOT / "scenarios" / "quickstart.yaml")],
+        capture_output=True, text=True, cwd=tmp_path, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    printed = "\n".join(line.rstrip() for line in done.stdout.strip("\n").splitlines())
+    assert f"```\n{printed}\n```" in (ROOT / "README.md").read_text(encoding="utf-8")
