@@ -223,9 +223,7 @@ def _read_azure(stream: TextIO, into: _Columns, rows: int | None) -> None:
         if not into.lines:
             first = stamp_ns
         if stamp_ns < first:
-            message = (
-                f"TIMESTAMP: {_show(stamp)} is before the first row; sort the trace by TIMESTAMP"
-            )
+            message = f"TIMESTAMP: {_show(stamp)} is before the first row; sort by TIMESTAMP"
             raise DataError(file, message, line)
         into.lines.append(line)
         into.arrival_s.append((stamp_ns - first) / 1e9)

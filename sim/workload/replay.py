@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from sim.errors import BuildError
 from sim.rng import KeyedBits, generator
+from sim.workload.copies import copies_for
 from sim.workload.table import TraceTable, csr_take, ranges
 from sim.workload.types import OPEN
 
@@ -55,7 +56,12 @@ class Replay:
         stream: str,
         path: str,
     ) -> None:
-        """Prepare a replay; raises BuildError at ``path`` where the trace has no period to use."""
+        """Prepare a replay of the trace of the workload at ``path``.
+
+        Raises:
+            BuildError: the trace has no period to use, or the rate needs more copies than a run
+                holds.
+        """
         self._table, self._duration_s, self._loop = table, duration_s, loop
         self._open = np.flatnonzero(table.after_request == OPEN)
         self._when = table.arrival_s[self._open]
@@ -66,10 +72,11 @@ class Replay:
         self._copies, self._fraction = 1, 1.0
         if (loop or rate_per_s is not None) and not math.isfinite(table.period_s):
             message = "one arrival does not tell the trace's period; give `end`, or leave out"
-            raise BuildError(path, f"{message} `loop` and `rate`")
+            raise BuildError(f"{path}.trace", f"{message} `loop` and `rate`")
         if rate_per_s is not None:
             ratio = rate_per_s * table.period_s / len(table)
-            self._copies = max(1, math.ceil(ratio))
+            own_per_s = len(table) / table.period_s
+            self._copies = copies_for(ratio, own_per_s, path, "the trace's own")
             self._fraction = ratio - (self._copies - 1)
         rng = generator(seed, f"{stream}/offsets")
         period = table.period_s if math.isfinite(table.period_s) else 0.0

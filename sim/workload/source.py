@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from sim.errors import BuildError
 from sim.workload.columns import Columns
-from sim.workload.lengths import Lengths, LengthSource
+from sim.workload.lengths import LengthSource
+from sim.workload.notes import trace_notes
 from sim.workload.plan import TraceSpec, Workload
 from sim.workload.replay import Replay, prefixes
-from sim.workload.synthetic import SyntheticSource, check_process, length_source, rate_of
+from sim.workload.synthetic import SyntheticSource, check_process, copies_of, length_source, rate_of
 from sim.workload.table import TraceTable
 from sim.workload.traces import prepare, read_trace
 from sim.workload.types import OPEN, RequestChunk, RequestSource
@@ -39,7 +40,6 @@ def build_source(workload: Workload, *, index: int, seed: int, duration_s: float
 
     A closed workload (``clients``) has one row after another without end: the first ``clients``
     rows arrive at 0, all at once, and row r is sent ``think_s`` after row r - clients has ended.
-    A trace then gives lengths only, in its own order, again and again.
 
     Lengths and cancellations are keyed by row, so row k of a synthetic workload is the same request
     at any rate. A longer run starts with exactly the requests of a shorter one.
@@ -56,13 +56,13 @@ def build_source(workload: Workload, *, index: int, seed: int, duration_s: float
     stream = f"workload/{workload.name}"
     if (workload.trace is None) == (workload.synthetic is None):
         raise BuildError(path, "needs either a trace or a synthetic source, and not both")
+    if workload.trace is not None and workload.clients is not None:
+        raise BuildError(path, "a trace has its own arrivals; clients need a source")
     columns = Columns(workload, seed, stream)
     if workload.trace is not None:
         generative = workload.kind != "embedding"
         table = read_trace(workload.trace.file, workload.trace.format, generative=generative)
         table = prepare(table, workload.trace, seed, stream)
-        if workload.clients is not None:
-            return ClosedSource(columns, _TraceLengths(table), workload.clients, workload.think_s)
         return _trace_source(columns, table, workload, workload.trace, path, seed, duration_s)
     assert workload.synthetic is not None  # one of the two is there, checked above
     lengths = length_source(workload.synthetic, workload, seed, path)
@@ -70,18 +70,10 @@ def build_source(workload: Workload, *, index: int, seed: int, duration_s: float
         return ClosedSource(columns, lengths, workload.clients, workload.think_s)
     check_process(workload.synthetic, path)
     rate = rate_of(workload.synthetic, workload, path)
-    return SyntheticSource(columns, lengths, workload.synthetic, rate, seed, stream, duration_s)
-
-
-@dataclass(frozen=True)
-class _TraceLengths:
-    """The lengths of a trace in its own order, again and again."""
-
-    table: TraceTable
-
-    def draw(self, rows: NDArray[np.int64]) -> Lengths:
-        at = rows % len(self.table)
-        return self.table.input_tokens[at], self.table.output_tokens[at]
+    copies = copies_of(workload.synthetic, rate, path)
+    return SyntheticSource(
+        columns, lengths, workload.synthetic, rate, seed, stream, duration_s, copies
+    )
 
 
 @dataclass(frozen=True)
@@ -93,6 +85,7 @@ class ClosedSource:
     clients: int
     think_s: float
     closed: bool = True
+    notes: tuple[str, ...] = ()
 
     def chunks(self) -> Iterator[RequestChunk]:
         """Chunks without end."""
@@ -117,7 +110,7 @@ class TraceSource:
     columns: Columns
     table: TraceTable
     replay: Replay
-
+    notes: tuple[str, ...]
     closed: bool = False
 
     def chunks(self) -> Iterator[RequestChunk]:
@@ -173,6 +166,7 @@ def _trace_source(
         duration_s=duration_s,
         seed=seed,
         stream=f"workload/{workload.name}",
-        path=f"{path}.trace",
+        path=path,
     )
-    return TraceSource(columns, table, replay)
+    notes = trace_notes(table, spec, workload.rate_per_s, duration_s)
+    return TraceSource(columns, table, replay, notes)

@@ -13,6 +13,7 @@ from sim.errors import BuildError, did_you_mean
 from sim.rng import generator
 from sim.workload import arrivals as processes
 from sim.workload.columns import Columns
+from sim.workload.copies import copies_for
 from sim.workload.fitted import fitted_source
 from sim.workload.lengths import FixedLengths, LengthSource, TableLengths
 from sim.workload.plan import Synthetic, Workload
@@ -31,7 +32,9 @@ class SyntheticSource:
     seed: int
     stream: str
     duration_s: float
+    copies: int = 1  # of a fitted source's own process
     closed: bool = False
+    notes: tuple[str, ...] = ()
 
     def chunks(self) -> Iterator[RequestChunk]:
         """Chunks until the duration; called again, the same ones."""
@@ -59,14 +62,27 @@ class SyntheticSource:
 
     def _superposed(self, profile: tuple[tuple[float, float], ...]) -> Iterator[processes.Pieces]:
         source = fitted_source(self.synthetic.lengths)
-        peak = self.rate_per_s * max((multiple for _, multiple in profile), default=1.0)
         copies = [
             stratified(
                 generator(self.seed, f"{self.stream}/arrivals/{copy}"), source.states, source.visits
             )
-            for copy in range(max(1, math.ceil(peak / source.rate_per_s)))
+            for copy in range(self.copies)
         ]
         return processes.superposed(copies, source.rate_per_s, self.rate_per_s, profile)
+
+
+def copies_of(synthetic: Synthetic, rate_per_s: float, path: str) -> int:
+    """Copies of a source's own process that its highest rate of the day needs; else 1.
+
+    Raises:
+        BuildError: more than a run holds.
+    """
+    if synthetic.arrivals["kind"] != "source":
+        return 1
+    own = fitted_source(synthetic.lengths).rate_per_s
+    highest = max((multiple for _, multiple in synthetic.profile), default=1.0)
+    at = "" if highest == 1.0 else " at the profile's peak"
+    return copies_for(rate_per_s * highest / own, own, path, f"{synthetic.lengths}'s own", at=at)
 
 
 def length_source(synthetic: Synthetic, workload: Workload, seed: int, path: str) -> LengthSource:

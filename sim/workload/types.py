@@ -56,6 +56,11 @@ class RequestSource(Protocol):
         """
         ...
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences that a user should know about this source in this run; most have none."""
+        ...
+
     def chunks(self) -> Iterator[RequestChunk]:
         """Successive chunks; open sources end before the duration, closed ones may not end."""
         ...

@@ -175,6 +175,31 @@ def test_says_what_is_wrong(workload, synthetic, source, changes, message) -> No
     assert str(caught.value) == message
 
 
+def test_rate_beyond_all_copies(workload, synthetic) -> None:
+    chat = synthetic("synthetic-chat")
+    with pytest.raises(BuildError) as caught:
+        build_source(workload(synthetic=chat, rate_per_s=1e9), index=0, seed=1, duration_s=9.0)
+    assert str(caught.value) == (
+        "workload[0].rate: 1,000,000,000 /s is 1.81e+08 times synthetic-chat's own 5.53 /s; at "
+        "most 100,000 copies are superposed, which is 553,010 /s"
+    )
+    peaked = synthetic("synthetic-chat", profile=((0.0, 0.1), (3600.0, 10.0)))
+    with pytest.raises(BuildError) as caught:
+        build_source(workload(synthetic=peaked, rate_per_s=1e5), index=0, seed=1, duration_s=9.0)
+    assert str(caught.value).startswith(
+        "workload[0].rate: 1,000,000 /s at the profile's peak is 1.81e+05 times"
+    )
+    steady = synthetic("synthetic-chat", arrivals={"kind": "poisson"})
+    made = build_source(workload(synthetic=steady, rate_per_s=1e9), index=0, seed=1, duration_s=9.0)
+    assert not made.closed  # a process that is not superposed takes any rate
+
+
+def test_synthetic_and_closed_sources_have_no_notes(workload, synthetic) -> None:
+    for changes in ({"rate_per_s": 1.0}, {"clients": 2}):
+        w = workload(synthetic=synthetic(), **changes)
+        assert build_source(w, index=0, seed=1, duration_s=9.0).notes == ()
+
+
 def test_needs_exactly_one_source(workload) -> None:
     with pytest.raises(BuildError, match=r"^workload\[3\]: needs either a trace or a synthetic"):
         build_source(workload(), index=3, seed=1, duration_s=9.0)

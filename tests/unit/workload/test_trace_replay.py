@@ -239,13 +239,22 @@ def test_prefix_ids_of_passes_never_meet(tmp_path, trace, workload, requests) ->
     assert passes == {number: set(range(1, 11)) for number in range(4)}
 
 
-def test_closed_loop_over_a_trace_s_lengths(csv_trace, trace, workload) -> None:
+def test_a_trace_has_no_clients(csv_trace, trace, workload) -> None:
     w = workload(trace=trace(csv_trace(_steady(rows=5))), clients=2, think_s=1.0)
-    made = build_source(w, index=0, seed=1, duration_s=10.0)
-    chunk = next(made.chunks())
-    assert made.closed
-    assert chunk.input_tokens[:7].tolist() == [1, 2, 3, 4, 5, 1, 2]
-    assert chunk.after_request[:4].tolist() == [OPEN, OPEN, 0, 1]
+    with pytest.raises(BuildError) as caught:
+        build_source(w, index=1, seed=1, duration_s=10.0)
+    assert str(caught.value) == "workload[1]: a trace has its own arrivals; clients need a source"
+
+
+def test_rate_beyond_all_copies(csv_trace, trace, workload) -> None:
+    spec = trace(csv_trace(_steady(gap_s=1.0)))
+    with pytest.raises(BuildError) as caught:
+        build_source(workload(trace=spec, rate_per_s=1e9), index=2, seed=1, duration_s=10.0)
+    assert str(caught.value) == (
+        "workload[2].rate: 1,000,000,000 /s is 1e+09 times the trace's own 1 /s; at most 100,000 "
+        "copies are superposed, which is 100,000 /s"
+    )
+    build_source(workload(trace=spec, rate_per_s=1e5), index=2, seed=1, duration_s=10.0)
 
 
 def test_azure_conversation_trace(shared_data, trace, workload, requests) -> None:
