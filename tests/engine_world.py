@@ -150,6 +150,7 @@ class Given:
 
     rows: Sequence[Mapping[str, Any]]
     closed: bool = False
+    notes: tuple[str, ...] = ()
 
     def chunks(self) -> Iterator[RequestChunk]:
         """One chunk."""

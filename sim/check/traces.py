@@ -15,7 +15,9 @@ _BY_SUFFIX = {".csv": "csv", ".jsonl": "mooncake", ".parquet": "parquet"}
 _SPREAD_S = {"mooncake": 3.0}
 
 
-def check_trace(spec: TraceSourceSpec, path: Path, found: Collector) -> TraceSpec | None:
+def check_trace(
+    spec: TraceSourceSpec, path: Path, found: Collector, *, generative: bool
+) -> TraceSpec | None:
     """The trace, or None (and problems) where it cannot be replayed as asked."""
     fine = True
     if spec.end is not None and spec.end <= spec.start:
@@ -50,7 +52,7 @@ def check_trace(spec: TraceSourceSpec, path: Path, found: Collector) -> TraceSpe
         spread_s=_SPREAD_S.get(kind, 0.0) if spec.spread is None else spec.spread,
     )
     try:
-        probe_trace(trace)
+        probe_trace(trace, generative=generative)
     except DataError as error:
         # The reader names the real file; the user wrote a path relative to the scenario.
         message = " ".join(str(error).removeprefix(error.file).split())

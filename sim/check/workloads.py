@@ -58,7 +58,8 @@ def _workload(
     synthetic = _synthetic(spec, path, found) if one_way and spec.source is not None else None
     trace = None
     if one_way and spec.trace is not None:
-        trace = check_trace(spec.trace, (*path, "trace"), found)
+        generative = spec.kind != "embedding"
+        trace = check_trace(spec.trace, (*path, "trace"), found, generative=generative)
     if spec.kind == "embedding" and (
         trace is not None or (synthetic is not None and synthetic.lengths != "fixed")
     ):

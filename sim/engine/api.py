@@ -104,11 +104,19 @@ def run_scenario(
 
     def parts(simulated_s: float) -> dict[str, object]:
         return manifest_parts(
-            scenario, seed=seed, engine=engine, simulated_s=simulated_s, inputs=_digests(scenario)
+            scenario,
+            seed=seed,
+            engine=engine,
+            simulated_s=simulated_s,
+            inputs=_digests(scenario),
+            warnings=notes,
         )
 
+    notes: tuple[str, ...] = ()
     try:
-        run(build(scenario, seed), rows, engine=engine, progress=note)
+        world = build(scenario, seed)
+        notes = world.notes
+        run(world, rows, engine=engine, progress=note)
     except KeyboardInterrupt:
         rows.abort(f"stopped by the user at {reached_s:.0f} s of {horizon_s:.0f} s")
         raise Interrupted(freeze(rows, parts(reached_s))) from None

@@ -44,3 +44,12 @@ class World:
     def horizon_s(self) -> float:
         """The end of the run: duration and drain."""
         return self.scenario.duration_s + self.scenario.drain_s
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know about this run's requests, beside the scenario's warnings."""
+        return tuple(
+            f"workload[{workload.name}].trace: {note}"
+            for workload, source in zip(self.scenario.workloads, self.sources, strict=True)
+            for note in source.notes
+        )

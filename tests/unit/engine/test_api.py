@@ -191,3 +191,19 @@ def test_refusals_are_logged_with_their_reason() -> None:
         ("0 1", "queue-full"), ("1 0", "queue-full"),
     ]  # fmt: skip
     assert refused[0]["reason"] == "1 requests wait there already (max_queue)"
+
+
+def test_what_a_trace_needs_said_is_among_the_warnings(tmp_path: Path) -> None:
+    rows = "\n".join(f"{second},100,20" for second in range(40))
+    (tmp_path / "trace.csv").write_text(f"arrival_s,input_tokens,output_tokens\n{rows}\n")
+    text = (share("scenarios") / "quickstart.yaml").read_text()
+    line = next(line for line in text.splitlines() if "source: synthetic-chat" in line)
+    traced = line.replace("source: synthetic-chat, rate: 240 /s", "trace: {file: trace.csv}")
+    (tmp_path / "traced.yaml").write_text(text.replace(line, traced))
+    loaded = sim.load_scenario(tmp_path / "traced.yaml", sets=SHORT[:2])
+    result = sim.run_scenario(loaded)
+    assert result.tables["requests"].num_rows == 30
+    assert list(result.manifest["warnings"])[1:] == [
+        "workload[chat].trace: the run's 30.0 s take 30 of its 40 requests"
+    ]
+    assert list(result.manifest["inputs"]) == ["chat: trace.csv"]

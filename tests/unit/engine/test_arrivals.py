@@ -26,6 +26,7 @@ class InPieces:
     given: Given
     rows: int
     closed: bool = True
+    notes: tuple[str, ...] = ()
 
     def chunks(self) -> Iterator[RequestChunk]:
         """Chunks of ``rows`` rows."""
