@@ -204,6 +204,6 @@ def test_what_a_trace_needs_said_is_among_the_warnings(tmp_path: Path) -> None:
     result = sim.run_scenario(loaded)
     assert result.tables["requests"].num_rows == 30
     assert list(result.manifest["warnings"])[1:] == [
-        "workload[chat].trace: the run's 30.0 s take 30 of its 40 requests"
+        "workload[chat].trace: the run's 30 s take 30 of its 40 requests"
     ]
     assert list(result.manifest["inputs"]) == ["chat: trace.csv"]
