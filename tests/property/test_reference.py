@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -94,6 +95,18 @@ def by_engine(case: OneReplica, horizon_s: float) -> ListSink:
 @settings(max_examples=200, deadline=None)
 @given(replicas(), st.sampled_from([DURATION_S, 1000.0]))
 def test_equals_a_plain_loop(case: OneReplica, horizon_s: float) -> None:
+    check_equal(case, horizon_s)
+
+
+@pytest.mark.deep
+@settings(max_examples=4000, deadline=None)
+@given(replicas(), st.sampled_from([DURATION_S, 1000.0]))
+def test_equals_a_plain_loop_thousands_of_times(case: OneReplica, horizon_s: float) -> None:
+    check_equal(case, horizon_s)
+
+
+def check_equal(case: OneReplica, horizon_s: float) -> None:
+    """Rows and their order, gaps and energy."""
     case.serve(horizon_s)
     sink = by_engine(case, horizon_s)
     found = [{name: row[name] for name in FIELDS} for row in sink.rows("requests")]

@@ -198,7 +198,18 @@ def model_of(setup: Any, name: str) -> ReplicaModel:
 @settings(max_examples=150, deadline=None)
 @given(worlds())
 def test_every_run_conserves(case: tuple[Any, list[Given]]) -> None:
-    setup, sources = case
+    check_run(*case)
+
+
+@pytest.mark.deep
+@settings(max_examples=3000, deadline=None)
+@given(worlds())
+def test_thousands_of_runs_conserve(case: tuple[Any, list[Given]]) -> None:
+    check_run(*case)
+
+
+def check_run(setup: Any, sources: list[Given]) -> None:
+    """Serve and hold against every law."""
     run = serve(setup, sources)
     check_requests(setup, sources, run)
     check_tokens(setup, run)
