@@ -71,20 +71,7 @@ def run_scenario(
         SimulationError: the run cannot go on.
         Interrupted: Ctrl-C, or ``progress`` raised ``KeyboardInterrupt``.
     """
-    if not isinstance(scenario, Scenario):
-        raise TypeError(
-            f"run_scenario takes a checked scenario, not {type(scenario).__name__}: "
-            "sim.run_scenario(sim.load_scenario(path))"
-        )
-    if sink is not None and not isinstance(sink, Store):
-        raise TypeError(
-            f"{type(sink).__name__} cannot give its tables back, so it makes no result; a sink "
-            "needs the methods of sim.results.sink.Store (or derive it from MemorySink)"
-        )
-    seed = scenario.seed if seed is None else seed
-    if isinstance(seed, bool) or not isinstance(seed, SupportsIndex) or int(seed) < 0:
-        raise ValueError(f"seed must be a whole number from 0, not {seed!r}")
-    seed = int(seed)  # one of NumPy's, say
+    seed = _checked(scenario, seed, sink)
     rows = Summariser(
         MemorySink() if sink is None else sink,
         record=scenario.record,
@@ -125,6 +112,24 @@ def run_scenario(
         rows.discard()
         raise
     return freeze(rows, parts(horizon_s))
+
+
+def _checked(scenario: Scenario, seed: int | None, sink: Store | None) -> int:
+    """The seed to run under, after a look at what the caller gave."""
+    if not isinstance(scenario, Scenario):
+        raise TypeError(
+            f"run_scenario takes a checked scenario, not {type(scenario).__name__}: "
+            "sim.run_scenario(sim.load_scenario(path))"
+        )
+    if sink is not None and not isinstance(sink, Store):
+        raise TypeError(
+            f"{type(sink).__name__} cannot give its tables back, so it makes no result; a sink "
+            "needs the methods of sim.results.sink.Store (or derive it from MemorySink)"
+        )
+    seed = scenario.seed if seed is None else seed
+    if isinstance(seed, bool) or not isinstance(seed, SupportsIndex) or int(seed) < 0:
+        raise ValueError(f"seed must be a whole number from 0, not {seed!r}")
+    return int(seed)  # one of NumPy's, say
 
 
 def _digests(scenario: Scenario) -> dict[str, str]:

@@ -6,6 +6,7 @@ Every message is written here or in ``wording``; none is pydantic's.
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias, TypeVar
@@ -36,16 +37,16 @@ class Spec(BaseModel):
     )
 
 
-class Value:
+class Value(ABC):
     """A kind of scalar, with its reading and its JSON Schema."""
 
+    @abstractmethod
     def read(self, value: Any) -> Any:
         """The value, or raise ``refuse`` with what is wrong."""
-        raise NotImplementedError
 
+    @abstractmethod
     def schema(self) -> dict[str, Any]:
         """Its JSON Schema."""
-        raise NotImplementedError
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self.read)

@@ -113,27 +113,43 @@ def check_sense(
     """
     if not len(table):
         raise DataError(file, "has no requests; a trace needs at least one row")
+    checks = [*_token_checks(table, generative), *_time_checks(table), *_choice_checks(table)]
+    first = min(
+        ((int(np.argmax(bad)), order) for order, (bad, _) in enumerate(checks) if bad.any()),
+        default=None,
+    )
+    if first is not None:
+        row, order = first
+        line, prefix = line_of(row)
+        raise DataError(file, prefix + checks[order][1](row), line)
+
+
+#: Rows that a rule refuses, and the sentence for one of them.
+Check = tuple[NDArray[np.bool_], Callable[[int], str]]
+
+
+def _token_checks(table: TraceTable, generative: bool) -> list[Check]:
+    inputs, outputs = table.input_tokens, table.output_tokens
+    return [
+        (inputs < 0, lambda i: _negative("input tokens", inputs[i])),
+        (inputs == 0, lambda i: "input tokens are 0; a request has at least 1"),
+        (outputs < 0, lambda i: _negative("output tokens", outputs[i])),
+        (inputs > MOST_TOKENS, lambda i: _too_many("input tokens", inputs[i])),
+        (outputs > MOST_TOKENS, lambda i: _too_many("output tokens", outputs[i])),
+        (
+            (outputs == 0) & generative,
+            lambda i: "output tokens are 0; only requests of `kind: embedding` generate nothing",
+        ),
+    ]
+
+
+def _time_checks(table: TraceTable) -> list[Check]:
     n = np.arange(len(table))
     after, arrival = table.after_request, table.arrival_s
     follows = after != OPEN
     latest = np.fmax.accumulate(np.where(np.isnan(arrival), 0.0, arrival))
     before = np.concatenate([[0.0], latest[:-1]])
-    checks: list[tuple[NDArray[np.bool_], Callable[[int], str]]] = [
-        (table.input_tokens < 0, lambda i: _negative("input tokens", table.input_tokens[i])),
-        (table.input_tokens == 0, lambda i: "input tokens are 0; a request has at least 1"),
-        (table.output_tokens < 0, lambda i: _negative("output tokens", table.output_tokens[i])),
-        (
-            table.input_tokens > MOST_TOKENS,
-            lambda i: _too_many("input tokens", table.input_tokens[i]),
-        ),
-        (
-            table.output_tokens > MOST_TOKENS,
-            lambda i: _too_many("output tokens", table.output_tokens[i]),
-        ),
-        (
-            (table.output_tokens == 0) & generative,
-            lambda i: "output tokens are 0; only requests of `kind: embedding` generate nothing",
-        ),
+    return [
         (
             follows & ~((after >= 0) & (after < n)),
             lambda i: (
@@ -166,6 +182,10 @@ def check_sense(
             lambda i: "has think_s but no after_request; a pause needs a request to follow",
         ),
     ]
+
+
+def _choice_checks(table: TraceTable) -> list[Check]:
+    checks: list[Check] = []
     if table.cancel_after_s is not None:
         cancel = table.cancel_after_s
         checks.append(
@@ -179,14 +199,7 @@ def check_sense(
                 lambda i: f"priority is {priority[i]}; classes are 0 (served first) to 7",
             )
         )
-    first = min(
-        ((int(np.argmax(bad)), order) for order, (bad, _) in enumerate(checks) if bad.any()),
-        default=None,
-    )
-    if first is not None:
-        row, order = first
-        line, prefix = line_of(row)
-        raise DataError(file, prefix + checks[order][1](row), line)
+    return checks
 
 
 def _negative(what: str, value: object) -> str:

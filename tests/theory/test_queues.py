@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -16,13 +17,18 @@ REQUESTS = 2500
 SETTLE = 500  # the first ones see an empty system
 
 
-def mean_waits(cost: StepCost, service_s: float, load: float, draw_tokens: object) -> np.ndarray:
+def mean_waits(
+    cost: StepCost,
+    service_s: float,
+    load: float,
+    draw_tokens: Callable[[np.random.Generator], np.ndarray],
+) -> np.ndarray:
     """Mean wait before admission of each replication: one server, first come first served."""
     means = []
     for seed in range(REPLICATIONS):
         rng = np.random.default_rng(seed)
         arrivals = np.cumsum(rng.exponential(service_s / load, REQUESTS))
-        tokens = draw_tokens(rng)  # type: ignore[operator]
+        tokens = draw_tokens(rng)
         rows = [
             {"arrival_s": a, "input_tokens": int(n), "output_tokens": 1}
             for a, n in zip(arrivals, tokens, strict=True)

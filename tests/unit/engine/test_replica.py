@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sim.engine.reference import ReferencePlane
 from sim.engine.run import run
 from sim.errors import SimulationError
 from sim.perf.step import Batch, StepCost, windowed_pairs
@@ -162,8 +163,9 @@ class TestBlocks:
         setup = scenario([pool(model(blocks=20), replicas=2)], [workload()])
         a_plane, _, _ = plane(setup, [Given([row(0.1 * i, 40 + i, 30) for i in range(30)])])
         a_plane.advance(2000.0)
-        assert [r.batcher.free_blocks for r in a_plane.replicas] == [20, 20]  # type: ignore[attr-defined]
-        assert a_plane.pools[0].outstanding_tokens == [0, 0]  # type: ignore[attr-defined]
+        assert isinstance(a_plane, ReferencePlane)
+        assert [r.batcher.free_blocks for r in a_plane.replicas] == [20, 20]
+        assert a_plane.pools[0].outstanding_tokens == [0, 0]
         assert a_plane.in_flight() == 0
 
 

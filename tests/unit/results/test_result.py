@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -202,7 +202,7 @@ def test_a_sink_that_cannot_be_read_back_makes_no_result() -> None:
     with pytest.raises(ResultError, match="Printer cannot give its tables back"):
         freeze(Printer(), parts())
     with pytest.raises(ResultError, match="Printer cannot give its tables back"):
-        run(Printer())  # type: ignore[arg-type]
+        run(cast(Any, Printer()))
 
 
 def spoil(folder: Path, **changes: Any) -> None:
@@ -211,24 +211,22 @@ def spoil(folder: Path, **changes: Any) -> None:
     file.write_text(json.dumps({**content, **changes}))
 
 
-def test_corrupted_folders_are_refused_in_one_line(tmp_path: Path) -> None:
-    outside = run(ParquetSink(tmp_path / "outside")).folder
-    assert outside is not None
+def check_refused(folder: Path, message: str) -> None:
+    with pytest.raises(ResultError) as caught:
+        open_run(folder).tables["requests"]
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
 
+
+def test_damaged_manifests_are_refused_in_one_line(tmp_path: Path) -> None:
     def damage(name: str) -> Path:
         return run(ParquetSink(tmp_path / name)).save(tmp_path / name)
 
-    def refused(folder: Path, message: str) -> None:
-        with pytest.raises(ResultError) as caught:
-            open_run(folder).tables["requests"]
-        assert message in str(caught.value)
-        assert "\n" not in str(caught.value)
-
-    refused(tmp_path / "nowhere", "there is no run folder")
+    check_refused(tmp_path / "nowhere", "there is no run folder")
 
     folder = damage("no-manifest")
     (folder / "manifest.json").unlink()
-    refused(folder, "has no manifest.json: it is not the result of a run")
+    check_refused(folder, "has no manifest.json: it is not the result of a run")
 
     for name, text, message in (
         ("cut", '{"format": 1, "outc', "is not JSON"),
@@ -241,7 +239,7 @@ def test_corrupted_folders_are_refused_in_one_line(tmp_path: Path) -> None:
     ):
         folder = damage(name)
         (folder / "manifest.json").write_bytes(text.encode("utf-8", "surrogateescape"))
-        refused(folder, message)
+        check_refused(folder, message)
 
     for name, change, message in (
         ("newer", {"format": 2}, "was written in format 2 (rackplan 0.1.0); this rackplan reads"),
@@ -252,38 +250,46 @@ def test_corrupted_folders_are_refused_in_one_line(tmp_path: Path) -> None:
     ):
         folder = damage(name)
         spoil(folder, **change)
-        refused(folder, message)
+        check_refused(folder, message)
+
+
+def test_damaged_tables_are_refused_in_one_line(tmp_path: Path) -> None:
+    outside = run(ParquetSink(tmp_path / "outside")).folder
+    assert outside is not None
+
+    def damage(name: str) -> Path:
+        return run(ParquetSink(tmp_path / name)).save(tmp_path / name)
 
     folder = damage("rows")
     spoil(folder, tables={**run().manifest["tables"], "requests": 1999})
-    refused(folder, "has 2000 rows where the manifest says 1999")
+    check_refused(folder, "has 2000 rows where the manifest says 1999")
 
     folder = damage("linked-manifest")
     (folder / "manifest.json").unlink()
     (folder / "manifest.json").symlink_to(outside / "manifest.json")
-    refused(folder, "links are not followed")
+    check_refused(folder, "links are not followed")
 
     folder = damage("linked-table")
     for part in (folder / "requests").iterdir():
         part.unlink()
     (folder / "requests").rmdir()
     (folder / "requests").symlink_to(outside / "requests")
-    refused(folder, "links are not followed")
+    check_refused(folder, "links are not followed")
 
     folder = damage("no-part")
     next((folder / "requests").iterdir()).unlink()
-    refused(folder, "has 0 part files where the manifest says 1")
+    check_refused(folder, "has 0 part files where the manifest says 1")
 
     folder = damage("cut-part")
     file = next((folder / "requests").iterdir())
     file.write_bytes(file.read_bytes()[:100])
-    refused(folder, "cannot be read as Parquet")
+    check_refused(folder, "cannot be read as Parquet")
 
     folder = damage("other-part")
     file = next((folder / "requests").iterdir())
     file.write_bytes(next((folder / "power").iterdir()).read_bytes())
-    refused(folder, "does not have the columns of table 'requests'")
+    check_refused(folder, "does not have the columns of table 'requests'")
 
     folder = damage("metrics")
     (folder / "metrics.json").write_text('{"chat.ttft_p99": {"value": "x", "unit": "s"}}')
-    refused(folder, "metrics.json is damaged at 'chat.ttft_p99'")
+    check_refused(folder, "metrics.json is damaged at 'chat.ttft_p99'")

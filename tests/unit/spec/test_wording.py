@@ -138,17 +138,17 @@ _WRONG: list[Any] = [
 @pytest.mark.parametrize("key", sorted(set(ScenarioSpec.model_fields) - {"extends"}))
 def test_no_value_at_the_top_gets_a_message_without_words(key: str) -> None:
     for value in _WRONG:
-        _look_at(f"{key}: {value}\n")
+        check_wording(f"{key}: {value}\n")
 
 
 @pytest.mark.parametrize("section", ["llms", "pools", "workload"])
 def test_no_value_in_an_item_gets_a_message_without_words(section: str) -> None:
     for key in known_keys((section, 0)):
         for value in _WRONG:
-            _look_at(f"{section}:\n  - {key}: {value}\n")
+            check_wording(f"{section}:\n  - {key}: {value}\n")
 
 
-def _look_at(text: str) -> None:
+def check_wording(text: str) -> None:
     for problem in read_text(text, file="f.yaml").problems:
         assert "cannot stand here" not in problem.message
         assert not re.search(r"Spec\b|pydantic|Input should|validat", problem.message)

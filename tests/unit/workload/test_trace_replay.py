@@ -261,7 +261,7 @@ def test_azure_conversation_trace(shared_data, trace, workload, requests) -> Non
     """The facts published beside the traces, read again through the replay."""
     spec = trace(shared_data / "traces" / "azure_llm_2023_conv.csv", "azure")
     got = requests(workload(trace=spec))
-    _check_facts(
+    check_facts(
         got,
         rows=19_366,
         duration_s=3501.7,
@@ -274,7 +274,7 @@ def test_azure_conversation_trace(shared_data, trace, workload, requests) -> Non
 
 def test_azure_code_trace(shared_data, trace, workload, requests) -> None:
     spec = trace(shared_data / "traces" / "azure_llm_2023_code.csv", "azure")
-    _check_facts(
+    check_facts(
         requests(workload(trace=spec)),
         rows=8_819,
         duration_s=3435.9,
@@ -284,7 +284,7 @@ def test_azure_code_trace(shared_data, trace, workload, requests) -> None:
     )
 
 
-def _check_facts(got, *, rows, duration_s, rate, inputs, outputs) -> None:
+def check_facts(got, *, rows, duration_s, rate, inputs, outputs) -> None:
     span = got.arrival_s[-1] - got.arrival_s[0]
     assert len(got) == rows
     assert span == pytest.approx(duration_s, abs=0.06)
