@@ -11,7 +11,7 @@ import streamlit as st
 # Okabe and Ito's palette, which people with any colour vision can tell apart; the blue is lighter
 # than theirs because #0072B2 is too dim on a dark page.
 GOOD, NEAR, BAD = "#009E73", "#E69F00", "#D55E00"
-BLUE, SKY, GREY = "#2B8CC4", "#56B4E9", "#8A8F98"
+BLUE, GREY = "#2B8CC4", "#8A8F98"
 
 #: Key of a coloured block → its colour; the style sheet and the pages agree on these.
 STATES = {"good": GOOD, "near": NEAR, "bad": BAD, "none": GREY}
@@ -34,6 +34,8 @@ div[data-testid="stMetric"] > div {padding: 0;}
 div[data-testid="stMetricValue"] {font-size: 1.55rem; line-height: 1.3;}
 div[data-testid="stMetricDelta"] {font-size: .8rem;}
 div[data-testid="stText"] {font-size: .9rem; line-height: 1.35;}
+div[class*="st-key-warnings"] div[data-testid="stText"] {white-space: pre-wrap;
+  overflow-wrap: anywhere;}
 div[class*="st-key-title"] div[data-testid="stText"] {font-weight: 650; font-size: 1rem;}
 div[class*="st-key-head"] div[data-testid="stText"] {font-weight: 600;}
 div[class*="st-key-small"] div[data-testid="stText"] {font-size: .78rem; opacity: .8;}

@@ -202,7 +202,9 @@ def _warnings(run: RunView) -> None:
     if not run.warnings:
         _absent("None.", "")
         return
-    _table([{"warning": warning} for warning in run.warnings], "warnings-table")
+    # Lines of text wrap; a table would cut a long warning off.
+    for warning in run.warnings:
+        st.text(f"{MARKS['near']} {warning}")
 
 
 def _table(rows: Sequence[dict[str, str]], key: str) -> None:

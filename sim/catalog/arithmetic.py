@@ -156,14 +156,3 @@ def kv_bytes_per_token_layer(llm: Llm, kv_precision: str, tensor_parallel: int =
 def kv_bytes_per_token(llm: Llm, kv_precision: str, tensor_parallel: int = 1) -> float:
     """KV bytes of one more token on one rank while no window is full: all layers."""
     return llm.layers * kv_bytes_per_token_layer(llm, kv_precision, tensor_parallel)
-
-
-def kv_bytes_of_sequence(
-    llm: Llm, tokens: int, kv_precision: str, tensor_parallel: int = 1
-) -> float:
-    """KV bytes of one sequence on one rank; a windowed layer holds at most its window."""
-    layer = kv_bytes_per_token_layer(llm, kv_precision, tensor_parallel)
-    held = full_layers(llm) * tokens
-    if llm.windowed_layers:
-        held += llm.windowed_layers * min(tokens, llm.window)
-    return layer * held

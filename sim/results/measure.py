@@ -43,6 +43,8 @@ def measure(result: RunResult) -> dict[str, Metric]:
 
     def put(scope: str, entity: str, values: Mapping[str, Value]) -> None:
         for name in names(scope):
+            if name not in values:
+                raise ValueError(f"metric {name} of scope {scope} has a definition and no value")
             value, reason, error = values[name]
             definition = DEFINITIONS[scope, name]
             metrics[full_name(scope, entity, name)] = Metric(

@@ -10,7 +10,6 @@ from sim import catalog
 from sim.catalog.arithmetic import (
     active_parameters,
     default_kv_precision,
-    kv_bytes_of_sequence,
     kv_bytes_per_token,
     kv_bytes_per_token_layer,
     kv_heads_per_rank,
@@ -104,17 +103,11 @@ def test_mla_is_replicated_on_every_rank() -> None:
     assert kv_bytes_per_token(deepseek, "bf16", 8) == 70_272
 
 
-def test_windowed_layers_hold_at_most_the_window() -> None:
+def test_kv_bytes_per_token_count_every_layer_windowed_or_not() -> None:
     llm = catalog.llm("gpt-oss-20b")
     layer = kv_bytes_per_token_layer(llm, "bf16")
     assert layer == 2 * 8 * 64 * 2
-    assert kv_bytes_of_sequence(llm, 128, "bf16") == 24 * 128 * layer
-    assert kv_bytes_of_sequence(llm, 1000, "bf16") == (12 * 1000 + 12 * 128) * layer
-
-
-def test_without_windows_a_sequence_is_linear() -> None:
-    llm = catalog.llm("qwen3-8b")
-    assert kv_bytes_of_sequence(llm, 777, "bf16") == 777 * kv_bytes_per_token(llm, "bf16")
+    assert kv_bytes_per_token(llm, "bf16") == 24 * layer
 
 
 def test_tied_embeddings_are_counted_once() -> None:

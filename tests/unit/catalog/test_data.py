@@ -52,6 +52,20 @@ def test_readme_names_every_source() -> None:
     assert missing == []
 
 
+def test_readme_counts_what_was_read() -> None:
+    nouns = {"gpu": "GPUs", "node": "servers", "rack": "racks", "llm": "LLMs",
+             "gear": "loss curves", "precision": "precisions"}  # fmt: skip
+    counts = []
+    for kind, noun in nouns.items():
+        entries = [catalog.entry(kind, name) for name in catalog.names(kind)]
+        marks = [
+            field.mark for entry in entries for field in entry.fields if field.value is not None
+        ]
+        counts.append(f"{marks.count('read')} of {len(marks)} numbers of {len(entries)} {noun}")
+    line = f"Read so far: {', '.join(counts)}."
+    assert line in paths.data("README.md").read_text(encoding="utf-8").splitlines()
+
+
 def test_source_ids_reach_down_to_the_gpu_and_its_supply() -> None:
     ids = catalog.source_ids("rack", "dgx-h100-4")
     assert list(ids) == sorted(ids)

@@ -53,14 +53,14 @@ def test_every_precision_of_the_types_has_a_row() -> None:
 
 
 def test_every_expected_entry_is_there() -> None:
-    assert catalog.names("gpu") == (
+    assert {
         "a100-sxm", "h100-sxm", "h200-sxm", "b200", "gb200", "mi300x", "l40s", "l4",
-    )  # fmt: skip
+    } <= set(catalog.names("gpu"))  # fmt: skip
     assert {"dgx-h100-4", "dgx-h100-2", "dgx-a100-4", "gb200-nvl72"} <= set(catalog.names("rack"))
-    assert set(catalog.names("llm")) == {
+    assert {
         "llama-3.1-8b", "llama-3.1-70b", "llama-3.1-405b", "qwen3-8b", "qwen3-32b",
         "qwen3-30b-a3b", "mixtral-8x7b", "deepseek-v3", "gpt-oss-20b", "gpt-oss-120b",
-    }  # fmt: skip
+    } <= set(catalog.names("llm"))  # fmt: skip
 
 
 @pytest.mark.parametrize(
