@@ -163,7 +163,8 @@ def _tail(
     text = Text(shown(metric))
     if objective is not None:
         text.append(f" of {format_si(objective.objective_s, 's')} ")
-        text.append_text(marks.of(objective.over is not None and objective.over <= 0.0))
+        if objective.over is not None:
+            text.append_text(marks.of(objective.over <= 0.0))
     return text
 
 

@@ -30,24 +30,32 @@ def next_step(
     pool = next((pool for pool in manifest["pools"] if pool["name"] == binding.entity), None)
     if pool is None:
         return ""
-    more = f"--set 'pools[{pool['name']}].replicas={math.ceil(pool['replicas'] * _STEP)}'"
-    if binding.kind == "refused":
-        degree = 2 * pool["tensor_parallel"]
-        return f"give a replica more memory: --set 'pools[{pool['name']}].tensor_parallel={degree}'"
+    more = _more_replicas(manifest, pool)
+    if binding.kind == "refused-context":
+        return "an LLM with a longer context, or shorter requests"
+    if binding.kind == "refused-kv-capacity":
+        return "replicas with more KV cache: a larger tensor_parallel or memory_utilisation"
     if binding.kind == "sequences":
         places = 2 * pool["max_sequences"]
         tokens = max(pool["max_batch_tokens"], places)  # every sequence needs a token
         batching = _batching(manifest, pool, max_batch_tokens=tokens, max_sequences=places)
-        return f"let more run at once: {batching}, or more replicas: {more}"
+        return f"let more run at once: {batching}, or {more}"
     if binding.kind == "tokens":
         batching = _batching(manifest, pool, max_batch_tokens=2 * pool["max_batch_tokens"])
-        return f"more replicas: {more}, or let an iteration take more: {batching}"
+        return f"{more}, or let an iteration take more: {batching}"
     running = metrics[f"pools[{pool['name']}].running_mean"].value or 0.0
     if binding.kind == "speed" and running <= pool["replicas"]:
-        degree = 2 * pool["tensor_parallel"]
-        wider = f"--set 'pools[{pool['name']}].tensor_parallel={degree}'"
-        return f"faster replicas, since requests hardly share one: {wider}"
-    return f"more replicas: {more}"
+        return "faster replicas, since requests hardly share one: a larger tensor_parallel"
+    return more
+
+
+def _more_replicas(manifest: Mapping[str, Any], pool: Mapping[str, Any]) -> str:
+    """A fifth more replicas, or as many as the site has GPUs for."""
+    fits = pool["replicas"] + manifest["site"]["free_gpus"] // pool["gpus_per_replica"]
+    wanted = min(math.ceil(pool["replicas"] * _STEP), fits)
+    if wanted <= pool["replicas"]:
+        return "more racks, since every GPU of the site is in use, and then more replicas"
+    return f"more replicas: --set 'pools[{pool['name']}].replicas={wanted}'"
 
 
 def _batching(manifest: Mapping[str, Any], pool: Mapping[str, Any], **changes: int) -> str:

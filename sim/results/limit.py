@@ -8,7 +8,7 @@ from dataclasses import dataclass
 #: that may miss while a workload still meets its objectives.
 TOUCH = 0.01
 
-_EXCEEDED, _HELD, _FREE = range(3)
+_HELD, _EXCEEDED, _FREE = range(3)
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,8 @@ class Limit:
     """One limit of a run.
 
     Attributes:
-        kind: "power", "refused", "queue", "kv", "sequences", "tokens", "speed" or "objective".
+        kind: "power", "refused-context", "refused-kv-capacity", "queue", "kv", "sequences",
+            "tokens", "speed" or "objective".
         entity: the power node, pool or workload it belongs to.
         binds: it was exceeded or held requests back.
         share: of the window, of replica time or of arrivals, in which it was hit.
@@ -38,6 +39,6 @@ class Limit:
     def order(self) -> tuple[int, bool, float, str]:
         """Sorts limits by the rule of ``sim.results.limits``."""
         if self.binds:
-            rank = _EXCEEDED if self.kind == "power" and self.share >= TOUCH else _HELD
+            rank = _EXCEEDED if self.kind == "power" else _HELD
             return (rank, not self.outranks, -self.share, self.label)
         return (_FREE, False, -(self.use or 0.0), self.label)

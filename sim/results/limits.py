@@ -2,12 +2,12 @@
 
 The rule, which is also what ``Limit`` values are sorted by:
 
-1. A power limit that was exceeded comes first: nothing in the run held the draw below it. Where
-   that took less than ``TOUCH`` of the window, it comes after what held requests back.
-2. Then what held requests back, by its share: of replica time in which the head of a queue waited
-   for it, or of arrivals that it cost. Less than ``TOUCH`` does not bind, nor does a wait in a pool
-   whose workloads all meet their objectives. Speed comes first of these where the median request
-   decodes slower than its objective: more room in a batch could only slow it further.
+1. What held requests back comes first, by its share: of replica time in which the head of a queue
+   waited for it, or of arrivals that it cost. Less than ``TOUCH`` does not bind, nor does a wait in
+   a pool whose workloads all meet their objectives. Speed comes first of these where the median
+   request decodes slower than its objective: more room in a batch could only slow it further.
+2. Then a power limit that was exceeded: nothing in the run held the draw below it, so it cost no
+   request anything, but the site cannot go on like that.
 3. Then what did not bind, by use: the part of the limit that was used.
 """
 
@@ -21,6 +21,9 @@ from sim.results.result import RunResult
 from sim.results.speed import speed_limits
 from sim.results.wording import percent, span
 from sim.units import format_si
+
+#: A request's id holds its workload's index above these bits (table ``requests``).
+_ROW_BITS = 40
 
 
 def limits(result: RunResult) -> tuple[Limit, ...]:
@@ -58,6 +61,24 @@ def _power(result: RunResult) -> Iterator[Limit]:
         )
 
 
+#: Reason code of a refusal for size → what was too small.
+_SIZES = {"context": "the LLM's context", "kv-capacity": "the KV cache of any replica"}
+
+
+def _beyond_context(result: RunResult, workload: str) -> bool:
+    """Whether most requests of ``workload`` that were too large exceeded the LLM's context."""
+    index = [entry["name"] for entry in result.manifest["workloads"]].index(workload)
+    reasons = [
+        row["reason_code"]
+        for row in result.tables["decisions"].to_pylist()
+        if row["role"] == "routing"
+        and row["reason_code"] in _SIZES
+        and row["suggestion"] == ""
+        and int(row["subject"]) >> _ROW_BITS == index
+    ]
+    return 2 * reasons.count("context") > len(reasons)
+
+
 def _refusals(result: RunResult) -> Iterator[Limit]:
     for workload in result.manifest["workloads"]:
         name = workload["name"]
@@ -65,16 +86,17 @@ def _refusals(result: RunResult) -> Iterator[Limit]:
         if not arrivals:
             continue
         never = _value(result.metrics, f"{name}.never_fits") or 0.0
+        size = "context" if _beyond_context(result, name) else "kv-capacity"
         full = _value(result.metrics, f"{name}.queue_full") or 0.0
         shed = _value(result.metrics, f"{name}.shed") or 0.0
         yield Limit(
-            kind="refused",
+            kind=f"refused-{size}",
             entity=workload["pool"],
             binds=never / arrivals >= TOUCH,
             share=never / arrivals,
             use=None,
-            sentence=f"request size: {percent(never / arrivals)} of {name} requests exceed the "
-            f"LLM's context or a replica's KV cache in pool {workload['pool']} and were refused",
+            sentence=f"request size: {percent(never / arrivals)} of {name} requests exceed "
+            f"{_SIZES[size]} in pool {workload['pool']} and were refused",
             label=f"the request size that pool {workload['pool']} can take",
         )
         yield Limit(

@@ -64,6 +64,7 @@ def manifest_parts(
         "sample_every": scenario.sample_every,
         "workloads": [_workload(workload) for workload in scenario.workloads],
         "pools": [_pool(pool) for pool in scenario.pools],
+        "site": _site(scenario),
         "power": {
             "stated": scenario.power.stated,
             "provisioned_w": scenario.power.provisioned_w,
@@ -91,12 +92,18 @@ def _workload(workload: Any) -> dict[str, Any]:
     }
 
 
+def _site(scenario: Any) -> dict[str, int]:
+    placed = sum(p.replicas * p.tensor_parallel * p.pipeline_parallel for p in scenario.pools)
+    return {"gpus": scenario.site.gpus, "free_gpus": scenario.site.gpus - placed}
+
+
 def _pool(pool: Any) -> dict[str, Any]:
     return {
         "name": pool.name,
         "llm": pool.llm.name,
         "precision": pool.llm.precision,
         "tensor_parallel": pool.tensor_parallel,
+        "gpus_per_replica": pool.tensor_parallel * pool.pipeline_parallel,
         "pipeline_parallel": pool.pipeline_parallel,
         "replicas": pool.replicas,
         "max_queue": pool.max_queue,
@@ -141,6 +148,7 @@ def manifest_of(
         "definitions": DEFINITIONS,
         "workloads": parts["workloads"],
         "pools": parts["pools"],
+        "site": parts["site"],
         "power": parts["power"],
         "price_usd_per_j": parts["price_usd_per_j"],
         "expectations": expectations,

@@ -171,6 +171,7 @@ _SHAPE: Mapping[str, type | tuple[type, ...]] = {
     "record": str,
     "window": dict,
     "power": dict,
+    "site": dict,
     "workloads": list,
     "pools": list,
     "warnings": list,

@@ -124,12 +124,15 @@ def _headline(result: RunResult, workloads: tuple[WorkloadVerdict, ...]) -> tupl
             return "no-objectives", "Nothing to judge: no request with an objective arrived"
         return "no-objectives", "No objectives are stated, so none can be met or missed"
     missed = [workload for workload in judged if not workload.met]
+    idle = [workload.name for workload in workloads if workload.missed_fraction is None]
+    beside = f"; no request arrived of {', '.join(idle)}" if idle else ""
     if len(judged) == 1:
-        return "missed" if missed else "met", judged[0].sentence
+        return "missed" if missed else "met", judged[0].sentence + beside
     if missed:
         names = ", ".join(workload.name for workload in missed)
-        return "missed", f"{len(missed)} of {len(judged)} workloads miss their objectives: {names}"
-    return "met", f"All {len(judged)} workloads meet their objectives"
+        headline = f"{len(missed)} of {len(judged)} workloads miss their objectives: {names}"
+        return "missed", headline + beside
+    return "met", f"All {len(judged)} workloads meet their objectives{beside}"
 
 
 def _binding_sentence(result: RunResult, ranked: tuple[Limit, ...]) -> str:

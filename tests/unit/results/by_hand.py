@@ -142,6 +142,7 @@ def parts(**changes: Any) -> dict[str, Any]:
                 "llm": "llama-3.1-70b",
                 "precision": "fp8",
                 "tensor_parallel": 4,
+                "gpus_per_replica": 4,
                 "pipeline_parallel": 1,
                 "replicas": 2,
                 "max_queue": None,
@@ -149,6 +150,7 @@ def parts(**changes: Any) -> dict[str, Any]:
                 "max_batch_tokens": 8192,
             }
         ],
+        "site": {"gpus": 32, "free_gpus": 24},
         "power": {"stated": True, "provisioned_w": 100e3},
         "price_usd_per_j": None,
         "expectations": (),

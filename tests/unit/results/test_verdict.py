@@ -80,25 +80,37 @@ def test_nothing_binds_and_the_nearest_is_named() -> None:
     assert judged.next_step.startswith("more load: --set 'workload[chat].rate=")
 
 
-def test_a_power_limit_that_was_exceeded_comes_first() -> None:
+@pytest.mark.parametrize("over_s", [0.02, 12.0])
+def test_an_exceeded_power_limit_comes_after_what_made_requests_miss(over_s: float) -> None:
+    # Nothing holds the draw below a limit, so exceeding one cannot have cost a request anything;
+    # a larger contract would not cure the misses.
+    over = nodes(peak_w=[104e3, 100e3, 95e3], over_limit_s=[over_s, 0.0, None])
+    judged = judge(waiting(), over, replicas(blocked_blocks_s=[540.0, 540.0]))
+    assert [limit.kind for limit in judged.limits if limit.binds] == ["kv", "power"]
+    assert judged.next_step == "more replicas: --set 'pools[chat].replicas=3'"
+
+
+def test_an_exceeded_power_limit_binds_where_requests_are_served_well() -> None:
     over = nodes(peak_w=[104e3, 100e3, 95e3], over_limit_s=[12.0, 0.0, None])
-    held = replicas(blocked_blocks_s=[540.0, 540.0])
-    judged = judge(waiting(), over, held)
+    judged = judge(good(), over)
     assert judged.binding_sentence == (
         "Binding limit: power: utility peaked at 104 kW of 100 kW (104 %), over its budget for "
         "12.0 s"
     )
-    assert [limit.kind for limit in judged.limits if limit.binds] == ["power", "kv"]
     assert judged.next_step == ("what a larger contract gives: --set 'power.utility.budget=110 kW'")
 
 
-def test_a_moment_over_the_budget_comes_after_what_held_requests_back() -> None:
-    over = nodes(peak_w=[104e3, 100e3, 95e3], over_limit_s=[0.02, 0.0, None])
-    judged = judge(waiting(), over, replicas(blocked_blocks_s=[540.0, 540.0]))
-    assert [limit.kind for limit in judged.limits if limit.binds] == ["kv", "power"]
-    alone = judge(good(), over)
-    assert alone.binding is not None
-    assert alone.binding.kind == "power"
+@pytest.mark.parametrize(
+    ("free_gpus", "step"),
+    [
+        (24, "more replicas: --set 'pools[chat].replicas=3'"),
+        (3, "more racks, since every GPU of the site is in use, and then more replicas"),
+    ],
+)
+def test_more_replicas_are_advised_only_where_there_are_gpus(free_gpus: int, step: str) -> None:
+    site = {"gpus": 32, "free_gpus": free_gpus}
+    judged = judge(waiting(), meters=replicas(blocked_blocks_s=[540.0, 540.0]), site=site)
+    assert judged.next_step == step
 
 
 def test_a_ups_over_its_rating_is_named_as_such() -> None:
@@ -169,7 +181,7 @@ def test_faster_replicas_are_advised_where_requests_run_alone() -> None:
     slow = miss(good(), 10, end_s=60.0)
     judged = judge(slow, meters={**FREE, "running_s": [540.0, 400.0]})
     assert judged.next_step == (
-        "faster replicas, since requests hardly share one: --set 'pools[chat].tensor_parallel=8'"
+        "faster replicas, since requests hardly share one: a larger tensor_parallel"
     )
     shared = judge(slow, meters={**FREE, "running_s": [5400.0, 400.0]})
     assert shared.next_step == "more replicas: --set 'pools[chat].replicas=3'"
@@ -198,8 +210,8 @@ def test_an_overloaded_pool_whose_decode_is_too_slow_lacks_speed_not_places() ->
 @pytest.mark.parametrize(
     ("outcome", "kind", "step"),
     [
-        ("never-fits", "refused",
-         "give a replica more memory: --set 'pools[chat].tensor_parallel=8'"),
+        ("never-fits", "refused-kv-capacity",
+         "replicas with more KV cache: a larger tensor_parallel or memory_utilisation"),
         ("queue-full", "queue", "more replicas: --set 'pools[chat].replicas=3'"),
         ("shed", "queue", "more replicas: --set 'pools[chat].replicas=3'"),
     ],
