@@ -34,8 +34,6 @@ div[data-testid="stMetric"] > div {padding: 0;}
 div[data-testid="stMetricValue"] {font-size: 1.55rem; line-height: 1.3;}
 div[data-testid="stMetricDelta"] {font-size: .8rem;}
 div[data-testid="stText"] {font-size: .9rem; line-height: 1.35;}
-div[class*="st-key-warnings"] div[data-testid="stText"] {white-space: pre-wrap;
-  overflow-wrap: anywhere;}
 div[class*="st-key-title"] div[data-testid="stText"] {font-weight: 650; font-size: 1rem;}
 div[class*="st-key-head"] div[data-testid="stText"] {font-weight: 600;}
 div[class*="st-key-small"] div[data-testid="stText"] {font-size: .78rem; opacity: .8;}

@@ -130,11 +130,6 @@ def default_kv_precision(precision: str) -> str:
     return "fp8" if PRECISION_BYTES[precision] < 1 else precision
 
 
-def full_layers(llm: Llm) -> int:
-    """Layers whose attention, and so whose KV cache, spans the whole context."""
-    return llm.layers - llm.windowed_layers
-
-
 def kv_heads_per_rank(llm: Llm, tensor_parallel: int = 1) -> int:
     """KV heads that one tensor-parallel rank holds: divided down to one, never below."""
     return max(1, -(-llm.kv_heads // tensor_parallel))
