@@ -13,7 +13,10 @@ def check(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="scenario files")],
     sets: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="PATH=VALUE", help="change a value: pools[chat].replicas=30"),
+        # The backslash keeps typer's help from taking the brackets for markup.
+        typer.Option(
+            "--set", metavar="PATH=VALUE", help=r"change a value: pools\[chat].replicas=30"
+        ),
     ] = None,
     allow_outside: Annotated[
         bool, typer.Option("--allow-outside", help="let paths lead out of the scenario's folder")

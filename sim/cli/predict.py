@@ -41,7 +41,7 @@ def kernels(
 ) -> None:
     """Print the rows of a CSV of matrix products with a column time_s added.
 
-    Each product is [m, k] x [k, n] on one GPU, isolated: its launch is included, and the
+    Each product is one of m x k by k x n on one GPU, isolated: its launch is included, and the
     quantisation of its activations where the dtype has less than 16 bits.
     """
     from sim.catalog.library import load
@@ -50,14 +50,17 @@ def kernels(
     catalog = load()
     device = catalog.gpus[catalog.canonical("gpu", gpu)]
     table = read_table(file, _KERNEL_COLUMNS, None, added=("time_s",))
-    times: list[float] = []
+    added: list[dict[str, object]] = []
     for row in table.rows:
         m, n, k = (row.whole(name) for name in ("m", "n", "k"))
+        # A CSV's cells pass through as they stand; JSON tells numbers from text.
+        numbers = {"m": m, "n": n, "k": k} if as_json else {}
         dtype = row.word("dtype")
         with row.at("dtype"):
             precision = catalog.canonical("precision", dtype)
-            times.append(kernel_s(device, dtype, precision, m, n, k))
-    _print_rows(table, [{"time_s": time} for time in times], as_json)
+            time_s = kernel_s(device, dtype, precision, m, n, k)
+        added.append({**numbers, "time_s": time_s})
+    _print_rows(table, added, as_json)
 
 
 @predict_app.command()

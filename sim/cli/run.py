@@ -28,7 +28,10 @@ def run(
     ] = None,
     sets: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="PATH=VALUE", help="change a value: pools[chat].replicas=30"),
+        # The backslash keeps typer's help from taking the brackets for markup.
+        typer.Option(
+            "--set", metavar="PATH=VALUE", help=r"change a value: pools\[chat].replicas=30"
+        ),
     ] = None,
     out: Annotated[
         Path, typer.Option("--out", metavar="FOLDER", help="where run folders are made")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import typer
 from typer.testing import CliRunner
 
 from sim.check import check as check_document
-from sim.cli import check, new, schema
+from sim.cli import check, new, run, schema
 from sim.errors import RackplanError
 from sim.spec import read
 
@@ -23,6 +24,7 @@ BROKEN = Path(__file__).resolve().parents[2] / "broken"
 def app() -> typer.Typer:
     table = typer.Typer()
     table.command("check")(check.check)
+    table.command("run")(run.run)
     table.command("schema")(schema.schema)
     table.command("new")(new.new)
     return table
@@ -42,6 +44,13 @@ def test_new_writes_a_scenario_without_warnings(app: typer.Typer, folder: Path) 
     )
     scenario = check_document(read("my-site.yaml"))
     assert (scenario.name, scenario.warnings) == ("my-site", ())
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_help_shows_brackets_as_they_are_typed(app: typer.Typer, command: str) -> None:
+    result = CliRunner().invoke(app, [command, "--help"])
+    assert result.exit_code == 0
+    assert "pools[chat].replicas=30" in re.sub(r"\x1b\[[0-9;]*m", "", result.stdout)
 
 
 def test_new_overwrites_nothing(app: typer.Typer, folder: Path) -> None:

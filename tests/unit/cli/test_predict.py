@@ -55,7 +55,7 @@ def test_kernels_as_json(tmp_path: Path) -> None:
     file = tmp_path / "k.csv"
     file.write_text("dtype,m,n,k\nbf16,128,4096,4096\n")
     (row,) = json.loads(invoke("kernels", "--gpu", "h100-sxm", str(file), "--json").stdout)
-    assert row["m"] == "128"
+    assert (row["m"], row["n"], row["k"]) == (128, 4096, 4096)
     assert isinstance(row["time_s"], float)
 
 
