@@ -102,6 +102,18 @@ class Quantity(Value):
 
 
 @dataclass(frozen=True)
+class Latency(Quantity):
+    """A time that services often state in milliseconds; without a unit it may mean either."""
+
+    def read(self, value: Any) -> float:
+        """The SI value of ``"200 ms"``."""
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 100:
+            shown = f"{value:.12g}"
+            raise refuse(f"needs a unit: write '{shown} ms' or '{shown} s' (a time)")
+        return super().read(value)
+
+
+@dataclass(frozen=True)
 class OneOf(Value):
     """One of a few words; ``reserved`` words are known and refused as not modelled yet."""
 
@@ -258,6 +270,7 @@ _LEAST_WATTS, _MOST_WATTS = 1.0, 1e12
 
 Seconds: TypeAlias = Annotated[float, Quantity("time", least=0.0, most=_MOST_SECONDS)]
 PositiveSeconds: TypeAlias = Annotated[float, Quantity("time", above=0.0, most=_MOST_SECONDS)]
+LatencySeconds: TypeAlias = Annotated[float, Latency("time", above=0.0, most=_MOST_SECONDS)]
 Watts: TypeAlias = Annotated[
     float, Quantity("power", above=0.0, least=_LEAST_WATTS, most=_MOST_WATTS)
 ]

@@ -9,6 +9,7 @@ from pydantic import Field
 from sim.spec.types import (
     Count,
     Identifier,
+    LatencySeconds,
     Multiple,
     OneOf,
     PositiveNumber,
@@ -82,11 +83,11 @@ class TraceSourceSpec(Spec):
 class SloSpec(Spec):
     """Latency objectives; a request is good if it meets all that are stated."""
 
-    ttft: PositiveSeconds | None = Field(default=None, description="time to first token")
-    tpot: PositiveSeconds | None = Field(
+    ttft: LatencySeconds | None = Field(default=None, description="time to first token")
+    tpot: LatencySeconds | None = Field(
         default=None, description="mean time per later output token"
     )
-    e2e: PositiveSeconds | None = Field(default=None, description="time from sending to last token")
+    e2e: LatencySeconds | None = Field(default=None, description="time from sending to last token")
 
 
 class CancelSpec(Spec):
