@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sim import catalog
 from sim.check.collector import Collector
 from sim.check.expectations import check_expectations
+from sim.check.failed import check_failed
 from sim.check.llms import check_llms
 from sim.check.policies import check_policies
 from sim.check.pools import check_pools
@@ -39,6 +40,7 @@ def check(document: Document) -> Scenario:
     policies = check_policies(found)
     pools = check_pools(found, llms, site, policies)
     workloads = check_workloads(found, pools)
+    check_failed(found, site)
     expectations = check_expectations(found, power)
     _unused_llms(found, llms)
     if document.spec.fabric is not None:

@@ -56,8 +56,15 @@ class Collector:
         self._blamed.update(problem.path for problem in error.problems)
 
     def warn(self, path: Path, message: str) -> None:
-        """Something a user should know that does not keep the scenario from running."""
-        self._warnings.append(": ".join(part for part in (show_path(path), message) if part))
+        """Something a user should know that does not keep the scenario from running.
+
+        The place reads as ``--set`` takes it: ``workload[chat].rate``.
+        """
+        place = show_path(path)
+        for i, name in self.document.declared(str(path[0])):
+            if path[1:2] == (i,):
+                place = f"{path[0]}[{name}]" + "".join(f".{part}" for part in path[2:])
+        self._warnings.append(f"{place}: {message}")
 
     def names(self, section: str) -> Names:
         """The names that a list section declares."""

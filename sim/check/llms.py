@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sim import catalog
-from sim.catalog.types import PRECISION_BYTES
+from sim.catalog.types import PRECISION_BYTES, Llm
 from sim.check.collector import Collector
 from sim.check.scenario import LlmUse
 from sim.errors import UnknownName, did_you_mean
@@ -31,23 +31,29 @@ def _naming(i: int, item: object) -> Path:
 
 
 def _use(spec: LlmSpec, path: Path, found: Collector) -> LlmUse | None:
-    precision = _precision(spec.precision, (*path, "precision"), found)
+    precision = known_precision(spec.precision, (*path, "precision"), found)
     kv = None
     if spec.kv_precision is not None:
-        kv = _precision(spec.kv_precision, (*path, "kv_precision"), found)
-    try:
-        llm = catalog.llm(spec.name)
-    except UnknownName as error:
-        # A hub's name has its owner in front: meta-llama/Llama-3.1-70B-Instruct.
-        hint = did_you_mean(shorten(spec.name.rpartition("/")[2], 100), error.known)
-        found.error((*path, "name"), f"unknown LLM {show(spec.name)}{hint}")
-        return None
-    if precision is None or (kv is None and spec.kv_precision is not None):
+        kv = known_precision(spec.kv_precision, (*path, "kv_precision"), found)
+    llm = known_llm(spec.name, (*path, "name"), found)
+    if llm is None or precision is None or (kv is None and spec.kv_precision is not None):
         return None
     return LlmUse(spec.alias or spec.name, llm, precision, kv or _kv_default(precision))
 
 
-def _precision(name: str, path: Path, found: Collector) -> str | None:
+def known_llm(name: str, path: Path, found: Collector) -> Llm | None:
+    """The catalog's LLM of this name, or None (and a problem)."""
+    try:
+        return catalog.llm(name)
+    except UnknownName as error:
+        # A hub's name has its owner in front: meta-llama/Llama-3.1-70B-Instruct.
+        hint = did_you_mean(shorten(name.rpartition("/")[2], 100), error.known)
+        found.error(path, f"unknown LLM {show(name)}{hint}")
+        return None
+
+
+def known_precision(name: str, path: Path, found: Collector) -> str | None:
+    """Our name of this precision, or None (and a problem)."""
     try:
         return catalog.canonical_precision(name)
     except UnknownName as error:

@@ -67,9 +67,8 @@ def check_policies(found: Collector) -> dict[str, Any]:
 
 def make(role: str, spec: PolicySpec, path: Path, found: Collector) -> Any | None:
     """The policy object that ``spec`` describes, or None (and problems) where it describes none."""
-    cls = policies(role).get(spec.kind)
+    cls = known_kind(role, spec.kind, (*path, "kind"), found)
     if cls is None:
-        found.error((*path, "kind"), _unknown_kind(role, spec.kind))
         return None
     known = {field.name: field for field in fields(cls)}
     types = typing.get_type_hints(cls)
@@ -109,6 +108,14 @@ def make(role: str, spec: PolicySpec, path: Path, found: Collector) -> Any | Non
         blamed = message.partition(" ")[0]
         found.error((*path, blamed) if blamed in arguments else path, message)
         return None
+
+
+def known_kind(role: str, kind: str, path: Path, found: Collector) -> type[Any] | None:
+    """The class of this kind of policy, or None (and a problem)."""
+    cls = policies(role).get(kind)
+    if cls is None:
+        found.error(path, _unknown_kind(role, kind))
+    return cls
 
 
 def _unknown_kind(role: str, kind: str) -> str:

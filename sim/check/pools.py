@@ -84,11 +84,8 @@ def _pool(
     if "shed" in spec.model_fields_set and spec.max_queue is None:
         found.warn((*path, "shed"), "has no effect without max_queue")
     use = llms.get(spec.llm)
-    names = found.names("llms")
-    # An entry that the catalog does not know may be this one, misspelt: that is one slip, not two.
-    if use is None and spec.llm not in names.known and len(llms) == len(names.known):
-        found.unknown((*path, "llm"), "LLM", spec.llm, names)
-    gpu = _gpu(spec, path, have, found)
+    declared_llm(spec.llm, (*path, "llm"), found)
+    gpu = None if spec.gpu is None else known_gpu(spec.gpu, (*path, "gpu"), have, found)
     if use is None or have is None or not _parallel(spec, use, path, found):
         return None
     if "batching" not in roles or "routing" not in roles or (spec.gpu is not None and gpu is None):
@@ -126,18 +123,35 @@ def _roles(
     return roles
 
 
-def _gpu(
-    spec: PoolSpec, path: Path, have: Mapping[str, GpuStock] | None, found: Collector
-) -> str | None:
-    if spec.gpu is None:
-        return None
+def declared_llm(name: str, path: Path, found: Collector) -> None:
+    """Report an LLM that ``llms`` does not declare."""
+    names = found.names("llms")
+    # An entry that the catalog does not know may be this one, misspelt: that is one slip, not two.
+    if name not in names.known and all(
+        map(_listed, found.document.mentioned("llms", "name") or ())
+    ):
+        found.unknown(path, "LLM", name, names)
+
+
+def _listed(name: str) -> bool:
     try:
-        gpu = catalog.canonical_gpu(spec.gpu)
+        catalog.llm(name)
+    except UnknownName:
+        return False
+    return True
+
+
+def known_gpu(
+    name: str, path: Path, have: Mapping[str, GpuStock] | None, found: Collector
+) -> str | None:
+    """Our name of this GPU type, or None (and a problem) if it is unknown or not in the site."""
+    try:
+        gpu = catalog.canonical_gpu(name)
     except UnknownName as error:
-        found.caught((*path, "gpu"), error)
+        found.caught(path, error)
         return None
     if have is not None and gpu not in have:
-        found.error((*path, "gpu"), f"the site has no {gpu}; it has {', '.join(have)}")
+        found.error(path, f"the site has no {gpu}; it has {', '.join(have)}")
         return None
     return gpu
 

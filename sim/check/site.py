@@ -21,7 +21,7 @@ def check_site(found: Collector) -> Site | None:
     if spec is None:
         return None
     named = _names(spec, found)
-    types = {name: _rack_type(name, path, found) for name, path in _rack_types(spec)}
+    types = {name: known_rack(name, path, found) for name, path in _rack_types(spec)}
     if not named or not all(types.values()):
         return None
     if not _affordable(spec, types, found):
@@ -67,7 +67,8 @@ def _rack_types(spec: SiteSpec) -> list[tuple[str, Path]]:
     ]
 
 
-def _rack_type(name: str, path: Path, found: Collector) -> RackType | None:
+def known_rack(name: str, path: Path, found: Collector) -> RackType | None:
+    """The catalog's rack type of this name, or None (and a problem)."""
     try:
         return catalog.rack_type(name)
     except UnknownName as error:

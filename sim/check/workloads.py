@@ -50,10 +50,8 @@ def _unused(found: Collector) -> None:
 def _workload(
     spec: WorkloadSpec, path: Path, pools: Mapping[str, Pool], found: Collector
 ) -> Workload | None:
-    names = found.names("pools")
     pool = pools.get(spec.pool)
-    if pool is None and spec.pool not in names.known:
-        found.unknown((*path, "pool"), "pool", spec.pool, names)
+    declared_pool(spec.pool, (*path, "pool"), found)
     one_way = _one_way(spec, path, found)
     synthetic = _synthetic(spec, path, found) if one_way and spec.source is not None else None
     trace = None
@@ -94,6 +92,21 @@ def _workload(
         trace=trace,
         synthetic=synthetic,
     )
+
+
+def declared_pool(name: str, path: Path, found: Collector) -> None:
+    """Report a pool that ``pools`` does not declare."""
+    names = found.names("pools")
+    if name not in names.known:
+        found.unknown(path, "pool", name, names)
+
+
+def known_source(name: str, path: Path, found: Collector) -> bool:
+    """Whether there is a synthetic source of this name; if not, that is reported."""
+    if name in synthetic_names():
+        return True
+    found.caught(path, UnknownName("synthetic source", shorten(name), synthetic_names()))
+    return False
 
 
 def _one_way(spec: WorkloadSpec, path: Path, found: Collector) -> bool:
@@ -152,11 +165,7 @@ def _lengths(spec: WorkloadSpec, source: SourceSpec, path: Path, found: Collecto
         if fixed:
             found.error(path, "name a mix or give fixed lengths, not both")
             return None
-        if source.name not in synthetic_names():
-            error = UnknownName("synthetic source", shorten(source.name), synthetic_names())
-            found.caught(path, error)
-            return None
-        return source.name
+        return source.name if known_source(source.name, path, found) else None
     if source.input_tokens is None:
         found.error(path, "fixed lengths need input_tokens")
         return None

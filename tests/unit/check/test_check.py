@@ -143,7 +143,7 @@ def test_one_llm_at_two_precisions() -> None:
         ],
     )
     assert [p.llm.precision for p in scenario.pools] == ["fp8", "bf16"]
-    assert scenario.warnings == ("pools[1]: no workload sends requests to pool 'fine'",)
+    assert scenario.warnings == ("pools[fine]: no workload sends requests to pool 'fine'",)
 
 
 def test_warnings_name_what_a_user_should_know() -> None:
@@ -155,9 +155,9 @@ def test_warnings_name_what_a_user_should_know() -> None:
     )
     assert scenario.warnings == (
         "power: not stated, so nothing limits the draw",
-        "workload[0].timeout: is shorter than the ttft objective, so misses are cut short",
-        "workload[0].rate: only about 5.4 requests fall into the measured time",
-        "llms[1]: no pool serves 'qwen3-8b'",
+        "workload[chat].timeout: is shorter than the ttft objective, so misses are cut short",
+        "workload[chat].rate: only about 5.4 requests fall into the measured time",
+        "llms[qwen3-8b]: no pool serves 'qwen3-8b'",
         "fabric: checked and kept, but nothing crosses it yet",
     )
 
@@ -247,8 +247,8 @@ def test_words_without_effect_are_warned_of() -> None:
         workload=workload(kind="embedding", slo={"ttft": "2 s"}),
     )
     assert scenario.warnings == (
-        "pools[0].shed: has no effect without max_queue",
-        "workload[0].source: an embedding generates nothing, so output lengths are not used",
+        "pools[chat].shed: has no effect without max_queue",
+        "workload[chat].source: an embedding generates nothing, so output lengths are not used",
     )
 
 
