@@ -336,9 +336,9 @@ def broken_trees(draw: st.DrawFn) -> dict[str, Any]:
             elif action == 1:
                 del node[key]
             elif isinstance(node, dict):
-                node[draw(st.sampled_from(["as", "gpu", "kind", "trace", "clients", "zz"]))] = draw(
-                    _VALUES
-                )
+                added = draw(st.sampled_from(["as", "gpu", "kind", "trace", "clients", "zz"]))
+                # Copied, as above: later steps may change what stands in the tree.
+                node[added] = copy.deepcopy(draw(_VALUES))
             break
     return tree
 
