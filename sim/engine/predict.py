@@ -146,11 +146,6 @@ class Predictor:
         return self.models[key]
 
 
-def predict_serving(llm: Llm, gpu: Gpu, query: ServingQuery) -> Prediction:
-    """One prediction; see ``Predictor.serving``."""
-    return Predictor().serving(llm, gpu, query)
-
-
 def _without(message: str) -> Prediction:
     return Prediction(None, None, None, None, None, fits=False, message=message)
 

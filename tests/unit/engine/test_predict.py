@@ -11,7 +11,7 @@ from statistics import median
 import pytest
 
 from sim.catalog.library import load
-from sim.engine.predict import Prediction, Predictor, ServingQuery, predict_serving
+from sim.engine.predict import Prediction, Predictor, ServingQuery
 from sim.errors import RackplanError
 from sim.perf import Batch, replica_model
 from sim.perf.calibration import benchmark
@@ -21,7 +21,7 @@ QUERY = ServingQuery("fp8", 4, 1024, 1024, 64)
 
 def predict(query: ServingQuery, llm: str = "llama-3.1-70b", gpu: str = "h100-sxm") -> Prediction:
     catalog = load()
-    return predict_serving(catalog.llms[llm], catalog.gpus[gpu], query)
+    return Predictor().serving(catalog.llms[llm], catalog.gpus[gpu], query)
 
 
 def test_one_client_is_the_sum_of_its_iterations() -> None:
