@@ -1,0 +1,52 @@
+"""Rows that kernels fill: the layouts in which the compiled engine hands its results on."""
+
+from __future__ import annotations
+
+import numpy as np
+
+#: One request at its outcome. NaN = not reached; ``replica`` -1 = sent to none; ``outcome`` is an
+#: index in ``sim.results.tables.OUTCOMES``, ``workload`` one in the scenario's list.
+REQUEST_ROW = np.dtype(
+    [
+        ("request_id", np.int64),
+        ("arrival_s", np.float64),
+        ("admitted_s", np.float64),
+        ("first_token_s", np.float64),
+        ("end_s", np.float64),
+        ("input_tokens", np.int32),
+        ("output_tokens", np.int32),
+        ("delivered_tokens", np.int32),
+        ("preemptions", np.int32),
+        ("prefix_hit_tokens", np.int32),
+        ("replica", np.int32),
+        ("workload", np.int16),
+        ("outcome", np.int8),
+        ("priority", np.int8),
+        ("met", np.bool_),
+    ],
+    align=True,
+)
+
+#: A power node's state that lasted some time: a row of the ``power`` table.
+POWER_ROW = np.dtype(
+    [
+        ("t_s", np.float64),
+        ("out_mw", np.int64),
+        ("in_mw", np.int64),
+        ("node", np.int32),
+    ],
+    align=True,
+)
+
+#: What one power node drew in one minute: a row of ``summary/power`` before division.
+MINUTE_ROW = np.dtype(
+    [
+        ("energy_mj", np.float64),
+        ("seconds", np.float64),
+        ("low_mw", np.int64),
+        ("high_mw", np.int64),
+        ("node", np.int32),
+        ("minute", np.int32),
+    ],
+    align=True,
+)
