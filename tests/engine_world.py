@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from sim.catalog.types import Gpu, Llm, Loss, NodeType, RackType
 from sim.check.scenario import LlmUse, Pool, Scenario
@@ -176,7 +177,7 @@ class ListSink:
         """Append."""
         mine = self.tables.setdefault(table, {name: [] for name in columns})
         for name, values in columns.items():
-            mine[name].extend(values)
+            mine[name].extend(values.to_pylist() if isinstance(values, pa.Array) else values)
 
     def abort(self, reason: str) -> None:
         """Nothing is written anywhere."""

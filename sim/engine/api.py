@@ -80,6 +80,7 @@ def run_scenario(
         duration_s=scenario.duration_s,
         objectives={workload.name: workload.objectives for workload in scenario.workloads},
         power_kinds=[node.kind for node in scenario.power.nodes],
+        pools=[workload.pool for workload in scenario.workloads],
     )
     reached_s, horizon_s = 0.0, scenario.duration_s + scenario.drain_s
 

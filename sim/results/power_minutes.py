@@ -91,6 +91,20 @@ class PowerMinutes:
         np.minimum.at(self._low, cell, draw[index])
         np.maximum.at(self._high, cell, draw[index])
 
+    def add_minutes(self, rows: NDArray[np.void]) -> None:
+        """Count rows of ``MINUTE_ROW``."""
+        if len(rows):
+            held = rows["minutes"]
+            offset = np.arange(held.sum()) - np.repeat(np.cumsum(held) - held, held)
+            rows = np.repeat(rows, held)
+            rows["minute"] += offset.astype(np.int32)
+            self._grow(int(rows["minute"].max()) + 1)
+            cell = (rows["node"], rows["minute"])
+            np.add.at(self._seconds, cell, rows["seconds"])
+            np.add.at(self._energy, cell, rows["energy_mj"] / _MILLI_PER_W)
+            np.minimum.at(self._low, cell, rows["low_mw"] / _MILLI_PER_W)
+            np.maximum.at(self._high, cell, rows["high_mw"] / _MILLI_PER_W)
+
     def _grow(self, minutes: int) -> None:
         have = self._seconds.shape[1]
         if minutes <= have:

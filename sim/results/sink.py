@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from sim.results.stored import Tables
 
 
@@ -24,6 +27,32 @@ class Sink(Protocol):
 
     def abort(self, reason: str) -> None:
         """The run did not reach its end: keep what there is, marked as partial, or nothing."""
+        ...
+
+
+@runtime_checkable
+class RowSink(Sink, Protocol):
+    """A sink that also takes rows as kernels hand them over, thousands in a call.
+
+    ``rows`` are contiguous structured arrays of ``sim.kernels.rows``. Their memory is the caller's
+    and is used again after the call, so a sink copies what it keeps. A sink that has only
+    ``write`` is served through ``sim.results.rows.request_columns`` and ``power_columns``.
+    """
+
+    def write_requests(self, rows: NDArray[np.void]) -> None:
+        """Requests at their outcome: [n] of ``REQUEST_ROW``."""
+        ...
+
+    def write_power(self, rows: NDArray[np.void]) -> None:
+        """Changes of power nodes: [n] of ``POWER_ROW``, each node's in ascending time."""
+        ...
+
+    def write_minutes(self, rows: NDArray[np.void]) -> None:
+        """What nodes drew minute by minute: [n] of ``MINUTE_ROW``, instead of ``write_power``.
+
+        Draw is of what is compared with the node's limit. Rows of one node ascend in their minute;
+        several of one minute are parts of it.
+        """
         ...
 
 

@@ -13,6 +13,7 @@ from sim.errors import ResultError
 from sim.results.latency import ObjectivesLike
 from sim.results.power_minutes import PowerMinutes
 from sim.results.request_counts import RequestCounts
+from sim.results.rows import Rows, power_columns, request_columns
 from sim.results.schema import Blocks, schema, to_batch
 from sim.results.sink import Sink, Store
 from sim.results.stored import Tables
@@ -43,6 +44,7 @@ class Summariser:
             [warm_up, duration).
         objectives: workload name → its objectives, in the scenario's order.
         power_kinds: kind of each node of the electrical tree, by index.
+        pools: name of the pool of each workload, for rows that come by ``write_requests``.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Summariser:
         duration_s: float,
         objectives: Mapping[str, ObjectivesLike],
         power_kinds: Sequence[str],
+        pools: Sequence[str] = (),
     ) -> None:
         if record not in DROPPED:
             raise ValueError(f"record is one of {', '.join(DROPPED)}, not {record!r}")
@@ -63,6 +66,7 @@ class Summariser:
         self._sample_every = sample_every
         self._bits = KeyedBits(0, "record/sampled")
         self._requests = RequestCounts(warm_up_s, duration_s, objectives)
+        self._workloads, self._pools = tuple(objectives), tuple(pools)
         self._power = PowerMinutes(power_kinds)
         self._blocks = {table: Blocks(table, _BLOCK_ROWS) for table in ("requests", "power")}
         self._seen: set[str] = set()
@@ -92,6 +96,26 @@ class Summariser:
             kept = self._bits.bits_array(ids) % np.uint64(self._sample_every) == 0
             batch = batch.filter(pa.array(kept))
         self._pass(table, batch)
+
+    def write_requests(self, rows: Rows) -> None:
+        """Count [n] rows of ``REQUEST_ROW`` and pass on those that the recording level keeps.
+
+        Raises:
+            ValueError: rows that no run can have made.
+        """
+        self.write("requests", request_columns(rows, self._workloads, self._pools))
+
+    def write_power(self, rows: Rows) -> None:
+        """Count [n] rows of ``POWER_ROW`` and pass them on if the recording level keeps them.
+
+        Raises:
+            ValueError: rows that no run can have made.
+        """
+        self.write("power", power_columns(rows))
+
+    def write_minutes(self, rows: Rows) -> None:
+        """Count [n] rows of ``MINUTE_ROW``."""
+        self._power.add_minutes(rows)
 
     def abort(self, reason: str) -> None:
         """Pass on that the run did not reach its end."""
