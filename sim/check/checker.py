@@ -73,6 +73,7 @@ def check(document: Document) -> Scenario:
         warnings=found.warnings,
         resolved=resolve(document, ordered, tuple(workloads), policies, expectations),
         sources=_sources(site, power, llms, workloads),
+        record_power="minutes" if spec.record.level == "summary" else spec.record.power,
     )
 
 
@@ -92,6 +93,12 @@ def _record(found: Collector) -> None:
         found.error(
             ("record", "every"),
             f"only 'level: sampled' writes one request in so many, not 'level: {record.level}'",
+        )
+    asked = "power" in record.model_fields_set and record.power == "changes"
+    if asked and record.level == "summary":
+        found.error(
+            ("record", "power"),
+            "'level: summary' writes no changes of draw, only minutes; write 'level: full'",
         )
 
 

@@ -38,6 +38,7 @@ class Pool:
     models: Mapping[str, ReplicaModel]
     routing: Any  # a routing policy object
     batching: Any  # a batching policy object
+    prefix_cache: bool = True  # what is in KV of a prompt's beginning is not prefilled again
 
 
 @dataclass(frozen=True)
@@ -74,3 +75,4 @@ class Scenario:
     warnings: tuple[str, ...]
     resolved: Mapping[str, Any]  # the plain tree after `extends`, `--set` and defaults; JSON-able
     sources: tuple[str, ...]  # ids of the data sources that its catalog entries rest on
+    record_power: str = "changes"  # "changes" of power nodes' draw, or "minutes" only

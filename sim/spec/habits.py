@@ -65,6 +65,8 @@ HABITS: Mapping[str, Mapping[str, str]] = {
         "cluster": "the building is 'site:'",
         "datacenter": "the building is 'site:'",
         "network": "the network is 'fabric:'",
+        "record_power": "write 'record: {{power: {value}}}'",
+        "record_iterations": "write 'record: {{iterations: {value}}}'",
         "scheduler": "routing and batching are under 'policies:'",
         "horizon": "write 'duration:'",
         "runtime": "write 'duration:'",

@@ -10,6 +10,8 @@ from sim.spec.types import Count, OneOf, Spec
 
 #: How much a run can write down.
 RECORDS = ("full", "sampled", "summary")
+#: How the draw of power nodes can be written down.
+POWER_RECORDS = ("changes", "minutes")
 
 
 class RecordSpec(Spec):
@@ -20,3 +22,8 @@ class RecordSpec(Spec):
     )
     every: Count = Field(default=100, description="sampled: one request in this many")
     iterations: bool = Field(default=False, description="write every iteration too (large)")
+    power: Annotated[str, OneOf(POWER_RECORDS)] = Field(
+        default="changes",
+        description="changes: every change of every power node's draw (of a large site more rows "
+        "than requests); minutes: lowest, mean and highest draw a minute only",
+    )

@@ -241,6 +241,18 @@ def test_every_says_how_sampled_records_are(level: str) -> None:
     assert checked(record={"level": "sampled", "every": 10}).sample_every == 10
 
 
+def test_changes_of_draw_can_be_left_out() -> None:
+    assert checked().record_power == "changes"
+    assert checked(record="sampled").record_power == "changes"
+    assert checked(record={"power": "minutes"}).record_power == "minutes"
+    assert checked(record="summary").record_power == "minutes"
+    assert checked(record={"level": "summary", "power": "minutes"}).record_power == "minutes"
+    assert refusal(record={"level": "summary", "power": "changes"}) == [
+        "record.power: 'level: summary' writes no changes of draw, only minutes; "
+        "write 'level: full'"
+    ]
+
+
 def test_words_without_effect_are_warned_of() -> None:
     scenario = checked(
         pools=pool(shed="oldest"),
