@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from functools import cache
 from importlib import metadata
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
+
+from sim.paths import data
 
 #: Version of the layout of a run folder; ``open_run`` reads this one only.
 FORMAT = 1
@@ -21,13 +25,39 @@ DEFINITIONS: Mapping[str, str] = {
     "goodput": "requests that met every stated objective, over all that arrived",
 }
 
-_LIBRARIES = ("numpy", "simpy", "pyarrow")
+_LIBRARIES = ("numpy", "simpy", "numba", "pyarrow")
+#: Parts of the package that no run imports.
+_BESIDE_THE_RUN = ("cli", "study", "calibrate", "_share")
+
+
+@cache
+def code_digest() -> str:
+    """16 hex digits of SHA-256 over the code and data that make a result.
+
+    A version that moves with every change, also between releases.
+    """
+    package = Path(__file__).resolve().parents[1]
+    code = [
+        (path.relative_to(package), path)
+        for path in package.rglob("*.py")
+        if path.relative_to(package).parts[0] not in _BESIDE_THE_RUN
+    ]
+    tables = [
+        (Path("data") / path.relative_to(data()), path)
+        for path in data().rglob("*")
+        if path.is_file()
+    ]
+    digest = hashlib.sha256()
+    for name, path in sorted(code + tables):
+        digest.update(name.as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
 
 
 def versions() -> dict[str, str]:
     """Versions of everything that the bytes of a result depend on."""
     return {
         "rackplan": metadata.version("rackplan"),
+        "code": code_digest(),
         "python": platform.python_version(),
         **{library: metadata.version(library) for library in _LIBRARIES},
     }

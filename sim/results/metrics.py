@@ -50,6 +50,8 @@ class Metric:
     """A value in the unit of its definition; None = not measurable, and ``reason`` says why.
 
     ``relative_error`` bounds the error of a quantile that was read from a histogram; 0 = exact.
+    Over several seeds the value is the mean of those ``seeds`` in which it could be measured;
+    ``low`` and ``high`` end its 95 % interval, or are None and ``reason`` says why.
     """
 
     value: float | None
@@ -57,6 +59,9 @@ class Metric:
     definition: MetricDefinition
     reason: str = ""
     relative_error: float = 0.0
+    low: float | None = None
+    high: float | None = None
+    seeds: int | None = None  # None: of a single run
 
     @property
     def si(self) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +18,8 @@ from sim.results.parquet import ParquetSink
 from sim.results.stored import Tables, in_folder
 from sim.results.tables import TABLES
 
+#: The ``kind`` in the manifest of metrics over several seeds; one run's has none.
+SEVERAL_SEEDS = "seeds"
 #: Larger files are not read: a manifest is small, so one that is not was not written by a run.
 MAX_JSON_BYTES = 32 * 2**20
 
@@ -111,6 +113,8 @@ def metrics_json(metrics: Mapping[str, Metric]) -> dict[str, Any]:
             entry["reason"] = metric.reason
         if metric.relative_error:
             entry["relative_error"] = metric.relative_error
+        if metric.seeds is not None:
+            entry |= {"low": metric.low, "high": metric.high, "seeds": metric.seeds}
         content[name] = entry
     return content
 
@@ -136,14 +140,23 @@ def open_run(folder: Path | str) -> RunResult:
         raise ResultError(
             f"{folder} has no {MANIFEST}: it is not the result of a run, or that run was killed"
         )
-    manifest = _read_json(folder / MANIFEST)
+    manifest = read_json(folder / MANIFEST)
     _check_manifest(folder, manifest)
     tables = in_folder(folder, manifest["tables"])
-    metrics = _metrics(folder, manifest, tables) if (folder / METRICS).exists() else None
+    metrics = None
+    if (folder / METRICS).exists():
+        nodes = tables.select("power_nodes", ["name"]).column("name").to_pylist()
+        content = read_json(folder / METRICS)
+        metrics = metrics_from_json(content, folder / METRICS, manifest, nodes)
     return RunResult(tables, manifest, folder=folder, metrics=metrics)
 
 
-def _read_json(file: Path) -> Any:
+def read_json(file: Path) -> Any:
+    """The content of a JSON file in a results folder.
+
+    Raises:
+        ResultError: it is no file of its own, too large, or no JSON.
+    """
     try:
         status = file.lstat()
         if not stat.S_ISREG(status.st_mode):
@@ -187,6 +200,11 @@ def _check_manifest(folder: Path, manifest: Any) -> None:
     file = folder / MANIFEST
     if not isinstance(manifest, dict) or "format" not in manifest:
         raise ResultError(f"{file} is not the manifest of a run (it has no 'format')")
+    if manifest.get("kind") == SEVERAL_SEEDS:
+        raise ResultError(
+            f"{folder} holds the metrics over several seeds; each seed's run is in a folder of its "
+            "own beside it"
+        )
     if manifest["format"] != FORMAT:
         wrote = manifest.get("versions")
         by = f" (rackplan {wrote.get('rackplan')})" if isinstance(wrote, dict) else ""
@@ -209,37 +227,41 @@ def _check_manifest(folder: Path, manifest: Any) -> None:
             raise ResultError(f"{file} is damaged: table {name!r} with {rows!r} rows")
 
 
-def _metrics(folder: Path, manifest: Mapping[str, Any], tables: Tables) -> dict[str, Metric]:
-    content = _read_json(folder / METRICS)
+def metrics_from_json(
+    content: Any, file: Path, manifest: Mapping[str, Any], power_nodes: Sequence[str]
+) -> dict[str, Metric]:
+    """Metrics from what ``metrics_json`` made of them; ``file`` is where, for messages.
+
+    Raises:
+        ResultError: a name that the run's entities do not have, or an entry that no run writes.
+    """
     if not isinstance(content, dict):
-        raise ResultError(f"{folder / METRICS} is damaged: it is not an object")
-    nodes = tables.select("power_nodes", ["name"]).column("name").to_pylist()
+        raise ResultError(f"{file} is damaged: it is not an object")
+    workloads = [workload["name"] for workload in manifest["workloads"]]
+    pools = [pool["name"] for pool in manifest["pools"]]
     metrics = {}
     for name, entry in content.items():
         try:
-            definition = lookup(
-                name,
-                workloads=[workload["name"] for workload in manifest["workloads"]],
-                pools=[pool["name"] for pool in manifest["pools"]],
-                power_nodes=nodes,
-            )
+            definition = lookup(name, workloads=workloads, pools=pools, power_nodes=power_nodes)
             metric = Metric(
                 entry["value"],
                 definition.unit,
                 definition,
                 entry.get("reason", ""),
                 entry.get("relative_error", 0.0),
+                *(entry.get(key) for key in ("low", "high", "seeds")),
             )
             if entry["unit"] != definition.unit or not _sound(metric):
                 raise ValueError(f"{entry!r}")
         except (UnknownName, KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ResultError(f"{folder / METRICS} is damaged at {name!r}: {error}") from error
+            raise ResultError(f"{file} is damaged at {name!r}: {error}") from error
         metrics[name] = metric
     return metrics
 
 
 def _sound(metric: Metric) -> bool:
-    numbers = [0.0 if metric.value is None else metric.value, metric.relative_error]
+    optional = (metric.value, metric.low, metric.high, metric.seeds)
+    numbers = [metric.relative_error, *(number for number in optional if number is not None)]
     return isinstance(metric.reason, str) and all(
         isinstance(number, (int, float)) and not isinstance(number, bool) for number in numbers
     )
