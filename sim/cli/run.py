@@ -12,13 +12,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sim.cli.several import (
+    STOPPED,
+    STUCK_AFTER,
+    Fresh,
+    Jobs,
+    StuckAfter,
+    report_seeds,
+    run_several,
+    seeds_exit_code,
+)
+
 if TYPE_CHECKING:
     from types import FrameType
 
+    from sim.check.scenario import Scenario
     from sim.results.result import RunResult
 
-#: Exit code of a run that the user stopped: 128 + SIGINT, as shells have it.
-STOPPED = 130
+#: The serving plane unless told otherwise.
+ENGINE = "reference"
 
 
 def run(
@@ -36,7 +48,13 @@ def run(
     out: Annotated[
         Path, typer.Option("--out", metavar="FOLDER", help="where run folders are made")
     ] = Path("runs"),
-    engine: Annotated[str, typer.Option("--engine", help="which serving plane")] = "reference",
+    engine: Annotated[str, typer.Option("--engine", help="which serving plane")] = ENGINE,
+    seeds: Annotated[
+        int, typer.Option("--seeds", min=1, help="run this many seeds, from the first one on")
+    ] = 1,
+    jobs: Jobs = None,
+    fresh: Fresh = False,
+    stuck_after: StuckAfter = STUCK_AFTER,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
     allow_outside: Annotated[
         bool, typer.Option("--allow-outside", help="let paths lead out of the scenario's folder")
@@ -44,21 +62,50 @@ def run(
 ) -> None:
     """Run a scenario and answer: does it meet its objectives, what limits it, what does it draw?
 
-    Results are in OUT/<scenario>-<hash>-s<seed>. Exits with 1 if an expectation failed, 2 if the
-    scenario is wrong, 130 if stopped by Ctrl-C (what was simulated so far is kept, as partial).
+    Results are in OUT/<scenario>-<hash>-s<seed>. With --seeds each seed has such a folder, metrics
+    are means over the seeds with their intervals, in OUT/<scenario>-<hash>-s<first>-<last>, and
+    seeds that are there already are not run again.
+
+    Exits with 1 if an expectation failed (over several seeds: is not shown to hold), 2 if the
+    scenario is wrong, 3 if a seed failed, 130 if stopped by Ctrl-C (a single run keeps what was
+    simulated so far, as partial; several keep the seeds that had finished).
     """
-    from sim.engine.api import Interrupted, load_scenario, run_scenario
-    from sim.results.folders import run_folder_name
-    from sim.results.parquet import ParquetSink
+    from sim.engine.api import load_scenario
 
     scenario = load_scenario(file, sets=sets or (), allow_outside=allow_outside)
     chosen = scenario.seed if seed is None else seed
-    folder = out / run_folder_name(scenario.name, scenario.resolved, chosen)
-    sink = ParquetSink(folder)
+    if seeds > 1:
+        several = run_several(
+            scenario,
+            range(chosen, chosen + seeds),
+            jobs=jobs,
+            out=out,
+            engine=engine,
+            fresh=fresh,
+            stuck_after=stuck_after,
+        )
+        report_seeds(several, as_json)
+        raise typer.Exit(seeds_exit_code(several))
+    result = _run_one(scenario, chosen, engine, out)
+    report(result, as_json)
+    raise typer.Exit(0 if expectations_met(result) else 1)
+
+
+def _run_one(scenario: Scenario, seed: int, engine: str, out: Path) -> RunResult:
+    """Run one seed in this process.
+
+    Raises:
+        typer.Exit: Ctrl-C.
+    """
+    from sim.engine.api import Interrupted, run_scenario
+    from sim.results.folders import run_folder_name
+    from sim.results.parquet import ParquetSink
+
+    sink = ParquetSink(out / run_folder_name(scenario.name, scenario.resolved, seed))
     finished = False
     try:
         with progress_bar(scenario.name) as progress:
-            result = run_scenario(scenario, chosen, engine=engine, sink=sink, progress=progress)
+            result = run_scenario(scenario, seed, engine=engine, sink=sink, progress=progress)
         finished = True
     except Interrupted as stop:
         finished = True
@@ -71,8 +118,7 @@ def run(
     finally:
         if not finished:
             sink.discard()
-    report(result, as_json)
-    raise typer.Exit(0 if expectations_met(result) else 1)
+    return result
 
 
 def report(result: RunResult, as_json: bool) -> None:

@@ -25,11 +25,17 @@ def show(
     Exits with 1 if one of its expectations failed, 2 if it is no result that can be read.
     """
     from sim.cli.run import expectations_met, report
+    from sim.cli.several import report_seeds, seeds_exit_code
     from sim.results.result import open_run
+    from sim.study.result import holds_several_seeds, open_seeds
 
     folder = Path(run)
     if not folder.exists() and (RUNS / run).is_dir():
         folder = RUNS / run
+    if holds_several_seeds(folder):
+        several = open_seeds(folder)
+        report_seeds(several, as_json)
+        raise typer.Exit(seeds_exit_code(several))
     result = open_run(folder)
     report(result, as_json)
     if tree and not as_json:

@@ -96,7 +96,7 @@ def run_scenario(
             seed=seed,
             engine=engine,
             simulated_s=simulated_s,
-            inputs=_digests(scenario),
+            inputs=input_digests(scenario),
             warnings=notes,
         )
 
@@ -133,7 +133,7 @@ def _checked(scenario: Scenario, seed: int | None, sink: Store | None) -> int:
     return int(seed)  # one of NumPy's, say
 
 
-def _digests(scenario: Scenario) -> dict[str, str]:
+def input_digests(scenario: Scenario) -> dict[str, str]:
     """SHA-256 of each trace, by its workload and its name without folders."""
     return {
         f"{workload.name}: {workload.trace.file.name}": hashlib.sha256(

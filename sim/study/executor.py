@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -50,7 +50,7 @@ class Outcome:
 class Executor(Protocol):
     """Runs tasks somewhere."""
 
-    def map(self, work: Work, tasks: Iterable[Task]) -> Iterator[Outcome]:
+    def map(self, work: Work, tasks: Iterable[Task]) -> Generator[Outcome, None, None]:
         """One outcome for every task, in the order in which they end.
 
         A task whose worker is lost is tried again, a bounded number of times, and no other task

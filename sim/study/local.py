@@ -12,7 +12,7 @@ import pickle
 import signal
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from multiprocessing import connection, get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -69,7 +69,7 @@ class LocalExecutor:
         self.retries, self.silence_s = retries, silence_s
         self.notice, self.progress = notice, progress
 
-    def map(self, work: Work, tasks: Iterable[Task]) -> Iterator[Outcome]:
+    def map(self, work: Work, tasks: Iterable[Task]) -> Generator[Outcome, None, None]:
         """One outcome for every task, in the order in which they end (see ``Executor``)."""
         crew = _Crew(self, work, tasks)
         try:

@@ -1,0 +1,86 @@
+"""The progress of several seeds: one bar on a terminal, nothing but messages on a pipe."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+
+class SeedsBar:
+    """What a study reports to; draws only if it was given a bar.
+
+    The time left is reckoned from the seeds that run now: those that were there cost nothing.
+    """
+
+    def __init__(self, seeds: int, bars: Progress | None = None, bar: TaskID | None = None) -> None:
+        self._seeds, self._bars, self._bar = seeds, bars, bar
+        self._shares: dict[int, float] = {}  # of seeds that ran or run
+        self._there = 0
+        self._ended = 0
+        self._start_s = time.monotonic()
+
+    def running(self, seed: int, share: float) -> None:
+        """A seed is so far."""
+        self._shares[seed] = share
+        self._draw()
+
+    def ended(self, seed: int, ran: bool) -> None:
+        """A seed came to an end; ``ran``: just now."""
+        self._ended += 1
+        if ran:
+            self._shares[seed] = 1.0
+        else:
+            self._there += 1
+        self._draw()
+
+    def notice(self, text: str) -> None:
+        """A line for the user, above the bar."""
+        if self._bars is None:
+            print(text, file=sys.stderr)
+            return
+        from rich.text import Text
+
+        self._bars.console.print(Text(text))
+
+    def left_s(self, now_s: float) -> float | None:
+        """Time left at ``now_s`` (of ``time.monotonic``) at the pace so far; None at first."""
+        done = sum(self._shares.values())
+        todo = self._seeds - self._there - done
+        return (now_s - self._start_s) * todo / done if done > 0.0 else None
+
+    def _draw(self) -> None:
+        if self._bars is None or self._bar is None:
+            return
+        from sim.results.wording import span
+
+        left_s = self.left_s(time.monotonic())
+        text = f"{self._ended} of {self._seeds} seeds"
+        if left_s is not None:
+            text += f", {span(round(left_s))} left"
+        share = (self._there + sum(self._shares.values())) / self._seeds
+        self._bars.update(self._bar, completed=share, done=text)
+
+
+@contextmanager
+def seeds_bar(name: str, seeds: int) -> Iterator[SeedsBar]:
+    """A bar over ``seeds`` seeds on standard error if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield SeedsBar(seeds)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[done]}", markup=False),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        bar = bars.add_task(name, total=1.0, done=f"0 of {seeds} seeds")
+        yield SeedsBar(seeds, bars, bar)

@@ -1,0 +1,118 @@
+"""Is B better than A, and is the difference real? Paired by seed where both have the seeds.
+
+Under one seed two scenarios get the same requests at the same times (common random numbers), so
+the differences seed by seed vary far less than the values do, and their interval is Student's t
+over them. A difference is *real* if it stands Holm's correction for the number of metrics that were
+looked at: then 5 % is the chance of one false finding among all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sim.errors import ResultError
+from sim.results.metrics import lookup
+from sim.study.changes import Change, changes
+from sim.study.difference import Difference, corrected, difference
+from sim.study.sides import Side, notes_on, pair
+
+#: What is looked at unless metrics are named.
+_OF_WORKLOADS = ("goodput_fraction", "ttft_p50", "ttft_p99", "tpot_p50", "tpot_p99", "e2e_p99")
+_OF_SITE = ("output_tokens_per_s", "mean_draw_w", "peak_draw_w", "over_budget_s",
+            "energy_per_output_token", "energy_cost_per_mtoken", "goodput_per_mw")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All of it.
+
+    Attributes:
+        pairing: PAIRED, UNPAIRED or ONE_SEED.
+        seeds: those that were paired.
+        looked_at: metrics that were tested, which the correction is for.
+        changes: what differs between the scenarios.
+        notes: what else the reader must know.
+    """
+
+    a: Side
+    b: Side
+    pairing: str
+    seeds: tuple[int, ...]
+    differences: tuple[Difference, ...]
+    looked_at: int
+    changes: tuple[Change, ...]
+    notes: tuple[str, ...]
+
+
+def compare(
+    a: Side, b: Side, names: Sequence[str] | None = None, *, everything: bool = False
+) -> Comparison:
+    """Compare metrics of two sides.
+
+    Args:
+        a, b: the sides; differences are B - A.
+        names: full metric names; default: the headline metrics of both.
+        everything: all metrics that both have.
+
+    Raises:
+        ResultError: the sides have no workload in common.
+        UnknownName: a metric that neither has.
+    """
+    common = [name for name in a.workloads if name in b.workloads]
+    if not common:
+        raise ResultError(
+            f"nothing to compare: {a.name} serves {', '.join(a.workloads)} and {b.name} serves "
+            f"{', '.join(b.workloads)}; a workload must have the same name in both"
+        )
+    pairing, seeds, notes = pair(a, b)
+    chosen = _names(a, b, names, common, everything)
+    found = [difference(name, a, b, pairing, seeds) for name in chosen]
+    if not names:
+        found = [line for line in found if line.a is not None or line.b is not None]
+    judged, looked_at = corrected(found)
+    return Comparison(
+        a=a,
+        b=b,
+        pairing=pairing,
+        seeds=seeds,
+        differences=tuple(judged),
+        looked_at=looked_at,
+        changes=tuple(changes(a.manifest["resolved"], b.manifest["resolved"])),
+        notes=(*notes, *notes_on(a, b)),
+    )
+
+
+def _names(
+    a: Side, b: Side, names: Sequence[str] | None, common: Sequence[str], everything: bool
+) -> list[str]:
+    in_a, in_b = (_all_names(side) for side in (a, b))
+    if everything:
+        return [name for name in in_a if name in in_b]
+    if not names:
+        of_workloads = [f"{workload}.{base}" for workload in common for base in _OF_WORKLOADS]
+        return [name for name in (*of_workloads, *_OF_SITE) if name in in_a and name in in_b]
+    for name in names:
+        if name not in in_a and name not in in_b:
+            _explain_unknown(name, a, b)
+    return list(dict.fromkeys(names))
+
+
+def _all_names(side: Side) -> dict[str, None]:
+    return dict.fromkeys(name for metrics in side.by_seed.values() for name in metrics)
+
+
+def _explain_unknown(name: str, a: Side, b: Side) -> None:
+    """Raise what is wrong with a metric's name.
+
+    Raises:
+        UnknownName: no metric or no entity is called so.
+        ResultError: it could exist, but the results lack it.
+    """
+    lookup(
+        name,
+        workloads=list(dict.fromkeys((*a.workloads, *b.workloads))),
+        pools=[pool["name"] for side in (a, b) for pool in side.manifest["pools"]],
+        power_nodes=list(dict.fromkeys((*a.power_nodes, *b.power_nodes))),
+    )
+    raise ResultError(f"neither {a.name} nor {b.name} has the metric {name!r}")

@@ -1,0 +1,149 @@
+"""``SeedsResult``: what several seeds of a scenario left, in memory and in its folder.
+
+The folder stands beside those of the runs and holds everything that a comparison needs: a manifest,
+``metrics.json`` (over the seeds, with intervals) and ``by_seed.json`` (of each seed).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sim.errors import ResultError
+from sim.results.folders import MANIFEST, METRICS, WorkFolder
+from sim.results.manifest import FORMAT, plain
+from sim.results.metrics import Metric
+from sim.results.result import SEVERAL_SEEDS, metrics_from_json, metrics_json, read_json
+
+BY_SEED = "by_seed.json"
+
+#: How numbers over seeds were made, beside the definitions of a run.
+DEFINITIONS: Mapping[str, str] = {
+    "value": "mean over the seeds of each run's own value; of a quantile, the mean of the runs' "
+    "quantiles",
+    "interval": "95 %, for the mean over all seeds: Student's t over the seeds; a share of good "
+    "requests never narrower than Clopper-Pearson over its requests, a number of losses never "
+    "narrower than Garwood's bounds, a quantile from bins wider by their error",
+    "assumptions": "the number of seeds was chosen beforehand (looking again after every few seeds "
+    "makes false answers three times as frequent), and the seeds' values are close to normal "
+    "(near saturation they are not)",
+    "answer": "yes if the whole interval meets the threshold, no if none of it does, else "
+    "undecided, which fails an expectation",
+}
+
+
+@dataclass(frozen=True)
+class SeedsResult:
+    """Metrics over seeds, the metrics of each, and where they came from.
+
+    Attributes:
+        manifest: the content of ``manifest.json``.
+        metrics: full name → metric with its interval.
+        by_seed: seed → full name → metric of its run.
+        folder: where it is written.
+    """
+
+    manifest: Mapping[str, Any]
+    metrics: Mapping[str, Metric]
+    by_seed: Mapping[int, Mapping[str, Metric]]
+    folder: Path
+
+    @property
+    def outcome(self) -> str:
+        """ "complete", or "partial" if a seed failed."""
+        return str(self.manifest["outcome"])
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Those that finished."""
+        return tuple(self.by_seed)
+
+
+def save(
+    target: Path,
+    manifest: Mapping[str, Any],
+    metrics: Mapping[str, Metric],
+    by_seed: Mapping[int, Mapping[str, Metric]],
+) -> SeedsResult:
+    """Write the folder, whole or not at all; a partial one gets the ending ``.partial``.
+
+    Raises:
+        ResultError: it exists and is no result, or cannot be written.
+    """
+    content = plain({**manifest, "format": FORMAT, "kind": SEVERAL_SEEDS})
+    seeds = {str(seed): metrics_json(found) for seed, found in by_seed.items()}
+    work = WorkFolder(target)
+    try:
+        for name, part in ((BY_SEED, seeds), (METRICS, metrics_json(metrics)), (MANIFEST, content)):
+            text = json.dumps(part, indent=1, ensure_ascii=False, allow_nan=False)
+            (work.path / name).write_text(text + "\n", encoding="utf-8")
+        folder = work.publish(partial=content["outcome"] == "partial")
+    except BaseException:
+        work.discard()
+        raise
+    return SeedsResult(content, metrics, by_seed, folder)
+
+
+def holds_several_seeds(folder: Path) -> bool:
+    """Whether a folder's manifest says that it is of several seeds.
+
+    Raises:
+        ResultError: the manifest cannot be read.
+    """
+    if not (folder / MANIFEST).is_file():
+        return False
+    manifest = read_json(folder / MANIFEST)
+    return isinstance(manifest, dict) and manifest.get("kind") == SEVERAL_SEEDS
+
+
+#: What a manifest must have for the rest of the code to rely on it: key → type.
+_SHAPE: Mapping[str, type | tuple[type, ...]] = {
+    "outcome": str,
+    "scenario": str,
+    "finished": list,
+    "failed": list,
+    "runs": dict,
+    "engine": str,
+    "window": dict,
+    "workloads": list,
+    "pools": list,
+    "power": dict,
+    "power_nodes": list,
+    "binding": list,
+    "expectations": list,
+    "warnings": list,
+    "versions": dict,
+    "inputs": dict,
+    "resolved": dict,
+}
+
+
+def open_seeds(folder: Path) -> SeedsResult:
+    """Read the folder of several seeds.
+
+    Raises:
+        ResultError: it is not one, or its files are not what a study writes.
+    """
+    manifest = read_json(folder / MANIFEST)
+    if not isinstance(manifest, dict) or manifest.get("kind") != SEVERAL_SEEDS:
+        raise ResultError(f"{folder} does not hold metrics over several seeds")
+    if manifest.get("format") != FORMAT:
+        raise ResultError(
+            f"{folder} was written in format {manifest.get('format')!r}; this rackplan reads "
+            f"format {FORMAT}: run the scenario again"
+        )
+    for key, kind in _SHAPE.items():
+        if not isinstance(manifest.get(key), kind):
+            raise ResultError(f"{folder / MANIFEST} is damaged: {key!r} is missing or wrong")
+    nodes = manifest["power_nodes"]
+    metrics = metrics_from_json(read_json(folder / METRICS), folder / METRICS, manifest, nodes)
+    file, by_seed = folder / BY_SEED, {}
+    content = read_json(file)
+    if not isinstance(content, dict) or list(content) != [str(s) for s in manifest["finished"]]:
+        raise ResultError(f"{file} is damaged: its seeds are not those of the manifest")
+    for seed, entries in content.items():
+        by_seed[int(seed)] = metrics_from_json(entries, file, manifest, nodes)
+    return SeedsResult(manifest, metrics, by_seed, folder)

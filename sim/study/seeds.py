@@ -1,0 +1,225 @@
+"""Several seeds of one scenario: run what is not there yet, then say what they say together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sim.check.scenario import Scenario
+from sim.engine.api import input_digests, run_scenario
+from sim.errors import RackplanError, ResultError, SimulationError
+from sim.results.folders import MANIFEST, recover, run_folder_name
+from sim.results.manifest import plain, versions
+from sim.results.parquet import ParquetSink
+from sim.results.result import RunResult, open_run
+from sim.results.verdict import verdict
+from sim.study.across import across
+from sim.study.executor import Executor, Report, Task
+from sim.study.judge import judge
+from sim.study.naming import seeds_folder_name, seeds_in_words
+from sim.study.result import DEFINITIONS, SeedsResult, save
+
+
+class NoSeedFinished(RackplanError):
+    """Not one seed of a study came to its end; ``input_wrong`` if the scenario is to blame."""
+
+    def __init__(self, message: str, input_wrong: bool) -> None:
+        self.input_wrong = input_wrong
+        super().__init__(message)
+
+
+@dataclass(frozen=True)
+class SeedRun:
+    """The argument of ``run_seed``: one seed of a scenario, into ``folder``."""
+
+    scenario: Scenario
+    seed: int
+    engine: str
+    folder: Path
+
+
+@dataclass(frozen=True)
+class SeedEnd:
+    """What a run of one seed sends back: its folder, or why there is none."""
+
+    folder: Path | None
+    message: str = ""
+    input_wrong: bool = False
+
+
+def run_seed(run: SeedRun, report: Report) -> SeedEnd:
+    """Run one seed in this process; its results are on disk before this returns."""
+    sink = ParquetSink(run.folder)
+    finished = False
+    try:
+        result = run_scenario(
+            run.scenario,
+            run.seed,
+            engine=run.engine,
+            sink=sink,
+            progress=lambda simulated_s, total_s: report(simulated_s / total_s),
+        )
+        finished = True
+    except SimulationError as error:
+        return SeedEnd(None, f"the simulation cannot go on: {error}")
+    except RackplanError as error:
+        return SeedEnd(None, str(error), input_wrong=True)
+    finally:
+        if not finished:
+            sink.discard()
+    return SeedEnd(result.folder)
+
+
+def run_seeds(
+    scenario: Scenario,
+    seeds: Sequence[int],
+    executor: Executor,
+    *,
+    out: Path,
+    engine: str,
+    fresh: bool = False,
+    notice: Callable[[str], None] = lambda text: None,
+    ended: Callable[[int, bool], None] = lambda seed, ran: None,
+) -> SeedsResult:
+    """Run a scenario under every seed and combine the metrics.
+
+    Each run is in ``out/<scenario>-<hash8>-s<seed>``, as a single run's would be; a run that is
+    already there, made by this version from the same scenario and inputs, is taken as it is. What
+    comes out depends on the scenario and the seeds only, not on the executor.
+
+    Args:
+        scenario: from ``load_scenario``.
+        seeds: different whole numbers from 0.
+        executor: runs them.
+        out: where the folders are made.
+        engine: which serving plane.
+        fresh: run every seed, also those that are there.
+        notice: takes lines for the user: what is taken as it is, which seed failed and why.
+        ended: takes (seed, whether it ran just now) as soon as its results are there.
+
+    Raises:
+        NoSeedFinished: not one of them.
+        ResultError: a folder is in the way, or cannot be written.
+        KeyboardInterrupt: Ctrl-C; runs that had finished stay, so that the same call goes on.
+    """
+    if not seeds or len(set(seeds)) != len(seeds):
+        raise ValueError(f"a study needs different seeds, not {list(seeds)}")
+    name, resolved = scenario.name, scenario.resolved
+    folders = {seed: out / run_folder_name(name, resolved, seed) for seed in sorted(seeds)}
+    there = set() if fresh else _finished(scenario, folders, engine)
+    if there:
+        notice(f"{seeds_in_words(there)}: already in {out}, taken as found")
+    for seed in there:
+        ended(seed, False)
+    todo = [
+        SeedRun(scenario, seed, engine, folder)
+        for seed, folder in folders.items()
+        if seed not in there
+    ]
+    ends = {seed: SeedEnd(folders[seed]) for seed in there}
+    with closing(_execute(todo, executor)) as outcomes:
+        for seed, end in outcomes:
+            ends[seed] = end
+            ended(seed, True)
+            if end.folder is None:
+                notice(f"seed {seed} failed: {end.message}")
+    return _together(scenario, {seed: ends[seed] for seed in folders}, out)
+
+
+def _together(scenario: Scenario, ends: Mapping[int, SeedEnd], out: Path) -> SeedsResult:
+    """Combine the runs that finished, and write what they say together."""
+    runs = {seed: open_run(end.folder) for seed, end in ends.items() if end.folder is not None}
+    failed = {seed: end.message for seed, end in ends.items() if end.folder is None}
+    if not runs:
+        text = "; ".join(dict.fromkeys(message.partition("\n")[0] for message in failed.values()))
+        input_wrong = all(end.input_wrong for end in ends.values())
+        raise NoSeedFinished(f"no seed finished: {text}", input_wrong)
+    by_seed = {seed: result.metrics for seed, result in runs.items()}
+    metrics = across(by_seed)
+    judged = judge(scenario.expectations, metrics, len(runs), len(failed))
+    manifest = {**_manifest(runs, failed), "expectations": judged}
+    target = out / seeds_folder_name(scenario.name, scenario.resolved, ends)
+    return save(target, manifest, metrics, by_seed)
+
+
+def _execute(
+    runs: Sequence[SeedRun], executor: Executor
+) -> Generator[tuple[int, SeedEnd], None, None]:
+    """Each seed and how its run ended, as they end."""
+    outcomes = executor.map(run_seed, [Task(f"seed {run.seed}", run) for run in runs])
+    with closing(outcomes):
+        for outcome in outcomes:
+            run: SeedRun = outcome.task.argument
+            failure = outcome.failure
+            if failure is None:
+                yield run.seed, outcome.value
+                continue
+            if run.folder.parent.is_dir():
+                recover(run.folder)  # a dead worker cannot remove what it was writing
+            yield run.seed, SeedEnd(None, f"{failure.message}\n{failure.detail}".rstrip())
+
+
+def _finished(scenario: Scenario, folders: Mapping[int, Path], engine: str) -> set[int]:
+    """The seeds whose runs are there, whole, and the same as a new one would be."""
+    wanted = {
+        "outcome": "complete",
+        "engine": engine,
+        "versions": versions(),
+        "resolved": plain(scenario.resolved),
+        "inputs": input_digests(scenario),
+    }
+    found = set()
+    for seed, folder in folders.items():
+        if not (folder / MANIFEST).is_file():
+            continue
+        try:
+            manifest = open_run(folder).manifest
+        except ResultError:  # damaged, or of another version: a new run replaces it
+            continue
+        if all(manifest.get(key) == value for key, value in {**wanted, "seed": seed}.items()):
+            found.add(seed)
+    return found
+
+
+def _manifest(runs: Mapping[int, RunResult], failed: Mapping[int, str]) -> dict[str, Any]:
+    """What the runs have in common, and which there are."""
+    first = next(iter(runs.values())).manifest
+    common = ("scenario", "engine", "record", "window", "workloads", "pools", "site", "power",
+              "versions", "inputs", "sources", "resolved")  # fmt: skip
+    nodes = next(iter(runs.values())).tables.select("power_nodes", ["name"])
+    warnings = dict.fromkeys(text for run in runs.values() for text in run.manifest["warnings"])
+    count = len(runs) + len(failed)
+    return {
+        "outcome": "partial" if failed else "complete",
+        "reason": f"{len(failed)} of {count} seeds failed" if failed else None,
+        "seeds": len(runs),
+        "finished": list(runs),
+        "failed": [{"seed": seed, "reason": text} for seed, text in failed.items()],
+        "runs": {seed: run.name for seed, run in runs.items()},
+        **{key: first[key] for key in common},
+        "definitions": {**first["definitions"], **DEFINITIONS},
+        "power_nodes": nodes.column("name").to_pylist(),
+        "binding": _binding(runs),
+        "warnings": list(warnings),
+    }
+
+
+def _binding(runs: Mapping[int, RunResult]) -> list[dict[str, Any]]:
+    """Which limit binds under how many seeds, the most frequent first."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    count: Counter[tuple[str, str]] = Counter()
+    for run in runs.values():
+        judged = verdict(run)
+        limit = judged.binding
+        key = ("", "") if limit is None else (limit.kind, limit.entity)
+        count[key] += 1
+        label = "none" if limit is None else limit.label
+        found.setdefault(
+            key, {"kind": key[0], "entity": key[1], "label": label, "next_step": judged.next_step}
+        )
+    order = sorted(found, key=lambda key: (-count[key], key))
+    return [{**found[key], "seeds": count[key]} for key in order]
