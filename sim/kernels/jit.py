@@ -1,6 +1,7 @@
-"""How kernels are compiled: two decorators, one place for numba's options and its cache.
+"""How kernels are compiled: three decorators, one place for numba's options and its cache.
 
-``@kernel`` is a step: it is inlined into its callers. ``@entry`` is what Python calls. Steps take
+``@kernel`` is a step: it is inlined into its callers. ``@rare`` is a step too seldom taken to be
+worth a copy at every call. ``@entry`` is what Python calls. Steps take
 record arrays; inside them nothing allocates and nothing returns an array, so neither needs numba's
 reference counting, and taking a record out of an array would otherwise count it up and down
 atomically: ten times the cost of everything else together. ``_nrt=False`` and ``forceinline`` are
@@ -72,7 +73,11 @@ def kernel(function: F) -> F:
     return compiled
 
 
-def entry(function: F) -> F:
-    """A compiled function that Python calls."""
+def rare(function: F) -> F:
+    """A compiled step that stays a call."""
     compiled: F = numba.njit(cache=True, **_ENTRY)(function)
     return compiled
+
+
+#: A compiled function that Python calls.
+entry = rare

@@ -1,0 +1,122 @@
+"""Binary heaps in rows of arrays: steps to come of one replica, and events to come of all.
+
+A *step heap* is a row of integers ``[size, key₁, key₂, …]`` with key = step << SLOT_BITS | slot.
+An *event heap* is a row of ``ALARM`` records whose size its owner keeps; (t, order) ascends.
+"""
+
+from __future__ import annotations
+
+from sim.kernels.jit import kernel
+from sim.kernels.state import SLOT_BITS, SLOT_MASK, Ints, Record, Records
+
+
+@kernel
+def step_push(heap: Ints, row: int, step: int, slot: int) -> None:
+    """Add ``slot`` at ``step``."""
+    key = (step << SLOT_BITS) | slot
+    size = heap[row, 0] + 1
+    heap[row, 0] = size
+    place = size
+    while place > 1 and heap[row, place >> 1] > key:
+        heap[row, place] = heap[row, place >> 1]
+        place >>= 1
+    heap[row, place] = key
+
+
+@kernel
+def step_sink(heap: Ints, row: int, place: int, key: int) -> None:
+    """Put ``key`` at ``place`` or where it belongs below."""
+    size = heap[row, 0]
+    while 2 * place <= size:
+        child = 2 * place
+        if child < size and heap[row, child + 1] < heap[row, child]:
+            child += 1
+        if heap[row, child] >= key:
+            break
+        heap[row, place] = heap[row, child]
+        place = child
+    heap[row, place] = key
+
+
+@kernel
+def next_step(heap: Ints, row: int) -> int:
+    """The smallest step; the heap is not empty."""
+    return heap[row, 1] >> SLOT_BITS
+
+
+@kernel
+def step_pop(heap: Ints, row: int) -> int:
+    """Take the slot with the smallest step out."""
+    slot = heap[row, 1] & SLOT_MASK
+    last = heap[row, heap[row, 0]]
+    heap[row, 0] -= 1
+    if heap[row, 0] > 0:
+        step_sink(heap, row, 1, last)
+    return slot
+
+
+@kernel
+def step_remove(heap: Ints, row: int, slot: int) -> None:
+    """Take ``slot`` out, wherever it is: a search over at most ``max_sequences`` keys."""
+    place = 1
+    while heap[row, place] & SLOT_MASK != slot:
+        place += 1
+    last = heap[row, heap[row, 0]]
+    heap[row, 0] -= 1
+    if place > heap[row, 0]:
+        return
+    while place > 1 and heap[row, place >> 1] > last:
+        heap[row, place] = heap[row, place >> 1]
+        place >>= 1
+    step_sink(heap, row, place, last)
+
+
+@kernel
+def earlier(one: Record, t: float, order: int) -> bool:
+    """Whether ``one`` is before (t, order)."""
+    return one.t_s < t or (one.t_s == t and one.order < order)
+
+
+@kernel
+def place_event(heap: Records, row: int, place: int, t: float, order: int, slot: int) -> None:
+    """Write an entry."""
+    entry = heap[row, place]
+    entry.t_s = t
+    entry.order = order
+    entry.slot = slot
+
+
+@kernel
+def copy_event(heap: Records, row: int, to: int, place: int) -> None:
+    """Copy the entry at ``place``."""
+    entry = heap[row, place]
+    place_event(heap, row, to, entry.t_s, entry.order, entry.slot)
+
+
+@kernel
+def event_push(heap: Records, row: int, size: int, t: float, order: int, slot: int) -> None:
+    """Add an entry to a heap of ``size`` entries, which start at place 1."""
+    place = size + 1
+    while place > 1 and not earlier(heap[row, place >> 1], t, order):
+        copy_event(heap, row, place, place >> 1)
+        place >>= 1
+    place_event(heap, row, place, t, order, slot)
+
+
+@kernel
+def event_pop(heap: Records, row: int, size: int) -> None:
+    """Take the first of ``size`` entries out."""
+    last = heap[row, size]
+    t, order, slot = last.t_s, last.order, last.slot
+    size -= 1
+    place = 1
+    while 2 * place <= size:
+        child = 2 * place
+        other = heap[row, child + 1]
+        if child < size and earlier(other, heap[row, child].t_s, heap[row, child].order):
+            child += 1
+        if not earlier(heap[row, child], t, order):
+            break
+        copy_event(heap, row, place, child)
+        place = child
+    place_event(heap, row, place, t, order, slot)

@@ -1,0 +1,189 @@
+"""What happens to a request: its end and its row, joining the decoding set, losing its place."""
+
+from __future__ import annotations
+
+from sim.kernels.blocks import blocks_for
+from sim.kernels.followers import release_followers
+from sim.kernels.heaps import step_push, step_remove
+from sim.kernels.jit import kernel
+from sim.kernels.lists import queue_push_front, run_remove
+from sim.kernels.routing import load_changed
+from sim.kernels.state import (
+    BLOCK_MASK,
+    COMPLETED,
+    DECODING,
+    FREE,
+    NONE,
+    PREFILLING,
+    Record,
+    State,
+)
+
+# ---- a decoding sequence, seen from its finish step ----------------------------------------------
+
+
+@kernel
+def delivered_now(replica: Record, request: Record) -> int:
+    """Tokens that a decoding sequence has delivered."""
+    return request.output_tokens - (request.finish_step - replica.step)
+
+
+@kernel
+def context_now(replica: Record, request: Record) -> int:
+    """Tokens that a decoding sequence has in KV: its last one is not written yet."""
+    return request.input_tokens + delivered_now(replica, request) - 1
+
+
+@kernel
+def first_token_given(request: Record) -> bool:
+    """Whether its first prefill has ended (NaN differs from itself)."""
+    return request.first_token_s == request.first_token_s
+
+
+# ---- the end -------------------------------------------------------------------------------------
+
+
+@kernel
+def emit(s: State, slot: int, outcome: int, t: float) -> None:
+    """Write the request's one row."""
+    all_, request = s.all[0], s.request[slot]
+    row = s.out[all_.rows]
+    all_.rows += 1
+    row.request_id = request.id
+    row.arrival_s = request.arrival_s
+    row.admitted_s = request.admitted_s
+    row.first_token_s = request.first_token_s
+    row.end_s = t
+    row.input_tokens = request.input_tokens
+    row.output_tokens = request.output_tokens
+    row.delivered_tokens = request.delivered
+    row.preemptions = request.preemptions
+    row.prefix_hit_tokens = 0
+    row.replica = request.replica
+    row.workload = request.workload
+    row.outcome = outcome
+    row.priority = request.priority
+    row.met = outcome == COMPLETED and met(s, request, t)
+
+
+@kernel
+def met(s: State, request: Record, end_s: float) -> bool:
+    """Whether a completed request kept every stated objective (as ``sim.engine.recorder.met``)."""
+    workload = s.workload[request.workload]
+    if request.first_token_s - request.arrival_s > workload.ttft_s:
+        return False
+    if end_s - request.arrival_s > workload.e2e_s:
+        return False
+    gaps = request.output_tokens - 1
+    return gaps < 1 or (end_s - request.first_token_s) / gaps <= workload.tpot_s
+
+
+@kernel
+def end_request(s: State, slot: int, outcome: int, t: float) -> None:
+    """Its row and its followers: the one place where a request gets its outcome."""
+    request = s.request[slot]
+    emit(s, slot, outcome, t)
+    s.all[0].in_flight -= 1
+    if s.workload[request.workload].follows:
+        release_followers(s, request.id, outcome, t)
+
+
+@kernel
+def free_slot(s: State, slot: int) -> None:
+    """Nothing refers to the request any more, but alarms, which look at its id."""
+    all_, request = s.all[0], s.request[slot]
+    request.state = FREE
+    request.next = all_.free_slot
+    all_.free_slot = slot
+
+
+@kernel
+def settle_outstanding(s: State, slot: int) -> None:
+    """Its end takes away what its first token has left of a request's outstanding work."""
+    request = s.request[slot]
+    replica = s.replica[request.replica]
+    replica.outstanding_requests -= 1
+    replica.outstanding_tokens -= request.output_tokens
+    if not first_token_given(request):
+        replica.outstanding_tokens -= request.input_tokens
+    load_changed(s, request.replica)
+
+
+@kernel
+def complete(s: State, slot: int, t: float) -> None:
+    """All tokens are delivered."""
+    settle_outstanding(s, slot)
+    end_request(s, slot, COMPLETED, t)
+    free_slot(s, slot)
+
+
+# ---- prefill ends, decoding begins and stops -----------------------------------------------------
+
+
+@kernel
+def join(s: State, r: int, slot: int, t: float) -> None:
+    """A prefilled sequence decodes from the next iteration on."""
+    replica, request = s.replica[r], s.request[slot]
+    cost = s.cost[replica.cost]
+    context = request.context
+    request.state = DECODING
+    request.finish_step = replica.step + request.output_tokens - request.delivered
+    step_push(s.finish, r, request.finish_step, slot)
+    s.residues[r, (context - replica.step) & BLOCK_MASK] += 1
+    replica.decoding += 1
+    replica.members += 1
+    replica.kv_tokens += context
+    if replica.workloads > 1:
+        s.share[r, s.workload[request.workload].share].decoding += 1
+    request.growing = 0
+    if cost.window > 0:
+        replica.windowed_tokens += min(context + 1, cost.window)
+        if context + 1 < cost.window:
+            request.growing = 1
+            replica.growing += 1
+            step_push(s.crossing, r, replica.step + cost.window - 1 - context, slot)
+
+
+@kernel
+def leave_decoding(s: State, r: int, slot: int, context: int, held: int) -> None:
+    """Take a sequence of ``context`` tokens and ``held`` blocks out of the decoding set.
+
+    It is no longer among the finish steps.
+    """
+    replica, request = s.replica[r], s.request[slot]
+    s.residues[r, (context - replica.step) & BLOCK_MASK] -= 1
+    replica.decoding -= 1
+    replica.members += 1
+    replica.kv_tokens -= context
+    replica.free += held
+    if replica.workloads > 1:
+        s.share[r, s.workload[request.workload].share].decoding -= 1
+    cost = s.cost[replica.cost]
+    if cost.window > 0:
+        replica.windowed_tokens -= min(context + 1, cost.window)
+        if request.growing:
+            replica.growing -= 1
+            step_remove(s.crossing, r, slot)
+    run_remove(s, r, slot)
+
+
+@kernel
+def preempt_last(s: State, r: int, t: float) -> None:
+    """The last admitted sequence loses its blocks and is the first of its class again."""
+    replica = s.replica[r]
+    slot = replica.tail
+    request = s.request[slot]
+    if request.state == PREFILLING:
+        replica.part = NONE
+        replica.free += blocks_for(request.target)
+        run_remove(s, r, slot)
+    else:
+        request.delivered = delivered_now(replica, request)
+        request.last_token_s = max(request.last_token_s, replica.decoded_s)
+        context = context_now(replica, request)
+        step_remove(s.finish, r, slot)
+        leave_decoding(s, r, slot, context, blocks_for(context))
+    request.context = 0
+    request.preemptions += 1
+    replica.preemptions += 1
+    queue_push_front(s, r, slot)

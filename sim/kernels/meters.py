@@ -1,0 +1,223 @@
+"""Meters in closed form: integrals, token gaps, draw.
+
+Values that change with events only (requests waiting and running, why the head of the queue waits,
+draw) are held, so ``count`` adds value · dt. Tokens in KV and token gaps change with every
+iteration; over m iterations of a run, the first lasting u and each d longer than the one before,
+with K tokens in KV at the start of the first and g more at each next one,
+
+    Σ (K + i·g)·(u + i·d), i < m
+        = m·K·u + (g·u + K·d)·m(m−1)/2 + g·d·(m−1)m(2m−1)/6
+
+and the gaps of a run ascend, so that those in one bin of the histogram are a range of iterations.
+"""
+
+from __future__ import annotations
+
+import math
+
+from sim.kernels.cost import boundary_s, decode_s, draw_mw, iteration_s
+from sim.kernels.jit import kernel
+from sim.kernels.power import change
+from sim.kernels.state import (
+    BLOCKS,
+    GAP_LOW,
+    GAPS_PER_OCTAVE,
+    NONE,
+    SEQUENCES,
+    TOKENS,
+    Record,
+    State,
+)
+
+
+@kernel
+def count(s: State, r: int, t: float) -> None:
+    """Count what has been held since the last change, up to ``t``."""
+    replica = s.replica[r]
+    dt = t - replica.counted_s
+    if dt == 0.0:
+        return
+    replica.counted_s = t
+    replica.waiting_s += replica.waiting * dt
+    replica.running_s += (replica.running - replica.leaving) * dt
+    if replica.blocked == BLOCKS:
+        replica.blocked_blocks_s += dt
+    elif replica.blocked == SEQUENCES:
+        replica.blocked_sequences_s += dt
+    elif replica.blocked == TOKENS:
+        replica.blocked_tokens_s += dt
+    energy_mj = replica.total_mw * dt
+    replica.energy_mj += energy_mj
+    if replica.busy:
+        replica.busy_s += dt
+        attribute(s, r, energy_mj)
+
+
+@kernel
+def attribute(s: State, r: int, energy_mj: float) -> None:
+    """Charge energy to workloads: the decode share by sequences, the prefill share by tokens."""
+    replica = s.replica[r]
+    pool = s.pool[replica.pool]
+    if replica.workloads == 1:
+        s.workload[pool.only].energy_mj += energy_mj
+        return
+    decode_mj = energy_mj * replica.decode_share
+    for place in range(replica.workloads):
+        part = s.share[r, place]
+        charged = 0.0
+        if replica.serving and replica.decoding > 0:
+            charged += decode_mj * part.decoding / replica.decoding
+        if replica.chunk_tokens > 0:
+            charged += (energy_mj - decode_mj) * part.chunk_tokens / replica.chunk_tokens
+        s.workload[s.members[pool.members + place]].energy_mj += charged
+
+
+@kernel
+def kv_now(s: State, replica: Record) -> int:
+    """Tokens in KV at the start of the running iteration."""
+    tokens = replica.kv_tokens + replica.fresh_tokens
+    if replica.part != NONE:
+        tokens += s.request[replica.part].context
+    return tokens
+
+
+@kernel
+def count_kv(s: State, r: int, m: int) -> None:
+    """Count tokens in KV over the next ``m`` iterations of the run."""
+    replica = s.replica[r]
+    u = replica.first_s + replica.done * replica.growth_s
+    d = replica.growth_s
+    tokens = kv_now(s, replica)
+    grows = replica.part_chunk if replica.part != NONE else 0
+    if replica.serving:
+        grows += replica.decoding
+    counted_s = replica.kv_counted_s - boundary_s(replica, replica.done)
+    n = float(m)
+    replica.kv_token_s += (
+        n * tokens * u
+        + (grows * u + tokens * d) * (0.5 * n * (n - 1.0))
+        + grows * d * ((n - 1.0) * n * (2.0 * n - 1.0) / 6.0)
+        - tokens * counted_s
+    )
+    replica.kv_counted_s = boundary_s(replica, replica.done + m)
+
+
+@kernel
+def count_kv_within(s: State, r: int, t: float) -> None:
+    """Count tokens in KV up to ``t`` inside the running iteration."""
+    replica = s.replica[r]
+    replica.kv_token_s += kv_now(s, replica) * (t - replica.kv_counted_s)
+    replica.kv_counted_s = t
+
+
+# ---- gaps between tokens -------------------------------------------------------------------------
+
+
+@kernel
+def gap_bin(gap_s: float) -> int:
+    """As ``sim.results.bins.gap_bin``."""
+    mantissa, exponent = math.frexp(gap_s)
+    return exponent * GAPS_PER_OCTAVE + int((mantissa - 0.5) * (2 * GAPS_PER_OCTAVE))
+
+
+@kernel
+def gap_edge(index: int) -> float:
+    """As ``sim.results.bins.gap_edge``."""
+    exponent = index // GAPS_PER_OCTAVE
+    part = index - exponent * GAPS_PER_OCTAVE
+    return math.ldexp(0.5 + part / (2 * GAPS_PER_OCTAVE), exponent)
+
+
+@kernel
+def add_gaps(s: State, r: int, gap_bin_index: int, iterations: int) -> None:
+    """Each decoding sequence has ``iterations`` gaps in this bin."""
+    replica = s.replica[r]
+    index = gap_bin_index - GAP_LOW * GAPS_PER_OCTAVE
+    pool = s.pool[replica.pool]
+    if replica.workloads == 1:
+        s.gaps[pool.only, index] += iterations * replica.decoding
+        return
+    for place in range(replica.workloads):
+        workload = s.members[pool.members + place]
+        s.gaps[workload, index] += iterations * s.share[r, place].decoding
+
+
+@kernel
+def count_gaps(s: State, r: int, m: int) -> None:
+    """Count the gaps of the next ``m`` iterations of the run: t₁ + (k − 1)·d for k = done + 1, …"""
+    replica = s.replica[r]
+    first, growth = replica.first_s, replica.growth_s
+    low, last = replica.done, replica.done + m - 1
+    here = gap_bin(first + low * growth)
+    there = gap_bin(first + last * growth)
+    while here < there:
+        edge = gap_edge(here + 1)
+        # The last gap below the edge: a division guesses, the gap's own expression decides.
+        k = int((edge - first) / growth)
+        k = min(max(k, low), last)
+        while k > low and first + k * growth >= edge:
+            k -= 1
+        while k < last and first + (k + 1) * growth < edge:
+            k += 1
+        add_gaps(s, r, here, k - low + 1)
+        low = k + 1
+        here = gap_bin(first + low * growth)
+    add_gaps(s, r, there, last - low + 1)
+
+
+@kernel
+def count_elapsed_gaps(s: State, r: int, t: float) -> None:
+    """Gaps of an iteration that others' prefill or a clock change made longer than its formula."""
+    replica = s.replica[r]
+    slot = replica.head
+    for _ in range(replica.decoding):
+        request = s.request[slot]
+        gap_s = t - max(request.last_token_s, replica.decoded_s)
+        s.gaps[request.workload, gap_bin(gap_s) - GAP_LOW * GAPS_PER_OCTAVE] += 1
+        slot = request.next
+
+
+@kernel
+def count_delivered(s: State, r: int, m: int) -> None:
+    """Each decoding sequence has delivered ``m`` tokens."""
+    replica = s.replica[r]
+    pool = s.pool[replica.pool]
+    if replica.workloads == 1:
+        s.workload[pool.only].delivered += m * replica.decoding
+        return
+    for place in range(replica.workloads):
+        workload = s.members[pool.members + place]
+        s.workload[workload].delivered += m * s.share[r, place].decoding
+
+
+# ---- draw ----------------------------------------------------------------------------------------
+
+
+@kernel
+def report_draw(s: State, r: int, t: float) -> None:
+    """What each GPU draws from ``t`` on; everything before ``t`` is counted."""
+    replica = s.replica[r]
+    if not replica.busy:
+        set_draw(s, r, s.cost[replica.cost + replica.level].idle_mw, t)
+        return
+    share = 1.0
+    if replica.chunk_tokens > 0:
+        share = 0.0
+        if replica.serving and replica.decoding > 0:
+            share = decode_s(s, replica, replica.level) / iteration_s(s, replica, replica.level)
+    replica.decode_share = share
+    set_draw(s, r, draw_mw(s, replica, share), t)
+
+
+@kernel
+def set_draw(s: State, r: int, gpu_mw: int, t: float) -> None:
+    """A change walks up the electrical tree."""
+    replica = s.replica[r]
+    delta_mw = gpu_mw - replica.draw_mw
+    if delta_mw == 0:
+        return
+    replica.draw_mw = gpu_mw
+    replica.total_mw = gpu_mw * replica.gpus
+    for place in range(replica.servers, replica.servers + replica.server_count):
+        part = s.server[place]
+        change(s.power, part.server, part.gpus * delta_mw, t)

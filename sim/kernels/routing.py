@@ -1,0 +1,212 @@
+"""Routing: the built-in policies in compiled form, and what the arbiter checks of their choice.
+
+Each policy is an order of the pool's replicas; the first that takes the request gets it. Nearly
+always that is the first of all, so only that one is computed; refusals walk the whole order.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sim.kernels.blocks import blocks_for
+from sim.kernels.jit import kernel, rare
+from sim.kernels.state import (
+    FULL_QUEUE,
+    KV_CAPACITY,
+    LEAST_REQUESTS,
+    LEAST_TOKENS,
+    LISTED,
+    NONE,
+    POWER_OF_TWO,
+    RANDOM,
+    ROUND_ROBIN,
+    Record,
+    State,
+)
+from sim.kernels.tree import update, winner
+
+# ---- random bits of a request --------------------------------------------------------------------
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_2 = np.uint64(0x94D049BB133111EB)
+_27, _30, _31, _32 = np.uint64(27), np.uint64(30), np.uint64(31), np.uint64(32)
+_LOW = np.uint64(0xFFFFFFFF)
+
+
+@kernel
+def mix64(value: np.uint64) -> np.uint64:
+    """As ``sim.rng.mix64``: 64-bit arithmetic wraps by itself."""
+    value = value + _GOLDEN
+    value = (value ^ (value >> _30)) * _MIX_1
+    value = (value ^ (value >> _27)) * _MIX_2
+    return value ^ (value >> _31)
+
+
+@kernel
+def bits(salt: np.uint64, identity: int) -> np.uint64:
+    """As ``sim.rng.KeyedBits.bits``."""
+    return mix64(salt ^ mix64(np.uint64(identity)))
+
+
+@kernel
+def scaled(half: np.uint64, bound: int) -> int:
+    """32 random bits as an integer below ``bound``."""
+    return int((half * np.uint64(bound)) >> _32)
+
+
+# ---- orders of preference ------------------------------------------------------------------------
+
+
+@kernel
+def load_changed(s: State, r: int) -> None:
+    """The outstanding work of a replica has changed."""
+    replica = s.replica[r]
+    pool = s.pool[replica.pool]
+    if pool.routing == LEAST_TOKENS:
+        load = replica.outstanding_tokens
+    elif pool.routing == LEAST_REQUESTS:
+        load = replica.outstanding_requests
+    else:
+        return
+    s.load[pool.tree + replica.position] = load
+    update(s.best, 2 * pool.tree, pool.leaves, s.load, pool.tree, replica.position)
+
+
+@kernel
+def two_draws(s: State, pool: Record, identity: int) -> tuple[int, int]:
+    """Two drawn positions, the one with fewer outstanding tokens first, ties to the first draw."""
+    word = bits(pool.salt, identity)
+    one, two = scaled(word >> _32, pool.replicas), scaled(word & _LOW, pool.replicas)
+    loads = s.replica[pool.first + one].outstanding_tokens
+    if s.replica[pool.first + two].outstanding_tokens < loads:
+        return two, one
+    return one, two
+
+
+@kernel
+def first_choice(s: State, pool: Record, identity: int) -> int:
+    """The position that the policy likes best."""
+    if pool.routing == ROUND_ROBIN:
+        first = pool.turn % pool.replicas
+        pool.turn = first + 1
+        return first
+    if pool.routing == RANDOM:
+        return scaled(bits(pool.salt, identity) >> _32, pool.replicas)
+    if pool.routing == POWER_OF_TWO:
+        return two_draws(s, pool, identity)[0]
+    return winner(s.best, 2 * pool.tree)
+
+
+@rare
+def order_by_load(s: State, p: int) -> None:
+    """Sort the positions of a pool by (load, position) into ``order``: heapsort, in place."""
+    pool = s.pool[p]
+    n = pool.replicas
+    for position in range(n):
+        s.order[position] = position
+    for start in range(n // 2 - 1, -1, -1):
+        sink(s, pool, start, n)
+    for end in range(n - 1, 0, -1):
+        s.order[0], s.order[end] = s.order[end], s.order[0]
+        sink(s, pool, 0, end)
+
+
+@kernel
+def sink(s: State, pool: Record, place: int, size: int) -> None:
+    """Restore the heap of the largest below ``place``."""
+    while 2 * place + 1 < size:
+        child = 2 * place + 1
+        if child + 1 < size and heavier(s, pool, s.order[child + 1], s.order[child]):
+            child += 1
+        if not heavier(s, pool, s.order[child], s.order[place]):
+            return
+        s.order[place], s.order[child] = s.order[child], s.order[place]
+        place = child
+
+
+@kernel
+def heavier(s: State, pool: Record, one: int, two: int) -> bool:
+    """Whether position ``one`` comes after ``two``."""
+    load_one, load_two = s.load[pool.tree + one], s.load[pool.tree + two]
+    return load_one > load_two or (load_one == load_two and one > two)
+
+
+@rare
+def order_after(s: State, p: int, identity: int, first: int) -> None:
+    """Write the policy's whole order, whose first choice is known, to ``order``."""
+    pool = s.pool[p]
+    if pool.routing == LEAST_REQUESTS or pool.routing == LEAST_TOKENS:
+        order_by_load(s, p)
+    elif pool.routing == POWER_OF_TWO:
+        one, two = two_draws(s, pool, identity)
+        s.order[0] = one
+        place = 1
+        if two != one:
+            s.order[1] = two
+            place = 2
+        for position in range(pool.replicas):
+            if position != one and position != two:
+                s.order[place] = position
+                place += 1
+    else:
+        for step in range(pool.replicas):
+            s.order[step] = (first + step) % pool.replicas
+
+
+# ---- what the arbiter checks ---------------------------------------------------------------------
+
+
+@kernel
+def most_kv_tokens(request: Record) -> int:
+    """Tokens it will have in KV at most: the last one delivered is never written back."""
+    return max(request.input_tokens, request.input_tokens + request.output_tokens - 1)
+
+
+@kernel
+def new_decision(s: State, slot: int, kind: int, t: float) -> Record:
+    """A record of what was decided about a request, nothing said yet."""
+    request = s.request[slot]
+    log = s.decision[s.all[0].decisions]
+    s.all[0].decisions += 1
+    log.t_s = t
+    log.id = request.id
+    log.pool = s.workload[request.workload].pool
+    log.kind = kind
+    log.amount = blocks_for(most_kv_tokens(request))
+    log.rank = NONE
+    log.position = NONE
+    log.capacity_rank = NONE
+    log.capacity_count = 0
+    log.full_rank = NONE
+    log.full_count = 0
+    return log
+
+
+@kernel
+def note_refusal(s: State, log: Record, place: int, code: int, rank: int, position: int) -> None:
+    """One more position refused, for the reason ``code``; the first ``LISTED`` are kept."""
+    if code == KV_CAPACITY:
+        nth = log.capacity_count
+        log.capacity_count += 1
+        if nth == 0:
+            log.capacity_rank = rank
+    else:
+        nth = log.full_count
+        log.full_count += 1
+        if nth == 0:
+            log.full_rank = rank
+    if nth < LISTED:
+        s.refused[place, code, nth] = position
+
+
+@kernel
+def refusal(s: State, r: int, request: Record) -> int:
+    """Why a replica cannot take a request (KV_CAPACITY or FULL_QUEUE), or NONE."""
+    replica = s.replica[r]
+    pool = s.pool[replica.pool]
+    if blocks_for(most_kv_tokens(request)) > replica.kv_blocks:
+        return KV_CAPACITY
+    if pool.max_queue != NONE and replica.waiting >= pool.max_queue:
+        return FULL_QUEUE
+    return NONE
