@@ -9,6 +9,7 @@ import typer
 import sim
 from sim.cli.catalog import catalog
 from sim.cli.check import check
+from sim.cli.compare import compare
 from sim.cli.dashboard import dashboard
 from sim.cli.fetch import fetch
 from sim.cli.new import new
@@ -42,6 +43,6 @@ def options(
     """Options of rackplan itself."""
 
 
-for command in (new, check, run, show, dashboard, catalog, fetch, schema):
+for command in (new, check, run, show, compare, dashboard, catalog, fetch, schema):
     app.command(command.__name__)(command)
 app.add_typer(predict_app, name="predict")

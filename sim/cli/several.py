@@ -20,7 +20,7 @@ FAILED, STOPPED = 3, 130
 # Options that `run` and `compare` share.
 Jobs = Annotated[
     int | None,
-    typer.Option("--jobs", min=1, help="worker processes [default: one a core]"),
+    typer.Option("--jobs", min=1, help="worker processes (default: one a core)"),
 ]
 Fresh = Annotated[
     bool, typer.Option("--fresh", help="run every seed, also those that are there already")

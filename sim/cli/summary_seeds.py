@@ -33,9 +33,12 @@ _WORKLOAD = {
 }  # fmt: skip
 _SITE = {
     "output_tokens_per_s": "output", "mean_draw_w": "mean draw", "peak_draw_w": "peak draw",
-    "over_budget_s": "over its budget", "energy_per_output_token": "energy of output",
-    "energy_cost_per_mtoken": "cost of energy", "goodput_per_mw": "goodput per MW",
+    "over_budget_s": "over budget", "energy_per_output_token": "energy",
+    "energy_cost_per_mtoken": "its price", "goodput_per_mw": "goodput",
 }  # fmt: skip
+
+#: A quantile of a run is all but unbiased from so many requests beyond it on.
+_TAIL = 100
 
 
 def print_seeds(result: SeedsResult, out: Console) -> None:
@@ -114,7 +117,7 @@ def _plus_minus(metric: Metric) -> str:
 
 
 def _table(result: SeedsResult, answers: list[WorkloadAnswer]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     headers = ("", "mean", "± (95 %)", "lowest seed", "highest seed", "wanted", "met")
     for index, header in enumerate(headers):
         table.add_column(header, justify="left" if index in (0, 6) else "right", overflow="fold")
@@ -122,14 +125,13 @@ def _table(result: SeedsResult, answers: list[WorkloadAnswer]) -> Table:
         table.add_row(Text(plain_text(workload.name), "bold"))
         wanted = {
             f"{objective.family}_p99": (
-                f"{format_si(objective.objective_s, 's')} at most",
+                f"<= {format_si(objective.objective_s, 's')}",
                 objective.answer,
             )
             for objective in workload.objectives
         }
         if workload.answer:
-            share = f"{percent(1.0 - TOUCH)} at least"
-            wanted["goodput_fraction"] = (share, workload.answer)
+            wanted["goodput_fraction"] = (f">= {percent(1.0 - TOUCH)}", workload.answer)
         for base, label in _WORKLOAD.items():
             _add_row(table, result, f"{workload.name}.{base}", label, *wanted.get(base, ("", "")))
     table.add_row(Text("site", "bold"))
@@ -168,7 +170,7 @@ def _power_limit(result: SeedsResult) -> tuple[str, str]:
     if peak.value is None or headroom.value is None:
         return "", ""
     limit = format_si(peak.value + headroom.value, "W")
-    return f"{limit} at most", answer(headroom, ">=", 0.0)
+    return f"<= {limit}", answer(headroom, ">=", 0.0)
 
 
 def _notes(result: SeedsResult) -> Iterator[str]:
@@ -180,6 +182,7 @@ def _notes(result: SeedsResult) -> Iterator[str]:
         for limit in result.manifest["binding"]
     ]
     yield f"Binding limit: {', '.join(parts)}"
+    yield from _thin_tails(result)
     for name, metric in result.metrics.items():
         if metric.value is not None and metric.seeds != count and _is_shown(name, metric):
             yield f"{name}: {metric.reason}"
@@ -188,6 +191,18 @@ def _notes(result: SeedsResult) -> Iterator[str]:
         for name, metric in result.metrics.items()
     ):
         yield f"± none: the same under all {count} seeds, which leaves nothing to reckon from"
+
+
+def _thin_tails(result: SeedsResult) -> Iterator[str]:
+    """Workloads with too few requests in a run for its own 99th percentile to be unbiased."""
+    for workload in result.manifest["workloads"]:
+        arrivals = result.metrics[f"{workload['name']}.arrivals"].value or 0.0
+        beyond = 0.01 * arrivals
+        if 0.0 < beyond < _TAIL:
+            yield (
+                f"The p99 of {workload['name']} rest on {beyond:.2g} requests under each seed; "
+                f"below {_TAIL} they are biased, and more seeds do not help, a longer duration does"
+            )
 
 
 def _is_shown(name: str, metric: Metric) -> bool:
