@@ -120,6 +120,7 @@ def pool(
     replica_model: ReplicaModel, *, name: str = "pool", replicas: int = 1,
     routing: str = "round-robin", batching: str = "chunked-prefill", max_batch_tokens: int = 2048,
     max_sequences: int = 256, max_queue: int | None = None, shed: str = "reject",
+    prefix_cache: bool = True,
 ) -> Pool:  # fmt: skip
     """A pool on the test GPU."""
     return Pool(
@@ -130,6 +131,7 @@ def pool(
         batching=policy(
             "batching", batching, max_batch_tokens=max_batch_tokens, max_sequences=max_sequences
         ),
+        prefix_cache=prefix_cache,
     )  # fmt: skip
 
 
@@ -147,11 +149,15 @@ def workload(
 
 @dataclass(frozen=True)
 class Given:
-    """A request source of given rows: (arrival, input, output, …) with optional columns."""
+    """A request source of given rows: (arrival, input, output, …) with optional columns.
+
+    ``prefix_ids`` of a row are a list, each id for ``prefix_block_tokens`` tokens.
+    """
 
     rows: Sequence[Mapping[str, Any]]
     closed: bool = False
     notes: tuple[str, ...] = ()
+    prefix_block_tokens: int = 16
 
     def chunks(self) -> Iterator[RequestChunk]:
         """One chunk."""
@@ -163,8 +169,16 @@ class Given:
             column("arrival_s", math.nan, float), column("input_tokens", 1, int),
             column("output_tokens", 1, int), column("priority", 0, int),
             column("after_request", OPEN, int), column("think_s", 0.0, float),
-            column("cancel_after_s", math.inf, float),
+            column("cancel_after_s", math.inf, float), *self._prefixes(),
         )  # fmt: skip
+
+    def _prefixes(self) -> tuple[Any, Any, int]:
+        lists = [row.get("prefix_ids", []) for row in self.rows]
+        if not any(lists):
+            return None, None, 0
+        ptr = np.cumsum([0, *map(len, lists)])
+        ids = np.array([identity for ids in lists for identity in ids], dtype=np.int64)
+        return ptr, ids, self.prefix_block_tokens
 
 
 class ListSink:

@@ -106,6 +106,7 @@ def _pool(
         models=models,
         routing=roles["routing"],
         batching=roles["batching"],
+        prefix_cache=spec.prefix_cache,
     )
 
 

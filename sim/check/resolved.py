@@ -77,6 +77,7 @@ def _pool(pool: Pool) -> dict[str, Any]:
         "gpu": pool.gpu,
         "max_queue": pool.max_queue,
         "shed": pool.shed,
+        "prefix_cache": pool.prefix_cache,
         "policies": {"routing": _policy(pool.routing), "batching": _policy(pool.batching)},
     }
 

@@ -9,6 +9,7 @@ from sim.spec.nodes import Path, shorten, show
 from sim.spec.workload import TraceSourceSpec
 from sim.workload import probe_trace
 from sim.workload.plan import TraceSpec
+from sim.workload.prefixes import FORMAT_BLOCK_TOKENS, not_whole_blocks
 
 _BY_SUFFIX = {".csv": "csv", ".jsonl": "mooncake", ".parquet": "parquet"}
 #: Mooncake stamps arrivals in bins of 3 s (see data/README.md); a stamp says no more than its bin.
@@ -25,6 +26,11 @@ def check_trace(
             (*path, "end"), f"ends at {spec.end:g} s, not after its start at {spec.start:g} s"
         )
         fine = False
+    given = spec.prefix_block_tokens
+    uneven = None if given is None else not_whole_blocks(given)
+    if uneven is not None:
+        found.error((*path, "prefix_block_tokens"), uneven)
+        return None
     try:
         file = found.document.locate((*path, "file"), spec.file)
     except ScenarioError as error:
@@ -50,12 +56,15 @@ def check_trace(
         time_scale=spec.time_scale,
         loop=spec.loop,
         spread_s=_SPREAD_S.get(kind, 0.0) if spec.spread is None else spec.spread,
+        prefix_block_tokens=given or FORMAT_BLOCK_TOKENS.get(kind),
     )
     try:
-        probe_trace(trace, generative=generative)
+        table = probe_trace(trace, generative=generative)
     except DataError as error:
         # The reader names the real file; the user wrote a path relative to the scenario.
         message = " ".join(str(error).removeprefix(error.file).split())
         found.error((*path, "file"), f"{shorten(spec.file, 100)}{message}")
         return None
+    if given is not None and table.prefix_ids is None:
+        found.warn((*path, "prefix_block_tokens"), "has no effect: the trace has no prefix ids")
     return trace if fine else None

@@ -5,13 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+
+from sim.engine.prefix import prefix_key
 from sim.workload.types import OPEN, RequestChunk, RequestSource
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One request of a workload before it is sent."""
+    """One request of a workload before it is sent.
+
+    ``prefix_ids`` name the complete prefix blocks of its prompt, as ``engine.prefix`` takes them.
+    """
 
     number: int
     arrival_s: float
@@ -20,12 +27,15 @@ class Row:
     priority: int
     think_s: float
     cancel_after_s: float
+    prefix_block_tokens: int = 0
+    prefix_ids: tuple[int, ...] = ()
 
 
 class Feed:
     """Pulls chunks as they are needed, so memory follows what is pending, not the run's length."""
 
-    def __init__(self, source: RequestSource) -> None:
+    def __init__(self, source: RequestSource, workload: int = 0) -> None:
+        self._workload = workload  # its index in the scenario
         self._closed = source.closed
         self._chunks: Iterator[RequestChunk] = iter(source.chunks())
         self._exhausted = False
@@ -64,9 +74,11 @@ class Feed:
             return False
         columns = (
             chunk.arrival_s, chunk.input_tokens, chunk.output_tokens, chunk.priority,
-            chunk.think_s, chunk.cancel_after_s, chunk.after_request,
+            chunk.think_s, chunk.cancel_after_s,
         )  # fmt: skip
-        for *values, after in zip(*(column.tolist() for column in columns), strict=True):
+        lists: list[list[Any]] = [column.tolist() for column in columns]
+        lists += [[chunk.prefix_block_tokens] * len(chunk), prefixes(chunk, self._workload)]
+        for after, *values in zip(chunk.after_request.tolist(), *lists, strict=True):
             row = Row(self._pulled, *values)
             self._pulled += 1
             if after == OPEN:
@@ -75,6 +87,19 @@ class Feed:
                 self._follows = True
                 self._followers.setdefault(after, []).append(row)
         return True
+
+
+def prefixes(chunk: RequestChunk, workload: int) -> list[tuple[int, ...]]:
+    """For each request of ``chunk``, the ids of the complete prefix blocks of its prompt."""
+    if chunk.prefix_ptr is None or chunk.prefix_ids is None:
+        return [()] * len(chunk)
+    starts = chunk.prefix_ptr[:-1]
+    complete = chunk.input_tokens // chunk.prefix_block_tokens
+    stops = np.minimum(starts + complete, chunk.prefix_ptr[1:])
+    ids = (chunk.prefix_ids + prefix_key(workload, 0)).tolist()
+    return [
+        tuple(ids[start:stop]) for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)
+    ]
 
 
 def follows_at(row: Row, end_s: float) -> float:

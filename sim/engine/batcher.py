@@ -2,12 +2,14 @@
 
 The rules follow vLLM's V1 scheduler with one difference: the blocks of a whole prompt (and of the
 tokens to recompute) are reserved at admission, so prefill never allocates, a replica's only
-sequence always fits and preemption always ends. Time plays no part here: see ``engine.replica``.
+sequence always fits and preemption always ends. Prompts may share blocks: see ``engine.prefix``.
+Time plays no part here: see ``engine.replica``.
 """
 
 from __future__ import annotations
 
 from sim.engine.meters import BLOCKS, SEQUENCES, TOKENS
+from sim.engine.prefix import PrefixCache
 from sim.engine.queue import WaitingQueue
 from sim.engine.request import Request
 from sim.perf.step import BLOCK_TOKENS, Batch, windowed_pairs
@@ -23,6 +25,8 @@ class Batcher:
     """Queue, running batch and KV blocks of one replica.
 
     Attributes:
+        cache: KV blocks that hold prompts of requests past and present.
+        unused_blocks: KV blocks that hold nothing.
         waiting: the queue.
         decoding, prefilling: running sequences in admission order. Every decoding sequence was
             admitted before every prefilling one; between boundaries at most one is partially
@@ -33,12 +37,16 @@ class Batcher:
         leaving: running sequences whose client has gone; they leave at the next boundary.
     """
 
-    def __init__(self, policy: BatchingPolicy, kv_blocks: int, window: int) -> None:
+    def __init__(
+        self, policy: BatchingPolicy, kv_blocks: int, window: int, *, prefix_cache: bool = True
+    ) -> None:
         self.mode = policy.mode
         self.max_batch_tokens = policy.max_batch_tokens
         self.max_sequences = policy.max_sequences
         self.window = window
-        self.free_blocks = kv_blocks
+        self.prefix_cache = prefix_cache
+        self.cache = PrefixCache()
+        self.unused_blocks = kv_blocks
         self.waiting = WaitingQueue()
         self.decoding: list[Request] = []
         self.prefilling: list[Request] = []
@@ -53,6 +61,11 @@ class Batcher:
     def running(self) -> int:
         """Running sequences whose client still waits for them."""
         return len(self.decoding) + len(self.prefilling) - self.leaving
+
+    @property
+    def free_blocks(self) -> int:
+        """KV blocks that can be had: unused ones, and those of cached prompts that nobody uses."""
+        return self.unused_blocks + self.cache.idle_blocks
 
     # ---- leaving -------------------------------------------------------------------------
 
@@ -79,9 +92,25 @@ class Batcher:
         self.membership += 1
 
     def free(self, request: Request) -> None:
-        """Give the blocks of ``request`` back."""
-        self.free_blocks += request.blocks
-        request.blocks = 0
+        """Give the blocks of ``request`` back; those it shares stay as long as there is room."""
+        self.unused_blocks += request.blocks
+        self.cache.release(request.prefix_ids[: request.shared])
+        request.blocks = request.shared = 0
+
+    def share(self, request: Request) -> None:
+        """The prompt of ``request`` is in KV: from now on its complete blocks can be hit."""
+        if not self.prefix_cache:
+            return
+        ids, blocks = request.prefix_ids, request.prefix_block_tokens // BLOCK_TOKENS
+        request.blocks -= (len(ids) - request.shared) * blocks
+        self.unused_blocks += self.cache.share(ids, request.shared, blocks)
+        request.shared = len(ids)
+
+    def _take(self, blocks: int) -> None:
+        """Use ``blocks`` free blocks; idle entries of the cache make room, the oldest first."""
+        if blocks > self.unused_blocks:
+            self.unused_blocks += self.cache.evict(blocks - self.unused_blocks)
+        self.unused_blocks -= blocks
 
     # ---- the plan ------------------------------------------------------------------------
 
@@ -134,7 +163,7 @@ class Batcher:
             preempted = True
         for request in edge:
             request.blocks += 1
-        self.free_blocks -= len(edge)
+        self._take(len(edge))
         return preempted
 
     def _preempt_last(self) -> None:
@@ -167,20 +196,34 @@ class Batcher:
             if left <= 0:
                 return TOKENS
             request = self.waiting.head()
-            target = request.input_tokens + request.delivered
-            blocks = blocks_for(target)
-            if blocks > self.free_blocks:
+            if not self._reserve(request):
                 return BLOCKS
             self.waiting.pop()
-            self.free_blocks -= blocks
-            request.blocks, request.target, request.context = blocks, target, 0
             if not request.admitted:
                 request.admitted_s = now_s
-            chunk = min(target, left)
+                request.hit_tokens = request.context
+            chunk = min(request.target - request.context, left)
             left -= chunk
             self.prefilling.append(request)
             self.chunks.append((request, chunk))
         return None
+
+    def _reserve(self, request: Request) -> bool:
+        """Find what the cache has of the prompt and take blocks for the rest, if there are enough.
+
+        Nothing changes if there are not.
+        """
+        ids, size = request.reusable_ids if self.prefix_cache else (), request.prefix_block_tokens
+        hits = ids[: self.cache.longest(ids)]
+        target = request.input_tokens + request.delivered
+        blocks = blocks_for(target) - len(hits) * (size // BLOCK_TOKENS)
+        if blocks > self.free_blocks - self.cache.idle_among(hits):
+            return False
+        self.cache.acquire(hits)
+        self._take(blocks)
+        request.blocks, request.shared = blocks, len(hits)
+        request.target, request.context = target, len(hits) * size
+        return True
 
     # ---- the planned iteration, in numbers -----------------------------------------------
 
@@ -195,8 +238,9 @@ class Batcher:
         return not self.chunks and not self.decodes
 
     def kv_tokens(self) -> int:
-        """Tokens in KV over all running sequences."""
-        return sum(r.context for r in self.decoding) + sum(r.context for r in self.prefilling)
+        """Tokens in KV over all running sequences; what several of them share counts once."""
+        contexts = sum(r.context for r in self.decoding) + sum(r.context for r in self.prefilling)
+        return contexts - self.cache.repeated_tokens
 
     def batch(self) -> Batch:
         """The sums over the planned iteration that its cost and draw depend on."""

@@ -115,7 +115,7 @@ class Recorder:
             request.output_tokens,
             request.delivered,
             request.preemptions,
-            0,
+            request.hit_tokens,
             outcome,
             met(request, outcome, *self._limits[request.workload]),
         )

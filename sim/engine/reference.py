@@ -26,7 +26,7 @@ from sim.engine.power_meter import PowerMeter
 from sim.engine.recorder import Recorder
 from sim.engine.replica import Replica
 from sim.engine.request import Request
-from sim.engine.world import ROW_BITS, World
+from sim.engine.world import ROW_BITS, PlacedReplica, World
 from sim.errors import SimulationError
 from sim.policies.base import RoutingView, kind_of
 from sim.rng import KeyedBits
@@ -64,7 +64,7 @@ class ReferencePlane:
         self.duration_s = scenario.duration_s
         self.record_iterations = scenario.record_iterations
         self.replicas = [
-            Replica(index, placed.model, scenario.pools[placed.pool].batching, self.env, self)
+            self._replica(index, placed, scenario.pools[placed.pool])
             for index, placed in enumerate(world.replicas)
         ]
         by_pool: list[list[Replica]] = [[] for _ in scenario.pools]
@@ -76,7 +76,7 @@ class ReferencePlane:
         ]
         pool_index = {pool.name: index for index, pool in enumerate(scenario.pools)}
         self.pool_of = [pool_index[workload.pool] for workload in scenario.workloads]
-        self.feeds = [Feed(source) for source in world.sources]
+        self.feeds = [Feed(source, index) for index, source in enumerate(world.sources)]
         self.live: dict[int, Request] = {}
         self.returns = [(0.0, 0)] * len(scenario.workloads)  # (instant, returns at once)
         self.power = PowerMeter(scenario.site, scenario.power, recorder.power)
@@ -85,6 +85,11 @@ class ReferencePlane:
         self._start_power()
         for workload in range(len(self.feeds)):
             self._schedule_next(workload)
+
+    def _replica(self, index: int, placed: PlacedReplica, pool: Pool) -> Replica:
+        return Replica(
+            index, placed.model, pool.batching, self.env, self, prefix_cache=pool.prefix_cache
+        )
 
     # ---- the serving plane's interface ---------------------------------------------------
 
@@ -157,6 +162,8 @@ class ReferencePlane:
             arrival_s=now_s,
             input_tokens=row.input_tokens,
             output_tokens=row.output_tokens,
+            prefix_block_tokens=row.prefix_block_tokens,
+            prefix_ids=row.prefix_ids,
         )
         self.live[request.identity] = request
         refused = self._route(request, now_s)
@@ -212,6 +219,7 @@ class ReferencePlane:
             replicas=len(state.replicas),
             outstanding_requests=tuple(state.outstanding_requests),
             outstanding_tokens=tuple(state.outstanding_tokens),
+            prefix_ids=request.prefix_ids,
         )
         suggestions = state.router.decide(view, state.router_state, state.rng)
         refusals: dict[str, tuple[int, list[int], Refusal]] = {}

@@ -55,12 +55,16 @@ class Replica:
         batching: BatchingPolicy,
         env: OrderedEnvironment,
         observer: Observer,
+        *,
+        prefix_cache: bool = True,
     ) -> None:
         self.index = index
         self.model = model
         self.env = env
         self.observer = observer
-        self.batcher = Batcher(batching, model.kv_blocks, model.cost[0].window)
+        self.batcher = Batcher(
+            batching, model.kv_blocks, model.cost[0].window, prefix_cache=prefix_cache
+        )
         self.meters = ReplicaMeters()
         self.level = 0
         # The running iteration; ``batch`` is None while idle.
@@ -197,6 +201,7 @@ class Replica:
                 self._end_prefill(request, now_s)
 
     def _end_prefill(self, request: Request, now_s: float) -> None:
+        self.batcher.share(request)
         if request.output_tokens > 0:
             if request.delivered > 0:
                 # Recomputed after a preemption: the gap began when its last token came.

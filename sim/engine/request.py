@@ -11,14 +11,18 @@ class Request:
     ``context`` counts the tokens it has in KV, ``target`` those that its current prefill must put
     there (prompt, and the delivered tokens again after a preemption). ``key`` is its place in the
     waiting queue: (priority, order of arrival at its replica), kept through preemption.
+
+    ``prefix_ids`` name the complete blocks of ``prefix_block_tokens`` tokens that its prompt begins
+    with (see ``engine.prefix``); it holds references to the first ``shared`` of them in its
+    replica's cache, and ``blocks`` KV blocks of its own. ``hit_tokens`` of its prompt were in the
+    cache when it was first admitted.
     """
 
     __slots__ = (
         "admitted_s", "arrival_s", "blocks", "cancelled", "context", "delivered", "ended",
-        "first_token_s", "identity", "input_tokens", "key", "last_event_s", "last_token_s",
-        "output_tokens",
-        "pool", "position", "preemptions", "priority", "replica", "row", "target", "waiting",
-        "workload",
+        "first_token_s", "hit_tokens", "identity", "input_tokens", "key", "last_event_s",
+        "last_token_s", "output_tokens", "pool", "position", "preemptions", "prefix_block_tokens",
+        "prefix_ids", "priority", "replica", "row", "shared", "target", "waiting", "workload",
     )  # fmt: skip
 
     def __init__(
@@ -31,6 +35,8 @@ class Request:
         arrival_s: float,
         input_tokens: int,
         output_tokens: int,
+        prefix_block_tokens: int = 0,
+        prefix_ids: tuple[int, ...] = (),
     ) -> None:
         self.identity = identity
         self.workload = workload
@@ -40,6 +46,8 @@ class Request:
         self.arrival_s = arrival_s
         self.input_tokens = input_tokens
         self.output_tokens = output_tokens
+        self.prefix_block_tokens = prefix_block_tokens
+        self.prefix_ids = prefix_ids
         self.replica = -1
         self.position = -1
         self.key = (priority, 0)
@@ -53,6 +61,8 @@ class Request:
         self.context = 0
         self.target = 0
         self.blocks = 0
+        self.shared = 0
+        self.hit_tokens = 0
         self.delivered = 0
         self.preemptions = 0
 
@@ -60,6 +70,13 @@ class Request:
     def admitted(self) -> bool:
         """Whether it has ever been in a running batch."""
         return not math.isnan(self.admitted_s)
+
+    @property
+    def reusable_ids(self) -> tuple[int, ...]:
+        """The ids of its prompt that a cache can save it: at least one token is prefilled."""
+        if not self.prefix_ids:
+            return ()
+        return self.prefix_ids[: (self.input_tokens - 1) // self.prefix_block_tokens]
 
     @property
     def kv_tokens(self) -> int:

@@ -106,6 +106,8 @@ class RoutingView:
 
     ``outstanding_requests`` and ``outstanding_tokens`` are what a gateway can know: dispatched and
     not yet ended; prompt + expected output until the first token, then the output until the end.
+    ``prefix_ids`` name the complete blocks that the prompt begins with, each with all that is
+    before it: prompts of equal ids begin with equal text. Empty where that is not known.
     """
 
     time_s: float
@@ -116,6 +118,7 @@ class RoutingView:
     replicas: int
     outstanding_requests: tuple[int, ...]
     outstanding_tokens: tuple[int, ...]
+    prefix_ids: tuple[int, ...] = ()
 
 
 class RoutingPolicy(Protocol):

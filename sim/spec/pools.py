@@ -35,6 +35,10 @@ class PoolSpec(Spec):
         default="reject",
         description="who goes when a queue is full: the new request, or the oldest",
     )
+    prefix_cache: bool = Field(
+        default=True,
+        description="keep prompts in KV, so that those that begin alike prefill only the rest",
+    )
     policies: PoolPoliciesSpec | None = Field(
         default=None, description="policies of this pool instead of the site's"
     )

@@ -78,6 +78,10 @@ class TraceSourceSpec(Spec):
         default=None,
         description="spread arrivals of one time stamp over this (default: mooncake 3 s, else 0)",
     )
+    prefix_block_tokens: Count | None = Field(
+        default=None,
+        description="tokens that one prefix id stands for, whole KV blocks of 16 (mooncake: 512)",
+    )
 
 
 class SloSpec(Spec):

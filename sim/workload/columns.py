@@ -31,7 +31,7 @@ class Columns:
         think_s: NDArray[np.float64] | None = None,
         priority: NDArray[np.int64] | None = None,
         cancel_after_s: NDArray[np.float64] | None = None,
-        prefix: tuple[NDArray[np.int64] | None, NDArray[np.int64] | None] = (None, None),
+        prefix: tuple[NDArray[np.int64] | None, NDArray[np.int64] | None, int] = (None, None, 0),
     ) -> RequestChunk:
         """A chunk from row ``first_row`` on; what is not given is as the workload says."""
         n = len(arrival_s)
@@ -52,6 +52,7 @@ class Columns:
             cancel_after_s=cancel_after_s,
             prefix_ptr=prefix[0],
             prefix_ids=prefix[1],
+            prefix_block_tokens=prefix[2],
         )
 
     def _cancel(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:

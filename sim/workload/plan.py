@@ -28,6 +28,7 @@ class TraceSpec:
     time_scale: float  # 2 = twice as slow
     loop: bool
     spread_s: float  # arrivals of one stamp are spread over this bin; 0 = as recorded
+    prefix_block_tokens: int | None = None  # that one prefix id stands for; None = by the format
 
 
 @dataclass(frozen=True)

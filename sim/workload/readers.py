@@ -175,12 +175,18 @@ def _read_csv(stream: TextIO, into: _Columns, rows: int | None) -> None:
     """Plain CSV in our own columns; empty cells of optional ones mean "not stated"."""
     file = into.file
     empty = {"priority": 0, "after_request": OPEN, "think_s": 0.0, "cancel_after_s": math.inf}
-    for line, row in islice(_csv_rows(stream, file, REQUIRED, OPTIONAL), rows):
+    for line, row in islice(_csv_rows(stream, file, REQUIRED, (*OPTIONAL, "prefix_ids")), rows):
         into.lines.append(line)
         text = row["arrival_s"]
         into.arrival_s.append(_number(text, "arrival_s", file, line) if text else math.nan)
         into.input_tokens.append(_whole(row["input_tokens"], "input_tokens", file, line))
         into.output_tokens.append(_whole(row["output_tokens"], "output_tokens", file, line))
+        if "prefix_ids" in row:
+            into.has_prefixes = True
+            texts = row["prefix_ids"].split()
+            _prefixes(
+                "prefix_ids", [_whole(text, "prefix_ids", file, line) for text in texts], into, line
+            )
         for name in OPTIONAL:
             if name not in row:
                 continue
@@ -252,18 +258,18 @@ def _read_mooncake(stream: TextIO, into: _Columns, rows: int | None) -> None:
         if ("hash_ids" in row) != into.has_prefixes:
             raise DataError(file, "field 'hash_ids' is in some rows and not in others", line)
         if into.has_prefixes:
-            _prefixes(row["hash_ids"], into, line)
+            _prefixes("hash_ids", row["hash_ids"], into, line)
 
 
-def _prefixes(ids: object, into: _Columns, line: int) -> None:
+def _prefixes(name: str, ids: object, into: _Columns, line: int) -> None:
     file = into.file
     if not isinstance(ids, list):
-        raise DataError(file, f"hash_ids: {_show(ids)} is not a list of block ids", line)
+        raise DataError(file, f"{name}: {_show(ids)} is not a list of block ids", line)
     into.prefix_counts.append(len(ids))
     for identity in ids:
-        block = _json_whole(identity, "hash_ids", file, line)
+        block = _json_whole(identity, name, file, line)
         if block < 0:
-            raise DataError(file, f"hash_ids: {block} is negative; ids start at 0", line)
+            raise DataError(file, f"{name}: {block} is negative; ids start at 0", line)
         into.prefix_ids.append(block)
 
 

@@ -14,6 +14,7 @@ from sim.workload.columns import Columns
 from sim.workload.lengths import LengthSource
 from sim.workload.notes import trace_notes
 from sim.workload.plan import TraceSpec, Workload
+from sim.workload.prefixes import block_tokens
 from sim.workload.replay import Replay, prefixes
 from sim.workload.synthetic import SyntheticSource, check_process, copies_of, length_source, rate_of
 from sim.workload.table import TraceTable
@@ -111,6 +112,7 @@ class TraceSource:
     table: TraceTable
     replay: Replay
     notes: tuple[str, ...]
+    prefix_block_tokens: int = 0
     closed: bool = False
 
     def chunks(self) -> Iterator[RequestChunk]:
@@ -129,7 +131,10 @@ class TraceSource:
                     cancel_after_s=(
                         None if table.cancel_after_s is None else table.cancel_after_s[rows]
                     ),
-                    prefix=prefixes(table, rows, run.passes[part]),
+                    prefix=(
+                        *prefixes(table, rows, run.passes[part]),
+                        self.prefix_block_tokens,
+                    ),
                 )
                 first += len(rows)
 
@@ -169,4 +174,4 @@ def _trace_source(
         path=path,
     )
     notes = trace_notes(table, spec, workload.rate_per_s, duration_s)
-    return TraceSource(columns, table, replay, notes)
+    return TraceSource(columns, table, replay, notes, block_tokens(table, spec))

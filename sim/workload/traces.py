@@ -12,6 +12,7 @@ from sim.errors import DataError, did_you_mean
 from sim.rng import KeyedBits
 from sim.workload.parquet import read_parquet
 from sim.workload.plan import TraceSpec
+from sim.workload.prefixes import block_tokens, check_chained, dense
 from sim.workload.readers import read_text
 from sim.workload.table import TraceTable, roots
 
@@ -28,8 +29,8 @@ def read_trace(
     * ``azure``: TIMESTAMP, ContextTokens, GeneratedTokens; arrivals relative to the first row.
     * ``mooncake``: one JSON object a line: timestamp (ms), input_length, output_length, hash_ids.
     * ``csv``, ``parquet``: arrival_s, input_tokens, output_tokens and, if wanted, priority,
-      after_request (a row number counting from 0), think_s, cancel_after_s; Parquet also
-      prefix_ids (a list of integers).
+      after_request (a row number counting from 0), think_s, cancel_after_s, prefix_ids (Parquet:
+      a list of integers; CSV: integers with spaces between them).
 
     Args:
         rows: read only so many of the first requests.
@@ -46,7 +47,7 @@ def read_trace(
     return read_text(file, format, rows, generative=generative)
 
 
-def probe_trace(spec: TraceSpec, *, generative: bool = False) -> None:
+def probe_trace(spec: TraceSpec, *, generative: bool = False) -> TraceTable:
     """Open a trace and read its header and first rows, to refuse a wrong file before a run.
 
     Args:
@@ -55,7 +56,10 @@ def probe_trace(spec: TraceSpec, *, generative: bool = False) -> None:
     Raises:
         DataError: with file, line, what is wrong and what would be right.
     """
-    read_trace(spec.file, spec.format, rows=_PROBED_ROWS, generative=generative)
+    table = read_trace(spec.file, spec.format, rows=_PROBED_ROWS, generative=generative)
+    block_tokens(table, spec)
+    check_chained(table, str(spec.file))
+    return table
 
 
 def prepare(table: TraceTable, spec: TraceSpec, seed: int, stream: str) -> TraceTable:
@@ -66,10 +70,12 @@ def prepare(table: TraceTable, spec: TraceSpec, seed: int, stream: str) -> Trace
     * ``start_s``, ``end_s``: open requests in [start, end) stay, with all that follow them; their
       times then count from ``start_s``.
     * ``time_scale``: arrivals and pauses stretch by this factor.
+    * Prefix ids are numbered from 0 on, in their order.
 
     Raises:
-        DataError: the slice is empty or reaches past the trace's end.
+        DataError: the slice is empty or reaches past the trace's end, or prefix ids make no sense.
     """
+    check_chained(table, str(spec.file))
     first_of = roots(table.after_request)
     when = table.arrival_s.copy()
     if spec.spread_s > 0:
@@ -89,6 +95,7 @@ def prepare(table: TraceTable, spec: TraceSpec, seed: int, stream: str) -> Trace
         taken,
         think_s=taken.think_s * spec.time_scale,
         period_s=(stop - spec.start_s) * spec.time_scale,
+        prefix_ids=None if taken.prefix_ids is None else dense(taken.prefix_ids),
     )
 
 

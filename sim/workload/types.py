@@ -26,7 +26,11 @@ class RequestChunk:
             chunks) after whose end this request is sent, or ``OPEN``. Always an earlier row.
         think_s: [n] float64, the pause between that end and this arrival.
         cancel_after_s: [n] float64, the client gives up this long after sending; inf = never.
-        prefix_ptr, prefix_ids: CSR of the trace's prefix-block ids ([n+1], [total]) or None.
+        prefix_ptr, prefix_ids: CSR of prefix-block ids ([n+1], [total]), 0 ≤ id < 2⁴⁷, or None. Ids
+            are chained: an id names its block and the whole prefix before it, so it always follows
+            the same id. A request may have fewer ids than blocks; ids beyond the complete blocks of
+            its prompt are not used.
+        prefix_block_tokens: tokens that one id stands for, a multiple of 16; 0 without ids.
     """
 
     arrival_s: NDArray[np.float64]
@@ -38,6 +42,7 @@ class RequestChunk:
     cancel_after_s: NDArray[np.float64]
     prefix_ptr: NDArray[np.int64] | None = None
     prefix_ids: NDArray[np.int64] | None = None
+    prefix_block_tokens: int = 0
 
     def __len__(self) -> int:
         return len(self.arrival_s)
