@@ -38,7 +38,8 @@ POWER_ROW = np.dtype(
     align=True,
 )
 
-#: What one power node drew in one minute: a row of ``summary/power`` before division.
+#: What one power node drew in one minute: a row of ``summary/power`` before division. It stands
+#: for ``minutes`` consecutive ones, ``minute`` the first, in each of which it drew just this.
 MINUTE_ROW = np.dtype(
     [
         ("energy_mj", np.float64),
@@ -47,6 +48,7 @@ MINUTE_ROW = np.dtype(
         ("high_mw", np.int64),
         ("node", np.int32),
         ("minute", np.int32),
+        ("minutes", np.int32),
     ],
     align=True,
 )
