@@ -8,6 +8,7 @@ shared stream, so arrivals and lengths stay identical when a policy changes (com
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,6 +31,66 @@ def generator(seed: int, name: str) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *map(int, words)])))
 
 
+def generator_seeds(seed: int, names: Sequence[str]) -> NDArray[np.uint64]:
+    """What PCG64 is seeded with in ``generator(seed, name)`` for each of many names.
+
+    The hash of ``np.random.SeedSequence``, over columns; for ten thousand streams it takes a
+    hundredth of the time of as many objects.
+
+    Returns:
+        [n, 4] uint64: two words of the initial state and two of the stream, high word first.
+    """
+    import numpy as np
+
+    digests = b"".join(hashlib.sha256(name.encode()).digest()[:16] for name in names)
+    named = np.frombuffer(digests, dtype=">u4").astype(np.uint32).reshape(len(names), 4)
+    low_words = [seed >> shift & 0xFFFFFFFF for shift in range(0, max(seed.bit_length(), 1), 32)]
+    entropy = [np.full(len(names), word, dtype=np.uint32) for word in low_words]
+    pool = _entropy_pool([*entropy, *named.T])
+    hashed = _Hash(0x8B51F9DD, 0x58F38DED)
+    words = np.stack([hashed.of(pool[i % 4]) for i in range(8)], axis=1).astype(np.uint64)
+    return words[:, 0::2] | (words[:, 1::2] << np.uint64(32))
+
+
+def _entropy_pool(entropy: list[NDArray[np.uint32]]) -> list[NDArray[np.uint32]]:
+    """The four words of a seed sequence's pool, each a column; at least five words of entropy."""
+    import numpy as np
+
+    hashed = _Hash(0x43B0D7E5, 0x931E8875)
+
+    def mixed(word: NDArray[np.uint32], other: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        result = word * np.uint32(0xCA01F9DD) - hashed.of(other) * np.uint32(0x4973F715)
+        result ^= result >> np.uint32(16)
+        return result
+
+    pool = [hashed.of(word) for word in entropy[:4]]
+    for source in range(4):
+        for target in range(4):
+            if source != target:
+                pool[target] = mixed(pool[target], pool[source])
+    for word in entropy[4:]:
+        pool = [mixed(target, word) for target in pool]
+    return pool
+
+
+class _Hash:
+    """The hash of a seed sequence, whose constant changes at each use."""
+
+    __slots__ = ("_constant", "_multiplier")
+
+    def __init__(self, constant: int, multiplier: int) -> None:
+        self._constant, self._multiplier = constant, multiplier
+
+    def of(self, values: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        """The hash of each value."""
+        import numpy as np
+
+        values = values ^ np.uint32(self._constant)
+        self._constant = self._constant * self._multiplier & 0xFFFFFFFF
+        values = values * np.uint32(self._constant)
+        return values ^ (values >> np.uint32(16))
+
+
 def mix64(value: int) -> int:
     """The finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): 64 bits in, 64 bits out."""
     value = (value + 0x9E3779B97F4A7C15) & _MASK
@@ -46,6 +107,11 @@ class KeyedBits:
     def __init__(self, seed: int, name: str) -> None:
         key = _key(seed, name)
         self._salt = mix64((key >> 64) ^ mix64(key & _MASK))
+
+    @property
+    def salt(self) -> int:
+        """64 bits that stand for the seed and the name: ``sim.kernels.keyed`` takes them."""
+        return self._salt
 
     def bits(self, identity: int) -> int:
         """64 bits that depend on the seed, the stream's name and ``identity`` only."""

@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from sim.rng import generator
-from sim.workload.arrivals import arrivals, exponential_gaps, superposed
-from sim.workload.segments import State, stratified
+from sim.workload.arrivals import arrivals, exponential_gaps, modulated
+from sim.workload.copies import on_grid
+from sim.workload.segments import Block, Segments, State, table_mean
 from sim.workload.traces import read_trace
 
 GRID = 20
@@ -72,9 +74,28 @@ def dispersion(times: np.ndarray, span_s: float, bin_s: float) -> float:
     return float(counts.var() / counts.mean())
 
 
+def stratified(rng: np.random.Generator, states: tuple[State, ...], visits: int) -> Segments:
+    """One copy as ``sim.workload.copies.Copies`` draws it, but from the day's own stream."""
+    bins = np.arange(visits)
+
+    def evenly(table: np.ndarray) -> np.ndarray:
+        rank = (rng.permutation(bins) + rng.random(visits)) / visits
+        return np.interp(rank, np.linspace(0.0, 1.0, len(table)), table)
+
+    def blocks() -> Iterator[Block]:
+        while True:
+            durations = np.stack([evenly(state.duration_s) for state in states], axis=1)
+            multiples = np.stack([evenly(state.rate_multiple) for state in states], axis=1)
+            scale = durations.sum() / (durations * multiples).sum()
+            yield durations.ravel(), on_grid(multiples.ravel() * scale)
+
+    turn_s = sum(table_mean(state.duration_s) for state in states)
+    return Segments(blocks(), -float(rng.random()) * turn_s * visits)
+
+
 def day(states: tuple[State, ...], visits: int, rate: float, seed: int) -> np.ndarray:
     rng = generator(seed, "tools/fit_workloads")
-    pieces = superposed([stratified(rng, states, visits)], rate, rate, ())
+    pieces = modulated(stratified(rng, states, visits), rate, ())
     return np.concatenate(list(arrivals(pieces, exponential_gaps(rng), 86_400.0)))
 
 

@@ -15,16 +15,22 @@ the arrivals of a shorter one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.workload.copies import Copies, on_grid
 from sim.workload.segments import Segments
 
 #: Gaps drawn at a time, and so the most arrivals in one array.
 BATCH = 65_536
+
+#: About how many steps of copies are put in order at a time, and one of each copy at least.
+STEPS = 8192
 
 EPOCH_S = 3600.0
 DAY_S = 86_400.0
@@ -35,10 +41,14 @@ Gaps = Callable[[int], NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class Pieces:
-    """A piecewise-constant rate: ``rates[i]`` per second in [``edges[i]``, ``edges[i + 1]``)."""
+    """A piecewise-constant rate: ``rates[i]`` per second in [``edges[i]``, ``edges[i + 1]``).
+
+    Each run of pieces starts where the one before it ends; an epoch is one or more of them.
+    """
 
     edges: NDArray[np.float64]  # [m + 1], ascending
     rates: NDArray[np.float64]  # [m], ≥ 0
+    last: bool = True  # of its epoch
 
 
 def epochs(profile: tuple[tuple[float, float], ...]) -> Iterator[tuple[float, float, float]]:
@@ -77,7 +87,7 @@ def modulated(
 
 
 def superposed(
-    copies: list[Segments],
+    copies: Copies,
     own_rate_per_s: float,
     rate_per_s: float,
     profile: tuple[tuple[float, float], ...],
@@ -91,27 +101,34 @@ def superposed(
     Multiples and the fraction are multiples of 2⁻¹⁸, so that sums of them are exact and the rate
     returns to exactly 0 when every copy is silent.
     """
+    places = np.arange(len(copies))
+    window_s = copies.step_s * max(1.0, STEPS / len(copies))
     for start, end, multiple in epochs(profile):
         wanted = rate_per_s * multiple / own_rate_per_s
-        times, changes = [], []
-        for position, copy in enumerate(copies):
-            starts, multiples = copy.until(end)
-            share = float(_grid(np.asarray(min(max(wanted - position, 0.0), 1.0))))
-            if share == 0.0:
-                continue
-            times.append(starts)
-            changes.append(np.diff(_grid(multiples), prepend=0.0) * share)
-        if not times:
-            yield Pieces(np.array([start, end]), np.array([0.0]))
-            continue
-        when = np.concatenate(times)
-        order = np.argsort(when, kind="stable")
-        level = np.cumsum(np.concatenate(changes)[order])
-        yield Pieces(np.append(when[order], end), level * own_rate_per_s)
+        shares = on_grid(np.clip(wanted - places, 0.0, 1.0))
+        copies.take(math.nextafter(start, math.inf))  # a step at the start is part of its level
+        edge, level = start, float((copies.multiples * shares).sum())
+        for number in count(1):
+            until = min(start + number * window_s, end)
+            when_s, levels = _levels(copies, until, shares, level)
+            edges, levels = np.append(edge, when_s), np.append(level, levels)
+            if until == end:
+                yield Pieces(np.append(edges, end), levels * own_rate_per_s)
+                break
+            if len(when_s):
+                yield Pieces(edges, levels[:-1] * own_rate_per_s, last=False)
+            edge, level = float(edges[-1]), float(levels[-1])
 
 
-def _grid(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.rint(values * 2.0**18) * 2.0**-18
+def _levels(
+    copies: Copies, until_s: float, shares: NDArray[np.float64], level: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """When the summed level of the copies steps below ``until_s``, in order, and to what."""
+    copy, when_s, change = copies.take(until_s)
+    runs = shares[copy] > 0.0
+    copy, when_s, change = copy[runs], when_s[runs], change[runs]
+    order = np.argsort(when_s, kind="stable")
+    return when_s[order], level + np.cumsum((change * shares[copy])[order])
 
 
 def exponential_gaps(rng: np.random.Generator) -> Gaps:
@@ -141,23 +158,37 @@ def arrivals(
     rate: Iterator[Pieces], gaps: Gaps, duration_s: float
 ) -> Iterator[NDArray[np.float64]]:
     """Successive ascending arrays of arrivals in [0, ``duration_s``), at most ``BATCH`` in each."""
-    last = 0.0  # operational times, counted from the start of the epoch
-    pending = np.empty(0)
+    from sim.kernels.time_change import accumulate, to_real_time
+
+    pending = times = np.empty(
+        0
+    )  # operational times, counted from the start of the epoch; real ones
+    first = done = 0  # what has been handed out of them, and what has been made real
+    last = total = 0.0
     for pieces in rate:
         if pieces.edges[0] >= duration_s:
-            return
-        cumulative = np.concatenate([[0.0], np.cumsum(pieces.rates * np.diff(pieces.edges))])
+            break
+        steps = np.cumsum(np.concatenate([[total], pieces.rates * np.diff(pieces.edges)]))
+        place = 0
         while True:
-            if not len(pending):
-                pending = last + np.cumsum(gaps(BATCH))
-                last = float(pending[-1])
-            inside = int(np.searchsorted(pending, cumulative[-1], side="left"))
-            times = np.interp(pending[:inside], cumulative, pieces.edges)
-            times = times[: int(np.searchsorted(times, duration_s, side="left"))]
-            if len(times):
-                yield times
-            pending = pending[inside:]
-            if len(pending):
+            if done == len(pending):
+                if first < done:
+                    yield times[first:done]
+                pending, first, done = gaps(BATCH), 0, 0
+                last, times = accumulate(pending, last), np.empty(BATCH)
+            done, place, over = to_real_time(
+                pending, done, steps, pieces.edges, place, duration_s, times
+            )
+            if over or done < len(pending):
                 break
-        pending = pending - cumulative[-1]
-        last -= float(cumulative[-1])
+        if over:
+            break
+        total = float(steps[-1])
+        if pieces.last:
+            if first < done:
+                yield times[first:done]
+            first = done
+            pending[done:] -= total
+            last, total = last - total, 0.0
+    if first < done:
+        yield times[first:done]

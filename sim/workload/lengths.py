@@ -53,37 +53,47 @@ class FixedLengths:
 
     def draw(self, rows: NDArray[np.int64]) -> Lengths:
         """The same two lengths for every row."""
-        return (
-            np.full(len(rows), self.input_tokens, dtype=np.int64),
-            np.full(len(rows), self.output_tokens, dtype=np.int64),
-        )
+        n = len(rows)
+        inputs, outputs = np.int64(self.input_tokens), np.int64(self.output_tokens)
+        return np.broadcast_to(inputs, n), np.broadcast_to(outputs, n)
 
 
 class TableLengths:
     """Lengths drawn from a table, keyed by row: row k has the same lengths at any rate."""
 
     def __init__(self, table: LengthTable, seed: int, workload: str) -> None:
-        self._table = table
+        from sim.kernels.draws import CELL, GUIDE, KNOT
+
+        self._salt = np.uint64(KeyedBits(seed, f"workload/{workload}/lengths").salt)
         self._bins = table.joint.shape[0]
         counts = np.cumsum(table.joint.ravel()).astype(np.float64)
-        self._cumulative = counts / counts[-1]
-        self._keyed = KeyedBits(seed, f"workload/{workload}/lengths")
+        self._cells = np.empty(len(counts), CELL)
+        self._cells["share"] = counts / counts[-1]
+        self._cells["input_bin"], self._cells["output_bin"] = np.divmod(
+            np.arange(len(counts)), self._bins
+        )
+        self._knots = np.empty(len(table.probabilities), KNOT)
+        self._knots["rank"] = table.probabilities
+        for name, tokens in (("input", table.input_tokens), ("output", table.output_tokens)):
+            self._knots[f"{name}_tokens"] = tokens
+            slope = np.diff(tokens) / np.diff(table.probabilities)
+            self._knots[f"{name}_slope"] = np.append(slope, 0.0)
+        parts = np.arange(GUIDE) / GUIDE
+        self._cell_guide = _places(self._cells["share"], parts)
+        self._knot_guide = _places(table.probabilities, parts) - np.int32(1)
 
     def draw(self, rows: NDArray[np.int64]) -> Lengths:
         """Two keyed words a row: one picks the cell, the halves of the other the ranks in it."""
-        cell = np.searchsorted(self._cumulative, self._keyed.uniform_array(2 * rows), side="right")
-        word = self._keyed.bits_array(2 * rows + 1)
-        high = (word >> np.uint64(32)).astype(np.float64) * 2.0**-32
-        low = (word & np.uint64(0xFFFFFFFF)).astype(np.float64) * 2.0**-32
-        input_rank = (cell // self._bins + high) / self._bins
-        output_rank = (cell % self._bins + low) / self._bins
-        return (
-            self._quantile(input_rank, self._table.input_tokens),
-            self._quantile(output_rank, self._table.output_tokens),
-        )
+        from sim.kernels.draws import draw_lengths
 
-    def _quantile(
-        self, rank: NDArray[np.float64], quantiles: NDArray[np.float64]
-    ) -> NDArray[np.int64]:
-        tokens = np.interp(rank, self._table.probabilities, quantiles)
-        return np.floor(tokens + 0.5).astype(np.int64)
+        inputs, outputs = np.empty_like(rows), np.empty_like(rows)
+        draw_lengths(
+            rows, self._salt, self._bins, self._cells, self._cell_guide,
+            self._knots, self._knot_guide, inputs, outputs,
+        )  # fmt: skip
+        return inputs, outputs
+
+
+def _places(ascending: NDArray[np.float64], parts: NDArray[np.float64]) -> NDArray[np.int32]:
+    """How many of ``ascending`` are at or below each part's lower end."""
+    return np.searchsorted(ascending, parts, side="right").astype(np.int32)

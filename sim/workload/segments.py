@@ -74,32 +74,6 @@ def on_off(rng: np.random.Generator, on_s: float, off_s: float) -> Segments:
     return Segments(blocks(), 0.0)
 
 
-def stratified(rng: np.random.Generator, states: tuple[State, ...], visits: int) -> Segments:
-    """States in turn, every table drawn evenly over its ranks in each block of ``visits`` turns.
-
-    Over ``visits`` turns a table is read once in each of as many equal bins of rank, in random
-    order, and the block's multiples are scaled so that their mean over its time is 1. So single
-    segments are as variable as the tables say, while longer stretches are more even than
-    independent draws would make them, as the traces' counts are. Time 0 falls at a random place of
-    the first block.
-    """
-    bins = np.arange(visits)
-
-    def evenly(table: NDArray[np.float64]) -> NDArray[np.float64]:
-        rank = (rng.permutation(bins) + rng.random(visits)) / visits
-        return np.interp(rank, np.linspace(0.0, 1.0, len(table)), table)
-
-    def blocks() -> Iterator[Block]:
-        while True:
-            durations = np.stack([evenly(state.duration_s) for state in states], axis=1)
-            multiples = np.stack([evenly(state.rate_multiple) for state in states], axis=1)
-            scale = durations.sum() / (durations * multiples).sum()
-            yield durations.ravel(), multiples.ravel() * scale
-
-    turn_s = sum(table_mean(state.duration_s) for state in states)
-    return Segments(blocks(), -float(rng.random()) * turn_s * visits)
-
-
 def table_mean(table: NDArray[np.float64]) -> float:
     """Mean of a quantile table that is linear between evenly spaced ranks; one entry is itself."""
     if len(table) == 1:

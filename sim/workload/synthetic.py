@@ -13,11 +13,11 @@ from sim.errors import BuildError, did_you_mean
 from sim.rng import generator
 from sim.workload import arrivals as processes
 from sim.workload.columns import Columns
-from sim.workload.copies import copies_for
+from sim.workload.copies import Copies, copies_for
 from sim.workload.fitted import fitted_source
 from sim.workload.lengths import FixedLengths, LengthSource, TableLengths
 from sim.workload.plan import Synthetic, Workload
-from sim.workload.segments import on_off, stratified
+from sim.workload.segments import on_off
 from sim.workload.types import RequestChunk
 
 
@@ -62,12 +62,8 @@ class SyntheticSource:
 
     def _superposed(self, profile: tuple[tuple[float, float], ...]) -> Iterator[processes.Pieces]:
         source = fitted_source(self.synthetic.lengths)
-        copies = [
-            stratified(
-                generator(self.seed, f"{self.stream}/arrivals/{copy}"), source.states, source.visits
-            )
-            for copy in range(self.copies)
-        ]
+        stream = f"{self.stream}/arrivals"
+        copies = Copies(self.copies, self.seed, stream, source.states, source.visits)
         return processes.superposed(copies, source.rate_per_s, self.rate_per_s, profile)
 
 

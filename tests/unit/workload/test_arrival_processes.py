@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice, pairwise
+from itertools import chain, islice, pairwise
 
 import numpy as np
 import pytest
@@ -18,7 +18,8 @@ from sim.workload.arrivals import (
     steady,
     superposed,
 )
-from sim.workload.segments import State, on_off, stratified, table_mean
+from sim.workload.copies import Copies
+from sim.workload.segments import State, on_off, table_mean
 
 
 def _times(pieces, gaps, duration_s: float) -> NDArray[np.float64]:
@@ -133,10 +134,20 @@ STATES = (
 )
 
 
+def _copies(count: int, visits: int = 8) -> Copies:
+    return Copies(count, 5, "copy", STATES, visits)
+
+
 def test_stratified_segments_keep_tables_and_mean() -> None:
-    starts, multiples = stratified(_rng("s"), STATES, 16).until(200_000.0)
+    copies = _copies(1, visits=16)
+    copies.take(0.0)
+    first = copies.multiples.copy()
+    _, starts, changes = copies.take(200_000.0)
+    order = np.argsort(starts)
+    starts = np.concatenate([[0.0], starts[order]])
+    multiples = np.cumsum(np.concatenate([first, changes[order]]))
+    assert multiples[-1] == copies.multiples[0]
     durations = np.diff(np.append(starts, 200_000.0))
-    assert starts[0] == 0.0
     assert (durations > 0).all()
     assert (durations * multiples).sum() / 200_000.0 == pytest.approx(1.0, abs=0.01)
     on = durations[multiples > 0][1:-1]
@@ -144,29 +155,26 @@ def test_stratified_segments_keep_tables_and_mean() -> None:
     assert on.min() >= 2.0
     assert on.max() <= 40.0
     assert durations[multiples == 0.0][1:-1] == pytest.approx(30.0)
+    assert copies.step_s == pytest.approx(durations[1:-1].mean(), rel=0.02)
 
 
 def test_segments_do_not_depend_on_how_they_are_asked() -> None:
-    at_once = stratified(_rng("s"), STATES, 8).until(5000.0)
-    bit_by_bit = stratified(_rng("s"), STATES, 8)
-    grid = np.arange(0.0, 5000.0, 0.5)
+    def steps(*untils_s: float) -> list[tuple[float, ...]]:
+        copies = _copies(3)
+        parts = [zip(*copies.take(until_s), strict=True) for until_s in untils_s]
+        return sorted(chain.from_iterable(parts))
 
-    def at(starts, multiples, times):
-        return multiples[np.searchsorted(starts, times, side="right") - 1]
-
-    parts = []
-    for end in (0.5, 1.0, 700.0, 701.0, 5000.0):
-        low = 0.0 if not parts else parts[-1][0]
-        starts, multiples = bit_by_bit.until(end)
-        assert starts[0] == low
-        inside = grid[(grid >= low) & (grid < end)]
-        parts.append((end, at(starts, multiples, inside)))
-    joined = np.concatenate([values for _, values in parts])
-    np.testing.assert_array_equal(joined, at(*at_once, grid))
+    assert steps(0.0, 0.5, 1.0, 700.0, 701.0, 5000.0) == steps(5000.0)
+    assert len(steps(5000.0)) > 300
 
 
-def _copies(count: int) -> list:
-    return [stratified(generator(5, f"copy/{j}"), STATES, 8) for j in range(count)]
+def test_copies_are_independent_and_as_many_as_wanted() -> None:
+    """Copy k is the same whatever the number of copies."""
+    few, many = _copies(2), _copies(9)
+    some, all_ = few.take(4000.0), many.take(4000.0)
+    for one, other in zip(some, all_, strict=True):
+        np.testing.assert_array_equal(one[some[0] == 1], other[all_[0] == 1])
+    assert len({*many.multiples.tolist()} - {0.0}) > 1
 
 
 @pytest.mark.parametrize("ratio", [0.3, 1.0, 2.5, 40.0])
