@@ -33,30 +33,39 @@ class Columns:
         cancel_after_s: NDArray[np.float64] | None = None,
         prefix: tuple[NDArray[np.int64] | None, NDArray[np.int64] | None, int] = (None, None, 0),
     ) -> RequestChunk:
-        """A chunk from row ``first_row`` on; what is not given is as the workload says."""
+        """A chunk from row ``first_row`` on; what is not given is as the workload says.
+
+        A column of one value is a read-only view of it that takes no memory.
+        """
         n = len(arrival_s)
         inputs, outputs = lengths
         if cancel_after_s is None:
-            cancel_after_s = self._cancel(np.arange(first_row, first_row + n))
+            cancel_after_s = self._cancel(first_row, n)
         if priority is None:
-            priority = np.full(n, self._workload.priority, dtype=np.int64)
+            priority = np.broadcast_to(np.int64(self._workload.priority), n)
         if after_request is None:
-            after_request = np.full(n, OPEN, dtype=np.int64)
+            after_request = np.broadcast_to(np.int64(OPEN), n)
+        if think_s is None:
+            think_s = np.broadcast_to(np.float64(0.0), n)
         return RequestChunk(
             arrival_s=arrival_s,
             input_tokens=inputs,
-            output_tokens=np.zeros_like(outputs) if self.embedding else outputs,
+            output_tokens=np.broadcast_to(np.int64(0), n) if self.embedding else outputs,
             priority=priority,
             after_request=after_request,
-            think_s=np.zeros(n) if think_s is None else think_s,
+            think_s=think_s,
             cancel_after_s=cancel_after_s,
             prefix_ptr=prefix[0],
             prefix_ids=prefix[1],
             prefix_block_tokens=prefix[2],
         )
 
-    def _cancel(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-        after, fraction = self._workload.cancel_after_s, self._workload.cancel_fraction
-        if math.isinf(after) or fraction == 0.0:
-            return np.full(len(rows), math.inf)
-        return np.where(self._keyed.uniform_array(rows) < fraction, after, math.inf)
+    def _cancel(self, first_row: int, rows: int) -> NDArray[np.float64]:
+        after_s, fraction = self._workload.cancel_after_s, self._workload.cancel_fraction
+        if math.isinf(after_s) or fraction == 0.0:
+            return np.broadcast_to(np.float64(math.inf), rows)
+        from sim.kernels.draws import draw_cancels
+
+        cancel_after_s = np.empty(rows)
+        draw_cancels(first_row, np.uint64(self._keyed.salt), fraction, after_s, cancel_after_s)
+        return cancel_after_s
