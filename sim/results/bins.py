@@ -9,6 +9,7 @@ whole run of iterations at once; the middle is within 0.8 %.
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
 
 BASE = 1.02
 UNIT_S = 1e-3
-#: The bin of a latency of exactly zero, which has no logarithm.
+#: The bin of a latency of zero, which has no logarithm, and of what is as good as zero.
 ZERO_BIN = -32768
+#: The lowest and highest other bin: from about a nanosecond to a few hundred years.
+LOW_BIN, HIGH_BIN = -698, 1503
 #: Largest relative distance between a value and the middle that stands for it.
 LATENCY_ERROR = math.sqrt(BASE) - 1
 GAPS_PER_OCTAVE = 64
@@ -27,14 +30,35 @@ GAP_ERROR = 1 / (2 * GAPS_PER_OCTAVE)
 _LOG = math.log(BASE)
 
 
-def latency_bins(values_s: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The latency bin of each of ``values_s`` [n] (seconds, ≥ 0): floor(ln(x / 1 ms) / ln 1.02)."""
+def latency_edge(index: int) -> float:
+    """The lower edge of latency bin ``index`` in seconds: 1 ms · 1.02^index, correctly rounded.
+
+    From whole numbers, because a library's power differs in the last bit between machines.
+    """
+    up, down = (51, 50) if index >= 0 else (50, 51)
+    power = abs(index)
+    edge: float = up**power / (1000 * down**power)
+    return edge
+
+
+@cache
+def latency_edges() -> NDArray[np.float64]:
+    """The edges of all latency bins from ``LOW_BIN`` on, and the upper one of ``HIGH_BIN``."""
     import numpy as np
 
-    bins = np.full(len(values_s), ZERO_BIN, dtype=np.int64)
-    positive = values_s > 0.0
-    bins[positive] = np.floor(np.log(values_s[positive] / UNIT_S) / _LOG).astype(np.int64)
-    return bins
+    return np.array([latency_edge(index) for index in range(LOW_BIN, HIGH_BIN + 2)])
+
+
+def latency_bins(values_s: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The latency bin of each of ``values_s`` [n]: the last whose lower edge is not above it.
+
+    ``ZERO_BIN`` below the edge of ``LOW_BIN``, ``HIGH_BIN`` above that of the one after it. The
+    compiled kernels come to the same bins by the same edges.
+    """
+    import numpy as np
+
+    at = np.searchsorted(latency_edges()[:-1], values_s, side="right") - 1
+    return np.where(at < 0, ZERO_BIN, LOW_BIN + at)
 
 
 def latency_middles(bins: NDArray[np.int64]) -> NDArray[np.float64]:

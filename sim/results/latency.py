@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
@@ -13,6 +12,8 @@ Floats = NDArray[np.float64]
 
 #: The latencies that are counted per minute of arrival.
 FAMILIES = ("ttft", "tpot", "e2e", "queue")
+#: Why a request did not count as good, or "met": the objective that it missed first in time.
+CAUSES = ("met", "ttft", "tpot", "e2e", "outcome")
 #: The columns that ``latencies`` reads.
 COLUMNS = (
     "arrival_s",
@@ -79,34 +80,3 @@ def latencies(requests: pa.Table) -> dict[str, Floats]:
             raise ValueError(f"a request has a {family} of {values[worst]} s; times go forward")
         np.maximum(values, 0.0, out=values)
     return found
-
-
-#: Why a request did not count as good, or "met"; the order of the codes of ``causes``.
-CAUSES = ("met", "ttft", "tpot", "e2e", "outcome")
-
-
-def causes(
-    found: Mapping[str, Floats],
-    objectives: ObjectivesLike,
-    met: NDArray[np.bool_],
-    completed: NDArray[np.bool_],
-) -> NDArray[np.int64]:
-    """Index in ``CAUSES`` per request [n]: the objective that it missed first in time.
-
-    Where rounding hides the miss of a request that is not ``met``, the objective it came closest
-    to missing.
-
-    Raises:
-        ValueError: a completed request missed although no objective is stated.
-    """
-    limits = (objectives.ttft_s, objectives.tpot_s, objectives.e2e_s)
-    use = np.full((len(limits), len(met)), -np.inf)
-    for row, (family, limit) in enumerate(zip(CAUSES[1:4], limits, strict=True)):
-        if limit is not None:
-            use[row] = np.where(np.isnan(found[family]), -np.inf, found[family] / limit)
-    over = use > 1.0
-    first = np.where(over.any(axis=0), over.argmax(axis=0), use.argmax(axis=0))
-    missed = completed & ~met
-    if np.any(missed & np.isneginf(use.max(axis=0))):
-        raise ValueError("a completed request cannot miss where no objective is stated")
-    return np.where(met, 0, np.where(missed, first + 1, CAUSES.index("outcome")))

@@ -47,7 +47,9 @@ class MemorySink:
         if self._tables is None:
             self._tables = in_memory(
                 {
-                    name: pa.Table.from_batches(batches, schema(name)).combine_chunks()
+                    name: pa.Table.from_batches(batches, schema(name, coded=True))
+                    .cast(schema(name))
+                    .combine_chunks()
                     for name, batches in sorted(self._batches.items())
                 }
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,8 +13,40 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sim.results.folders import MANIFEST, METRICS, WorkFolder
-from sim.results.schema import GROUP_ROWS, PART_ROWS, Blocks, schema, to_batch
+from sim.results.schema import GROUP_ROWS, PART_ROWS, Blocks, canonical, schema, to_batch
 from sim.results.stored import Tables, in_folder
+
+#: What a reader may search by: row groups say which values of these they hold.
+_SEARCHED = frozenset(
+    ("request_id", "arrival_s", "end_s", "start_s", "t_s", "minute", "node", "replica")
+)
+
+
+def _options(table: str) -> dict[str, Any]:
+    """How a table is written: measured on rows of requests, per column.
+
+    Times of requests hardly repeat, so a dictionary of them costs three times what the rest does
+    and saves nothing. Split into streams of bytes they shrink by a fifth, and faster than whole;
+    whole numbers shrink as differences. In all a third of the time and two thirds of the size of
+    dictionaries everywhere; higher levels of zstd gain under 1 %.
+    """
+    fields = schema(table)
+    encodings = {
+        field.name: "BYTE_STREAM_SPLIT"
+        if pa.types.is_floating(field.type)
+        else "DELTA_BINARY_PACKED"
+        for field in fields
+        if pa.types.is_floating(field.type) or pa.types.is_integer(field.type)
+    }
+    return {
+        "version": "2.6",
+        "compression": "zstd",
+        "compression_level": 1,
+        "use_dictionary": [field.name for field in fields if pa.types.is_string(field.type)],
+        "column_encoding": encodings,
+        "write_statistics": [field.name for field in fields if field.name in _SEARCHED],
+        "store_schema": False,
+    }
 
 
 class ParquetSink:
@@ -92,7 +125,9 @@ class _Parts:
     """The part files of one table."""
 
     def __init__(self, table: str, folder: Path) -> None:
-        self._schema = schema(table)
+        self._schema = schema(table, coded=True)
+        self._table = table
+        self._options = _options(table)
         self._folder = folder
         self._blocks = Blocks(table, GROUP_ROWS)
         self._writer: pq.ParquetWriter | None = None
@@ -117,15 +152,14 @@ class _Parts:
 
     def _put(self, block: pa.Table) -> None:
         if self._writer is None:
-            self._writer = pq.ParquetWriter(
-                self._folder / f"part-{self._parts:05d}.parquet",
-                self._schema,
-                compression="zstd",
-                version="2.6",
-            )
+            file = self._folder / f"part-{self._parts:05d}.parquet"
+            self._writer = pq.ParquetWriter(file, self._schema, **self._options)
+            # What readers take for the table's types: a category is text to them.
+            types = base64.b64encode(schema(self._table).serialize()).decode()
+            self._writer.add_key_value_metadata({"ARROW:schema": types})
             self._parts += 1
         if block.num_rows:
-            self._writer.write_table(block, row_group_size=GROUP_ROWS)
+            self._writer.write_table(canonical(block), row_group_size=GROUP_ROWS)
         self.rows += block.num_rows
         if self.rows % PART_ROWS == 0:
             self._end_part()

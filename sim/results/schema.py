@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from sim.errors import UnknownName
@@ -16,16 +17,21 @@ GROUP_ROWS = 65_536
 PART_ROWS = 16 * GROUP_ROWS
 
 _TYPES = {"category": pa.string(), "string": pa.string(), "bool": pa.bool_()}
+_CODED = pa.dictionary(pa.int32(), pa.string())
 
 
-def arrow_type(column: Column) -> pa.DataType:
-    """The Arrow type of a column; a category is a string, which Parquet encodes by dictionary."""
+def arrow_type(column: Column, coded: bool = False) -> pa.DataType:
+    """The Arrow type of a column; a category is a string, or a code and a dictionary."""
+    if coded and column.type == "category":
+        return _CODED
     return _TYPES.get(column.type) or pa.type_for_alias(column.type)
 
 
 @cache
-def schema(table: str) -> pa.Schema:
+def schema(table: str, coded: bool = False) -> pa.Schema:
     """The Arrow schema of a result table, with ``unit`` and ``meaning`` in each field's metadata.
+
+    ``coded``: on the way to where it is kept, categories being codes and a dictionary.
 
     Raises:
         UnknownName: no such table.
@@ -35,7 +41,7 @@ def schema(table: str) -> pa.Schema:
     return pa.schema(
         pa.field(
             column.name,
-            arrow_type(column),
+            arrow_type(column, coded),
             metadata={"unit": column.unit, "meaning": column.meaning},
         )
         for column in TABLES[table]
@@ -45,12 +51,14 @@ def schema(table: str) -> pa.Schema:
 def to_batch(table: str, columns: Mapping[str, Any]) -> pa.RecordBatch:
     """Columns of ``table`` as one Arrow batch; None, and NaN in a float column, become null.
 
+    The batch has ``schema(table, coded=True)``.
+
     Raises:
         UnknownName: no such table.
         ValueError: a column is missing, unknown, of another length or does not fit its type; the
             message names the table and the column.
     """
-    wanted = schema(table)
+    wanted = schema(table, coded=True)
     unknown = [name for name in columns if name not in wanted.names]
     missing = [name for name in wanted.names if name not in columns]
     if unknown or missing:
@@ -74,6 +82,8 @@ def _array(table: str, field: pa.Field, values: Any) -> pa.Array:
     try:
         if isinstance(values, pa.ChunkedArray):
             values = values.combine_chunks()
+        if field.type == _CODED:
+            return _encode(values)
         if isinstance(values, pa.Array):
             return values.cast(field.type)
         return pa.array(values, type=field.type, from_pandas=True)
@@ -88,6 +98,45 @@ def _array(table: str, field: pa.Field, values: Any) -> pa.Array:
         ) from error
 
 
+def _encode(values: Any) -> pa.Array:
+    """A category as codes and a dictionary."""
+    if not isinstance(values, pa.Array):
+        values = pa.array(values, type=pa.string(), from_pandas=True)
+    if pa.types.is_dictionary(values.type):
+        return pa.DictionaryArray.from_arrays(
+            values.indices.cast(pa.int32()), values.dictionary.cast(pa.string())
+        )
+    return values.cast(pa.string()).dictionary_encode()
+
+
+def canonical(block: pa.Table) -> pa.Table:
+    """``block`` with each dictionary in the order in which its values first appear, no others.
+
+    So the bytes of a file do not depend on whether names or codes were written, and by whom.
+    """
+    for index, field in enumerate(block.schema):
+        if field.type == _CODED and block.num_rows:
+            column = block.column(index).combine_chunks()
+            block = block.set_column(index, field, _in_order(column))
+    return block
+
+
+def _in_order(column: pa.DictionaryArray) -> pa.DictionaryArray:
+    n, names = len(column), len(column.dictionary)
+    codes = column.indices.fill_null(names).to_numpy()
+    first = np.full(names + 1, n)
+    # Of several values for one place the last stays, which is that of the first row.
+    first[codes[::-1]] = np.arange(n - 1, -1, -1)
+    order = np.argsort(first[:names], kind="stable")
+    order = order[first[order] < n]
+    if len(order) == names and np.array_equal(order, np.arange(names)):
+        return column
+    place = np.zeros(names + 1, np.int32)
+    place[order] = np.arange(len(order), dtype=np.int32)
+    indices = pa.array(place[codes], mask=codes == names if column.null_count else None)
+    return pa.DictionaryArray.from_arrays(indices, column.dictionary.take(pa.array(order)))
+
+
 class Blocks:
     """Cuts a stream of batches into blocks of exactly ``rows`` rows, however they came in.
 
@@ -96,7 +145,7 @@ class Blocks:
     """
 
     def __init__(self, table: str, rows: int) -> None:
-        self._schema = schema(table)
+        self._schema = schema(table, coded=True)
         self._rows = rows
         self._pending: list[pa.RecordBatch] = []
         self._count = 0
@@ -107,7 +156,7 @@ class Blocks:
         self._count += batch.num_rows
         if self._count < self._rows:
             return
-        table = pa.Table.from_batches(self._pending, self._schema)
+        table = pa.Table.from_batches(self._pending, self._schema).unify_dictionaries()
         whole = self._count // self._rows * self._rows
         self._pending = table.slice(whole).to_batches()
         self._count -= whole
@@ -116,6 +165,7 @@ class Blocks:
 
     def rest(self) -> pa.Table:
         """The rows after the last whole block; they are taken out."""
-        table = pa.Table.from_batches(self._pending, self._schema).combine_chunks()
+        table = pa.Table.from_batches(self._pending, self._schema)
+        table = table.unify_dictionaries().combine_chunks()
         self._pending, self._count = [], 0
         return table

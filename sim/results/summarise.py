@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from sim.errors import ResultError
 from sim.results.latency import ObjectivesLike
 from sim.results.power_minutes import PowerMinutes
 from sim.results.request_counts import RequestCounts
-from sim.results.rows import Rows, power_columns, request_columns
-from sim.results.schema import Blocks, schema, to_batch
+from sim.results.rows import (
+    RowBuffer,
+    Rows,
+    power_columns,
+    power_rows,
+    request_columns,
+    request_rows,
+)
+from sim.results.schema import GROUP_ROWS, to_batch
 from sim.results.sink import Sink, Store
 from sim.results.stored import Tables
 from sim.results.tables import TABLES
@@ -27,8 +36,6 @@ DROPPED: Mapping[str, tuple[str, ...]] = {
     "summary": ("requests", "power", "iterations"),
 }
 _COUNTED = ("summary/latency", "summary/counts", "summary/worst", "summary/power")
-# Sums are formed block by block, so that they do not depend on how the rows were written.
-_BLOCK_ROWS = 1 << 15
 
 
 class Summariser:
@@ -45,6 +52,7 @@ class Summariser:
         objectives: workload name → its objectives, in the scenario's order.
         power_kinds: kind of each node of the electrical tree, by index.
         pools: name of the pool of each workload, for rows that come by ``write_requests``.
+        record_power: "changes" or "minutes", which keeps no rows of power changes.
     """
 
     def __init__(
@@ -58,17 +66,25 @@ class Summariser:
         objectives: Mapping[str, ObjectivesLike],
         power_kinds: Sequence[str],
         pools: Sequence[str] = (),
+        record_power: str = "changes",
     ) -> None:
+        from sim.kernels.rows import POWER_ROW, REQUEST_ROW
+
         if record not in DROPPED:
             raise ValueError(f"record is one of {', '.join(DROPPED)}, not {record!r}")
         self.inner = inner
-        self._record = record
-        self._sample_every = sample_every
+        self._dropped = set(DROPPED[record])
+        if record_power == "minutes":
+            self._dropped.add("power")
+        self._sample_every = sample_every if record == "sampled" else None
         self._bits = KeyedBits(0, "record/sampled")
-        self._requests = RequestCounts(warm_up_s, duration_s, objectives)
         self._workloads, self._pools = tuple(objectives), tuple(pools)
-        self._power = PowerMinutes(power_kinds)
-        self._blocks = {table: Blocks(table, _BLOCK_ROWS) for table in ("requests", "power")}
+        self._requests = RequestCounts(warm_up_s, duration_s, objectives)
+        self._power = PowerMinutes(power_kinds, partial(self._pass, "summary/power"))
+        self._waiting = {
+            "requests": RowBuffer(REQUEST_ROW, GROUP_ROWS, self._pass_requests),
+            "power": RowBuffer(POWER_ROW, GROUP_ROWS, self._pass_power),
+        }
         self._seen: set[str] = set()
         self._closed = False
 
@@ -87,15 +103,17 @@ class Summariser:
         if table in _COUNTED:
             raise ValueError(f"table {table!r} is counted here, not written by a run")
         batch = to_batch(table, columns)
-        for block in self._blocks[table].add(batch) if table in self._blocks else ():
-            self._count(table, block)
-        if table in DROPPED[self._record]:
+        if table == "requests":
+            self._requests.add(request_rows(batch, self._workloads))
+        elif table == "power":
+            self._power.add(power_rows(batch))
+        if table in self._dropped:
             return
-        if table == "requests" and self._record == "sampled":
-            ids = batch.column("request_id").to_numpy()
-            kept = self._bits.bits_array(ids) % np.uint64(self._sample_every) == 0
-            batch = batch.filter(pa.array(kept))
-        self._pass(table, batch)
+        if table in self._waiting:
+            self._waiting[table].flush()
+        if table == "requests" and self._sample_every is not None:
+            batch = batch.filter(pa.array(self._sampled(batch.column("request_id").to_numpy())))
+        self._pass(table, dict(zip(batch.schema.names, batch.columns, strict=True)))
 
     def write_requests(self, rows: Rows) -> None:
         """Count [n] rows of ``REQUEST_ROW`` and pass on those that the recording level keeps.
@@ -103,7 +121,12 @@ class Summariser:
         Raises:
             ValueError: rows that no run can have made.
         """
-        self.write("requests", request_columns(rows, self._workloads, self._pools))
+        self._requests.add(rows)
+        if "requests" in self._dropped:
+            return
+        if self._sample_every is not None:
+            rows = rows[self._sampled(rows["request_id"])]
+        self._waiting["requests"].add(rows)
 
     def write_power(self, rows: Rows) -> None:
         """Count [n] rows of ``POWER_ROW`` and pass them on if the recording level keeps them.
@@ -111,10 +134,16 @@ class Summariser:
         Raises:
             ValueError: rows that no run can have made.
         """
-        self.write("power", power_columns(rows))
+        self._power.add(rows)
+        if "power" not in self._dropped:
+            self._waiting["power"].add(rows)
 
     def write_minutes(self, rows: Rows) -> None:
-        """Count [n] rows of ``MINUTE_ROW``."""
+        """Count [n] rows of ``MINUTE_ROW``.
+
+        Raises:
+            ValueError: rows that no run can have made.
+        """
         self._power.add_minutes(rows)
 
     def abort(self, reason: str) -> None:
@@ -129,15 +158,16 @@ class Summariser:
         if self._closed:
             return self.tables()
         self._closed = True
-        for table, blocks in self._blocks.items():
-            self._count(table, blocks.rest())
-        self._pass("summary/latency", to_batch("summary/latency", self._requests.latency_rows()))
-        self._pass("summary/counts", to_batch("summary/counts", self._requests.count_rows()))
-        self._pass("summary/worst", to_batch("summary/worst", self._requests.worst_rows()))
-        self._pass("summary/power", to_batch("summary/power", self._power.rows(end_s)))
+        for buffer in self._waiting.values():
+            buffer.flush()
+        for columns in self._requests.latency_rows():
+            self._pass("summary/latency", columns)
+        self._pass("summary/counts", self._requests.count_rows())
+        self._pass("summary/worst", self._requests.worst_rows())
+        self._power.finish(end_s)
         for table in TABLES:
-            if table not in self._seen and table not in (*DROPPED[self._record], "iterations"):
-                self._pass(table, pa.RecordBatch.from_pylist([], schema=schema(table)))
+            if table not in self._seen and table not in (*self._dropped, "iterations"):
+                self._pass(table, {column.name: [] for column in TABLES[table]})
         return self._store().close(end_s)
 
     def publish(self, manifest: Mapping[str, Any], metrics: Mapping[str, Any]) -> Path | None:
@@ -160,12 +190,17 @@ class Summariser:
             )
         return self.inner
 
-    def _pass(self, table: str, batch: pa.RecordBatch) -> None:
+    def _pass(self, table: str, columns: Mapping[str, Any]) -> None:
         self._seen.add(table)
-        self.inner.write(table, dict(zip(batch.schema.names, batch.columns, strict=True)))
+        self.inner.write(table, columns)
 
-    def _count(self, table: str, block: pa.Table) -> None:
-        if table == "requests":
-            self._requests.add(block)
-        else:
-            self._power.add(block)
+    def _pass_requests(self, rows: Rows) -> None:
+        self._pass("requests", request_columns(rows, self._workloads, self._pools))
+
+    def _pass_power(self, rows: Rows) -> None:
+        self._pass("power", power_columns(rows))
+
+    def _sampled(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of the requests are kept, by their ids."""
+        bits = self._bits.bits_array(ids)
+        return np.asarray(bits % np.uint64(self._sample_every or 1) == 0)

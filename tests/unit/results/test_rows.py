@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sim.kernels.rows import MINUTE_ROW, POWER_ROW, REQUEST_ROW
+from sim.kernels.rows import POWER_ROW, REQUEST_ROW
 from sim.results.memory import MemorySink
 from sim.results.rows import power_columns, request_columns
 from sim.results.sink import RowSink
@@ -82,23 +82,3 @@ def test_rows_and_columns_give_equal_results(record: str) -> None:
     assert list(left) == list(right)
     for name in left:
         assert left[name].equals(right[name]), name
-
-
-def test_minutes_say_what_changes_say() -> None:
-    changes = np.array(
-        [(0.0, 1000, 3000, 0), (0.0, 2000, 2500, 1), (30.0, 1000, 5000, 0), (90.0, 1, 4000, 0),
-         (150.0, 2600, 2700, 1)],
-        POWER_ROW,
-    )  # fmt: skip
-    minutes = np.array(
-        [(90_000.0, 30.0, 3000, 3000, 0, 0, 1), (120_000.0, 60.0, 2000, 2000, 1, 0, 2),
-         (150_000.0, 30.0, 5000, 5000, 0, 0, 1), (270_000.0, 60.0, 4000, 5000, 0, 1, 1),
-         (240_000.0, 60.0, 4000, 4000, 0, 2, 1), (138_000.0, 60.0, 2000, 2600, 1, 2, 1)],
-        MINUTE_ROW,
-    )  # fmt: skip
-    by_changes, by_minutes = summariser(MemorySink()), summariser(MemorySink())
-    by_changes.write_power(changes)
-    by_minutes.write_minutes(minutes)
-    found = [sink.close(180.0)["summary/power"] for sink in (by_changes, by_minutes)]
-    assert found[0].num_rows > 0
-    assert found[0].equals(found[1])

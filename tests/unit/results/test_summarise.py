@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
-from sim.results import request_counts, summarise, worst
+from sim.kernels.counting import KEEP
 from sim.results.bins import LATENCY_ERROR
 from sim.results.memory import MemorySink
-from sim.results.power_minutes import PowerMinutes
-from sim.results.schema import schema, to_batch
 from tests.unit.results.by_hand import Goals, fill, part, requests, run, summariser
 
 
@@ -70,19 +67,19 @@ def test_the_cause_is_the_objective_missed_first() -> None:
     assert found == {"met": 1, "ttft": 2, "tpot": 1, "e2e": 1, "outcome": 1}
 
 
-def test_summaries_do_not_depend_on_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(summarise, "_BLOCK_ROWS", 128)
-    monkeypatch.setattr(worst, "_PENDING", 64)
+def test_summaries_do_not_depend_on_chunks() -> None:
     rows = requests(1000)
     tables = []
-    for size in (1000, 37):
+    for size in (1000, 37, 1):
         sink = summariser(MemorySink())
         for start in range(0, 1000, size):
             sink.write("requests", part(rows, start, start + size))
         fill(sink, part(rows, 0, 0))
         tables.append(sink.close(700.0))
     for name in ("summary/latency", "summary/counts", "summary/worst", "requests"):
+        assert tables[0][name].num_rows > 0
         assert tables[0][name].equals(tables[1][name])
+        assert tables[0][name].equals(tables[2][name])
 
 
 def test_sampling_keeps_the_same_requests_whatever_the_seed() -> None:
@@ -110,7 +107,7 @@ def test_worst_keeps_the_slowest_misses_of_each_quarter() -> None:
     sink = summariser(MemorySink(), duration_s=1800.0)
     fill(sink, rows)
     table = sink.close(2000.0)["summary/worst"].to_pylist()
-    assert len(table) == 2 * worst.KEEP
+    assert len(table) == 2 * KEEP
     assert table[0]["request_id"] == 5
     assert table[0]["e2e_s"] is None
     missed = [
@@ -118,68 +115,21 @@ def test_worst_keeps_the_slowest_misses_of_each_quarter() -> None:
         for i in range(4000)
         if not rows["met"][i] and rows["arrival_s"][i] >= 900.0
     ]
-    expected = [i for _, i in sorted(missed, reverse=True)[: worst.KEEP]]
-    assert [row["request_id"] for row in table[worst.KEEP :]] == expected
-
-
-def power_rows(seed: int, n: int) -> dict[str, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    time = np.sort(rng.uniform(0, 400, n))
-    time[rng.integers(0, n, n // 5)] = 120.0  # several changes at one instant, on a minute
-    time = np.sort(time)
-    node = rng.integers(0, 2, n)
-    return {
-        "node": np.concatenate([[0, 1], node]).astype(np.int32),
-        "t_s": np.concatenate([[0.0, 0.0], time]),
-        "out_mw": rng.integers(1000, 9000, n + 2),
-        "in_mw": rng.integers(9000, 20000, n + 2),
-    }
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_power_per_minute_against_a_loop(seed: int) -> None:
-    rows = power_rows(seed, 200)
-    minutes = PowerMinutes(["utility", "ups"])
-    for start in range(0, 202, 50):
-        batch = to_batch("power", part(rows, start, start + 50))
-        minutes.add(pa.Table.from_batches([batch], schema("power")))
-    found = minutes.rows(430.0)
-    for node, column in ((0, "in_mw"), (1, "out_mw")):
-        mine = rows["node"] == node
-        times = np.append(rows["t_s"][mine], 430.0)
-        draws = rows[column][mine] / 1000.0
-        at = found["node"] == node
-        assert found["minute"][at].tolist() == list(range(8))
-        for minute in range(8):
-            low, high = minute * 60.0, min((minute + 1) * 60.0, 430.0)
-            parts = [
-                (min(b, high) - max(a, low), draw)
-                for a, b, draw in zip(times, times[1:], draws, strict=False)
-                if min(b, high) > max(a, low)
-            ]
-            mean = sum(seconds * draw for seconds, draw in parts) / (high - low)
-            assert found["mean_w"][at][minute] == pytest.approx(mean, rel=1e-12)
-            assert found["max_w"][at][minute] == max(draw for _, draw in parts)
-            assert found["min_w"][at][minute] == min(draw for _, draw in parts)
-
-
-def test_power_rows_that_go_back_in_time_are_refused() -> None:
-    minutes = PowerMinutes(["utility"])
-    rows = {"node": [0, 0], "t_s": [5.0, 4.0], "out_mw": [1, 1], "in_mw": [1, 1]}
-    with pytest.raises(ValueError, match=r"node 0 go back in time, at 4\.0 s"):
-        minutes.add(pa.Table.from_batches([to_batch("power", rows)]))
+    expected = [i for _, i in sorted(missed, reverse=True)[:KEEP]]
+    assert [row["request_id"] for row in table[KEEP:]] == expected
 
 
 def test_rows_that_no_run_can_have_made_are_refused() -> None:
     for change, message in (
         ({"workload": ["chatt"] * 5}, "names workload 'chatt'; known: chat"),
         ({"arrival_s": [None] * 5}, "has no arrival_s"),
+        ({"arrival_s": [-1.0] * 5}, r"an arrival_s of -1\.0 s, which no run reaches"),
         ({"first_token_s": [-5.0] * 5}, "has a ttft of"),
+        ({"ingress_s": [0.1] * 5}, "took time to reach its pool"),
     ):
         sink = summariser(MemorySink())
-        sink.write("requests", {**part(requests(5), 0, 5), **change})
         with pytest.raises(ValueError, match=message):
-            sink.close(1.0)
+            sink.write("requests", {**part(requests(5), 0, 5), **change})
 
 
 def test_a_counted_table_may_not_be_written() -> None:
@@ -187,10 +137,26 @@ def test_a_counted_table_may_not_be_written() -> None:
         summariser(MemorySink()).write("summary/counts", {})
 
 
-def test_a_miss_hidden_by_rounding_goes_to_the_nearest_objective() -> None:
-    found = {family: np.array([value]) for family, value in
-             {"ttft": 0.5, "tpot": 0.1, "e2e": 1.0}.items()}  # fmt: skip
-    code = request_counts.causes(
-        found, Goals(ttft_s=1.0, tpot_s=0.1), np.array([False]), np.array([True])
-    )
-    assert code.tolist() == [2]
+@pytest.mark.parametrize(
+    ("goals", "cause"),
+    [
+        (Goals(ttft_s=1.0, tpot_s=0.12), "tpot"),
+        (Goals(ttft_s=0.55, tpot_s=0.12), "ttft"),
+        (Goals(e2e_s=100.0), "e2e"),
+    ],
+)
+def test_a_miss_hidden_by_rounding_goes_to_the_nearest_objective(goals: Goals, cause: str) -> None:
+    row = part(requests(1), 0, 1) | {
+        "arrival_s": [0.0], "admitted_s": [0.0], "first_token_s": [0.5], "end_s": [1.5],
+        "output_tokens": [11], "met": [False],
+    }  # fmt: skip
+    sink = summariser(MemorySink(), objectives={"chat": goals})
+    fill(sink, row)
+    assert sink.close(1.0)["summary/counts"].column("cause").to_pylist() == [cause]
+
+
+def test_a_miss_without_an_objective_is_refused() -> None:
+    sink = summariser(MemorySink(), objectives={"chat": Goals()})
+    row = part(requests(1), 0, 1) | {"met": [False]}
+    with pytest.raises(ValueError, match="cannot miss where no objective is stated"):
+        sink.write("requests", row)
