@@ -97,17 +97,24 @@ def _shown(line: Difference, value: float | None) -> str:
     return quantity(value, line.definition.unit, line.definition.dimension)
 
 
+def _distance(line: Difference, value: float) -> str:
+    """A difference of two values; of two shares, in percentage points."""
+    if line.definition.dimension == "fraction":
+        return percent(value).replace(" %", " pp")
+    return _shown(line, value)
+
+
 def _signed(line: Difference) -> str:
     if line.difference is None:
         return "-"
     sign = "+" if line.difference > 0.0 else "-" if line.difference < 0.0 else ""
-    return f"{sign}{_shown(line, abs(line.difference))}"
+    return f"{sign}{_distance(line, abs(line.difference))}"
 
 
 def _half_width(line: Difference) -> str:
     if line.low is None or line.high is None:
         return "none" if line.p is not None else "-"
-    return _shown(line, (line.high - line.low) / 2.0)
+    return _distance(line, (line.high - line.low) / 2.0)
 
 
 def _relative(line: Difference) -> str:
