@@ -18,6 +18,8 @@ ROOT_VARIABLE = "RACKPLAN_RUNS"
 RUN_VARIABLE = "RACKPLAN_RUN"
 
 MANIFEST = "manifest.json"
+#: A file that only the results of several seeds have.
+SEEDS = "by_seed.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -69,6 +71,8 @@ def _left_out(entry: os.DirEntry[str], root: Path) -> str:
     manifest = Path(entry.path, MANIFEST)
     if not manifest.is_file():
         return f"it has no {MANIFEST}, so it is not the result of a run"
+    if Path(entry.path, SEEDS).is_file():
+        return "it holds metrics over several seeds, not a run; its runs are beside it"
     if not manifest.resolve().is_relative_to(root):
         return "its manifest leads out of the folder"
     if not _NAME.fullmatch(entry.name):

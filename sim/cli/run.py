@@ -71,7 +71,10 @@ def run(
     simulated so far, as partial; several keep the seeds that had finished).
     """
     from sim.engine.api import load_scenario
+    from sim.errors import RackplanError
 
+    if seeds == 1 and (jobs is not None or fresh):
+        raise RackplanError("--jobs and --fresh are for several seeds: add --seeds 8, say")
     scenario = load_scenario(file, sets=sets or (), allow_outside=allow_outside)
     chosen = scenario.seed if seed is None else seed
     if seeds > 1:

@@ -26,6 +26,7 @@ def show(
     """
     from sim.cli.run import expectations_met, report
     from sim.cli.several import report_seeds, seeds_exit_code
+    from sim.errors import ResultError
     from sim.results.result import open_run
     from sim.study.result import holds_several_seeds, open_seeds
 
@@ -34,6 +35,8 @@ def show(
         folder = RUNS / run
     if holds_several_seeds(folder):
         several = open_seeds(folder)
+        if tree:
+            raise ResultError(f"{folder} is of several seeds; --tree draws the tree of one run")
         report_seeds(several, as_json)
         raise typer.Exit(seeds_exit_code(several))
     result = open_run(folder)

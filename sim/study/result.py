@@ -74,17 +74,58 @@ def save(
         ResultError: it exists and is no result, or cannot be written.
     """
     content = plain({**manifest, "format": FORMAT, "kind": SEVERAL_SEEDS})
-    seeds = {str(seed): metrics_json(found) for seed, found in by_seed.items()}
+    parts = {BY_SEED: _columns(by_seed), METRICS: metrics_json(metrics), MANIFEST: content}
     work = WorkFolder(target)
     try:
-        for name, part in ((BY_SEED, seeds), (METRICS, metrics_json(metrics)), (MANIFEST, content)):
-            text = json.dumps(part, indent=1, ensure_ascii=False, allow_nan=False)
+        for name, part in parts.items():
+            indent = None if name == BY_SEED else 1
+            text = json.dumps(part, indent=indent, ensure_ascii=False, allow_nan=False)
             (work.path / name).write_text(text + "\n", encoding="utf-8")
         folder = work.publish(partial=content["outcome"] == "partial")
     except BaseException:
         work.discard()
         raise
     return SeedsResult(content, metrics, by_seed, folder)
+
+
+def _columns(by_seed: Mapping[int, Mapping[str, Metric]]) -> dict[str, Any]:
+    """The content of ``by_seed.json``: for each metric what differs from seed to seed.
+
+    A site has thousands of metrics, hence lists in the order of the seeds, and reasons once each.
+    """
+    content: dict[str, Any] = {}
+    for name, first in next(iter(by_seed.values())).items():
+        found = [metrics[name] for metrics in by_seed.values()]
+        content[name] = {"unit": first.unit, "values": [metric.value for metric in found]}
+        for key in ("reason", "relative_error"):
+            values = [getattr(metric, key) for metric in found]
+            if any(values):
+                content[name][key] = values[0] if len(set(values)) == 1 else values
+    return content
+
+
+def _seed_metrics(content: Any, seeds: list[int], file: Path) -> dict[int, dict[str, Any]]:
+    """Seed → the content of its run's ``metrics.json``.
+
+    Raises:
+        ResultError: it is not what ``_columns`` makes.
+    """
+    if not isinstance(content, dict):
+        raise ResultError(f"{file} is damaged: it is not an object")
+    by_seed: dict[int, dict[str, Any]] = {seed: {} for seed in seeds}
+    for name, entry in content.items():
+        entry = entry if isinstance(entry, dict) else {}
+        columns: dict[str, Any] = {"value": entry.get("values")}
+        for key in ("reason", "relative_error"):
+            if key in entry:
+                same = not isinstance(entry[key], list)
+                columns[key] = [entry[key]] * len(seeds) if same else entry[key]
+        if any(not isinstance(c, list) or len(c) != len(seeds) for c in columns.values()):
+            raise ResultError(f"{file} is damaged at {name!r}: not one value for each seed")
+        for index, seed in enumerate(seeds):
+            values = {key: column[index] for key, column in columns.items()}
+            by_seed[seed][name] = {"unit": entry.get("unit"), **values}
+    return by_seed
 
 
 def holds_several_seeds(folder: Path) -> bool:
@@ -140,10 +181,9 @@ def open_seeds(folder: Path) -> SeedsResult:
             raise ResultError(f"{folder / MANIFEST} is damaged: {key!r} is missing or wrong")
     nodes = manifest["power_nodes"]
     metrics = metrics_from_json(read_json(folder / METRICS), folder / METRICS, manifest, nodes)
-    file, by_seed = folder / BY_SEED, {}
-    content = read_json(file)
-    if not isinstance(content, dict) or list(content) != [str(s) for s in manifest["finished"]]:
-        raise ResultError(f"{file} is damaged: its seeds are not those of the manifest")
-    for seed, entries in content.items():
-        by_seed[int(seed)] = metrics_from_json(entries, file, manifest, nodes)
+    file = folder / BY_SEED
+    content = _seed_metrics(read_json(file), manifest["finished"], file)
+    by_seed = {
+        seed: metrics_from_json(entries, file, manifest, nodes) for seed, entries in content.items()
+    }
     return SeedsResult(manifest, metrics, by_seed, folder)

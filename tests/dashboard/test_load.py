@@ -24,6 +24,9 @@ def test_only_real_folders_with_a_manifest_and_a_plain_name_are_listed(
     (runs / "led-out").mkdir()
     (runs / "led-out" / "manifest.json").symlink_to(outside)
     (runs / "notes.txt").write_text("not a run")
+    (runs / "several").mkdir()
+    (runs / "several" / "manifest.json").write_text("{}")
+    (runs / "several" / "by_seed.json").write_text("{}")
     listing = list_runs(runs.resolve())
     assert listing.names == ("complete",)
     assert [line.partition(":")[0] for line in listing.left_out] == [
@@ -31,6 +34,7 @@ def test_only_real_folders_with_a_manifest_and_a_plain_name_are_listed(
         "'empty'",
         "'led-out'",
         "'linked'",
+        "'several'",
     ]
     assert listing.missing == ""
 

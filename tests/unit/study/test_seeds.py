@@ -146,12 +146,15 @@ def test_a_damaged_folder_is_refused(scenario: Scenario, tmp_path: Path) -> None
     found = run_seeds(scenario, [1, 2], InProcess(), out=tmp_path, engine="reference")
     file = found.folder / "by_seed.json"
     content = json.loads(file.read_text())
-    file.write_text(json.dumps({"1": content["1"]}))
-    with pytest.raises(ResultError, match="seeds are not those of the manifest"):
-        open_seeds(found.folder)
-    file.write_text(json.dumps({**content, "2": {"chat.ttft_p99": {"value": "x"}}}))
-    with pytest.raises(ResultError, match=r"damaged at 'chat\.ttft_p99'"):
-        open_seeds(found.folder)
+    for entry, complaint in (
+        ({"unit": "s", "values": [1.0]}, "not one value for each seed"),
+        ({"unit": "s", "values": [1.0, "x"]}, "damaged at"),
+        ({"unit": "ms", "values": [1.0, 2.0]}, "damaged at"),
+        (7, "not one value for each seed"),
+    ):
+        file.write_text(json.dumps({**content, "chat.ttft_p99": entry}))
+        with pytest.raises(ResultError, match=complaint):
+            open_seeds(found.folder)
     manifest = found.folder / "manifest.json"
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 99}))
     with pytest.raises(ResultError, match="format 99"):
