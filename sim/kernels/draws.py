@@ -30,8 +30,6 @@ KNOT = np.dtype(
     ]
 )
 
-#: Rows drawn together: the first pass over them is one loop of arithmetic, which vectorises.
-_BLOCK = 1024
 _ONE = np.uint64(1)
 
 
@@ -44,12 +42,15 @@ def draw_lengths(
     cell_guide: NDArray[np.int32],
     knots: NDArray[np.void],
     knot_guide: NDArray[np.int32],
-    input_tokens: NDArray[np.int64],
-    output_tokens: NDArray[np.int64],
+    words: NDArray[np.uint64],
+    ranks: NDArray[np.float64],
+    tokens: NDArray[np.int64],
 ) -> None:
-    """Lengths of [n] row numbers, into ``input_tokens`` and ``output_tokens`` [n].
+    """Input and output tokens of [n] row numbers, into [2, n] ``tokens``.
 
-    Two keyed words a row: one picks the cell by its share, the halves of the other the ranks in it.
+    Short passes, each over all rows, take half as long as one that does everything to a row.
+    ``words`` and ``ranks`` are views of ``tokens``: each pass leaves its result in place of what it
+    has read.
 
     Args:
         salt: of the keyed bits.
@@ -59,38 +60,26 @@ def draw_lengths(
         knots: [q] ``KNOT``, ranks ascending from 0 to 1.
         knot_guide: [GUIDE] for each part, the last knot at or below its lower end.
     """
-    for start in range(0, len(rows), _BLOCK):
-        stop = min(start + _BLOCK, len(rows))
-        _keyed_words(rows, start, stop, salt, input_tokens, output_tokens)
-        for i in range(start, stop):
-            cell = _cell(unit53(np.uint64(input_tokens[i])), cells, cell_guide)
-            word = np.uint64(output_tokens[i])
-            rank = (cells[cell].input_bin + high32(word)) / bins
-            knot = _knot(rank, knots, knot_guide)
-            tokens = knots[knot].input_slope * (rank - knots[knot].rank) + knots[knot].input_tokens
-            input_tokens[i] = int(np.floor(tokens + 0.5))
-            rank = (cells[cell].output_bin + low32(word)) / bins
-            knot = _knot(rank, knots, knot_guide)
-            tokens = (
-                knots[knot].output_slope * (rank - knots[knot].rank) + knots[knot].output_tokens
-            )
-            output_tokens[i] = int(np.floor(tokens + 0.5))
-
-
-@kernel
-def _keyed_words(
-    rows: NDArray[np.int64],
-    start: int,
-    stop: int,
-    salt: np.uint64,
-    first: NDArray[np.int64],
-    second: NDArray[np.int64],
-) -> None:
-    """Both words of each row, left in the arrays that its lengths go to."""
-    for i in range(start, stop):
+    for i in range(len(rows)):
         even = np.uint64(rows[i]) + np.uint64(rows[i])
-        first[i] = np.int64(keyed_bits(salt, even))
-        second[i] = np.int64(keyed_bits(salt, even + _ONE))
+        words[0, i] = keyed_bits(salt, even)
+        words[1, i] = keyed_bits(salt, even + _ONE)
+    # One word picks the cell by its share, the halves of the other the two ranks in it.
+    for i in range(len(rows)):
+        cell = cells[_cell(unit53(words[0, i]), cells, cell_guide)]
+        word = words[1, i]
+        ranks[0, i] = (cell.input_bin + high32(word)) / bins
+        ranks[1, i] = (cell.output_bin + low32(word)) / bins
+    for i in range(len(rows)):
+        rank = ranks[0, i]
+        knot = knots[_knot(rank, knots, knot_guide)]
+        value = knot.input_slope * (rank - knot.rank) + knot.input_tokens
+        tokens[0, i] = int(np.floor(value + 0.5))
+    for i in range(len(rows)):
+        rank = ranks[1, i]
+        knot = knots[_knot(rank, knots, knot_guide)]
+        value = knot.output_slope * (rank - knot.rank) + knot.output_tokens
+        tokens[1, i] = int(np.floor(value + 0.5))
 
 
 @kernel

@@ -76,7 +76,9 @@ class Copies:
     ) -> None:
         from sim.kernels import pcg64
 
-        self._states, self._visits = states, visits
+        self._visits = visits
+        self._tables = [_Table(state.duration_s) for state in states]
+        self._tables += [_Table(state.rate_multiple) for state in states]
         self._generators = np.zeros(count, pcg64.PCG64)
         names = [f"{stream}/{copy}" for copy in range(count)]
         pcg64.start(generator_seeds(seed, names), self._generators)
@@ -122,15 +124,15 @@ class Copies:
         """The next block of each of these copies."""
         from sim.kernels.pcg64 import stratified_ranks
 
-        states, visits = self._states, self._visits
-        ranks = np.empty((len(rows), 2 * len(states), visits))
+        ranks = np.empty((len(rows), len(self._tables), self._visits))
         stratified_ranks(self._generators, rows, ranks)
-        durations_s = np.empty((len(rows), visits, len(states)))
-        multiples = np.empty_like(durations_s)
-        for turn, state in enumerate(states):
-            durations_s[:, :, turn] = _quantile(ranks[:, turn], state.duration_s)
-            multiples[:, :, turn] = _quantile(ranks[:, len(states) + turn], state.rate_multiple)
-        self._put(rows, durations_s.reshape(len(rows), -1), multiples.reshape(len(rows), -1))
+        values = [table.at(ranks[:, place]) for place, table in enumerate(self._tables)]
+        states = len(values) // 2
+        durations_s, multiples = (
+            np.stack(part, axis=2).reshape(len(rows), -1)
+            for part in (values[:states], values[states:])
+        )
+        self._put(rows, durations_s, multiples)
 
     def _put(
         self, rows: NDArray[np.int64], durations_s: NDArray[np.float64], raw: NDArray[np.float64]
@@ -146,6 +148,12 @@ class Copies:
         self._drawn[rows] = multiples[:, -1]
 
 
-def _quantile(ranks: NDArray[np.float64], table: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Values at ranks of a quantile table that is linear between evenly spaced ranks."""
-    return np.interp(ranks, np.linspace(0.0, 1.0, len(table)), table)
+class _Table:
+    """A quantile table that is linear between evenly spaced ranks."""
+
+    def __init__(self, values: NDArray[np.float64]) -> None:
+        self._ranks, self._values = np.linspace(0.0, 1.0, len(values)), values
+
+    def at(self, ranks: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The values at ranks of any shape."""
+        return np.interp(ranks, self._ranks, self._values)

@@ -86,12 +86,12 @@ class TableLengths:
         """Two keyed words a row: one picks the cell, the halves of the other the ranks in it."""
         from sim.kernels.draws import draw_lengths
 
-        inputs, outputs = np.empty_like(rows), np.empty_like(rows)
+        tokens = np.empty((2, len(rows)), dtype=np.int64)
         draw_lengths(
-            rows, self._salt, self._bins, self._cells, self._cell_guide,
-            self._knots, self._knot_guide, inputs, outputs,
+            rows, self._salt, self._bins, self._cells, self._cell_guide, self._knots,
+            self._knot_guide, tokens.view(np.uint64), tokens.view(np.float64), tokens,
         )  # fmt: skip
-        return inputs, outputs
+        return tokens[0], tokens[1]
 
 
 def _places(ascending: NDArray[np.float64], parts: NDArray[np.float64]) -> NDArray[np.int32]:
