@@ -81,6 +81,7 @@ def run_scenario(
         objectives={workload.name: workload.objectives for workload in scenario.workloads},
         power_kinds=[node.kind for node in scenario.power.nodes],
         pools=[workload.pool for workload in scenario.workloads],
+        record_power=scenario.record_power,
     )
     reached_s, horizon_s = 0.0, scenario.duration_s + scenario.drain_s
 

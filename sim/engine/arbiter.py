@@ -5,11 +5,12 @@ Each refusal has a code and a sentence; both go to the ``decisions`` table.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from operator import index
 from typing import Any
 
+from sim.catalog.types import Llm
 from sim.check.scenario import Pool
 from sim.errors import SimulationError
 from sim.policies.base import PlacementView
@@ -45,6 +46,50 @@ def decision(
         "reason_code": None if refusal is None else refusal.code,
         "reason": None if refusal is None else refusal.reason,
     }
+
+
+# ---- routing: why not --------------------------------------------------------------------------
+
+
+def beyond_context(tokens: int, llm: Llm) -> Refusal:
+    """No replica of the pool can serve so long a request."""
+    return Refusal(
+        "context", f"{tokens} tokens exceed the context of {llm.max_context} of {llm.name}"
+    )
+
+
+def beyond_capacity(blocks: int, most: int) -> Refusal:
+    """No replica of the pool has so many KV blocks."""
+    return Refusal("kv-capacity", f"{blocks} KV blocks exceed the {most} of the largest replica")
+
+
+def too_large(blocks: int, kv_blocks: int) -> Refusal:
+    """This replica has not so many KV blocks."""
+    return Refusal(
+        "kv-capacity", f"the request needs {blocks} KV blocks, the replica has {kv_blocks}"
+    )
+
+
+def queue_full(limit: int) -> Refusal:
+    """This replica's queue is full."""
+    return Refusal("queue-full", f"{limit} requests wait there already (max_queue)")
+
+
+def turned_away_for_ever(time_s: float, workload: str, outcome: str) -> SimulationError:
+    """Clients that are turned away at once come back at once, and time stands still."""
+    return SimulationError(
+        time_s,
+        f"workload {workload}",
+        f"clients that are turned away ({outcome}) come back at once, again and again, so "
+        "that time stands still; give them a `think` above 0 s",
+    )
+
+
+def nobody_admitted(time_s: float, replica: int) -> SimulationError:
+    """A replica could do something and does nothing."""
+    return SimulationError(
+        time_s, f"replica {replica}", "requests wait, nothing runs, nobody is admitted"
+    )
 
 
 # ---- placement -------------------------------------------------------------------------------
@@ -142,3 +187,56 @@ def checked_positions(
                 f"suggested {suggestion!r}; a position is an integer from 0 to {replicas - 1}",
             )
         yield position
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Replicas that refused a request for one reason: the first one's rank and position, all."""
+
+    rank: int
+    position: int
+    count: int
+    refusal: Refusal
+
+    @property
+    def suggestion(self) -> str:
+        """The first position, and how many more there were: a large site has thousands."""
+        return str(self.position) if self.count == 1 else f"{self.position} (+{self.count - 1})"
+
+
+def first_that_holds(
+    positions: Iterable[int], refuse: Callable[[int], Refusal | None]
+) -> tuple[tuple[int, int] | None, list[Refused]]:
+    """(rank, position) of the first that is not refused, or None; and who refused before it.
+
+    Refusals are gathered by reason, in the order in which the reasons came up.
+    """
+    refused: dict[str, Refused] = {}
+    for rank, position in enumerate(positions):
+        refusal = refuse(position)
+        if refusal is None:
+            return (rank, position), list(refused.values())
+        first = refused.get(refusal.code) or Refused(rank, position, 0, refusal)
+        refused[refusal.code] = replace(first, count=first.count + 1)
+    return None, list(refused.values())
+
+
+def routing_rows(
+    time_s: float,
+    policy: str,
+    request_id: int,
+    refused: Sequence[Refused],
+    accepted: tuple[int, int] | None,
+) -> Iterator[dict[str, Any]]:
+    """Rows of the ``decisions`` table: one for each reason of refusal, one for what was taken.
+
+    A first choice that was taken leaves no row: it is in the ``requests`` table already.
+    """
+    if not refused:
+        return
+    who = str(request_id)
+    for one in refused:
+        yield decision(time_s, "routing", policy, who, one.rank, one.suggestion, one.refusal)
+    if accepted is not None:
+        rank, position = accepted
+        yield decision(time_s, "routing", policy, who, rank, str(position), None)

@@ -2,49 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from sim.engine.meters import WorkloadMeters
-from sim.engine.power_meter import PowerMeter
+import numpy as np
+from numpy.typing import NDArray
+
 from sim.engine.recorder import Recorder
-from sim.engine.replica import Replica
 from sim.engine.world import World
 
 _MILLI = 1e-3
 
+Values = Sequence[float] | NDArray[Any]
 
-def write_meters(
-    recorder: Recorder,
-    world: World,
-    replicas: Sequence[Replica],
-    power: PowerMeter,
-    charges: WorkloadMeters,
-    end_s: float,
-) -> None:
+
+@dataclass(frozen=True)
+class Readings:
+    """Every meter of an engine at the end of a run; [n] each, milliwatts and millijoules.
+
+    Attributes:
+        replicas: by column of the ``replicas`` table, ``energy_mj`` for ``energy_j``: over the
+            window, but iterations, tokens and preemptions over the whole run.
+        workload_energy_mj, workload_tokens: charged and delivered in the window.
+        node_energy_mj, node_judged_mj, node_peak_mw, node_over_s: of power nodes in the window:
+            intake; what is compared with the limit; its peak; time above the limit.
+        node_total_mj: intake over the whole run.
+    """
+
+    replicas: Mapping[str, Values]
+    workload_energy_mj: Values
+    workload_tokens: Values
+    node_energy_mj: Values
+    node_judged_mj: Values
+    node_peak_mw: Values
+    node_over_s: Values
+    node_total_mj: Values
+
+
+def write_meters(recorder: Recorder, world: World, readings: Readings, end_s: float) -> None:
     """Write ``replicas``, ``workloads``, ``power_nodes`` and ``power_edges`` at ``end_s``."""
-    _write_replicas(recorder, world, replicas)
+    _write_replicas(recorder, world, readings)
     scenario = world.scenario
     recorder.write(
         "workloads",
         {
             "workload": [workload.name for workload in scenario.workloads],
             "pool": [workload.pool for workload in scenario.workloads],
-            "energy_j": [energy_mj * _MILLI for energy_mj in charges.window_mj],
-            "delivered_tokens": charges.window_delivered,
+            "energy_j": np.asarray(readings.workload_energy_mj) * _MILLI,
+            "delivered_tokens": readings.workload_tokens,
         },
     )
     measured_s = min(scenario.duration_s, end_s) - scenario.warm_up_s
-    _write_power(recorder, world, power, measured_s)
+    _write_power(recorder, world, readings, measured_s)
 
 
-def _write_replicas(recorder: Recorder, world: World, replicas: Sequence[Replica]) -> None:
+def _write_replicas(recorder: Recorder, world: World, readings: Readings) -> None:
     site = world.scenario.site
-    meters = [replica.meters for replica in replicas]
-    blocked = [[m.blocked[reason].window for m in meters] for reason in range(3)]
+    meters = dict(readings.replicas)
+    energy_mj = meters.pop("energy_mj")
     recorder.write(
         "replicas",
         {
-            "replica": [replica.index for replica in replicas],
+            "replica": list(range(len(world.replicas))),
             "pool": [world.scenario.pools[placed.pool].name for placed in world.replicas],
             "gpu": [placed.model.gpu for placed in world.replicas],
             "gpus": [" ".join(map(str, placed.gpus)) for placed in world.replicas],
@@ -53,48 +73,42 @@ def _write_replicas(recorder: Recorder, world: World, replicas: Sequence[Replica
                 for placed in world.replicas
             ],
             "kv_blocks": [placed.model.kv_blocks for placed in world.replicas],
-            "busy_s": [m.busy.window for m in meters],
-            "iterations": [m.iterations for m in meters],
-            "prefill_tokens": [m.prefill_tokens for m in meters],
-            "decode_tokens": [m.decode_tokens for m in meters],
-            "preemptions": [m.preemptions for m in meters],
-            "energy_j": [m.draw.window * _MILLI for m in meters],
-            "kv_token_s": [m.kv_tokens.window for m in meters],
-            "waiting_s": [m.waiting.window for m in meters],
-            "running_s": [m.running.window for m in meters],
-            "blocked_blocks_s": blocked[0],
-            "blocked_sequences_s": blocked[1],
-            "blocked_tokens_s": blocked[2],
+            "energy_j": np.asarray(energy_mj) * _MILLI,
+            **meters,
         },
     )
 
 
-def _write_power(recorder: Recorder, world: World, power: PowerMeter, measured_s: float) -> None:
+def _write_power(recorder: Recorder, world: World, readings: Readings, measured_s: float) -> None:
     """A run that was stopped before the window opened has measured nothing: null, not zero."""
     tree = world.scenario.power
     measured = measured_s > 0.0
-    meters = power.nodes
     losses = [node.loss for node in tree.nodes]
+    limits = [n.budget_w if n.budget_w is not None else n.rating_w for n in tree.nodes]
+    nothing = [None] * len(tree.nodes)
     recorder.write(
         "power_nodes",
         {
-            "node": list(range(len(meters))),
+            "node": list(range(len(tree.nodes))),
             "name": [node.name for node in tree.nodes],
             "kind": [node.kind for node in tree.nodes],
             "rating_w": [node.rating_w for node in tree.nodes],
             "budget_w": [node.budget_w for node in tree.nodes],
-            "limit_w": [m.limit_mw * _MILLI if m.limit_mw is not None else None for m in meters],
+            "limit_w": [None if w is None else round(w * 1000) * _MILLI for w in limits],
             "loss_rating_w": [loss and loss.rating_w for loss in losses],
             "loss_a": [loss and loss.a for loss in losses],
             "loss_b": [loss and loss.b for loss in losses],
             "loss_c": [loss and loss.c for loss in losses],
-            "energy_j": [m.energy.window * _MILLI if measured else None for m in meters],
-            "mean_w": [m.mean.window * _MILLI / measured_s if measured else None for m in meters],
-            "peak_w": [m.window_peak_mw * _MILLI if measured else None for m in meters],
+            "energy_j": np.asarray(readings.node_energy_mj) * _MILLI if measured else nothing,
+            "mean_w": (
+                np.asarray(readings.node_judged_mj) * _MILLI / measured_s if measured else nothing
+            ),
+            "peak_w": np.asarray(readings.node_peak_mw) * _MILLI if measured else nothing,
             "over_limit_s": [
-                m.over.window if measured and m.limit_mw is not None else None for m in meters
+                float(over_s) if measured and limit_w is not None else None
+                for over_s, limit_w in zip(readings.node_over_s, limits, strict=True)
             ],
-            "energy_total_j": [m.energy.total * _MILLI for m in meters],
+            "energy_total_j": np.asarray(readings.node_total_mj) * _MILLI,
         },
     )
     recorder.write(

@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sim.check.scenario import Scenario
 from sim.engine.request import Request
 from sim.results.bins import gap_bin
-from sim.results.sink import Sink
+from sim.results.rows import power_columns, request_columns
+from sim.results.sink import RowSink, Sink
 
 #: Rows that a table gathers here before they go to the sink.
 BATCH_ROWS = 8192
@@ -95,6 +97,10 @@ class Recorder:
         self._events = Rows(sink, "events", ("t_s", "kind", "entity", "detail"))
         self._gaps: list[dict[int, int]] = [{} for _ in scenario.workloads]
         self.power = self._power.add
+        #: Whether each change of draw is wanted; else what nodes draw in each minute is enough.
+        self.keeps_changes = not self.takes_rows or (
+            scenario.record != "summary" and scenario.record_power == "changes"
+        )
 
     def request(self, request: Request, outcome: str, end_s: float | None) -> None:
         """A request's one row, at its outcome."""
@@ -137,6 +143,42 @@ class Recorder:
         gaps = self._gaps[workload]
         index = gap_bin(gap_s)
         gaps[index] = gaps.get(index, 0) + tokens
+
+    # ---- rows that a kernel has filled -----------------------------------------------------------
+
+    @property
+    def takes_rows(self) -> bool:
+        """Whether the sink counts what nodes draw in each minute (``RowSink``)."""
+        return isinstance(self._sink, RowSink)
+
+    def request_rows(self, rows: NDArray[np.void]) -> None:
+        """[n] of ``REQUEST_ROW``, whose memory is used again."""
+        if not len(rows):
+            return
+        if isinstance(self._sink, RowSink):
+            self._sink.write_requests(rows)
+        else:
+            names = [workload.name for workload in self._workloads]
+            pools = [workload.pool for workload in self._workloads]
+            columns = request_columns(rows, names, pools)
+            self._sink.write("requests", {name: c.to_pylist() for name, c in columns.items()})
+
+    def power_rows(self, rows: NDArray[np.void]) -> None:
+        """[n] of ``POWER_ROW``, whose memory is used again."""
+        if isinstance(self._sink, RowSink):
+            self._sink.write_power(rows)
+        else:
+            columns = power_columns(rows)
+            self._sink.write("power", {name: c.to_pylist() for name, c in columns.items()})
+
+    def minute_rows(self, rows: NDArray[np.void]) -> None:
+        """[n] of ``MINUTE_ROW``, whose memory is used again; for sinks that take rows."""
+        if isinstance(self._sink, RowSink):
+            self._sink.write_minutes(rows)
+
+    def gaps(self, workload: int, bins: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
+        """The workload's whole histogram of token gaps."""
+        self._gaps[workload] = dict(zip(bins.tolist(), counts.tolist(), strict=True))
 
     def write(self, table: str, columns: dict[str, Any]) -> None:
         """Write a whole table at once."""

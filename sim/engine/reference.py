@@ -15,19 +15,30 @@ from typing import Any
 from simpy.events import Event
 
 from sim.check.scenario import Pool
-from sim.engine.arbiter import Refusal, checked_positions, decision
+from sim.engine.arbiter import (
+    Refusal,
+    beyond_capacity,
+    beyond_context,
+    checked_positions,
+    decision,
+    first_that_holds,
+    queue_full,
+    routing_rows,
+    too_large,
+    turned_away_for_ever,
+)
 from sim.engine.arrivals import Feed, Row, follows_at
 from sim.engine.batcher import blocks_for
 from sim.engine.environment import ARRIVAL, TIME_OUT, OrderedEnvironment
-from sim.engine.meter_tables import write_meters
-from sim.engine.meters import WorkloadMeters
+from sim.engine.idle import idle_gpu_mw
+from sim.engine.meter_tables import Readings, write_meters
+from sim.engine.meters import BLOCKS, SEQUENCES, TOKENS, WorkloadMeters
 from sim.engine.plane import Stop
 from sim.engine.power_meter import PowerMeter
 from sim.engine.recorder import Recorder
 from sim.engine.replica import Replica
 from sim.engine.request import Request
 from sim.engine.world import ROW_BITS, PlacedReplica, World
-from sim.errors import SimulationError
 from sim.policies.base import RoutingView, kind_of
 from sim.rng import KeyedBits
 
@@ -135,7 +146,7 @@ class ReferencePlane:
             self.recorder.request(self.live[identity], "unfinished", None)
         self.live.clear()
         self.power.finish(time_s)
-        write_meters(self.recorder, self.world, self.replicas, self.power, self.charges, time_s)
+        write_meters(self.recorder, self.world, self._readings(), time_s)
 
     # ---- arrivals ------------------------------------------------------------------------
 
@@ -222,33 +233,26 @@ class ReferencePlane:
             prefix_ids=request.prefix_ids,
         )
         suggestions = state.router.decide(view, state.router_state, state.rng)
-        refusals: dict[str, tuple[int, list[int], Refusal]] = {}
-        for rank, position in enumerate(
-            checked_positions(suggestions, len(state.replicas), now_s, state.router_kind)
-        ):
-            refusal = self._refuse(state, position, request, now_s)
-            if refusal is None:
-                self._log_routing(request, state, refusals, (rank, position), now_s)
-                self._dispatch(request, state, position, now_s)
-                return None
-            refusals.setdefault(refusal.code, (rank, [], refusal))[1].append(position)
-        self._log_routing(request, state, refusals, None, now_s)
-        return "queue-full"
+        positions = checked_positions(suggestions, len(state.replicas), now_s, state.router_kind)
+        accepted, refusals = first_that_holds(
+            positions, lambda position: self._refuse(state, position, request, now_s)
+        )
+        for row in routing_rows(now_s, state.router_kind, request.identity, refusals, accepted):
+            self.recorder.decision(row)
+        if accepted is None:
+            return "queue-full"
+        self._dispatch(request, state, accepted[1], now_s)
+        return None
 
     def _never_fits(self, request: Request, state: PoolState) -> Refusal | None:
         """Why no replica of the pool could ever serve a request, or None."""
         llm = state.pool.llm.llm
         tokens = request.input_tokens + request.output_tokens
         if tokens > llm.max_context:
-            return Refusal(
-                "context", f"{tokens} tokens exceed the context of {llm.max_context} of {llm.name}"
-            )
+            return beyond_context(tokens, llm)
         blocks = blocks_for(request.kv_tokens)
         if blocks > state.most_blocks:
-            return Refusal(
-                "kv-capacity",
-                f"{blocks} KV blocks exceed the {state.most_blocks} of the largest replica",
-            )
+            return beyond_capacity(blocks, state.most_blocks)
         return None
 
     def _refuse(
@@ -258,10 +262,7 @@ class ReferencePlane:
         replica = state.replicas[position]
         blocks = blocks_for(request.kv_tokens)
         if blocks > replica.model.kv_blocks:
-            return Refusal(
-                "kv-capacity",
-                f"the request needs {blocks} KV blocks, the replica has {replica.model.kv_blocks}",
-            )
+            return too_large(blocks, replica.model.kv_blocks)
         limit = state.pool.max_queue
         if limit is None or len(replica.batcher.waiting) < limit:
             return None
@@ -270,27 +271,7 @@ class ReferencePlane:
             if victim is not None:
                 self._withdraw(victim, "shed", now_s)
                 return None
-        return Refusal("queue-full", f"{limit} requests wait there already (max_queue)")
-
-    def _log_routing(
-        self,
-        request: Request,
-        state: PoolState,
-        refusals: dict[str, tuple[int, list[int], Refusal]],
-        accepted: tuple[int, int] | None,
-        now_s: float,
-    ) -> None:
-        """Log a decision with refusals: one row for each reason, one for what was taken.
-
-        A first choice that was taken is in the ``requests`` table already.
-        """
-        if not refusals:
-            return
-        log = partial(decision, now_s, "routing", state.router_kind, str(request.identity))
-        for rank, positions, refusal in refusals.values():
-            self.recorder.decision(log(rank, " ".join(map(str, positions)), refusal))
-        if accepted is not None:
-            self.recorder.decision(log(accepted[0], str(accepted[1]), None))
+        return queue_full(limit)
 
     def _dispatch(self, request: Request, state: PoolState, position: int, now_s: float) -> None:
         request.position = position
@@ -329,12 +310,7 @@ class ReferencePlane:
         returns = returns + 1 if instant_s == now_s else 1
         self.returns[workload] = (now_s, returns)
         if returns > MOST_RETURNS:
-            raise SimulationError(
-                now_s,
-                f"workload {self.workloads[workload].name}",
-                f"clients that are turned away ({outcome}) come back at once, again and again, so "
-                "that time stands still; give them a `think` above 0 s",
-            )
+            raise turned_away_for_ever(now_s, self.workloads[workload].name, outcome)
 
     # ---- what replicas report ------------------------------------------------------------
 
@@ -373,18 +349,11 @@ class ReferencePlane:
 
     def _start_power(self) -> None:
         """At time 0: replicas idle, every other GPU parked."""
-        site = self.world.scenario.site
-        parked = [
-            round(gpu.parked_w * 1000) * node.gpus
-            for gpu, node in zip(site.gpu_types, site.node_types, strict=True)
-        ]
         for index, placed in enumerate(self.world.replicas):
             idle_mw = placed.model.power[0].idle_mw
             self.gpu_mw[index] = idle_mw
-            for server, gpus in placed.servers:
-                parked[server] += gpus * (idle_mw - round(site.gpu_types[server].parked_w * 1000))
             self.replicas[index].meters.draw.set(idle_mw * len(placed.gpus), 0.0)
-        self.power.start(parked)
+        self.power.start(idle_gpu_mw(self.world.scenario.site, self.world.replicas))
 
     def draw(
         self, replica: int, gpu_mw: int, shares: Sequence[tuple[int, float]], time_s: float
@@ -400,3 +369,31 @@ class ReferencePlane:
         self.replicas[replica].meters.draw.set(total_mw, time_s)
         for server, gpus in placed.servers:
             self.power.change(server, gpus * delta_mw, time_s)
+
+    def _readings(self) -> Readings:
+        """Every meter at the end of the run."""
+        meters = [replica.meters for replica in self.replicas]
+        nodes = self.power.nodes
+        return Readings(
+            replicas={
+                "busy_s": [m.busy.window for m in meters],
+                "kv_token_s": [m.kv_tokens.window for m in meters],
+                "waiting_s": [m.waiting.window for m in meters],
+                "running_s": [m.running.window for m in meters],
+                "blocked_blocks_s": [m.blocked[BLOCKS].window for m in meters],
+                "blocked_sequences_s": [m.blocked[SEQUENCES].window for m in meters],
+                "blocked_tokens_s": [m.blocked[TOKENS].window for m in meters],
+                "energy_mj": [m.draw.window for m in meters],
+                "iterations": [m.iterations for m in meters],
+                "prefill_tokens": [m.prefill_tokens for m in meters],
+                "decode_tokens": [m.decode_tokens for m in meters],
+                "preemptions": [m.preemptions for m in meters],
+            },
+            workload_energy_mj=self.charges.window_mj,
+            workload_tokens=self.charges.window_delivered,
+            node_energy_mj=[node.energy.window for node in nodes],
+            node_judged_mj=[node.mean.window for node in nodes],
+            node_peak_mw=[node.window_peak_mw for node in nodes],
+            node_over_s=[node.over.window for node in nodes],
+            node_total_mj=[node.energy.total for node in nodes],
+        )

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from simpy.events import Event
 
+from sim.engine.compiled import CompiledPlane
 from sim.engine.environment import FACILITY, OrderedEnvironment
 from sim.engine.plane import ServingPlane
 from sim.engine.recorder import Recorder
@@ -22,7 +23,10 @@ from sim.results.sink import Sink
 Progress = Callable[[float, float], None]
 
 #: Engines by name.
-ENGINES: dict[str, Callable[[World, Recorder], ServingPlane]] = {"reference": ReferencePlane}
+ENGINES: dict[str, Callable[[World, Recorder], ServingPlane]] = {
+    "compiled": CompiledPlane,
+    "reference": ReferencePlane,
+}
 
 #: How often progress is reported over a run.
 PROGRESS_STEPS = 500

@@ -22,7 +22,7 @@ from sim.kernels.lifecycle import (
 )
 from sim.kernels.lists import oldest_to_shed, queue_append, queue_head, queue_remove
 from sim.kernels.meters import count, count_kv_within, report_draw
-from sim.kernels.plan import boundary, pass_iterations, schedule
+from sim.kernels.plan import boundary, go_on_to, schedule
 from sim.kernels.routing import (
     first_choice,
     load_changed,
@@ -60,13 +60,15 @@ from sim.kernels.state import (
     Ints,
     Record,
     State,
+    state_of,
 )
 from sim.kernels.tree import winner
 
 
 @entry
-def advance(s: State, until_s: float) -> int:
+def advance(table: Ints, until_s: float) -> int:
     """Handle every event strictly before ``until_s``; DONE, or what Python must do first."""
+    s = state_of(table)
     all_ = s.all[0]
     while True:
         if all_.fault != DONE:
@@ -121,7 +123,7 @@ def passed(s: State, r: int, t: float) -> int:
     return boundaries_before(replica, t, including, replica.done, replica.target - 1)
 
 
-@kernel
+@rare
 def stop_at_next(s: State, r: int, t: float) -> None:
     """The next boundary must be looked at, because something happened at ``t``."""
     replica = s.replica[r]
@@ -242,7 +244,7 @@ def never_fits(s: State, pool: Record, slot: int, t: float) -> bool:
     return False
 
 
-@kernel
+@rare
 def turn_away(s: State, slot: int, outcome: int, t: float) -> None:
     """A request that no replica takes ends here."""
     end_request(s, slot, outcome, t)
@@ -273,7 +275,6 @@ def next_choice(s: State, p: int, slot: int, first: int, t: float) -> int:
     """The first choice refused: try the others in order and log what was refused."""
     pool, request = s.pool[p], s.request[slot]
     order_after(s, p, request.id, first)
-    place = s.all[0].decisions
     log = new_decision(s, slot, NONE, t)
     for rank in range(pool.replicas):
         position = s.order[rank]
@@ -282,7 +283,7 @@ def next_choice(s: State, p: int, slot: int, first: int, t: float) -> int:
             log.position = position
             return position
         code = refusal(s, pool.first + position, request)
-        note_refusal(s, log, place, code, rank, position)
+        note_refusal(log, code, rank, position)
     return NONE
 
 
@@ -305,8 +306,9 @@ def dispatch(s: State, r: int, slot: int, t: float) -> None:
 
 
 @entry
-def resume(s: State, position: int, t: float) -> None:
+def resume(table: Ints, position: int, t: float) -> None:
     """Python has routed the asked request: to ``position`` of its pool, or away (NONE)."""
+    s = state_of(table)
     slot = s.all[0].asked
     pool = s.pool[s.workload[s.request[slot].workload].pool]
     if position == NONE:
@@ -318,8 +320,9 @@ def resume(s: State, position: int, t: float) -> None:
 
 
 @entry
-def make_room(s: State, r: int, priority: int, t: float) -> bool:
+def make_room(table: Ints, r: int, priority: int, t: float) -> bool:
     """Python routes to a full queue: whether ``shed: oldest`` pushes somebody out."""
+    s = state_of(table)
     return sheds(s, r, priority, t)
 
 
@@ -351,7 +354,7 @@ def withdraw(s: State, slot: int, outcome: int, t: float) -> None:
         if replica.busy and (replica.waiting == 0 or (was_head and replica.blocked == BLOCKS)):
             stop_at_next(s, r, t)
         return
-    pass_iterations(s, r, passed(s, r, t))
+    go_on_to(s, r, passed(s, r, t))
     if request.state == DECODING:
         request.delivered = delivered_now(replica, request)
     request.cancelled = 1
@@ -364,32 +367,34 @@ def withdraw(s: State, slot: int, outcome: int, t: float) -> None:
 # ---- the control plane ---------------------------------------------------------------------------
 
 
-@kernel
+@rare
 def pause(s: State, r: int, t: float) -> None:
     """Count everything of a replica up to ``t``; boundaries at ``t`` are still to come."""
     replica = s.replica[r]
     if replica.busy:
         n = boundaries_before(replica, t, False, replica.done, replica.target - 1)
-        pass_iterations(s, r, n)
+        go_on_to(s, r, n)
         count_kv_within(s, r, t)
     count(s, r, t)
 
 
 @entry
-def pause_all(s: State, t: float) -> None:
+def pause_all(table: Ints, t: float) -> None:
     """Count everything up to ``t``: the measurement window opens or closes, the run ends."""
+    s = state_of(table)
     for r in range(len(s.replica)):
         pause(s, r, t)
 
 
 @entry
-def set_clocks(s: State, replicas: Ints, level: int, t: float) -> None:
+def set_clocks(table: Ints, replicas: Ints, level: int, t: float) -> None:
     """Put replicas on a clock level: draw changes now, the rest of the iteration is rescaled."""
+    s = state_of(table)
     for place in range(len(replicas)):
         set_clock(s, replicas[place], level, t)
 
 
-@kernel
+@rare
 def set_clock(s: State, r: int, level: int, t: float) -> None:
     """The running iteration becomes a run of its own of length one."""
     replica = s.replica[r]
@@ -412,8 +417,9 @@ def set_clock(s: State, r: int, level: int, t: float) -> None:
 
 
 @entry
-def end_unfinished(s: State, slot: int) -> None:
+def end_unfinished(table: Ints, slot: int) -> None:
     """The run is over, as of the last ``pause_all``: the row of a request in flight."""
+    s = state_of(table)
     request = s.request[slot]
     if request.state == DECODING:
         request.delivered = delivered_now(s.replica[request.replica], request)
@@ -422,7 +428,8 @@ def end_unfinished(s: State, slot: int) -> None:
 
 
 @entry
-def next_event(s: State) -> float:
+def next_event(table: Ints) -> float:
     """When ``advance`` would look at something next."""
+    s = state_of(table)
     next_s: float = min(s.when[winner(s.first, 0)], s.all[0].arrival_s, s.all[0].alarm_s)
     return next_s

@@ -9,7 +9,7 @@ Python pulls more rows before anything else happens.
 from __future__ import annotations
 
 from sim.kernels.heaps import event_push
-from sim.kernels.jit import entry, kernel
+from sim.kernels.jit import entry, kernel, rare
 from sim.kernels.state import (
     MOST_RETURNS,
     NEVER_FITS,
@@ -23,6 +23,7 @@ from sim.kernels.state import (
     Ints,
     Records,
     State,
+    state_of,
 )
 
 
@@ -58,7 +59,7 @@ def forget(s: State, place: int) -> None:
 
 @entry
 def load_rows(
-    s: State,
+    table: Ints,
     w: int,
     first_row: int,
     arrival_s: Floats,
@@ -73,6 +74,7 @@ def load_rows(
 
     The caller made room for all of them in ``source`` and in the pool of followers.
     """
+    s = state_of(table)
     workload = s.workload[w]
     opened = 0
     for i in range(len(arrival_s)):
@@ -109,8 +111,9 @@ def add_follower(s: State, identity: int) -> int:
 
 
 @entry
-def put_back(s: State, old: Records) -> None:
+def put_back(table: Ints, old: Records) -> None:
     """Fill a larger table with the [n] places of the smaller one."""
+    s = state_of(table)
     for i in range(len(old)):
         place = s.place[find(s, old[i].id)]
         place.id = old[i].id
@@ -125,7 +128,7 @@ def free_follower(s: State, follower: int) -> None:
     s.all[0].followers -= 1
 
 
-@entry
+@rare
 def release_followers(s: State, identity: int, outcome: int, t: float) -> None:
     """The request ``identity`` has ended at ``t``: its followers are on their way."""
     w = identity >> ROW_BITS
@@ -188,12 +191,21 @@ def next_arrival(s: State) -> None:
 
 
 @entry
-def adopt(s: State, identity: int) -> int:
+def release(table: Ints, identity: int, outcome: int, t: float) -> None:
+    """``release_followers`` for an orphan, now that its followers are there."""
+    s = state_of(table)
+    release_followers(s, identity, outcome, t)
+
+
+@entry
+def adopt(table: Ints, identity: int) -> int:
     """Whether the followers of an orphan have been loaded."""
+    s = state_of(table)
     return s.place[find(s, identity)].id != NONE
 
 
 @entry
-def refresh_arrivals(s: State) -> None:
+def refresh_arrivals(table: Ints) -> None:
     """The rows of a source have changed."""
+    s = state_of(table)
     next_arrival(s)

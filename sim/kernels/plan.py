@@ -12,7 +12,7 @@ from __future__ import annotations
 from sim.kernels.blocks import blocks_for, needed, needed_over, starts_possible
 from sim.kernels.cost import boundary_s, growth_s, iteration_s, windowed_half
 from sim.kernels.heaps import next_step, step_pop, step_remove
-from sim.kernels.jit import kernel
+from sim.kernels.jit import kernel, rare
 from sim.kernels.lifecycle import (
     complete,
     context_now,
@@ -68,20 +68,25 @@ def boundary(s: State, r: int, t: float) -> None:
     replica = s.replica[r]
     count(s, r, t)
     if replica.busy:
-        end_iteration(s, r, t)
-    plan(s, r, t)
-    if replica.busy:
-        schedule(s, r, boundary_s(replica, replica.target))
-    else:
-        schedule(s, r, float("inf"))
+        if replica.elapsed or replica.leaving > 0 or s.all[0].single:
+            end_unusual_iteration(s, r, t)
+        else:
+            pass_iterations(s, r, replica.target, 0)
+        end_requests(s, r, t)
+    if plan(s, r, t):
+        report_draw(s, r, t)
+    schedule(s, r, boundary_s(replica, replica.target) if replica.busy else float("inf"))
 
 
 # ---- iterations that end -------------------------------------------------------------------------
 
 
 @kernel
-def pass_iterations(s: State, r: int, n: int) -> None:
-    """The run's first ``n`` iterations have ended and the next one is under way."""
+def pass_iterations(s: State, r: int, n: int, running: int) -> None:
+    """The run's first ``n`` iterations have ended; ``running`` is 1 if the next is under way.
+
+    The start of an iteration takes its blocks, so that of the next one counts only then.
+    """
     replica = s.replica[r]
     m = n - replica.done
     if m == 0:
@@ -89,43 +94,25 @@ def pass_iterations(s: State, r: int, n: int) -> None:
     count_kv(s, r, m)
     if replica.serving and replica.decoding > 0:
         count_gaps(s, r, m)
-        count_delivered(s, r, m)
-        # The start of the running iteration took its blocks before; these are the m after it.
-        replica.free -= needed_over(s, r, replica.step + 1, m)
+        starts = m - 1 + running
+        if starts > 0:
+            replica.free -= needed_over(s, r, replica.step + 1, starts)
         deliver(s, r, m)
     pass_chunks(s, r, m)
-    replica.iterations += m
     replica.done = n
 
 
-@kernel
-def deliver(s: State, r: int, m: int) -> None:
-    """``m`` tokens for each decoding sequence."""
+@rare
+def go_on_to(s: State, r: int, n: int) -> None:
+    """The run's first ``n`` iterations have ended and the next one is under way."""
+    pass_iterations(s, r, n, 1)
+
+
+@rare
+def end_unusual_iteration(s: State, r: int, t: float) -> None:
+    """The last iteration before a stop: it was cut or stalled, lost a client, or leaves a row."""
     replica = s.replica[r]
-    replica.step += m
-    replica.kv_tokens += m * replica.decoding
-    replica.windowed_tokens += m * replica.growing
-    replica.decode_tokens += m * replica.decoding
-
-
-@kernel
-def pass_chunks(s: State, r: int, m: int) -> None:
-    """``m`` times the chunks of the planned iteration are in KV now."""
-    replica = s.replica[r]
-    replica.prefill_tokens += m * replica.chunk_tokens
-    if replica.part != NONE:
-        chunk = replica.part_chunk
-        s.request[replica.part].context += m * chunk
-        replica.pairs += m * (2 * chunk * chunk)
-        if replica.regime == -1:
-            replica.windowed_pairs += m * (2 * chunk * chunk)
-
-
-@kernel
-def end_iteration(s: State, r: int, t: float) -> None:
-    """The last iteration before a stop ends, and with it what ends at its boundary."""
-    replica = s.replica[r]
-    pass_iterations(s, r, replica.target - 1)
+    go_on_to(s, r, replica.target - 1)
     if s.all[0].single:
         note_iteration(s, r, t)
     count_kv(s, r, 1)
@@ -136,15 +123,46 @@ def end_iteration(s: State, r: int, t: float) -> None:
             count_elapsed_gaps(s, r, t)
         else:
             count_gaps(s, r, 1)
-        count_delivered(s, r, 1)
         deliver(s, r, 1)
+    pass_chunks(s, r, 1)
+    replica.done = replica.target
+
+
+@kernel
+def end_requests(s: State, r: int, t: float) -> None:
+    """What ends at a boundary: decodes at their last token, then prefills."""
+    replica = s.replica[r]
+    if replica.serving and replica.decoding > 0:
         replica.decoded_s = t
         leave_window(s, r)
         end_decodes(s, r, t)
-    pass_chunks(s, r, 1)
-    replica.iterations += 1
-    replica.done = replica.target
-    end_prefills(s, r, t)
+    if replica.joining != NONE or replica.part != NONE:
+        end_prefills(s, r, t)
+
+
+@kernel
+def deliver(s: State, r: int, m: int) -> None:
+    """``m`` tokens for each decoding sequence."""
+    replica = s.replica[r]
+    replica.step += m
+    replica.kv_tokens += m * replica.decoding
+    replica.windowed_tokens += m * replica.growing
+    replica.decode_tokens += m * replica.decoding
+    count_delivered(s, r, m)
+
+
+@kernel
+def pass_chunks(s: State, r: int, m: int) -> None:
+    """``m`` times the chunks of the planned iteration are in KV now."""
+    replica = s.replica[r]
+    replica.iterations += m
+    replica.prefill_tokens += m * replica.chunk_tokens
+    if replica.part != NONE:
+        chunk = replica.part_chunk
+        s.request[replica.part].context += m * chunk
+        replica.pairs += m * (2 * chunk * chunk)
+        if replica.regime == -1:
+            replica.windowed_pairs += m * (2 * chunk * chunk)
 
 
 @kernel
@@ -226,17 +244,19 @@ def end_decodes(s: State, r: int, t: float) -> None:
 def end_prefills(s: State, r: int, t: float) -> None:
     """Complete prefills deliver a token and join the decoding set, in order of admission."""
     replica = s.replica[r]
-    slot = replica.joining
+    slot = replica.joining if replica.joining != NONE else replica.part
     replica.joining = NONE
-    while slot != NONE and slot != replica.part:
-        after = s.request[slot].next
-        s.request[slot].context = s.request[slot].target
+    while slot != NONE:
+        request = s.request[slot]
+        after = request.next
+        if slot == replica.part:
+            if request.context < request.target:
+                return
+            replica.part = NONE
+        else:
+            request.context = request.target
         end_prefill(s, r, slot, t)
         slot = after
-    slot = replica.part
-    if slot != NONE and s.request[slot].context == s.request[slot].target:
-        replica.part = NONE
-        end_prefill(s, r, slot, t)
 
 
 @kernel
@@ -269,24 +289,22 @@ def end_prefill(s: State, r: int, slot: int, t: float) -> None:
 
 
 @kernel
-def plan(s: State, r: int, t: float) -> None:
-    """The next iteration, its run, its leap; an idle replica rests."""
+def plan(s: State, r: int, t: float) -> bool:
+    """The next iteration, its run, its leap; an idle replica rests. Whether the draw may change."""
     replica = s.replica[r]
     stalled = replica.busy and replica.decoding > 0 and not replica.serving
-    preemptions = replica.preemptions
     clear_plan(s, r)
-    if replica.mode == CHUNKED:
-        plan_mixed(s, r, t)
-    else:
-        plan_apart(s, r, t)
+    preempted = plan_batch(s, r, t)
     if replica.chunk_tokens == 0 and not (replica.serving and replica.decoding > 0):
         rest(s, r, t)
-        return
+        return True
     replica.start_s = t
     replica.elapsed = stalled and replica.serving
-    if is_new_run(s, r):
+    new = is_new_run(s, r)
+    if new:
         anchor(s, r, t)
-    replica.target = replica.done + leap(s, r, replica.preemptions > preemptions)
+    replica.target = replica.done + leap(s, r, preempted)
+    return new
 
 
 @kernel
@@ -308,30 +326,32 @@ def clear_plan(s: State, r: int) -> None:
 
 
 @kernel
-def plan_mixed(s: State, r: int, t: float) -> None:
-    """Every iteration carries all decodes, and as much prefill as the token budget leaves."""
-    replica = s.replica[r]
-    replica.serving = 1
-    preempted = take_decode_blocks(s, r, t)
-    left = continue_prefill(s, r, replica.max_batch_tokens - replica.decoding)
-    replica.blocked = BLOCKS if preempted else admit(s, r, left, t)
+def plan_batch(s: State, r: int, t: float) -> bool:
+    """Fill the next iteration; whether anybody was preempted.
 
-
-@kernel
-def plan_apart(s: State, r: int, t: float) -> None:
-    """Iterations carry prefill or decodes, never both: prefill-first and static batching."""
+    Chunked prefill carries all decodes, and as much prefill as the token budget leaves.
+    Prefill-first and static batching carry prefill or decodes, never both.
+    """
     replica = s.replica[r]
+    mixed = replica.mode == CHUNKED
+    preempted = mixed and take_decode_blocks(s, r, t)
+    left = replica.max_batch_tokens - (replica.decoding if mixed else 0)
+    left = continue_prefill(s, r, left)
     if replica.mode == STATIC and replica.running == 0:
         replica.open = 1
-    left = continue_prefill(s, r, replica.max_batch_tokens)
-    replica.blocked = SEQUENCES if replica.waiting > 0 else NONE
-    if replica.open:
+    if preempted:
+        replica.blocked = BLOCKS
+    elif replica.open:
         replica.blocked = admit(s, r, left, t)
-    replica.serving = replica.chunk_tokens == 0
-    if replica.serving:
+    else:
+        replica.blocked = SEQUENCES if replica.waiting > 0 else NONE
+    replica.serving = mixed or replica.chunk_tokens == 0
+    if replica.serving and not mixed:
         replica.open = replica.mode == PREFILL_FIRST
         if take_decode_blocks(s, r, t):
             replica.blocked = BLOCKS
+            preempted = True
+    return preempted
 
 
 @kernel
@@ -339,11 +359,19 @@ def take_decode_blocks(s: State, r: int, t: float) -> bool:
     """Blocks for this iteration's decodes; preempt until all have one. Whether anybody was."""
     replica = s.replica[r]
     preempted = False
-    while needed(s, r, replica.step) > replica.free:
-        preempt_last(s, r, t)
+    if needed(s, r, replica.step) > replica.free:
+        preempt_until_free(s, r, t)
         preempted = True
     replica.free -= needed(s, r, replica.step)
     return preempted
+
+
+@rare
+def preempt_until_free(s: State, r: int, t: float) -> None:
+    """Preempt the last admitted, one after another, until the others' decodes have blocks."""
+    replica = s.replica[r]
+    while needed(s, r, replica.step) > replica.free:
+        preempt_last(s, r, t)
 
 
 @kernel
@@ -459,7 +487,6 @@ def anchor(s: State, r: int, t: float) -> None:
     replica.first_s = iteration_s(s, replica, replica.level)
     inside = s.cost[replica.cost].window > 0 and replica.regime == -1
     replica.growth_s = growth_s(s, replica, replica.chunk if single else 0, inside)
-    report_draw(s, r, t)
 
 
 @kernel
@@ -496,4 +523,3 @@ def rest(s: State, r: int, t: float) -> None:
     replica.busy = 0
     replica.planned = 0
     replica.serving = 0
-    report_draw(s, r, t)

@@ -6,6 +6,8 @@ always that is the first of all, so only that one is computed; refusals walk the
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from sim.kernels.blocks import blocks_for
@@ -15,7 +17,6 @@ from sim.kernels.state import (
     KV_CAPACITY,
     LEAST_REQUESTS,
     LEAST_TOKENS,
-    LISTED,
     NONE,
     POWER_OF_TWO,
     RANDOM,
@@ -52,7 +53,9 @@ def bits(salt: np.uint64, identity: int) -> np.uint64:
 @kernel
 def scaled(half: np.uint64, bound: int) -> int:
     """32 random bits as an integer below ``bound``."""
-    return int((half * np.uint64(bound)) >> _32)
+    # Signed from here on: numba makes float64 of uint64 with int64.
+    below: Any = np.int64((half * np.uint64(bound)) >> _32)
+    return below
 
 
 # ---- orders of preference ------------------------------------------------------------------------
@@ -184,20 +187,18 @@ def new_decision(s: State, slot: int, kind: int, t: float) -> Record:
 
 
 @kernel
-def note_refusal(s: State, log: Record, place: int, code: int, rank: int, position: int) -> None:
-    """One more position refused, for the reason ``code``; the first ``LISTED`` are kept."""
+def note_refusal(log: Record, code: int, rank: int, position: int) -> None:
+    """One more position refused, for the reason ``code``; the first one is kept."""
     if code == KV_CAPACITY:
-        nth = log.capacity_count
-        log.capacity_count += 1
-        if nth == 0:
+        if log.capacity_count == 0:
             log.capacity_rank = rank
+            log.capacity_position = position
+        log.capacity_count += 1
     else:
-        nth = log.full_count
-        log.full_count += 1
-        if nth == 0:
+        if log.full_count == 0:
             log.full_rank = rank
-    if nth < LISTED:
-        s.refused[place, code, nth] = position
+            log.full_position = position
+        log.full_count += 1
 
 
 @kernel

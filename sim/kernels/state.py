@@ -12,7 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.kernels import power_state
+from sim.kernels.bundle import BundleType, array_of, opener, table_of
 from sim.kernels.power_state import PowerState
+from sim.kernels.rows import MINUTE_ROW, POWER_ROW, REQUEST_ROW
 
 Records = NDArray[np.void]
 Ints = NDArray[np.int64]
@@ -42,7 +45,7 @@ FREE, WAITING, PREFILLING, DECODING, ASKED = range(5)
 BLOCKS, SEQUENCES, TOKENS = range(3)
 #: Outcomes: indices in ``sim.results.tables.OUTCOMES``.
 COMPLETED, NEVER_FITS, QUEUE_FULL, SHED, TIMED_OUT, CANCELLED, UNFINISHED = range(7)
-#: Why a request is refused: ``DECISION.kind`` of never-fits rows, columns of ``refused``.
+#: Why a request is refused.
 KV_CAPACITY, FULL_QUEUE, CONTEXT = range(3)
 
 #: Why ``advance`` returned.
@@ -57,8 +60,6 @@ GAPS_PER_OCTAVE = 64
 GAP_LOW, GAP_OCTAVES = -40, 80
 #: The plan of the last iteration had several chunks, so no other equals it.
 SEVERAL = -2
-#: Positions that a refusal lists.
-LISTED = 8
 
 GLOBAL = np.dtype(
     [
@@ -301,9 +302,11 @@ DECISION = np.dtype(
         ("amount", np.int64),  # tokens or blocks that the request needs
         ("rank", np.int64),  # of the suggestion that was taken, and its position; NONE = none
         ("position", np.int64),
-        ("capacity_rank", np.int64),  # first refusal for KV capacity, number of them
+        ("capacity_rank", np.int64),  # first refusal for KV capacity, its position; their number
+        ("capacity_position", np.int64),
         ("capacity_count", np.int64),
-        ("full_rank", np.int64),
+        ("full_rank", np.int64),  # … because the queue was full
+        ("full_position", np.int64),
         ("full_count", np.int64),
     ],
     align=True,
@@ -363,10 +366,71 @@ class State(NamedTuple):
     server: Records  # [Σ servers] SERVER
     out: Records  # [rows] REQUEST_ROW
     decision: Records  # [rows] DECISION
-    refused: Slots  # [rows, 2, LISTED] positions that refused, by reason
     iteration: Records  # [rows] ITERATION
     power: PowerState
 
 
 #: A record of one of the arrays; numba knows its fields, mypy does not.
 Record = Any
+
+#: ``PowerState`` as a bundle.
+POWER = BundleType(
+    "power",
+    (
+        ("node", array_of(power_state.NODE)),
+        ("ledger", array_of(power_state.LEDGER)),
+        ("server", array_of(power_state.SERVER)),
+        ("path", array_of(np.uint32)),
+        ("edge", array_of(power_state.EDGE)),
+        ("count", array_of(power_state.COUNT)),
+        ("power_row", array_of(POWER_ROW)),
+        ("minute_row", array_of(MINUTE_ROW)),
+    ),
+)
+
+#: ``State`` as a bundle: what every kernel takes as its first argument.
+STATE = BundleType(
+    "state",
+    (
+        ("all", array_of(GLOBAL)),
+        ("replica", array_of(REPLICA)),
+        ("request", array_of(REQUEST)),
+        ("residues", array_of(np.int32, 2)),
+        ("finish", array_of(np.int64, 2)),
+        ("crossing", array_of(np.int64, 2)),
+        ("queue", array_of(QUEUE, 2)),
+        ("share", array_of(SHARE, 2)),
+        ("cost", array_of(COST)),
+        ("seconds", array_of(np.float64)),
+        ("mw", array_of(np.int64)),
+        ("pool", array_of(POOL)),
+        ("members", array_of(np.int64)),
+        ("workload", array_of(WORKLOAD)),
+        ("source", array_of(SOURCE, 2)),
+        ("follower", array_of(SOURCE)),
+        ("place", array_of(PLACE)),
+        ("ring", array_of(ALARM, 2)),
+        ("heap", array_of(ALARM, 2)),
+        ("orphan", array_of(ORPHAN)),
+        ("when", array_of(np.float64)),
+        ("first", array_of(np.int32)),
+        ("load", array_of(np.int64)),
+        ("best", array_of(np.int32)),
+        ("order", array_of(np.int32)),
+        ("gaps", array_of(np.int64, 2)),
+        ("server", array_of(SERVER)),
+        ("out", array_of(REQUEST_ROW)),
+        ("decision", array_of(DECISION)),
+        ("iteration", array_of(ITERATION)),
+        ("power", POWER),
+    ),
+)
+
+#: From the table that Python passes to the bundle: the first line of every entry.
+state_of = opener(STATE)
+
+
+def tables(state: State) -> tuple[Ints, Ints]:
+    """The table of a state and the one of its electrical tree; both must live as long as it."""
+    power = table_of(POWER, state.power._asdict())
+    return table_of(STATE, {**state._asdict(), "power": power}), power

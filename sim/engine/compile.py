@@ -1,0 +1,372 @@
+"""From a world to the arrays of the compiled plane: ``sim.kernels.state.State``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.check.scenario import Pool
+from sim.engine.world import World
+from sim.kernels import state as layout
+from sim.kernels.power_state import power_state
+from sim.kernels.rows import REQUEST_ROW
+from sim.kernels.state import NONE, Records, State, tables
+from sim.kernels.tree import build as build_tree
+from sim.perf.step import ReplicaModel, StepCost, StepPower
+from sim.policies.base import kind_of
+from sim.rng import KeyedBits
+
+MODES = {
+    "chunked-prefill": layout.CHUNKED,
+    "prefill-first": layout.PREFILL_FIRST,
+    "static": layout.STATIC,
+}
+#: Policies with a compiled form, by their class: one that is registered under the same kind by
+#: somebody else is not meant.
+ROUTING = {
+    "round-robin": layout.ROUND_ROBIN,
+    "random": layout.RANDOM,
+    "least-outstanding-requests": layout.LEAST_REQUESTS,
+    "least-outstanding-tokens": layout.LEAST_TOKENS,
+    "power-of-two": layout.POWER_OF_TWO,
+}
+
+#: Rows that the buffers hold; filled ones go to the sink.
+OUT_ROWS = 4096
+OTHER_ROWS = 4096
+#: Request slots, alarms and followers to begin with; they grow as needed.
+SLOTS = 1024
+
+
+def compile_world(world: World, *, minutes: bool, changes: bool) -> State:
+    """The state of ``world`` at time 0: nothing has arrived, nothing is drawn yet.
+
+    Args:
+        minutes, changes: which rows of the electrical tree are kept (``sim.kernels.power_state``).
+    """
+    scenario = world.scenario
+    pools = _pools(world)
+    cost, seconds, mw, first_cost = _costs(world)
+    replicas = _replicas(world, first_cost)
+    most_sequences = int(replicas["max_sequences"].max())
+    out_rows = max(OUT_ROWS, 2 * (most_sequences + 4))
+    whole = np.zeros(1, layout.GLOBAL)
+    whole["boundary_s"] = -1.0
+    whole["arrival_s"] = whole["alarm_s"] = math.inf
+    whole["arrival_workload"] = whole["alarm_workload"] = NONE
+    whole["asked"] = whole["hungry"] = NONE
+    whole["until_s"] = scenario.duration_s
+    whole["single"] = int(scenario.record_iterations)
+    whole["most_rows"] = out_rows - (most_sequences + 4)
+    leaves = _leaves(len(replicas))
+    when = np.full(leaves, math.inf)
+    first = np.zeros(2 * leaves, np.int32)
+    build_tree(first, 0, leaves, when, 0)
+    load, best = _loads(pools)
+    widest = _widest(world)
+    windows = any(model.cost[0].window for model in _models(world))
+    heaps = (len(replicas), most_sequences + 2)
+    return State(
+        all=whole,
+        replica=replicas,
+        request=_slots(SLOTS, 0),
+        residues=np.zeros((len(replicas), 16), np.int32),
+        finish=np.zeros(heaps, np.int64),
+        crossing=np.zeros(heaps if windows else (1, 2), np.int64),
+        queue=np.full((len(replicas), layout.PRIORITIES), NONE, layout.QUEUE),
+        share=np.zeros((len(replicas), widest), layout.SHARE),
+        cost=cost,
+        seconds=seconds,
+        mw=mw,
+        pool=pools,
+        members=_members(world),
+        workload=_workloads(world),
+        source=np.zeros((len(scenario.workloads), SLOTS), layout.SOURCE),
+        follower=_followers(SLOTS, 0),
+        place=empty_places(4 * SLOTS),
+        ring=np.zeros((len(scenario.workloads), SLOTS), layout.ALARM),
+        heap=np.zeros((2, SLOTS + 4), layout.ALARM),
+        orphan=np.zeros(most_sequences + 4, layout.ORPHAN),
+        when=when,
+        first=first,
+        load=load,
+        best=best,
+        order=np.zeros(max(int(pools["replicas"].max()), most_sequences + 1), np.int32),
+        gaps=np.zeros(
+            (len(scenario.workloads), layout.GAP_OCTAVES * layout.GAPS_PER_OCTAVE), np.int64
+        ),
+        server=_servers(world),
+        out=np.zeros(out_rows, REQUEST_ROW),
+        decision=np.zeros(OTHER_ROWS, layout.DECISION),
+        iteration=np.zeros(OTHER_ROWS if scenario.record_iterations else 1, layout.ITERATION),
+        power=power_state(scenario.site, scenario.power, minutes, changes),
+    )
+
+
+# ---- arrays that grow ----------------------------------------------------------------------------
+
+
+def _linked(count: int, first: int, dtype: np.dtype[np.void]) -> Records:
+    """Records whose ``next`` links them from index ``first`` on; the last one's is NONE."""
+    records = np.zeros(count, dtype)
+    records["next"] = np.arange(first + 1, first + count + 1)
+    records["next"][-1] = NONE
+    return records
+
+
+def _slots(count: int, first: int) -> Records:
+    return _linked(count, first, layout.REQUEST)
+
+
+def _followers(count: int, first: int) -> Records:
+    return _linked(count, first, layout.SOURCE)
+
+
+def empty_places(count: int) -> Records:
+    """An empty table of followers; ``count`` is a power of two."""
+    return np.full(count, NONE, layout.PLACE)
+
+
+def more_slots(state: State) -> State:
+    """Twice the request slots; none was free."""
+    have = len(state.request)
+    state.all[0]["free_slot"] = have
+    return state._replace(request=np.concatenate([state.request, _slots(have, have)]))
+
+
+def more_alarms(state: State) -> State:
+    """Twice the room in the rings of time-outs."""
+    workloads, have = state.ring.shape
+    ring = np.zeros((workloads, 2 * have), layout.ALARM)
+    for index, workload in enumerate(state.workload):
+        places = int(workload["first_alarm"]) + np.arange(int(workload["alarms"]))
+        ring[index, places & (2 * have - 1)] = state.ring[index, places & (have - 1)]
+    return state._replace(ring=ring)
+
+
+def more_events(state: State, needed: int) -> State:
+    """Room for ``needed`` returns or cancellations."""
+    have = state.heap.shape[1]
+    heap = np.zeros((2, max(2 * have, needed + 4)), layout.ALARM)
+    heap[:, :have] = state.heap
+    return state._replace(heap=heap)
+
+
+def more_followers(state: State, needed: int) -> State:
+    """Room for ``needed`` more followers in the pool, in their table and in the heap of returns."""
+    whole, have = state.all[0], len(state.follower)
+    used = int(whole["followers"])
+    if used + needed <= have:
+        return state
+    extra = max(have, used + needed - have)
+    more = _followers(extra, have)
+    more["next"][-1] = whole["free_follower"]
+    whole["free_follower"] = have
+    state = state._replace(follower=np.concatenate([state.follower, more]))
+    places = len(state.place)
+    if 2 * len(state.follower) > places:
+        old = state.place[state.place["id"] != NONE]
+        place = empty_places(_leaves(4 * len(state.follower)))
+        state = state._replace(place=place)
+        from sim.kernels.followers import put_back
+
+        put_back(tables(state)[0], old)
+    if state.heap.shape[1] < len(state.follower) + 4:
+        state = more_events(state, len(state.follower))
+    return state
+
+
+def more_source(state: State, needed: int) -> State:
+    """Room for ``needed`` rows of each source; rows that were sent are dropped."""
+    have = state.source.shape[1]
+    if have >= needed:
+        return state
+    source = np.zeros((len(state.workload), needed), layout.SOURCE)
+    source[:, :have] = state.source
+    return state._replace(source=source)
+
+
+# ---- constants -----------------------------------------------------------------------------------
+
+
+def _leaves(count: int) -> int:
+    """The smallest power of two that is at least ``count``."""
+    return 1 << max(count - 1, 0).bit_length()
+
+
+def _models(world: World) -> list[ReplicaModel]:
+    return [placed.model for placed in world.replicas]
+
+
+def _pool_of(world: World, index: int) -> Pool:
+    return world.scenario.pools[world.replicas[index].pool]
+
+
+def _widest(world: World) -> int:
+    names = [workload.pool for workload in world.scenario.workloads]
+    return max(names.count(name) for name in names)
+
+
+def _pools(world: World) -> Records:
+    pools = np.zeros(len(world.scenario.pools), layout.POOL)
+    owners = [placed.pool for placed in world.replicas]
+    tree = members = 0
+    for index, pool in enumerate(world.scenario.pools):
+        record = pools[index]
+        replicas = owners.count(index)
+        record["first"], record["replicas"] = owners.index(index), replicas
+        record["tree"], record["leaves"] = tree, _leaves(replicas)
+        tree += _leaves(replicas)
+        record["max_context"] = pool.llm.llm.max_context
+        record["most_blocks"] = max(
+            placed.model.kv_blocks for placed in world.replicas if placed.pool == index
+        )
+        record["max_queue"] = NONE if pool.max_queue is None else pool.max_queue
+        record["salt"] = KeyedBits(world.seed, f"policy/routing/{pool.name}").salt
+        record["shed"] = layout.OLDEST if pool.shed == "oldest" else layout.REJECT
+        record["routing"] = compiled_routing(pool)
+        mine = [w for w, load in enumerate(world.scenario.workloads) if load.pool == pool.name]
+        record["members"], record["only"] = members, mine[0] if mine else NONE
+        members += len(mine)
+    return pools
+
+
+def compiled_routing(pool: Pool) -> int:
+    """The code of a pool's routing policy, ``ASK`` for one that only Python knows."""
+    own = type(pool.routing).__module__.startswith("sim.policies.routing.")
+    return ROUTING.get(kind_of(pool.routing), layout.ASK) if own else layout.ASK
+
+
+def _members(world: World) -> NDArray[np.int64]:
+    found = [
+        index
+        for pool in world.scenario.pools
+        for index, workload in enumerate(world.scenario.workloads)
+        if workload.pool == pool.name
+    ]
+    return np.array(found, dtype=np.int64)
+
+
+def _loads(pools: Records) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Keys and winner trees of least-outstanding routing: nothing is outstanding."""
+    total = int(pools["leaves"].sum())
+    load = np.full(total, np.iinfo(np.int64).max, np.int64)
+    best = np.zeros(2 * total, np.int32)
+    for pool in pools:
+        start, leaves = int(pool["tree"]), int(pool["leaves"])
+        load[start : start + int(pool["replicas"])] = 0
+        build_tree(best, 2 * start, leaves, load, start)
+    return load, best
+
+
+def _workloads(world: World) -> Records:
+    scenario = world.scenario
+    pool_names = [pool.name for pool in scenario.pools]
+    records = np.zeros(len(scenario.workloads), layout.WORKLOAD)
+    seen = dict.fromkeys(pool_names, 0)
+    for record, workload in zip(records, scenario.workloads, strict=True):
+        record["timeout_s"] = workload.timeout_s
+        for name in ("ttft_s", "tpot_s", "e2e_s"):
+            limit = getattr(workload.objectives, name)
+            record[name] = math.inf if limit is None else limit
+        record["returned_s"] = -1.0
+        record["pool"] = pool_names.index(workload.pool)
+        record["share"] = seen[workload.pool]
+        seen[workload.pool] += 1
+    return records
+
+
+def _replicas(world: World, first_cost: Sequence[int]) -> Records:
+    replicas = np.zeros(len(world.replicas), layout.REPLICA)
+    workloads = [workload.pool for workload in world.scenario.workloads]
+    position = dict.fromkeys(range(len(world.scenario.pools)), 0)
+    servers = 0
+    for index, placed in enumerate(world.replicas):
+        record, pool = replicas[index], _pool_of(world, index)
+        record["free"] = record["kv_blocks"] = placed.model.kv_blocks
+        record["mode"] = MODES[pool.batching.mode]
+        record["open"] = 1
+        for name in ("head", "tail", "joining", "part", "blocked"):
+            record[name] = NONE
+        record["pool"], record["position"] = placed.pool, position[placed.pool]
+        position[placed.pool] += 1
+        record["cost"] = first_cost[index]
+        record["gpus"] = len(placed.gpus)
+        record["servers"], record["server_count"] = servers, len(placed.servers)
+        servers += len(placed.servers)
+        record["max_batch_tokens"] = pool.batching.max_batch_tokens
+        record["max_sequences"] = pool.batching.max_sequences
+        record["workloads"] = workloads.count(pool.name)
+    return replicas
+
+
+def _servers(world: World) -> Records:
+    parts = [part for placed in world.replicas for part in placed.servers]
+    return np.array(parts, dtype=layout.SERVER)
+
+
+# ---- costs ---------------------------------------------------------------------------------------
+
+
+def _costs(
+    world: World,
+) -> tuple[Records, NDArray[np.float64], NDArray[np.int64], list[int]]:
+    """Every model's levels once: records, their tables end to end, each replica's first record."""
+    records: list[Records] = []
+    seconds: list[NDArray[np.float64]] = []
+    mw: list[NDArray[np.int64]] = []
+    known: dict[tuple[int, int], int] = {}
+    first = []
+    offsets = [0, 0]
+    for index, placed in enumerate(world.replicas):
+        most_tokens = _pool_of(world, index).batching.max_batch_tokens
+        key = (id(placed.model), most_tokens)
+        if key not in known:
+            known[key] = len(records)
+            for cost, power in zip(placed.model.cost, placed.model.power, strict=True):
+                tables = (tokens_s(cost, most_tokens), prefill_mw(power, most_tokens))
+                decode = np.array(power.decode_mw, dtype=np.int64)
+                records.append(_cost(cost, power, offsets, most_tokens, decode))
+                seconds.extend(tables)
+                mw.append(decode.ravel())
+                offsets = [offsets[0] + 2 * (most_tokens + 1), offsets[1] + decode.size]
+        first.append(known[key])
+    return np.concatenate(records), np.concatenate(seconds), np.concatenate(mw), first
+
+
+def _cost(
+    cost: StepCost,
+    power: StepPower,
+    offsets: Sequence[int],
+    most_tokens: int,
+    decode: NDArray[np.int64],
+) -> Records:
+    records = np.zeros(1, layout.COST)
+    record = records[0]
+    for name in (
+        "fixed_s", "per_decode_s", "per_kv_token_s", "per_windowed_kv_token_s",
+        "per_prefill_pair_s", "per_windowed_prefill_pair_s", "window",
+    ):  # fmt: skip
+        record[name] = getattr(cost, name)
+    record["tokens"], record["prefill"] = offsets[0], offsets[0] + most_tokens + 1
+    record["decode"] = offsets[1]
+    record["decode_rows"], record["decode_stride"] = decode.shape
+    record["idle_mw"] = power.idle_mw
+    return records
+
+
+def tokens_s(cost: StepCost, most: int) -> NDArray[np.float64]:
+    """g(m) for m = 0 … most, each equal to ``cost.tokens_s(m)``."""
+    tokens = np.arange(most + 1)
+    grid, table = np.array(cost.grid_tokens), np.array(cost.grid_s)
+    i = np.minimum(np.searchsorted(grid, tokens, side="right"), len(grid) - 1) - 1
+    slope = (table[i + 1] - table[i]) / (grid[i + 1] - grid[i])
+    return np.asarray(table[i] + slope * (tokens - grid[i]), dtype=np.float64)
+
+
+def prefill_mw(power: StepPower, most: int) -> NDArray[np.float64]:
+    """Draw of a chunk of m = 0 … most tokens, each equal to ``power.prefill_draw_mw(m)``."""
+    return np.array([0.0, *(power.prefill_draw_mw(tokens) for tokens in range(1, most + 1))])

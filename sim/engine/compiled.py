@@ -1,0 +1,382 @@
+"""The compiled serving plane: the semantics of ``engine.reference``, by leaping, in numba.
+
+``sim.kernels`` holds the loop; this class gives it what only Python has: chunks of requests, room
+in its arrays, a sink for its rows, the decisions of routing policies that have no compiled form.
+The state never leaves its arrays, so an event of the control plane costs the same whatever the
+size of the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.check.scenario import Pool
+from sim.engine.arbiter import (
+    Refusal,
+    Refused,
+    beyond_capacity,
+    beyond_context,
+    checked_positions,
+    first_that_holds,
+    nobody_admitted,
+    queue_full,
+    routing_rows,
+    too_large,
+    turned_away_for_ever,
+)
+from sim.engine.batcher import blocks_for
+from sim.engine.compile import (
+    compile_world,
+    more_alarms,
+    more_events,
+    more_followers,
+    more_slots,
+    more_source,
+)
+from sim.engine.idle import idle_gpu_mw
+from sim.engine.meter_tables import Readings, write_meters
+from sim.engine.plane import Stop
+from sim.engine.recorder import Recorder
+from sim.engine.world import World
+from sim.kernels import advance as kernels
+from sim.kernels import power as tree
+from sim.kernels import state as layout
+from sim.kernels.followers import adopt, load_rows, refresh_arrivals, release
+from sim.kernels.power_state import node_meters
+from sim.kernels.state import NONE, Records, State, tables
+from sim.policies.base import RoutingView, kind_of
+from sim.results.tables import OUTCOMES
+from sim.rng import KeyedBits
+from sim.workload.types import OPEN, RequestChunk
+
+#: Fields of a replica that a window cuts out of the run.
+WINDOWED = (
+    "busy_s", "energy_mj", "kv_token_s", "waiting_s", "running_s",
+    "blocked_blocks_s", "blocked_sequences_s", "blocked_tokens_s",
+)  # fmt: skip
+#: Fields of a workload likewise.
+CHARGED = ("energy_mj", "delivered")
+
+
+class CompiledPlane:
+    """Implements ``engine.plane.ServingPlane`` (see there)."""
+
+    def __init__(self, world: World, recorder: Recorder) -> None:
+        scenario = world.scenario
+        self.world = world
+        self.recorder = recorder
+        changes = recorder.keeps_changes
+        self._use(
+            compile_world(world, minutes=not changes and recorder.takes_rows, changes=changes)
+        )
+        self._chunks: list[Iterator[RequestChunk]] = [
+            iter(source.chunks()) for source in world.sources
+        ]
+        self._rows = [0] * len(world.sources)  # pulled so far
+        self._routers = [
+            (pool, pool.routing.new_state(), KeyedBits(world.seed, f"policy/routing/{pool.name}"))
+            for pool in scenario.pools
+        ]
+        self._opened = self._read_windowed()
+        self._window = self._opened
+        self._answers: dict[int, Callable[[], None]] = {
+            layout.ROOM: self._drain,
+            layout.GROW: self._grow,
+            layout.CHUNK: self._feed_hungry,
+            layout.ORPHANS: self._feed_orphans,
+            layout.ROUTE: self._route,
+            layout.STANDSTILL: self._stand_still,
+            layout.STUCK: self._stuck,
+        }
+        self._start_power()
+        for workload in range(len(world.sources)):
+            self._feed(workload)
+
+    def _use(self, state: State) -> None:
+        """The state from now on: arrays have moved, so there is a new table of them."""
+        self.state = state
+        self._table, self._power_table = tables(state)
+
+    # ---- the serving plane's interface ---------------------------------------------------
+
+    def advance(self, until_s: float) -> Stop:
+        """Handle every event strictly before ``until_s``."""
+        while True:
+            code = kernels.advance(self._table, until_s)
+            if code == layout.DONE:
+                return Stop("done", until_s)
+            self._answers[code]()
+
+    def set_clocks(self, replicas: Sequence[int], level: int, time_s: float) -> None:
+        """Put replicas on a clock level at ``time_s``."""
+        self._drain_power()
+        kernels.set_clocks(self._table, np.asarray(replicas, dtype=np.int64), level, time_s)
+
+    def peek(self) -> float:
+        """Time of the next event, inf when nothing is pending."""
+        return float(kernels.next_event(self._table))
+
+    def in_flight(self) -> int:
+        """Requests that have arrived and not ended."""
+        return int(self.state.all[0]["in_flight"])
+
+    def open_window(self, time_s: float) -> None:
+        """The measurement window starts at ``time_s``."""
+        kernels.pause_all(self._table, time_s)
+        tree.open_window(self.state.power, time_s)
+        self._opened = self._read_windowed()
+
+    def close_window(self, time_s: float) -> None:
+        """The measurement window ends at ``time_s``."""
+        kernels.pause_all(self._table, time_s)
+        tree.close_window(self.state.power, time_s)
+        closed = self._read_windowed()
+        self._window = {name: closed[name] - self._opened[name] for name in closed}
+
+    def finish(self, time_s: float) -> None:
+        """The run ends at ``time_s``: what is in flight is unfinished; write every meter."""
+        kernels.pause_all(self._table, time_s)
+        self._end_unfinished()
+        self._drain()
+        tree.finish(self.state.power, time_s)
+        self._drain_power()
+        self._write_gaps()
+        write_meters(self.recorder, self.world, self._readings(), time_s)
+
+    # ---- requests on their way in --------------------------------------------------------
+
+    def _feed_hungry(self) -> None:
+        whole = self.state.all[0]
+        workload, whole["hungry"] = int(whole["hungry"]), NONE
+        self._feed(workload)
+
+    def _feed(self, workload: int) -> None:
+        """Load chunks of a workload until one has an open row, or none will come."""
+        record = self.state.workload[workload]
+        record["next"] = record["count"] = 0
+        closed = self.world.sources[workload].closed
+        # A closed source's open rows come first; the others are pulled when they are due.
+        while not record["count"] and not (closed and record["follows"]):
+            if not self._pull(workload):
+                break
+        record["final"] = not record["count"] or (closed and record["follows"])
+        refresh_arrivals(self._table)
+
+    def _pull(self, workload: int) -> bool:
+        """Load the next chunk; whether there was one."""
+        chunk = next(self._chunks[workload], None)
+        record = self.state.workload[workload]
+        if chunk is None:
+            record["endless"] = 0
+            return False
+        followers = int(np.count_nonzero(chunk.after_request != OPEN))
+        record["endless"] = self.world.sources[workload].closed
+        record["follows"] |= followers > 0
+        state = more_source(self.state, int(record["count"]) + len(chunk) - followers)
+        self._use(more_followers(state, followers))
+        load_rows(self._table, workload, self._rows[workload], chunk.arrival_s, chunk.input_tokens,
+            chunk.output_tokens, chunk.priority, chunk.after_request, chunk.think_s,
+            chunk.cancel_after_s,
+        )  # fmt: skip
+        self._rows[workload] += len(chunk)
+        return True
+
+    def _feed_orphans(self) -> None:
+        """Requests ended before their followers were loaded: load until they are there."""
+        whole = self.state.all[0]
+        orphans = self.state.orphan[: int(whole["orphans"])].copy()
+        whole["orphans"] = 0
+        for orphan in orphans:
+            identity = int(orphan["id"])
+            workload = identity >> layout.ROW_BITS
+            while not adopt(self._table, identity) and self._pull(workload):
+                pass
+            release(self._table, identity, int(orphan["outcome"]), float(orphan["end_s"]))
+
+    def _grow(self) -> None:
+        """Double what the next arrival might find too small."""
+        whole, state = self.state.all[0], self.state
+        if whole["free_slot"] == NONE:
+            self._use(more_slots(state))
+        elif int(state.workload["alarms"].max()) + 1 >= state.ring.shape[1]:
+            self._use(more_alarms(state))
+        else:
+            self._use(more_events(state, int(whole["cancels"]) + 2))
+
+    # ---- rows on their way out -----------------------------------------------------------
+
+    def _drain(self) -> None:
+        """Hand every filled row on."""
+        whole, state = self.state.all[0], self.state
+        self.recorder.request_rows(state.out[: int(whole["rows"])])
+        for log in state.decision[: int(whole["decisions"])]:
+            self._write_decision(log)
+        for row in state.iteration[: int(whole["iterations"])]:
+            self._write_iteration(row)
+        whole["rows"] = whole["decisions"] = whole["iterations"] = 0
+        self._drain_power()
+
+    def _drain_power(self) -> None:
+        count, power = self.state.power.count[0], self.state.power
+        if count["power_rows"]:
+            self.recorder.power_rows(power.power_row[: int(count["power_rows"])])
+        if count["minute_rows"]:
+            self.recorder.minute_rows(power.minute_row[: int(count["minute_rows"])])
+        count["power_rows"] = count["minute_rows"] = 0
+
+    def _write_iteration(self, row: Records) -> None:
+        self.recorder.iteration(
+            int(row["replica"]), float(row["start_s"]), float(row["end_s"]), int(row["decodes"]),
+            int(row["prefill_tokens"]), int(row["kv_tokens"]), int(row["waiting"]),
+            int(row["draw_mw"]) / 1000,
+        )  # fmt: skip
+
+    def _write_gaps(self) -> None:
+        for workload, counts in enumerate(self.state.gaps):
+            bins = np.flatnonzero(counts)
+            self.recorder.gaps(
+                workload, bins + layout.GAP_LOW * layout.GAPS_PER_OCTAVE, counts[bins]
+            )
+
+    def _end_unfinished(self) -> None:
+        """Rows of the requests in flight, by id."""
+        requests = self.state.request
+        alive = np.flatnonzero((requests["state"] != layout.FREE) & (requests["cancelled"] == 0))
+        for slot in alive[np.argsort(requests["id"][alive])]:
+            if self.state.all[0]["rows"] >= len(self.state.out):
+                self._drain()
+            kernels.end_unfinished(self._table, int(slot))
+
+    # ---- decisions -----------------------------------------------------------------------
+
+    def _route(self) -> None:
+        """A routing policy without a compiled form decides about the request that just arrived."""
+        state = self.state
+        request = state.request[int(state.all[0]["asked"])]
+        number = int(state.workload[int(request["workload"])]["pool"])
+        pool, router_state, rng = self._routers[number]
+        first, count = int(state.pool[number]["first"]), int(state.pool[number]["replicas"])
+        replicas = state.replica[first : first + count]
+        now_s, identity = float(request["arrival_s"]), int(request["id"])
+        view = RoutingView(
+            time_s=now_s,
+            request_id=identity,
+            input_tokens=int(request["input_tokens"]),
+            expected_output_tokens=int(request["output_tokens"]),
+            priority=int(request["priority"]),
+            replicas=count,
+            outstanding_requests=tuple(replicas["outstanding_requests"].tolist()),
+            outstanding_tokens=tuple(replicas["outstanding_tokens"].tolist()),
+        )
+
+        def refuse(position: int) -> Refusal | None:
+            return self._refuse(pool, first + position, request, now_s)
+
+        kind = kind_of(pool.routing)
+        suggestions = pool.routing.decide(view, router_state, rng)
+        positions = checked_positions(suggestions, count, now_s, kind)
+        accepted, refusals = first_that_holds(positions, refuse)
+        for row in routing_rows(now_s, kind, identity, refusals, accepted):
+            self.recorder.decision(row)
+        kernels.resume(self._table, NONE if accepted is None else accepted[1], now_s)
+
+    def _refuse(self, pool: Pool, replica: int, request: Records, now_s: float) -> Refusal | None:
+        """Whether a replica can take the asked request; ``shed: oldest`` makes room by itself."""
+        record = self.state.replica[replica]
+        tokens = int(request["input_tokens"]) + max(int(request["output_tokens"]) - 1, 0)
+        blocks = blocks_for(tokens)
+        if blocks > record["kv_blocks"]:
+            return too_large(blocks, int(record["kv_blocks"]))
+        if pool.max_queue is None or record["waiting"] < pool.max_queue:
+            return None
+        if kernels.make_room(self._table, replica, int(request["priority"]), now_s):
+            return None
+        return queue_full(pool.max_queue)
+
+    def _write_decision(self, log: Records) -> None:
+        """The rows of a decision with refusals that the kernels took."""
+        number = int(log["pool"])
+        pool, amount = self.world.scenario.pools[number], int(log["amount"])
+        refusals: list[Refused] = []
+        if log["kind"] == layout.CONTEXT:
+            refusals.append(Refused(0, NONE, 0, beyond_context(amount, pool.llm.llm)))
+        elif log["kind"] == layout.KV_CAPACITY:
+            most = int(self.state.pool[number]["most_blocks"])
+            refusals.append(Refused(0, NONE, 0, beyond_capacity(amount, most)))
+        else:
+            refusals = self._refusals(number, amount, log)
+        accepted = None if log["rank"] == NONE else (int(log["rank"]), int(log["position"]))
+        for row in routing_rows(
+            float(log["t_s"]), kind_of(pool.routing), int(log["id"]), refusals, accepted
+        ):
+            self.recorder.decision(row)
+
+    def _refusals(self, number: int, blocks: int, log: Records) -> list[Refused]:
+        """What replicas refused, by reason, in the order in which the reasons came up."""
+        found = []
+        pool = self.state.pool[number]
+        if log["capacity_count"]:
+            rank, position = int(log["capacity_rank"]), int(log["capacity_position"])
+            replica = self.state.replica[int(pool["first"]) + position]
+            why = too_large(blocks, int(replica["kv_blocks"]))
+            found.append(Refused(rank, position, int(log["capacity_count"]), why))
+        if log["full_count"]:
+            rank, position = int(log["full_rank"]), int(log["full_position"])
+            why = queue_full(int(pool["max_queue"]))
+            found.append(Refused(rank, position, int(log["full_count"]), why))
+        return sorted(found, key=lambda one: one.rank)
+
+    def _stand_still(self) -> None:
+        whole = self.state.all[0]
+        raise turned_away_for_ever(
+            float(whole["fault_s"]),
+            self.world.scenario.workloads[int(whole["faulty"])].name,
+            OUTCOMES[int(whole["fault_outcome"])],
+        )
+
+    def _stuck(self) -> None:
+        whole = self.state.all[0]
+        raise nobody_admitted(float(whole["fault_s"]), int(whole["faulty"]))
+
+    # ---- meters --------------------------------------------------------------------------
+
+    def _start_power(self) -> None:
+        """At time 0: replicas idle, every other GPU parked."""
+        scenario, state = self.world.scenario, self.state
+        idle_mw = state.cost["idle_mw"][state.replica["cost"]]
+        state.replica["draw_mw"] = idle_mw
+        state.replica["total_mw"] = idle_mw * state.replica["gpus"]
+        tree.start(state.power, np.array(idle_gpu_mw(scenario.site, self.world.replicas)))
+
+    def _read_windowed(self) -> dict[str, NDArray[Any]]:
+        """Copies of what a window cuts out, as it stands now."""
+        replicas = {name: self.state.replica[name].copy() for name in WINDOWED}
+        return replicas | {f"workload_{n}": self.state.workload[n].copy() for n in CHARGED}
+
+    def _readings(self) -> Readings:
+        """Every meter at the end of the run."""
+        state, window = self.state, self._window
+        blocked = ("blocked_blocks_s", "blocked_sequences_s", "blocked_tokens_s")
+        nodes = node_meters(state.power)
+        return Readings(
+            replicas={
+                name: window[name] for name in ("busy_s", "kv_token_s", "waiting_s", "running_s")
+            }
+            | {name: window[name] for name in blocked}
+            | {"energy_mj": window["energy_mj"]}
+            | {
+                name: state.replica[name].copy()
+                for name in ("iterations", "prefill_tokens", "decode_tokens", "preemptions")
+            },
+            workload_energy_mj=window["workload_energy_mj"],
+            workload_tokens=window["workload_delivered"],
+            node_energy_mj=nodes.energy_mj,
+            node_judged_mj=nodes.judged_mj,
+            node_peak_mw=nodes.peak_mw,
+            node_over_s=nodes.over_s,
+            node_total_mj=nodes.energy_total_mj,
+        )
