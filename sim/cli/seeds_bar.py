@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+#: Below this share of the work no time left is shown.
+_EARLY = 0.03
+
 
 class SeedsBar:
     """What a study reports to; draws only if it was given a bar.
@@ -49,10 +52,13 @@ class SeedsBar:
         self._bars.console.print(Text(text))
 
     def left_s(self, now_s: float) -> float | None:
-        """Time left at ``now_s`` (of ``time.monotonic``) at the pace so far; None at first."""
+        """Time left at ``now_s`` (of ``time.monotonic``) at the pace so far.
+
+        None at first, when the start of the workers is most of the time that has passed.
+        """
         done = sum(self._shares.values())
         todo = self._seeds - self._there - done
-        return (now_s - self._start_s) * todo / done if done > 0.0 else None
+        return (now_s - self._start_s) * todo / done if done > _EARLY * todo else None
 
     def _draw(self) -> None:
         if self._bars is None or self._bar is None:
@@ -62,7 +68,7 @@ class SeedsBar:
         left_s = self.left_s(time.monotonic())
         text = f"{self._ended} of {self._seeds} seeds"
         if left_s is not None:
-            text += f", {span(round(left_s))} left"
+            text += f", {span(left_s) if left_s >= 120.0 else f'{left_s:.0f} s'} left"
         share = (self._there + sum(self._shares.values())) / self._seeds
         self._bars.update(self._bar, completed=share, done=text)
 

@@ -196,6 +196,8 @@ def test_the_bar_reckons_with_the_seeds_that_run_now() -> None:
     start_s = bar._start_s
     assert bar.left_s(start_s + 10.0) is None
     bar.ended(1, ran=False)
+    bar.running(2, 0.01)
+    assert bar.left_s(start_s + 10.0) is None
     bar.running(2, 0.5)
     assert bar.left_s(start_s + 10.0) == pytest.approx(50.0)
     bar.ended(2, ran=True)
