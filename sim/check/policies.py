@@ -41,6 +41,11 @@ HABITS: Mapping[str, Mapping[str, str]] = {
         "least-connections": "least-outstanding-requests",
         "least-request": "least-outstanding-requests",
         "p2c": "power-of-two",
+        "cache-aware": "prefix-aware",
+        "cache_aware": "prefix-aware",
+        "prefix": "prefix-aware",
+        "prefixaware": "prefix-aware",
+        "kvaware": "prefix-aware",
     },
     "batching": {
         "continuous": "chunked-prefill",

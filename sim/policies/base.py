@@ -43,6 +43,7 @@ BUILT_IN = (
     "sim.policies.routing.random",
     "sim.policies.routing.least_outstanding",
     "sim.policies.routing.power_of_two",
+    "sim.policies.routing.prefix_aware",
     "sim.policies.batching.chunked_prefill",
     "sim.policies.batching.prefill_first",
     "sim.policies.batching.static",
@@ -107,7 +108,8 @@ class RoutingView:
     ``outstanding_requests`` and ``outstanding_tokens`` are what a gateway can know: dispatched and
     not yet ended; prompt + expected output until the first token, then the output until the end.
     ``prefix_ids`` name the complete blocks that the prompt begins with, each with all that is
-    before it: prompts of equal ids begin with equal text. Empty where that is not known.
+    before it: prompts of equal ids begin with equal text, and those of different workloads have no
+    ids in common. Empty where nothing is known of that.
     """
 
     time_s: float

@@ -33,7 +33,7 @@ _IN_POOLS = "belongs to an item of 'pools'"
 _IN_WORKLOAD = "belongs to an item of 'workload'"
 _SCALING = "replicas are fixed so far (scaling is reserved); write 'replicas: {value}'"
 _AUTOSCALING = "replicas are fixed so far (scaling is reserved); write 'replicas:'"
-_PREFIX_CACHE = "a prefix cache is not modelled yet; every prompt is prefilled whole"
+_PREFIX_CACHE = "write 'prefix_cache: true', which is the default (false turns it off)"
 _PERCENTILE = (
     "an objective holds for each request; write 'ttft', and ask for percentiles in 'expect:'"
 )

@@ -9,7 +9,7 @@ from sim.policies.base import RoutingView, register
 from sim.rng import KeyedBits
 
 
-def _ascending(load: Sequence[int]) -> Iterator[int]:
+def ascending(load: Sequence[int]) -> Iterator[int]:
     """Positions by load, ties to the lower position; sorts only if the first is refused."""
     first = load.index(min(load))
     yield first
@@ -26,7 +26,7 @@ class LeastOutstandingRequests:
 
     def decide(self, view: RoutingView, state: None, rng: KeyedBits) -> Iterator[int]:
         """Replicas by outstanding requests, ties to the lower position."""
-        return _ascending(view.outstanding_requests)
+        return ascending(view.outstanding_requests)
 
 
 @register("routing", "least-outstanding-tokens")
@@ -43,4 +43,4 @@ class LeastOutstandingTokens:
 
     def decide(self, view: RoutingView, state: None, rng: KeyedBits) -> Iterator[int]:
         """Replicas by outstanding tokens, ties to the lower position."""
-        return _ascending(view.outstanding_tokens)
+        return ascending(view.outstanding_tokens)
