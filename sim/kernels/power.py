@@ -8,7 +8,7 @@ to ``b`` adds, for each of its feeds, floor(b·share) − floor(a·share) to the
 the last feed takes what is left of b − a. All children that this change reaches come before their
 parent, so ``next_out`` is final when the walk arrives, and each node is visited once; one whose
 ``next_out`` still equals its ``out`` is passed over. The reference recurses depth first and meets a
-parent of two changed children twice. Losses rise with the load, so all differences of one change
+parent of two changed children twice. Intake rises with output, so all differences of one change
 have one sign and both visit the same nodes; the reference's values between two visits last no time.
 
 **Meters.** A node's values are held from ``since`` to the next visit at t, so its integrals grow by
@@ -27,8 +27,9 @@ counted. The first visit at t ≥ E
    and hands them on as one row: energy value·60 each, lowest = highest = value;
 3. leaves [E + 60·k, t) to the visit itself, as the beginning of minute E/60 + k.
 
-E, k and E + 60·k are exact in float64. t − E may be rounded up to a multiple of 60 that t has not
-reached, hence one correction with the exact product; rounding is monotone, so never down past one.
+All of this is exact in float64: t and E are multiples of the last place of t, so t − E is too, and
+is no larger. A float x below 60·k is below it by more than a part in 2^53, which is more than
+rounding the quotient can make up, so x/60 rounded stays below k, and the floor is right.
 
 **Window.** It opens and closes between turns: settle, then remember the totals; the window holds
 the differences. Its peak starts at zero, so the highest value up to there moves aside
@@ -162,8 +163,6 @@ def turn(power: PowerState, index: np.uint32, t: float) -> None:
     node = power.node[index]
     ended_s = node.turn_s
     held = int((t - ended_s) / MINUTE_S)
-    if ended_s + held * MINUTE_S > t:
-        held -= 1
     minute = int(ended_s / MINUTE_S)
     if node.since_s <= t:
         gather(node, ended_s)
