@@ -90,7 +90,7 @@ def stratified(rng: np.random.Generator, states: tuple[State, ...], visits: int)
             yield durations.ravel(), on_grid(multiples.ravel() * scale)
 
     turn_s = sum(table_mean(state.duration_s) for state in states)
-    return Segments(blocks(), -float(rng.random()) * turn_s * visits)
+    return Segments(blocks(), -float(rng.random()) * turn_s * visits, turn_s / len(states))
 
 
 def day(states: tuple[State, ...], visits: int, rate: float, seed: int) -> np.ndarray:

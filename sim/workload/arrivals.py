@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 
 import numpy as np
@@ -29,7 +30,7 @@ from sim.workload.segments import Segments
 #: Gaps drawn at a time, and so the most arrivals in one array.
 BATCH = 65_536
 
-#: About how many steps of copies are put in order at a time, and one of each copy at least.
+#: About how many steps of the rate are held at a time, and one of each copy at least.
 STEPS = 8192
 
 EPOCH_S = 3600.0
@@ -37,6 +38,9 @@ DAY_S = 86_400.0
 
 #: n → n gaps with mean 1, in operational time.
 Gaps = Callable[[int], NDArray[np.float64]]
+
+#: Times at which a level steps, ascending, and what it steps to.
+Steps = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Pieces:
 
     edges: NDArray[np.float64]  # [m + 1], ascending
     rates: NDArray[np.float64]  # [m], ≥ 0
-    last: bool = True  # of its epoch
+    last: bool = True  # they end their epoch
 
 
 def epochs(profile: tuple[tuple[float, float], ...]) -> Iterator[tuple[float, float, float]]:
@@ -81,9 +85,12 @@ def modulated(
     segments: Segments, rate_per_s: float, profile: tuple[tuple[float, float], ...]
 ) -> Iterator[Pieces]:
     """One modulated source at mean ``rate_per_s``: its own multiples times the profile's."""
-    for _, end, multiple in epochs(profile):
-        starts, multiples = segments.until(end)
-        yield Pieces(np.append(starts, end), multiples * (rate_per_s * multiple))
+    window_s = segments.mean_s * STEPS
+    for start, end, multiple in epochs(profile):
+        segments.take(math.nextafter(start, math.inf))  # one at the start is part of the level
+        runs = _runs((start, end), window_s, segments.multiple, segments.take)
+        for edges, levels, last in runs:
+            yield Pieces(edges, levels * (rate_per_s * multiple), last)
 
 
 def superposed(
@@ -102,33 +109,43 @@ def superposed(
     returns to exactly 0 when every copy is silent.
     """
     places = np.arange(len(copies))
-    window_s = copies.step_s * max(1.0, STEPS / len(copies))
+    window_s = copies.mean_s * max(1.0, STEPS / len(copies))
     for start, end, multiple in epochs(profile):
-        wanted = rate_per_s * multiple / own_rate_per_s
-        shares = on_grid(np.clip(wanted - places, 0.0, 1.0))
-        copies.take(math.nextafter(start, math.inf))  # a step at the start is part of its level
-        edge, level = start, float((copies.multiples * shares).sum())
-        for number in count(1):
-            until = min(start + number * window_s, end)
-            when_s, levels = _levels(copies, until, shares, level)
-            edges, levels = np.append(edge, when_s), np.append(level, levels)
-            if until == end:
-                yield Pieces(np.append(edges, end), levels * own_rate_per_s)
-                break
-            if len(when_s):
-                yield Pieces(edges, levels[:-1] * own_rate_per_s, last=False)
-            edge, level = float(edges[-1]), float(levels[-1])
+        shares = on_grid(np.clip(rate_per_s * multiple / own_rate_per_s - places, 0.0, 1.0))
+        copies.take(math.nextafter(start, math.inf))  # steps at the start are part of the level
+        steps = partial(_summed, copies, shares)
+        for edges, levels, last in _runs((start, end), window_s, copies.level(shares), steps):
+            yield Pieces(edges, levels * own_rate_per_s, last)
 
 
-def _levels(
-    copies: Copies, until_s: float, shares: NDArray[np.float64], level: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """When the summed level of the copies steps below ``until_s``, in order, and to what."""
+def _summed(copies: Copies, shares: NDArray[np.float64], until_s: float) -> Steps:
+    """When the level of all copies together steps below ``until_s``, in order, and to what."""
+    level = copies.level(shares)
     copy, when_s, change = copies.take(until_s)
     runs = shares[copy] > 0.0
     copy, when_s, change = copy[runs], when_s[runs], change[runs]
     order = np.argsort(when_s, kind="stable")
     return when_s[order], level + np.cumsum((change * shares[copy])[order])
+
+
+def _runs(
+    epoch: tuple[float, float], window_s: float, level: float, steps: Callable[[float], Steps]
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64], bool]]:
+    """Edges, levels between them, and whether they end the epoch, for a window after another.
+
+    A run ends at a step, not where its window does, so the pieces do not depend on the windows.
+    """
+    edge, end_s = epoch
+    for number in count(1):
+        until_s = min(epoch[0] + number * window_s, end_s)
+        when_s, to = steps(until_s)
+        edges, levels = np.append(edge, when_s), np.append(level, to)
+        if until_s == end_s:
+            yield np.append(edges, end_s), levels, True
+            return
+        if len(when_s):
+            yield edges, levels[:-1], False
+        edge, level = float(edges[-1]), float(levels[-1])
 
 
 def exponential_gaps(rng: np.random.Generator) -> Gaps:
@@ -160,10 +177,10 @@ def arrivals(
     """Successive ascending arrays of arrivals in [0, ``duration_s``), at most ``BATCH`` in each."""
     from sim.kernels.time_change import accumulate, to_real_time
 
-    pending = times = np.empty(
-        0
-    )  # operational times, counted from the start of the epoch; real ones
-    first = done = 0  # what has been handed out of them, and what has been made real
+    # Operational times count from the start of the epoch. Of those pending, the ones before `done`
+    # have been made real, and the ones before `first` handed out.
+    pending = times = np.empty(0)
+    first = done = 0
     last = total = 0.0
     for pieces in rate:
         if pieces.edges[0] >= duration_s:

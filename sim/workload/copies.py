@@ -18,8 +18,8 @@ MOST_COPIES = 100_000
 #: Blocks drawn at a time.
 _SLAB = 4096
 
-#: Copies, times and changes of a run of steps, [n] each.
-Steps = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]
+#: Copies, times and changes of multiples, [n] each.
+Changes = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]
 
 
 def copies_for(ratio: float, own_per_s: float, path: str, whose: str, *, at: str = "") -> int:
@@ -68,7 +68,7 @@ class Copies:
     Attributes:
         multiples: [n] float64, of the mean rate, on the grid: what each copy has at the time up to
             which steps have been taken.
-        step_s: mean time between the steps of one copy.
+        mean_s: mean length of a segment.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Copies:
         names = [f"{stream}/{copy}" for copy in range(count)]
         pcg64.start(generator_seeds(seed, names), self._generators)
         turn_s = sum(table_mean(state.duration_s) for state in states)
-        self.step_s = turn_s / len(states)
+        self.mean_s = turn_s / len(states)
         place = np.empty(count)
         pcg64.random(self._generators, place)
         self._end_s = -place * turn_s * visits  # of what has been drawn
@@ -96,7 +96,11 @@ class Copies:
     def __len__(self) -> int:
         return len(self.multiples)
 
-    def take(self, until_s: float) -> Steps:
+    def level(self, shares: NDArray[np.float64]) -> float:
+        """The sum of all multiples, each times its copy's share; exact for shares on the grid."""
+        return float((self.multiples * shares).sum())
+
+    def take(self, until_s: float) -> Changes:
         """The steps of all copies below ``until_s`` that have not been taken, in no order.
 
         Returns:
@@ -114,7 +118,7 @@ class Copies:
         self.multiples += np.bincount(copies, changes, len(self))
         return copies, times_s, changes
 
-    def _below(self, rows: NDArray[np.int64] | slice, until_s: float) -> Steps:
+    def _below(self, rows: NDArray[np.int64] | slice, until_s: float) -> Changes:
         """Place in ``rows``, time and change of the steps in the blocks of these copies."""
         starts_s = self._starts_s[rows]
         inside = (starts_s >= self._taken_s) & (starts_s < until_s)

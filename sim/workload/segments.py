@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-#: Durations in s and multiples of the mean rate of successive segments, [m] float64 each.
+#: Durations, or starts, in s and multiples of the mean rate of successive segments, [m] float64.
 Block = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
@@ -26,35 +26,36 @@ class State:
 
 
 class Segments:
-    """The segments of one copy of a source, handed out in order of time."""
+    """The segments of one source, handed out in order of time.
 
-    def __init__(self, blocks: Iterator[Block], start_s: float) -> None:
+    Attributes:
+        mean_s: mean length of a segment.
+        multiple: of the mean rate, at the time up to which segments have been taken.
+    """
+
+    def __init__(self, blocks: Iterator[Block], start_s: float, mean_s: float) -> None:
         self._blocks = blocks
-        self._asked_s = 0.0
         self._end_s = start_s  # of what has been drawn
         self._starts: NDArray[np.float64] = np.empty(0)
         self._multiples: NDArray[np.float64] = np.empty(0)
+        self.mean_s = mean_s
+        self.multiple = 0.0
 
-    def until(self, end_s: float) -> Block:
-        """Starts and multiples of segments that cover the time from the last ``end_s`` to this one.
-
-        The first call starts at 0.
-        """
+    def take(self, until_s: float) -> Block:
+        """Starts and multiples of the segments that start below ``until_s``, not taken before."""
         starts, multiples = [self._starts], [self._multiples]
-        while self._end_s < end_s:
+        while self._end_s < until_s:
             durations, drawn = next(self._blocks)
             ends = self._end_s + np.cumsum(durations)
             starts.append(np.concatenate([[self._end_s], ends[:-1]]))
             multiples.append(drawn)
             self._end_s = float(ends[-1])
         start, multiple = np.concatenate(starts), np.concatenate(multiples)
-        first = int(np.searchsorted(start, self._asked_s, side="right")) - 1
-        stop = int(np.searchsorted(start, end_s, side="left"))
-        self._starts, self._multiples = start[stop - 1 :], multiple[stop - 1 :]
-        covering = start[first:stop].copy()
-        covering[0] = self._asked_s
-        self._asked_s = end_s
-        return covering, multiple[first:stop]
+        stop = int(np.searchsorted(start, until_s, side="left"))
+        self._starts, self._multiples = start[stop:], multiple[stop:]
+        if stop:
+            self.multiple = float(multiple[stop - 1])
+        return start[:stop], multiple[:stop]
 
 
 def on_off(rng: np.random.Generator, on_s: float, off_s: float) -> Segments:
@@ -71,7 +72,7 @@ def on_off(rng: np.random.Generator, on_s: float, off_s: float) -> Segments:
         while True:
             yield rng.standard_exponential(128) * np.tile(means, 64), np.tile(multiples, 64)
 
-    return Segments(blocks(), 0.0)
+    return Segments(blocks(), 0.0, (on_s + off_s) / 2.0)
 
 
 def table_mean(table: NDArray[np.float64]) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.rng import KeyedBits, generator
-from sim.workload.arrivals import epochs
+from sim.workload.arrivals import epochs, gamma_gaps
 from sim.workload.fitted import FittedSource, fitted_source
 from sim.workload.lengths import LengthTable
 from sim.workload.plan import Workload
@@ -26,19 +26,17 @@ Columns = dict[str, NDArray[np.generic]]
 BATCH = 65_536
 
 
-class Copy:
-    """Segments of one copy, a block of them at a time."""
+class Segments:
+    """Segments of a rate, a block of durations and multiples at a time."""
 
-    def __init__(self, rng: np.random.Generator, states: tuple[State, ...], visits: int) -> None:
-        self._rng, self._states, self._visits = rng, states, visits
-        turn_s = sum(table_mean(state.duration_s) for state in states)
-        self._end_s = -float(rng.random()) * turn_s * visits
+    def __init__(self, blocks: Iterator[tuple[Floats, Floats]], start_s: float) -> None:
+        self._blocks, self._end_s = blocks, start_s
         self._starts, self._multiples = np.empty(0), np.empty(0)
 
     def between(self, start_s: float, end_s: float) -> tuple[Floats, Floats]:
         """Starts and multiples of the segments that cover [start, end); the first starts there."""
         while self._end_s < end_s:
-            durations, multiples = self._block()
+            durations, multiples = next(self._blocks)
             ends = self._end_s + np.cumsum(durations)
             self._starts = np.concatenate([self._starts, [self._end_s], ends[:-1]])
             self._multiples = np.concatenate([self._multiples, multiples])
@@ -49,20 +47,40 @@ class Copy:
         starts[0] = start_s
         return starts, self._multiples[first:stop]
 
-    def _block(self) -> tuple[Floats, Floats]:
-        durations = np.stack([self._evenly(state.duration_s) for state in self._states], axis=1)
-        multiples = np.stack([self._evenly(state.rate_multiple) for state in self._states], axis=1)
-        scale = durations.sum() / (durations * multiples).sum()
-        return durations.ravel(), multiples.ravel() * scale
 
-    def _evenly(self, table: Floats) -> Floats:
-        permuted = self._rng.permutation(np.arange(self._visits))
-        rank = (permuted + self._rng.random(self._visits)) / self._visits
+def one_copy(rng: np.random.Generator, states: tuple[State, ...], visits: int) -> Segments:
+    """One copy of a fitted source."""
+
+    def evenly(table: Floats) -> Floats:
+        rank = (rng.permutation(np.arange(visits)) + rng.random(visits)) / visits
         return np.interp(rank, np.linspace(0.0, 1.0, len(table)), table)
+
+    def blocks() -> Iterator[tuple[Floats, Floats]]:
+        while True:
+            durations = np.stack([evenly(state.duration_s) for state in states], axis=1)
+            multiples = np.stack([evenly(state.rate_multiple) for state in states], axis=1)
+            scale = durations.sum() / (durations * multiples).sum()
+            yield durations.ravel(), multiples.ravel() * scale
+
+    turn_s = sum(table_mean(state.duration_s) for state in states)
+    return Segments(blocks(), -float(rng.random()) * turn_s * visits)
+
+
+def on_off(rng: np.random.Generator, on_s: float, off_s: float) -> Segments:
+    """Exponential sojourns, 128 drawn at a time."""
+    high = 1.0 + off_s / on_s
+    on_first = float(rng.random()) < 1.0 / high
+    means, multiples = ([on_s, off_s], [high, 0.0]) if on_first else ([off_s, on_s], [0.0, high])
+
+    def blocks() -> Iterator[tuple[Floats, Floats]]:
+        while True:
+            yield rng.standard_exponential(128) * np.array(means * 64), np.array(multiples * 64)
+
+    return Segments(blocks(), 0.0)
 
 
 def superposed(
-    copies: list[Copy],
+    copies: list[Segments],
     own_per_s: float,
     rate_per_s: float,
     profile: tuple[tuple[float, float], ...],
@@ -143,7 +161,7 @@ class Lengths:
 
 
 def source_chunks(workload: Workload, seed: int, duration_s: float) -> Iterator[Columns]:
-    """The chunks of a workload with its fitted source's own process, or of a closed one."""
+    """The chunks of a workload with a fitted source's lengths."""
     assert workload.synthetic is not None
     source = fitted_source(workload.synthetic.lengths)
     lengths = Lengths(source.lengths, seed, workload.name)
@@ -173,15 +191,43 @@ def _arrivals(
         for first in count(0, BATCH):
             yield np.where(np.arange(first, first + BATCH) < workload.clients, 0.0, math.nan)
     assert workload.synthetic is not None
-    profile, own_per_s = workload.synthetic.profile, source.rate_per_s
-    rate = workload.rate_per_s or own_per_s
+    how, profile = workload.synthetic.arrivals, workload.synthetic.profile
+    rate_per_s = workload.rate_per_s or source.rate_per_s
+    rng = generator(seed, stream)
+    gaps = rng.standard_exponential
+    if how["kind"] == "source":
+        rate = _of_copies(source, rate_per_s, profile, seed, stream)
+    elif how["kind"] == "on-off":
+        segments = on_off(generator(seed, f"{stream}/0"), how["on_s"], how["off_s"])
+        rate = _modulated(segments, rate_per_s, profile)
+    else:
+        rate = ((np.array([a, b]), np.array([rate_per_s * m])) for a, b, m in epochs(profile))
+        if how["kind"] == "gamma":
+            gaps = gamma_gaps(rng, how["cv"])
+    yield from times_of(rate, gaps, duration_s)
+
+
+def _of_copies(
+    source: FittedSource,
+    rate_per_s: float,
+    profile: tuple[tuple[float, float], ...],
+    seed: int,
+    stream: str,
+) -> Iterator[tuple[Floats, Floats]]:
     peak = max((multiple for _, multiple in profile), default=1.0)
     copies = [
-        Copy(generator(seed, f"{stream}/{copy}"), source.states, source.visits)
-        for copy in range(max(1, math.ceil(rate * peak / own_per_s)))
+        one_copy(generator(seed, f"{stream}/{copy}"), source.states, source.visits)
+        for copy in range(max(1, math.ceil(rate_per_s * peak / source.rate_per_s)))
     ]
-    gaps = generator(seed, stream).standard_exponential
-    yield from times_of(superposed(copies, own_per_s, rate, profile), gaps, duration_s)
+    return superposed(copies, source.rate_per_s, rate_per_s, profile)
+
+
+def _modulated(
+    segments: Segments, rate_per_s: float, profile: tuple[tuple[float, float], ...]
+) -> Iterator[tuple[Floats, Floats]]:
+    for start, end, multiple in epochs(profile):
+        starts, multiples = segments.between(start, end)
+        yield np.append(starts, end), multiples * (rate_per_s * multiple)
 
 
 def _cancels(workload: Workload, seed: int, rows: NDArray[np.int64]) -> Floats:

@@ -155,7 +155,7 @@ def test_stratified_segments_keep_tables_and_mean() -> None:
     assert on.min() >= 2.0
     assert on.max() <= 40.0
     assert durations[multiples == 0.0][1:-1] == pytest.approx(30.0)
-    assert copies.step_s == pytest.approx(durations[1:-1].mean(), rel=0.02)
+    assert copies.mean_s == pytest.approx(durations[1:-1].mean(), rel=0.02)
 
 
 def test_segments_do_not_depend_on_how_they_are_asked() -> None:

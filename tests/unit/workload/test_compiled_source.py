@@ -71,6 +71,21 @@ def test_source_of_a_thousand_copies(name: str) -> None:
     assert assert_same_bytes(workload, 5, 120.0) > 250_000
 
 
+@pytest.mark.parametrize(
+    "arrivals",
+    [
+        {"kind": "poisson"},
+        {"kind": "gamma", "cv": 2.5},
+        {"kind": "on-off", "on_s": 3.0, "off_s": 40.0},
+        {"kind": "on-off", "on_s": 0.1, "off_s": 0.05},
+    ],
+)
+@pytest.mark.parametrize("profile", [(), PROFILE])
+def test_other_processes(arrivals, profile) -> None:
+    synthetic = make_synthetic("synthetic-chat", arrivals=arrivals, profile=profile)
+    assert assert_same_bytes(make_workload(synthetic=synthetic, rate_per_s=9.0), 6, 9000.0) > 50_000
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     name=st.sampled_from(NAMES),
@@ -127,7 +142,9 @@ def test_windows_of_an_epoch_join_to_its_pieces(name: str, count: int, monkeypat
     source = fitted_source(name)
     own, states, visits = source.rate_per_s, source.states, source.visits
     profile = ((0.0, 1.0), (3600.0, 0.5), (7200.0, 0.0), (10_800.0, 1.0))
-    plain = [plain_source.Copy(generator(3, f"s/{copy}"), states, visits) for copy in range(count)]
+    plain = [
+        plain_source.one_copy(generator(3, f"s/{copy}"), states, visits) for copy in range(count)
+    ]
     want = plain_source.superposed(plain, own, (count - 0.3) * own, profile)
     copies = Copies(count, 3, "s", states, visits)
     made = _epochs(superposed(copies, own, (count - 0.3) * own, profile))
