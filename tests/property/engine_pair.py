@@ -1,0 +1,162 @@
+"""Two serving planes on one case: what each did, and every difference between them."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sim.engine.recorder import Recorder
+from sim.engine.run import ENGINES, run
+from sim.errors import SimulationError
+from tests.engine_world import ListSink
+from tests.property.random_cases import Act, Case
+
+REFERENCE = "reference"
+#: The engine under test: the compiled one, unless the environment names another.
+CANDIDATE = os.environ.get(
+    "RACKPLAN_TEST_ENGINE", "compiled" if "compiled" in ENGINES else REFERENCE
+)
+
+#: Rows in one order of all.
+IN_ORDER = ("requests", "decisions", "events", "power_edges")
+#: Rows in order for each value of a column; whole runs of them may be written at once.
+IN_ORDER_BY = {"iterations": "replica", "power": "node", "summary/itl": "workload"}
+#: Sums that an engine may add up in another order; everything in them that is no float is equal.
+METERS = ("replicas", "workloads", "power_nodes")
+RELATIVE = ABSOLUTE = 1e-9
+MOST_LINES = 12
+
+Row = dict[str, Any]
+
+
+class PlainSink(ListSink):
+    """Keeps rows as plain Python values, whatever columns an engine hands over."""
+
+    def write(self, table: str, columns: Mapping[str, Any]) -> None:
+        """Append; NaN is null."""
+        super().write(table, {name: list(plain(column)) for name, column in columns.items()})
+
+
+def plain(column: Any) -> Iterator[Any]:
+    """The values of a list, a NumPy array or an Arrow array."""
+    values = column
+    for method in ("to_pylist", "tolist"):
+        if hasattr(column, method):
+            values = getattr(column, method)()
+            break
+    for value in values:
+        yield None if isinstance(value, float) and math.isnan(value) else value
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the control plane sees once a plane has advanced to ``time_s``."""
+
+    time_s: float
+    code: str
+    stopped_s: float
+    in_flight: int
+
+
+@dataclass
+class Outcome:
+    """What one engine did: its rows, what could be seen on the way, an error that stopped it."""
+
+    tables: dict[str, list[Row]] = field(default_factory=dict)
+    looks: list[Look] = field(default_factory=list)
+    error: str = ""
+    faults: list[str] = field(default_factory=list)  # broken promises of ``ServingPlane``
+
+
+def serve_case(case: Case, engine: str) -> Outcome:
+    """Run ``case`` on the engine of that name."""
+    outcome, sink = Outcome(), PlainSink()
+    try:
+        if case.by_run:
+            report = (lambda now_s, end_s: None) if case.progress else None
+            run(case.world, sink, engine=engine, progress=report)
+        else:
+            by_hand(case, engine, sink, outcome)
+    except SimulationError as error:
+        outcome.error = f"{error.time_s!r}: {error}"
+        return outcome
+    outcome.tables = {name: sink.rows(name) for name in sink.tables}
+    return outcome
+
+
+def by_hand(case: Case, engine: str, sink: PlainSink, outcome: Outcome) -> None:
+    """Advance from act to act, then to the horizon."""
+    recorder = Recorder(case.world.scenario, sink)
+    for row in case.world.decisions:
+        recorder.decision(row)
+    plane = ENGINES[engine](case.world, recorder)
+    for act in (*case.acts, Act(case.horizon_s, "advance")):
+        stop = plane.advance(act.time_s)
+        outcome.looks.append(Look(act.time_s, stop.code, stop.time_s, plane.in_flight()))
+        pending_s = plane.peek()
+        if pending_s < act.time_s:
+            outcome.faults.append(f"advanced to {act.time_s}, an event is pending at {pending_s}")
+        if pending_s == math.inf and plane.in_flight():
+            outcome.faults.append(f"nothing is pending at {act.time_s}, requests are in flight")
+        if act.kind == "open":
+            plane.open_window(act.time_s)
+        elif act.kind == "close":
+            plane.close_window(act.time_s)
+        elif act.kind == "clocks":
+            plane.set_clocks(act.replicas, act.level, act.time_s)
+    plane.finish(case.horizon_s)
+    recorder.close()
+
+
+# ---- differences ------------------------------------------------------------------------------
+
+
+def differences(one: Outcome, two: Outcome) -> list[str]:
+    """A line for each difference, the first of a table's rows first; none if both are equal."""
+    found = [f"one: {fault}" for fault in one.faults] + [f"two: {fault}" for fault in two.faults]
+    if one.error != two.error:
+        found.append(f"error: {one.error or 'none'} | {two.error or 'none'}")
+    for a, b in zip(one.looks, two.looks, strict=False):
+        if a != b:
+            found.append(f"seen on the way: {a} | {b}")
+    if len(one.looks) != len(two.looks):
+        found.append(f"looks: {len(one.looks)} | {len(two.looks)}")
+    for name in sorted({*one.tables, *two.tables}):
+        rows = one.tables.get(name, []), two.tables.get(name, [])
+        found += table_differences(name, *rows)
+    return found
+
+
+def table_differences(name: str, one: list[Row], two: list[Row]) -> Iterator[str]:
+    """The differences of two tables of one name."""
+    if name in IN_ORDER_BY:
+        column = IN_ORDER_BY[name]
+        # A stable sort: rows of one value keep their order.
+        one, two = (sorted(rows, key=lambda row: str(row[column])) for rows in (one, two))
+    elif name not in IN_ORDER and name not in METERS:
+        yield f"{name}: no rule says how this table is compared"
+    if len(one) != len(two):
+        yield f"{name}: {len(one)} | {len(two)} rows"
+    for number, (a, b) in enumerate(zip(one, two, strict=False)):
+        if name in METERS and a.keys() == b.keys():
+            unequal = [key for key in a if not alike(a[key], b[key])]
+        else:
+            unequal = [key for key in {**a, **b} if a.get(key) != b.get(key)]
+        if unequal:
+            values = ", ".join(f"{key} {a.get(key)!r} | {b.get(key)!r}" for key in unequal)
+            yield f"{name} row {number} ({label(a)}): {values}"
+
+
+def label(row: Row) -> str:
+    """The first two columns of a row."""
+    return ", ".join(f"{name} {value}" for name, value in list(row.items())[:2])
+
+
+def alike(one: Any, two: Any) -> bool:
+    """Equal, or floats within the tolerance of meters."""
+    if isinstance(one, float) and isinstance(two, float):
+        return math.isclose(one, two, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
+    return bool(one == two)

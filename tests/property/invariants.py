@@ -1,0 +1,90 @@
+"""What holds for every run, whatever the engine, seen from its rows alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import islice
+
+from sim.engine.world import ROW_BITS, World
+from sim.policies.base import kind_of
+from sim.workload.types import OPEN, RequestSource
+from tests.property.engine_pair import Outcome, Row
+from tests.property.random_cases import Case
+from tests.property.random_worlds import EPILOGUE_S
+
+#: Policies that give each of several equal requests to another of several idle replicas.
+SPREADING = ("round-robin", "least-outstanding-requests", "least-outstanding-tokens")
+
+
+def broken_laws(case: Case, outcome: Outcome) -> list[str]:
+    """Sentences on what does not hold; none for a good run, or for one stopped by an error."""
+    if outcome.error:
+        return []
+    rows = outcome.tables.get("requests", [])
+    found = [*arrivals_and_rows(case, rows), *whole_requests(case, rows)]
+    if not any(row["outcome"] == "unfinished" for row in rows):
+        found += left_over(case.world, rows)
+    return found
+
+
+def arrivals_and_rows(case: Case, rows: list[Row]) -> Iterator[str]:
+    """Every request that was sent has one row; a follower is sent when its time has come."""
+    by_id = {row["request_id"]: row for row in rows}
+    if len(by_id) != len(rows):
+        yield "a request has two rows"
+    duration_s = case.world.scenario.duration_s
+    for index, source in enumerate(case.world.sources):
+        most = max((i for i in by_id if i >> ROW_BITS == index), default=0) & ((1 << ROW_BITS) - 1)
+        rows_sent = islice(sent(source), most + 20 if source.closed else None)
+        for number, arrival_s, after, think_s in rows_sent:
+            sent_s = arrival_s
+            if after != OPEN:
+                before = by_id.get((index << ROW_BITS) | after)
+                end_s = None if before is None else before["end_s"]
+                sent_s = math.inf if end_s is None else end_s + think_s
+                sent_s = sent_s if sent_s < duration_s else math.inf
+            row = by_id.get((index << ROW_BITS) | number)
+            if (row is None) != (sent_s >= case.horizon_s):
+                yield f"workload {index}, row {number}: sent at {sent_s}, its row is {row}"
+            elif row is not None and row["arrival_s"] != sent_s:
+                yield f"workload {index}, row {number}: sent at {sent_s}, row {row['arrival_s']}"
+
+
+def sent(source: RequestSource) -> Iterator[tuple[int, float, int, float]]:
+    """(row number, arrival, row that it follows, pause) of a source's rows."""
+    number = 0
+    for chunk in source.chunks():
+        columns = chunk.arrival_s, chunk.after_request, chunk.think_s
+        for values in zip(*(column.tolist() for column in columns), strict=True):
+            yield number, *values
+            number += 1
+
+
+def whole_requests(case: Case, rows: list[Row]) -> Iterator[str]:
+    """A request's times are in order, and it delivered what its outcome says."""
+    for row in rows:
+        times = [row["arrival_s"], row["admitted_s"], row["first_token_s"], row["end_s"]]
+        known = [time_s for time_s in times if time_s is not None]
+        asked, delivered = row["output_tokens"], row["delivered_tokens"]
+        whole = delivered == asked if row["outcome"] == "completed" else delivered <= asked
+        if known != sorted(known) or known[-1] > case.horizon_s or not whole:
+            yield f"request {row['request_id']} makes no sense: {row}"
+
+
+def left_over(world: World, rows: list[Row]) -> Iterator[str]:
+    """Nothing is: the last requests, which need all blocks of a replica, start at once.
+
+    With a routing policy that goes by what is outstanding each replica gets one of them.
+    """
+    for pool in world.scenario.pools:
+        last = [row for row in rows if row["workload"] == f"{pool.name}-last"]
+        before = [row for row in rows if row["pool"] == pool.name and row not in last]
+        if not last or any((row["end_s"] or 0.0) >= EPILOGUE_S for row in before):
+            continue
+        if last[0]["outcome"] == "never-fits" or kind_of(pool.routing) not in SPREADING:
+            continue
+        if {row["admitted_s"] for row in last} != {EPILOGUE_S}:
+            yield f"pool {pool.name}: blocks were not free for the last requests"
+        if len({row["replica"] for row in last}) != pool.replicas:
+            yield f"pool {pool.name}: something was outstanding before the last requests"

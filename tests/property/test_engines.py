@@ -1,0 +1,91 @@
+"""Two serving planes, one world: equal rows to the last bit, equal meters to 1e-9.
+
+The reference is the specification; the engine under test is the compiled one, or the one that
+``RACKPLAN_TEST_ENGINE`` names. A failure names its case: ``differences_of(seeded_case(17))``.
+"""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from tests.property.engine_pair import (
+    CANDIDATE,
+    MOST_LINES,
+    REFERENCE,
+    differences,
+    serve_case,
+)
+from tests.property.invariants import broken_laws
+from tests.property.named_cases import LONG, NAMED
+from tests.property.random_cases import Case, cases, seeded_case
+
+#: Seeds of one test, so that workers share them out.
+CHUNK = 25
+#: What random worlds cost is no fault of theirs.
+SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
+without_prefixes = pytest.mark.xfail(
+    CANDIDATE == "compiled", reason="the compiled engine knows no prefix cache yet", strict=True
+)
+
+
+def differences_of(case: Case) -> list[str]:
+    """Where the engine under test departs from the reference, or either from a law."""
+    expected, found = serve_case(case, REFERENCE), serve_case(case, CANDIDATE)
+    return broken_laws(case, expected) + differences(expected, found) + broken_laws(case, found)
+
+
+def check_seeds(first: int, count: int, prefixes: bool = False) -> None:
+    """Cases of successive seeds; the first that fails is told in full, the others by number."""
+    told, failed = "", []
+    for seed in range(first, first + count):
+        lines = differences_of(seeded_case(seed, prefixes))
+        if lines:
+            failed.append(seed)
+            told = told or "\n".join(lines[:MOST_LINES])
+    assert not failed, f"{REFERENCE} | {CANDIDATE} differ at seeds {failed}; first:\n{told}"
+
+
+@pytest.mark.parametrize("name", [*NAMED, *(pytest.param(n, marks=pytest.mark.deep) for n in LONG)])
+def test_named_case(name: str) -> None:
+    found = {**NAMED, **LONG}[name]()
+    expected = serve_case(found.case, REFERENCE)
+    assert found.shows(expected), "the case no longer shows its point"
+    assert differences(expected, serve_case(found.case, CANDIDATE)) == []
+
+
+@pytest.mark.parametrize("first", range(0, 300, CHUNK))
+def test_random_cases(first: int) -> None:
+    check_seeds(first, CHUNK)
+
+
+@without_prefixes
+@pytest.mark.parametrize("first", range(300, 400, CHUNK))
+def test_random_cases_with_prefixes(first: int) -> None:
+    check_seeds(first, CHUNK, prefixes=True)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("first", range(1_000, 4_000, 10 * CHUNK))
+def test_thousands_of_random_cases(first: int) -> None:
+    check_seeds(first, 10 * CHUNK)
+
+
+@without_prefixes
+@pytest.mark.deep
+@pytest.mark.parametrize("first", range(4_000, 5_000, 10 * CHUNK))
+def test_thousands_of_random_cases_with_prefixes(first: int) -> None:
+    check_seeds(first, 10 * CHUNK, prefixes=True)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=SLOW)
+@given(cases())
+def test_drawn_cases(case: Case) -> None:
+    assert differences_of(case)[:MOST_LINES] == []
+
+
+@pytest.mark.deep
+@settings(max_examples=1000, deadline=None, suppress_health_check=SLOW)
+@given(cases())
+def test_thousands_of_drawn_cases(case: Case) -> None:
+    assert differences_of(case)[:MOST_LINES] == []
