@@ -90,7 +90,7 @@ def run(
         report_seeds(several, as_json)
         raise typer.Exit(seeds_exit_code(several))
     result = _run_one(scenario, chosen, engine, out)
-    report(result, as_json)
+    report(result, as_json, peak_bytes=peak_memory_bytes())
     raise typer.Exit(0 if expectations_met(result) else 1)
 
 
@@ -124,14 +124,29 @@ def _run_one(scenario: Scenario, seed: int, engine: str, out: Path) -> RunResult
     return result
 
 
-def report(result: RunResult, as_json: bool) -> None:
-    """Print a result on standard output: the summary, or JSON."""
+def peak_memory_bytes() -> int:
+    """The most memory that this process has had resident."""
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def report(result: RunResult, as_json: bool, peak_bytes: int | None = None) -> None:
+    """Print a result on standard output: the summary, or JSON.
+
+    ``peak_bytes``: of the process that made it. It differs between equal runs, so it is in no file,
+    and beside the summary on standard error.
+    """
     if as_json:
-        print(json.dumps(as_dict(result), indent=2))
+        memory = {} if peak_bytes is None else {"peak_memory_bytes": peak_bytes}
+        print(json.dumps(as_dict(result) | memory, indent=2))
         return
     from sim.cli.summary import console, print_summary
 
     print_summary(result, console())
+    if peak_bytes is not None:
+        print(f"Peak memory: {peak_bytes / 2**20:,.0f} MiB", file=sys.stderr)
 
 
 def as_dict(result: RunResult) -> dict[str, Any]:

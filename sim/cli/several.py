@@ -50,9 +50,11 @@ def run_several(
     """
     from sim.study.local import LocalExecutor
     from sim.study.seeds import NoSeedFinished, run_seeds
-    from sim.units import parse_quantity
+    from sim.units import UnitError, parse_quantity
 
     silence_s = parse_quantity(stuck_after, "time")
+    if silence_s <= 0.0:
+        raise UnitError(f"--stuck-after {stuck_after}: a worker needs some time to say something")
     try:
         with seeds_bar(scenario.name, len(seeds)) as bar:
             executor = LocalExecutor(

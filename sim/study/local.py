@@ -66,6 +66,8 @@ class LocalExecutor:
         self.jobs = cores() if jobs is None else jobs
         if self.jobs < 1:
             raise ValueError(f"an executor needs at least one worker, not {jobs}")
+        if not silence_s > 0.0:
+            raise ValueError(f"a worker is stuck after more than 0 s, not {silence_s:g} s")
         self.retries, self.silence_s = retries, silence_s
         self.notice, self.progress = notice, progress
 

@@ -123,3 +123,5 @@ def test_the_default_is_one_worker_a_core() -> None:
     assert LocalExecutor().jobs == cores() >= 1
     with pytest.raises(ValueError, match="at least one worker"):
         LocalExecutor(0)
+    with pytest.raises(ValueError, match="more than 0 s"):
+        LocalExecutor(1, silence_s=0.0)
