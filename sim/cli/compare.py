@@ -48,7 +48,8 @@ def compare(
         Path, typer.Option("--out", metavar="FOLDER", help="where run folders are (made)")
     ] = Path("runs"),
     engine: Annotated[
-        str | None, typer.Option("--engine", help="to run scenario files (default: as `run`)")
+        str | None,
+        typer.Option("--engine", help="to run scenario files (default: of the other side)"),
     ] = None,
     jobs: Jobs = None,
     fresh: Fresh = False,
@@ -129,8 +130,9 @@ class _Runner:
         return _open(name, folder)
 
     def _with_seeds(self, found: Sequence[Side | Scenario]) -> _Runner:
-        """The seeds of the side that is there, or else eight from the first file's on."""
+        """Seeds and engine of the side that is there, or else eight from the first file's on."""
         from sim.check.scenario import Scenario
+        from sim.cli.run import ENGINE
 
         there = [seed for side in found if not isinstance(side, Scenario) for seed in side.by_seed]
         files = [side for side in found if isinstance(side, Scenario)]
@@ -139,21 +141,23 @@ class _Runner:
             seed = min(there) if there else files[0].seed if files else 0
         if seeds is None:
             seeds = max(there) - seed + 1 if there and max(there) >= seed else SEEDS
-        return replace(self, seed=seed, seeds=seeds)
+        engines = [side.manifest["engine"] for side in found if not isinstance(side, Scenario)]
+        engine = self.engine or next(iter(engines), ENGINE)
+        return replace(self, seed=seed, seeds=seeds, engine=engine)
 
     def run(self, name: str, scenario: Scenario) -> Side:
         """Run a scenario under the seeds."""
-        from sim.cli.run import ENGINE
         from sim.study.sides import side_of_seeds
 
         assert self.seed is not None
         assert self.seeds is not None
+        assert self.engine is not None
         result = run_several(
             scenario,
             range(self.seed, self.seed + self.seeds),
             jobs=self.jobs,
             out=self.out,
-            engine=self.engine or ENGINE,
+            engine=self.engine,
             fresh=self.fresh,
             stuck_after=self.stuck_after,
         )
