@@ -17,6 +17,8 @@ OPEN = -1
 class RequestChunk:
     """A run of requests of one workload, as equally long columns.
 
+    A column of one value may be a read-only view of it with stride 0.
+
     Attributes:
         arrival_s: [n] float64, when the user sends it; ascending; NaN where it follows another.
         input_tokens: [n] int64, ≥ 1.

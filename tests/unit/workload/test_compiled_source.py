@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sim.kernels import pcg64
 from sim.kernels.time_change import accumulate, to_real_time
-from sim.rng import generator, generator_seeds
+from sim.rng import KeyedBits, generator, generator_seeds
 from sim.workload import build_source, fitted_source
 from sim.workload.arrivals import Pieces, superposed
 from sim.workload.copies import Copies
@@ -177,6 +177,15 @@ def test_lengths_of_any_table(table: LengthTable) -> None:
     got = TableLengths(table, 9, "w").draw(rows)
     for found, column in zip(got, want, strict=True):
         np.testing.assert_array_equal(found, column)
+
+
+def test_a_draw_at_the_edge_of_a_cell_is_in_the_next() -> None:
+    row = np.array([5])
+    share = int(KeyedBits(9, "workload/w/lengths").uniform(2 * 5) * 2**53)
+    table = _table(np.array([[share, 2**53 - share], [0, 0]]), [0.0, 0.25, 0.5, 1.0])
+    inputs, outputs = TableLengths(table, 9, "w").draw(row)
+    assert outputs[0] > np.interp(0.5, table.probabilities, table.output_tokens)
+    assert (inputs[0], outputs[0]) == plain_source.Lengths(table, 9, "w").draw(row)
 
 
 @pytest.mark.parametrize("seed", [0, 7, 2**31, 2**32, 2**70 + 3])
