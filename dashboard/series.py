@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
@@ -228,14 +229,19 @@ def _exact_draw(result: RunResult, node: int, end_s: float) -> tuple[pd.DataFram
 
 
 def _counted_draw(result: RunResult, node: int, end_s: float) -> tuple[pd.DataFrame, float]:
-    rows = result.tables["summary/power"]
-    rows = rows.filter(pc.equal(rows.column("node"), node))
-    minutes = rows.select(["minute", "mean_w", "max_w"]).to_pandas()
-    minutes = minutes[minutes["minute"] * MINUTE_S < end_s]
-    if minutes.empty:
+    columns = ["node", "minute", "mean_w", "max_w"]
+    mine = [
+        rows.filter(pc.equal(rows.column("node"), node))
+        for rows in result.tables.pieces("summary/power", columns)
+    ]
+    written = pa.concat_tables(mine).to_pandas().sort_values("minute").set_index("minute")
+    if written.empty:
         raise ResultError("the run has no row of the utility's draw")
+    # A minute without a row drew as the one before it.
+    last = max(math.ceil(end_s / MINUTE_S) - 1, int(written.index[0]))
+    minutes = written.reindex(np.arange(written.index[0], last + 1), method="ffill")
     per_bin = _minutes_per_bin(end_s)
-    slots = minutes.groupby(minutes["minute"] // per_bin)
+    slots = minutes.groupby(minutes.index // per_bin)
     frame = pd.DataFrame({"mean_w": slots["mean_w"].mean(), "max_w": slots["max_w"].max()})
     frame.insert(0, "t_s", frame.index.to_numpy() * MINUTE_S * per_bin)
     return frame.reset_index(drop=True), MINUTE_S * per_bin

@@ -36,7 +36,8 @@ COMPLETED = 0
 OUTCOMES = 7
 
 #: Bins of a segment, and how many misses of a workload and quarter of an hour are kept.
-SEGMENT = 16
+SEGMENT_BITS = 4
+SEGMENT = 1 << SEGMENT_BITS
 KEEP = 50
 
 #: Why ``count_requests`` returned: all is counted, room is missing, or a row that cannot be.
@@ -210,12 +211,13 @@ def add_latency(counts: Counts, place: int, family: int, latency_s: float) -> No
     if latency_s != latency_s:
         return
     index = latency_bin(latency_s, counts.bins)
-    segment = counts.segment[place, family, index // SEGMENT]
+    part = index >> SEGMENT_BITS
+    segment = counts.segment[place, family, part]
     if segment == 0:
         segment = counts.at[1]
         counts.at[1] += 1
-        counts.segment[place, family, index // SEGMENT] = segment
-    cell = counts.cell[segment, index % SEGMENT]
+        counts.segment[place, family, part] = segment
+    cell = counts.cell[segment, index & (SEGMENT - 1)]
     cell.n += 1
     cell.sum_s += latency_s
 

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
@@ -65,7 +66,7 @@ def latencies(requests: pa.Table) -> dict[str, Floats]:
         ValueError: a time is negative, so the rows cannot come from a run.
     """
     arrival, first, end = (floats(requests, c) for c in ("arrival_s", "first_token_s", "end_s"))
-    completed = requests.column("outcome").to_numpy(zero_copy_only=False) == "completed"
+    completed = pc.equal(requests.column("outcome"), "completed").to_numpy()
     output = floats(requests, "output_tokens")
     several = completed & (output >= 2)
     found = {

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from sim.results.bins import (
     GAP_ERROR,
@@ -16,7 +17,7 @@ from sim.results.bins import (
     histogram_quantile,
     latency_middles,
 )
-from sim.results.latency import COLUMNS, FAMILIES, latencies
+from sim.results.latency import COLUMNS, FAMILIES, Floats, floats, latencies
 from sim.results.measure_power import (
     pool_values,
     power_node_values,
@@ -51,7 +52,7 @@ def measure(result: RunResult) -> dict[str, Metric]:
                 value, definition.unit, definition, "" if value is not None else reason, error
             )
 
-    requests = _measured_requests(result)
+    exact = _exact_latencies(result)
     counts = result.tables["summary/counts"]
     counts = counts.filter(counts.column("measured"))
     site = _counted(counts, window_s)
@@ -59,13 +60,11 @@ def measure(result: RunResult) -> dict[str, Metric]:
         name = workload["name"]
         mine = counts.filter(pc.equal(counts.column("workload"), name))
         values = _counted(mine, window_s)
-        if requests is None:
-            values |= _counted_latencies(result, name)
-        else:
-            values |= _exact_latencies(requests, name)
+        values |= _counted_latencies(result, name) if exact is None else exact[name]
         values |= _gaps(result, name)
         values |= workload_energy(result, name, window_s)
         values["preemptions"] = _sum(mine, "preemptions")
+        values["prefix_hit_fraction"] = _prefix_hits(mine)
         put("workload", name, values)
     for pool in result.manifest["pools"]:
         put("pool", pool["name"], pool_values(result, pool["name"], window_s))
@@ -80,19 +79,9 @@ def _sum(table: pa.Table, column: str) -> Value:
     return known(pc.sum(table.column(column), min_count=0).as_py())
 
 
-def _measured_requests(result: RunResult) -> pa.Table | None:
-    """Requests that arrived in the window; None where not all of them were recorded."""
-    if result.manifest["record"] != "full":
-        return None
-    window = result.manifest["window"]
-    rows = result.tables.select("requests", ["workload", *COLUMNS])
-    arrival = rows.column("arrival_s")
-    return rows.filter(
-        pc.and_(
-            pc.greater_equal(arrival, window["warm_up_s"]),
-            pc.less(arrival, window["duration_s"]),
-        )
-    )
+def _prefix_hits(counts: pa.Table) -> Value:
+    hits, admitted = (_sum(counts, c)[0] for c in ("prefix_hit_tokens", "admitted_tokens"))
+    return ratio(hits, admitted or 0.0, _reason("queue"))
 
 
 def _counted(counts: pa.Table, window_s: float) -> dict[str, Value]:
@@ -126,18 +115,54 @@ def _reason(family: str) -> str:
     return f"no request of the measurement window {what[family]}"
 
 
-def _exact_latencies(requests: pa.Table, workload: str) -> dict[str, Value]:
-    rows = requests.filter(pc.equal(requests.column("workload"), workload))
-    values: dict[str, Value] = {}
-    for family, found in latencies(rows).items():
-        reached = found[~np.isnan(found)]
-        if not len(reached):
-            values |= _nothing(family, _reason(family))
-            continue
-        for name, quantile in QUANTILES.items():
-            values[f"{family}_{name}"] = known(np.quantile(reached, quantile))
-        values[f"{family}_mean"] = known(reached.mean())
-    return values
+def _exact_latencies(result: RunResult) -> dict[str, dict[str, Value]] | None:
+    """Workload → its latency metrics from all its requests that arrived in the window.
+
+    None where not all of them were recorded. Of the table one row group at a time is in memory,
+    of the requests four numbers.
+    """
+    if result.manifest["record"] != "full":
+        return None
+    window = result.manifest["window"]
+    names = [workload["name"] for workload in result.manifest["workloads"]]
+    found: dict[tuple[str, str], list[Floats]] = {}
+    for rows in result.tables.pieces("requests", ["workload", *COLUMNS]):
+        arrival = floats(rows, "arrival_s")
+        measured = (arrival >= window["warm_up_s"]) & (arrival < window["duration_s"])
+        values = latencies(rows)
+        mine = _by_workload(rows, names)
+        for name, of_workload in mine.items():
+            chosen = of_workload & measured
+            for family in FAMILIES:
+                reached = values[family][chosen]
+                found.setdefault((name, family), []).append(reached[~np.isnan(reached)])
+    metrics: dict[str, dict[str, Value]] = {name: {} for name in names}
+    for name in names:
+        for family in FAMILIES:
+            metrics[name] |= _statistics(family, found.pop((name, family)))
+    return metrics
+
+
+def _by_workload(rows: pa.Table, names: Sequence[str]) -> dict[str, NDArray[np.bool_]]:
+    """Which of ``rows`` belong to each workload; one alone owns them all."""
+    if len(names) == 1:
+        return {names[0]: np.ones(rows.num_rows, dtype=bool)}
+    codes = pc.index_in(rows.column("workload"), value_set=pa.array(names)).fill_null(-1).to_numpy()
+    return {name: codes == index for index, name in enumerate(names)}
+
+
+def _statistics(family: str, pieces: list[Floats]) -> dict[str, Value]:
+    """Mean and quantiles of a latency; ``pieces`` is emptied, for its memory."""
+    reached = np.concatenate(pieces)
+    pieces.clear()
+    if not len(reached):
+        return _nothing(family, _reason(family))
+    mean = reached.mean()
+    found = np.quantile(reached, list(QUANTILES.values()), overwrite_input=True)
+    return {
+        **{f"{family}_{name}": known(value) for name, value in zip(QUANTILES, found, strict=True)},
+        f"{family}_mean": known(mean),
+    }
 
 
 def _nothing(family: str, reason: str) -> dict[str, Value]:

@@ -131,6 +131,9 @@ _ROWS = (
      "workload site"),
     ("preemptions", "", "count", "lower", "times that requests of the measurement window lost "
      "their KV blocks and were recomputed", "workload"),
+    ("prefix_hit_fraction", "", "fraction", "higher", "prompt tokens found in the prefix cache, "
+     "over all prompt tokens of the requests that arrived in the measurement window and were "
+     "admitted; 0 where no request carries prefix ids", "workload"),
     ("output_tokens_per_s", "tokens/s", "tokens_per_s", "higher", "output tokens delivered in the "
      "measurement window, per second of it", "workload site"),
     ("input_tokens_per_s", "tokens/s", "tokens_per_s", "higher", "prompt tokens of completed "

@@ -90,8 +90,8 @@ class RunResult:
         sink = ParquetSink(Path(folder))
         try:
             for name in self._tables:
-                table = self._tables[name]
-                sink.write(name, dict(zip(table.schema.names, table.columns, strict=True)))
+                for piece in self._tables.pieces(name, None):
+                    sink.write(name, dict(zip(piece.schema.names, piece.columns, strict=True)))
             if self.outcome == "partial":
                 sink.abort(str(self._manifest["reason"]))
             sink.close(float(self._manifest["simulated_s"]))

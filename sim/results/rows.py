@@ -146,15 +146,18 @@ class RowBuffer:
 
     def __init__(self, kind: np.dtype[np.void], size: int, flush: Callable[[Rows], None]) -> None:
         self._rows = np.empty(size, kind)
+        # NumPy copies structures field by field, four times slower than bytes.
+        self._bytes = self._rows.view(np.uint8).reshape(size, kind.itemsize)
         self._used = 0
         self._flush = flush
 
     def add(self, rows: Rows) -> None:
-        """Take [n] rows; their memory may be used again."""
+        """Take [n] contiguous rows; their memory may be used again."""
+        given = rows.view(np.uint8).reshape(len(rows), rows.itemsize)
         taken = 0
         while taken < len(rows):
             n = min(len(rows) - taken, len(self._rows) - self._used)
-            self._rows[self._used : self._used + n] = rows[taken : taken + n]
+            self._bytes[self._used : self._used + n] = given[taken : taken + n]
             self._used += n
             taken += n
             if self._used == len(self._rows):

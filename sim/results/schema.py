@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from sim.errors import UnknownName
 from sim.results.tables import TABLES, Column
@@ -122,19 +123,31 @@ def canonical(block: pa.Table) -> pa.Table:
 
 
 def _in_order(column: pa.DictionaryArray) -> pa.DictionaryArray:
-    n, names = len(column), len(column.dictionary)
+    names = len(column.dictionary)
     codes = column.indices.fill_null(names).to_numpy()
-    first = np.full(names + 1, n)
-    # Of several values for one place the last stays, which is that of the first row.
-    first[codes[::-1]] = np.arange(n - 1, -1, -1)
-    order = np.argsort(first[:names], kind="stable")
-    order = order[first[order] < n]
-    if len(order) == names and np.array_equal(order, np.arange(names)):
+    order = _first_seen(codes[:_LOOK], names)
+    if len(order) < np.count_nonzero(np.bincount(codes, minlength=names)[:names]):
+        order = _first_seen(codes, names)
+    if np.array_equal(order, np.arange(names)):
         return column
     place = np.zeros(names + 1, np.int32)
     place[order] = np.arange(len(order), dtype=np.int32)
     indices = pa.array(place[codes], mask=codes == names if column.null_count else None)
     return pa.DictionaryArray.from_arrays(indices, column.dictionary.take(pa.array(order)))
+
+
+# Usually all values of a category are met within so many rows.
+_LOOK = 1024
+
+
+def _first_seen(codes: NDArray[np.int32], names: int) -> NDArray[np.int64]:
+    """The codes below ``names`` that occur, in the order in which they first do."""
+    never = len(codes)
+    first = np.full(names + 1, never)
+    # Of several values for one place the last stays, which is that of the first row.
+    first[codes[::-1]] = np.arange(never - 1, -1, -1)
+    order = np.argsort(first[:names], kind="stable")
+    return order[first[order] < never]
 
 
 class Blocks:

@@ -15,7 +15,8 @@ from sim.errors import ResultError, did_you_mean
 from sim.results.schema import PART_ROWS, schema
 from sim.results.tables import TABLES
 
-Loader = Callable[[Sequence[str] | None], pa.Table]
+#: Yields a table piece by piece, only the named columns (all of them for None).
+Loader = Callable[[Sequence[str] | None], Iterator[pa.Table]]
 
 _PART = re.compile(r"part-\d{5}\.parquet")
 
@@ -44,12 +45,22 @@ class Tables(Mapping[str, pa.Table]):
             MissingTable: the run has no such table.
             ResultError: its files cannot be read.
         """
+        return pa.concat_tables(self.pieces(name, columns))
+
+    def pieces(self, name: str, columns: Sequence[str] | None) -> Iterator[pa.Table]:
+        """The same piece by piece, in order, at least one: row groups where it lies in files.
+
+        So a table may be far larger than memory.
+
+        Raises:
+            MissingTable, ResultError: as ``select``, while pieces are taken.
+        """
         if name not in TABLES:
             raise MissingTable(f"no result table is called {name!r}{did_you_mean(name, TABLES)}")
         if name not in self._loaders:
             raise MissingTable(
-                f"this run has no table {name!r}: it was not recorded (`record` and "
-                f"`record_iterations` in the scenario decide); it has {', '.join(self._loaders)}"
+                f"this run has no table {name!r}: it was not recorded (`record` in the scenario "
+                f"decides); it has {', '.join(self._loaders)}"
             )
         return self._loaders[name](columns)
 
@@ -70,7 +81,7 @@ def in_memory(tables: Mapping[str, pa.Table]) -> Tables:
     """Tables that are already there."""
 
     def loader(table: pa.Table) -> Loader:
-        return lambda columns: table if columns is None else table.select(list(columns))
+        return lambda columns: iter([table if columns is None else table.select(list(columns))])
 
     return Tables(
         {name: loader(table) for name, table in tables.items()},
@@ -119,28 +130,37 @@ def _require(path: Path, is_kind: Callable[[int], bool], what: str, kind: str) -
 
 
 def _folder_loader(name: str, rows: int, files: Sequence[Path]) -> Loader:
-    def load(columns: Sequence[str] | None) -> pa.Table:
+    def load(columns: Sequence[str] | None) -> Iterator[pa.Table]:
         wanted = schema(name)
-        pieces = []
+        if columns is not None:
+            wanted = pa.schema([wanted.field(column) for column in columns])
+        found = 0
         for file in files:
-            try:
-                piece = pq.ParquetFile(file).read(columns=None if columns is None else [*columns])
-            except (pa.ArrowException, OSError) as error:
-                raise ResultError(f"{file} cannot be read as Parquet: {error}") from error
-            if columns is not None:
-                wanted = pa.schema([schema(name).field(column) for column in columns])
-            if piece.schema.names != wanted.names or piece.schema.types != wanted.types:
-                raise ResultError(
-                    f"{file} does not have the columns of table {name!r}; it was written by "
-                    "another version of rackplan"
-                )
-            pieces.append(piece)
-        table = pa.concat_tables(pieces)
-        if table.num_rows != rows:
+            for piece in _row_groups(file, columns):
+                if piece.schema.names != wanted.names or piece.schema.types != wanted.types:
+                    raise ResultError(
+                        f"{file} does not have the columns of table {name!r}; it was written by "
+                        "another version of rackplan"
+                    )
+                found += piece.num_rows
+                yield piece
+        if found != rows:
             raise ResultError(
-                f"table {name!r} has {table.num_rows} rows where the manifest says {rows}: the "
+                f"table {name!r} has {found} rows where the manifest says {rows}: the "
                 f"result in {files[0].parent} was changed or cut"
             )
-        return table
 
     return load
+
+
+def _row_groups(file: Path, columns: Sequence[str] | None) -> Iterator[pa.Table]:
+    """The row groups of a part; one without rows if it has none."""
+    names = None if columns is None else [*columns]
+    try:
+        part = pq.ParquetFile(file)
+        for group in range(part.num_row_groups):
+            yield part.read_row_group(group, columns=names)
+        if not part.num_row_groups:
+            yield part.read(columns=names)
+    except (pa.ArrowException, OSError) as error:
+        raise ResultError(f"{file} cannot be read as Parquet: {error}") from error

@@ -186,7 +186,7 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
     ),
     "summary/power": _columns(
         ("node", "int32", "", "index of the power node"),
-        ("minute", "int32", "min", "minute of the run"),
+        ("minute", "int32", "min", "minute; one without a row drew as the one before it did"),
         ("min_w", "float64", "W", "lowest, of what is compared with the limit"),
         ("mean_w", "float64", "W", "time-weighted mean"),
         ("max_w", "float64", "W", "highest"),

@@ -11,7 +11,10 @@ import pytest
 from dashboard.series import _minutes_per_bin, draw_series, latency_series
 from sim.errors import ResultError
 from sim.results.bins import LATENCY_ERROR
+from sim.results.freeze import freeze
+from sim.results.memory import MemorySink
 from sim.results.result import open_run
+from tests.unit.results.by_hand import fill, parts, summariser
 
 
 def test_fine_bins_hold_the_quantiles_of_their_arrivals(made: Path) -> None:
@@ -76,6 +79,22 @@ def test_fine_draw_agrees_with_the_summary_per_minute(made: Path) -> None:
     assert draw.bin_s == 60.0
     assert draw.frame["max_w"].to_numpy() == pytest.approx(summary["max_w"].to_numpy())
     assert draw.frame["mean_w"].to_numpy() == pytest.approx(summary["mean_w"].to_numpy())
+
+
+def test_a_minute_without_a_row_is_drawn_as_the_one_before_it() -> None:
+    kinds = ["utility", "ups", "server"]
+    sink = summariser(MemorySink(), record="summary", power_kinds=kinds, duration_s=7200.0)
+    power = {"node": [1, 0, 0, 0], "t_s": [0.0, 0.0, 90.0, 3600.0],
+             "out_mw": [1, 1, 1, 1], "in_mw": [1, 4_000_000, 8_000_000, 1_000_000]}  # fmt: skip
+    fill(sink, power=power)
+    result = freeze(sink, parts(record="summary", duration_s=7200.0, simulated_s=7200.0))
+    assert result.tables["summary/power"].num_rows < 10
+    draw = draw_series(result, 7200.0)
+    assert draw.bin_s == 60.0
+    expected = [4000.0, 6000.0, *[8000.0] * 58, *[1000.0] * 60]
+    assert draw.frame["mean_w"].tolist() == expected
+    assert draw.frame["t_s"].tolist() == [60.0 * minute for minute in range(120)]
+    assert draw.frame["max_w"].tolist()[:3] == [4000.0, 8000.0, 8000.0]
 
 
 def test_a_stopped_run_is_drawn_to_where_it_stopped(made: Path) -> None:

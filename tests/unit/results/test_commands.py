@@ -51,6 +51,7 @@ def test_run_answers_and_show_repeats_the_answer(scenario: Path) -> None:
     assert made.exit_code == 0, made.output
     assert "\x1b" not in made.stdout
     assert max(map(len, made.stdout.splitlines())) <= 100
+    assert re.search(r"^Peak memory: [\d,]+ MiB$", made.stderr, re.MULTILINE)
     assert "power is unlimited" in made.stdout
     assert "✓ chat.goodput_fraction >= 0 %" in made.stdout
     (folder,) = Path("runs").iterdir()
@@ -63,7 +64,9 @@ def test_run_answers_and_show_repeats_the_answer(scenario: Path) -> None:
 def test_json_has_one_shape_for_both_commands(scenario: Path) -> None:
     made = CliRunner().invoke(app, ["run", str(scenario), "--json", "--seed", "3", "--out", "o"])
     content = json.loads(made.stdout)
-    assert list(content) == ["run", "outcome", "metrics", "expectations", "warnings"]
+    shape = ["run", "outcome", "metrics", "expectations", "warnings"]
+    assert list(content) == [*shape, "peak_memory_bytes"]
+    assert 2**24 < content.pop("peak_memory_bytes") < 2**40
     assert content["run"].endswith("-s3")
     assert content["outcome"] == "complete"
     assert content["metrics"]["chat.ttft_p99"]["unit"] == "s"

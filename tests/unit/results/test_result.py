@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 
 from sim.errors import ResultError
+from sim.results import parquet, stored
 from sim.results.expectations import evaluate
 from sim.results.freeze import freeze
 from sim.results.manifest import plain
 from sim.results.memory import MemorySink
 from sim.results.parquet import ParquetSink
-from sim.results.result import MAX_JSON_BYTES, open_run
+from sim.results.result import MAX_JSON_BYTES, metrics_json, open_run
 from sim.results.stored import MissingTable
-from tests.unit.results.by_hand import Wish, fill, parts, requests, run, summariser
+from tests.unit.results.by_hand import Goals, Wish, fill, part, parts, requests, run, summariser
 
 
 def test_quantiles_are_numpys_over_arrivals_in_the_window() -> None:
@@ -271,8 +272,8 @@ def test_damaged_tables_are_refused_in_one_line(tmp_path: Path) -> None:
     check_refused(folder, "links are not followed")
 
     folder = damage("linked-table")
-    for part in (folder / "requests").iterdir():
-        part.unlink()
+    for file in (folder / "requests").iterdir():
+        file.unlink()
     (folder / "requests").rmdir()
     (folder / "requests").symlink_to(outside / "requests")
     check_refused(folder, "links are not followed")
@@ -294,3 +295,54 @@ def test_damaged_tables_are_refused_in_one_line(tmp_path: Path) -> None:
     folder = damage("metrics")
     (folder / "metrics.json").write_text('{"chat.ttft_p99": {"value": "x", "unit": "s"}}')
     check_refused(folder, "metrics.json is damaged at 'chat.ttft_p99'")
+
+
+def test_prefix_hits_are_a_share_of_the_prompts_that_were_admitted() -> None:
+    rows = part(requests(600), 0, 600)
+    rows["prefix_hit_tokens"] = np.arange(600) % 50
+    rows["input_tokens"] = np.full(600, 100)
+    away = np.arange(600) % 6 == 0  # never admitted, so neither share counts them
+    for name in ("admitted_s", "first_token_s"):
+        rows[name] = np.where(away, np.nan, rows[name])
+    rows["prefix_hit_tokens"][away] = 0
+    rows["outcome"] = np.where(away, "queue-full", "completed")
+    rows["met"] = np.where(away, False, rows["met"])
+    measured = (rows["arrival_s"] >= 60.0) & ~away
+    expected = rows["prefix_hit_tokens"][measured].sum() / (100 * measured.sum())
+    for record in ("full", "summary"):
+        metric = run(rows=rows, record=record).metrics["chat.prefix_hit_fraction"]
+        assert metric.value == pytest.approx(expected, rel=1e-12)
+        assert metric.definition.better == "higher"
+    nobody = part(rows, 0, 600) | {
+        "admitted_s": [None] * 600, "first_token_s": [None] * 600,
+        "outcome": ["queue-full"] * 600, "met": [False] * 600,
+    }  # fmt: skip
+    metric = run(rows=nobody).metrics["chat.prefix_hit_fraction"]
+    assert (metric.value, metric.reason) == (
+        None, "no request of the measurement window was admitted"
+    )  # fmt: skip
+
+
+def test_metrics_are_the_same_row_group_by_row_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, name, value in (
+        (parquet, "GROUP_ROWS", 64), (parquet, "PART_ROWS", 256), (stored, "PART_ROWS", 256),
+    ):  # fmt: skip
+        monkeypatch.setattr(module, name, value)
+    rows = requests(1000)
+    rows["workload"] = ["chat" if i % 3 else "code" for i in range(1000)]
+    goals = {"chat": Goals(ttft_s=1.0, tpot_s=0.05), "code": Goals(ttft_s=1.0, tpot_s=0.05)}
+    workloads = [{"name": name, "pool": "chat", "kind": "llm", "objectives": {}} for name in goals]
+    made = []
+    for inner in (MemorySink(), ParquetSink(tmp_path / "run")):
+        sink = summariser(inner, objectives=goals)
+        fill(sink, rows)
+        made.append(freeze(sink, parts(workloads=workloads)))
+    pieces = list(made[1].tables.pieces("requests", ["arrival_s"]))
+    assert [piece.num_rows for piece in pieces] == [64] * 15 + [40]
+    assert metrics_json(made[0].metrics) == metrics_json(made[1].metrics)
+    chat = np.array([w == "chat" for w in rows["workload"]]) & (rows["arrival_s"] >= 60.0)
+    ttft = (rows["first_token_s"] - rows["arrival_s"])[chat]
+    assert made[1].metrics["chat.ttft_p99"].value == np.quantile(ttft, 0.99)
+    assert made[1].metrics["chat.ttft_mean"].value == ttft.mean()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from sim.results import parquet, schema, stored
 from sim.results.memory import MemorySink
 from sim.results.parquet import ParquetSink
 from sim.results.schema import to_batch
+from sim.results.tables import OUTCOMES, TABLES
 from tests.unit.results.by_hand import empty, part, power_edges, requests
 
 
@@ -54,6 +56,42 @@ def test_bytes_do_not_depend_on_how_rows_were_written(cuts: list[int], as_lists:
         assert digests(Path(place, "whole")) == digests(Path(place, "cut"))
         assert len(list(Path(place, "cut", "requests").iterdir())) == 4
         assert cut.tables()["requests"].num_rows == 300
+
+
+def test_bytes_do_not_depend_on_whether_names_or_codes_were_written(tmp_path: Path) -> None:
+    rows = requests(300)
+    rng = np.random.default_rng(1)
+    for name, names in (
+        ("workload", ["chat", "code", "batch", "spare"]), ("pool", ["b", "a"]),
+        ("outcome", [*OUTCOMES]),
+    ):  # fmt: skip
+        used = [value for value in names if value != "spare"]
+        rows[name] = [used[k] for k in rng.integers(0, len(used), 300)]
+    coded = dict(rows)
+    for name in ("workload", "pool", "outcome"):
+        names = ["spare", "none", *sorted(set(rows[name]), reverse=True)]
+        codes = np.array([names.index(value) for value in rows[name]], np.int16)
+        coded[name] = pa.DictionaryArray.from_arrays(codes, names)
+    for place, content in (("names", rows), ("codes", coded)):
+        sink = ParquetSink(tmp_path / place)
+        for start in range(0, 300, 70):
+            sink.write("requests", part(content, start, start + 70))
+        sink.close(0.0)
+        sink.publish({}, {})
+    assert digests(tmp_path / "names") == digests(tmp_path / "codes")
+    table = pq.read_table(tmp_path / "codes" / "requests")
+    assert table.schema.field("workload").type == pa.string()
+    assert table.column("workload").to_pylist() == rows["workload"]
+
+
+def test_a_category_may_be_null_and_may_be_of_many_values(tmp_path: Path) -> None:
+    reasons = [None if i % 3 else f"reason-{i % 1200}" for i in range(3000)]
+    columns = {**{c.name: ["x"] * 3000 for c in TABLES["decisions"]}, "t_s": np.arange(3000.0),
+               "rank": [0] * 3000, "accepted": [False] * 3000, "reason_code": reasons}  # fmt: skip
+    sink = ParquetSink(tmp_path / "run")
+    sink.write("decisions", columns)
+    assert sink.close(0.0)["decisions"].column("reason_code").to_pylist() == reasons
+    sink.discard()
 
 
 def test_units_and_meanings_are_in_the_field_metadata(tmp_path: Path) -> None:
