@@ -15,7 +15,7 @@ from sim.spec.nodes import Path, shorten
 from sim.spec.workload import SloSpec, SourceSpec, WorkloadSpec
 from sim.units import format_si
 from sim.workload import synthetic_names
-from sim.workload.plan import Objectives, Synthetic, Workload
+from sim.workload.plan import Objectives, SharedPrefix, Synthetic, Workload
 
 #: More arrivals of one workload, or turns of on and off, are a slip of the keyboard: a day of a
 #: large site has 10⁸ requests.
@@ -120,6 +120,11 @@ def _one_way(spec: WorkloadSpec, path: Path, found: Collector) -> bool:
         (spec.trace is not None, "clients", f"{replayed}; clients need a source"),
         (spec.trace is not None, "burstiness", f"{replayed}; leave out burstiness"),
         (spec.trace is not None, "profile", f"{replayed}; leave out profile"),
+        (
+            spec.trace is not None,
+            "shared_prefix",
+            "a trace has its own prompts; leave out shared_prefix",
+        ),
         (spec.trace is not None, "source", "give a source or a trace, not both"),
         (spec.clients is None, "think", "only clients of a closed loop think; write clients too"),
     )
@@ -148,7 +153,20 @@ def _synthetic(spec: WorkloadSpec, path: Path, found: Collector) -> Synthetic | 
         output_tokens=_output(spec, spec.source),
         arrivals=arrivals,
         profile=profile,
+        shared_prefix=_shared_prefix(spec, (*path, "shared_prefix"), found),
     )
+
+
+def _shared_prefix(spec: WorkloadSpec, path: Path, found: Collector) -> SharedPrefix | None:
+    shared = spec.shared_prefix
+    if shared is None:
+        return None
+    if shared.tokens < BLOCK_TOKENS:
+        found.error(
+            (*path, "tokens"),
+            f"only whole KV blocks are shared: at least {BLOCK_TOKENS}, not {shared.tokens}",
+        )
+    return SharedPrefix(shared.prompts, shared.tokens, shared.skew)
 
 
 def _output(spec: WorkloadSpec, source: SourceSpec) -> int | None:
@@ -271,25 +289,28 @@ def _bounded(events: float, what: str, path: Path, found: Collector) -> None:
 
 
 def _served(synthetic: Synthetic, pool: Pool, path: Path, found: Collector) -> None:
-    """Requests of fixed length must fit the LLM's context and some replica's KV cache."""
-    if synthetic.input_tokens is None or synthetic.output_tokens is None:
-        return
-    inputs, outputs = synthetic.input_tokens, synthetic.output_tokens
-    total, llm = inputs + outputs, pool.llm.llm
-    here = (*path, "source")
+    """What is known of lengths must fit the LLM's context and some replica's KV cache."""
+    shared, llm = synthetic.shared_prefix, pool.llm.llm
+    here: Path = (*path, "source")
+    parts = [] if shared is None else [shared.tokens]
+    if synthetic.input_tokens is not None and synthetic.output_tokens is not None:
+        parts += [synthetic.input_tokens, synthetic.output_tokens]
+    elif shared is not None:
+        here = (*path, "shared_prefix")
+    total = sum(parts)
+    terms = " + ".join(f"{part:,}" for part in parts)
+    needed = f"{terms} = {total:,} tokens" if len(parts) > 1 else f"{total:,} tokens"
     if total > llm.max_context:
         found.error(
-            here,
-            f"{inputs:,} + {outputs:,} = {total:,} tokens, more than the context of "
-            f"{llm.max_context:,} that {llm.name} has",
+            here, f"{needed}, more than the context of {llm.max_context:,} that {llm.name} has"
         )
         return
     room = max(model.kv_blocks for model in pool.models.values()) * BLOCK_TOKENS
     if total > room:
         found.error(
             here,
-            f"{inputs:,} + {outputs:,} = {total:,} tokens, more than the {room:,} that the KV "
-            f"cache of a replica of {pool.name!r} holds",
+            f"{needed}, more than the {room:,} that the KV cache of a replica of {pool.name!r} "
+            "holds",
         )
 
 

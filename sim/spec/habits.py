@@ -28,6 +28,7 @@ _SEQUENCES = "write " + _BATCHING.format("max_sequences")
 _TOKENS = "write " + _BATCHING.format("max_batch_tokens")
 _MEMORY = "write " + _BATCHING.format("memory_utilisation")
 _LENGTHS = "write lengths as a source: 'source: {{input_tokens: 1024, output_tokens: 256}}'"
+_SHARED_PREFIX = "write 'shared_prefix: {{prompts: 1, tokens: {value}}}'"
 _RATE = "write 'rate: {value} /s'"
 _IN_POOLS = "belongs to an item of 'pools'"
 _IN_WORKLOAD = "belongs to an item of 'workload'"
@@ -175,6 +176,14 @@ HABITS: Mapping[str, Mapping[str, str]] = {
         "output": "write 'output_tokens: {value}'",
         "isl": _LENGTHS,
         "osl": _LENGTHS,
+        "system_prompt": _SHARED_PREFIX,
+        "system_prompt_tokens": _SHARED_PREFIX,
+        "system_prompt_len": _SHARED_PREFIX,
+        "prefix_len": _SHARED_PREFIX,
+        "prefix_length": _SHARED_PREFIX,
+        "prefix_tokens": _SHARED_PREFIX,
+        "random_prefix_len": _SHARED_PREFIX,
+        "hash_block_size": "write 'prefix_block_tokens: {value}' in 'trace:'",
         "dataset": "write 'source: synthetic-chat', or 'trace: {{file: …}}' to replay a file",
         "file": "write 'trace: {{file: {value}}}'",
         "repeat": "write 'loop: true'",

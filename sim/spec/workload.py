@@ -84,6 +84,18 @@ class TraceSourceSpec(Spec):
     )
 
 
+class SharedPrefixSpec(Spec):
+    """System prompts: every request begins with one of them, before its own input."""
+
+    prompts: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=1, description="how many different ones there are"
+    )
+    tokens: Count = Field(description="length of each; whole KV blocks of 16 can be shared")
+    skew: Annotated[float, Quantity("count", least=0.0, most=10.0)] = Field(
+        default=1.0, description="exponent of Zipf's law for their use; 0: all alike"
+    )
+
+
 class SloSpec(Spec):
     """Latency objectives; a request is good if it meets all that are stated."""
 
@@ -111,6 +123,9 @@ class WorkloadSpec(Spec):
     )
     source: Annotated[SourceSpec, Shorthand("name")] | None = Field(
         default=None, description="lengths: a synthetic mix, or {input_tokens, output_tokens}"
+    )
+    shared_prefix: SharedPrefixSpec | None = Field(
+        default=None, description="system prompts before the lengths of the source"
     )
     trace: TraceSourceSpec | None = Field(default=None, description="a trace to replay")
     rate: Rate | None = Field(default=None, description="mean rate of requests, such as 60 /s")

@@ -32,6 +32,15 @@ class TraceSpec:
 
 
 @dataclass(frozen=True)
+class SharedPrefix:
+    """Prompts with which the requests of a workload begin, each with one of them."""
+
+    prompts: int
+    tokens: int  # of each, before the request's own input
+    skew: float  # exponent of Zipf's law; 0 = all alike
+
+
+@dataclass(frozen=True)
 class Synthetic:
     """An arrival process and a table of lengths."""
 
@@ -42,6 +51,7 @@ class Synthetic:
         str, Any
     ]  # {"kind": "poisson"} | {"kind": "gamma", "cv": …} | {"kind": "on-off", …}
     profile: tuple[tuple[float, float], ...]  # (from time of day s, multiple of the rate), or ()
+    shared_prefix: SharedPrefix | None = None
 
 
 @dataclass(frozen=True)

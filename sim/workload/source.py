@@ -13,9 +13,10 @@ from sim.errors import BuildError
 from sim.workload.columns import Columns
 from sim.workload.lengths import LengthSource
 from sim.workload.notes import trace_notes
-from sim.workload.plan import TraceSpec, Workload
+from sim.workload.plan import Synthetic, TraceSpec, Workload
 from sim.workload.prefixes import block_tokens
 from sim.workload.replay import Replay, prefixes
+from sim.workload.shared_prefix import PrefixedSource
 from sim.workload.synthetic import SyntheticSource, check_process, copies_of, length_source, rate_of
 from sim.workload.table import TraceTable
 from sim.workload.traces import prepare, read_trace
@@ -42,8 +43,9 @@ def build_source(workload: Workload, *, index: int, seed: int, duration_s: float
     A closed workload (``clients``) has one row after another without end: the first ``clients``
     rows arrive at 0, all at once, and row r is sent ``think_s`` after row r - clients has ended.
 
-    Lengths and cancellations are keyed by row, so row k of a synthetic workload is the same request
-    at any rate. A longer run starts with exactly the requests of a shorter one.
+    Of a ``shared_prefix``, requests begin with a prompt that many share. Lengths, these prompts and
+    cancellations are keyed by row, so row k of a synthetic workload is the same request at any
+    rate. A longer run starts with exactly the requests of a shorter one.
 
     Args:
         index: place in the scenario's list of workloads, for messages.
@@ -66,15 +68,27 @@ def build_source(workload: Workload, *, index: int, seed: int, duration_s: float
         table = prepare(table, workload.trace, seed, stream)
         return _trace_source(columns, table, workload, workload.trace, path, seed, duration_s)
     assert workload.synthetic is not None  # one of the two is there, checked above
-    lengths = length_source(workload.synthetic, workload, seed, path)
+    source = _synthetic_source(columns, workload, workload.synthetic, path, seed, duration_s)
+    shared = workload.synthetic.shared_prefix
+    return source if shared is None else PrefixedSource(source, shared, seed, stream)
+
+
+def _synthetic_source(
+    columns: Columns,
+    workload: Workload,
+    synthetic: Synthetic,
+    path: str,
+    seed: int,
+    duration_s: float,
+) -> RequestSource:
+    lengths = length_source(synthetic, workload, seed, path)
     if workload.clients is not None:
         return ClosedSource(columns, lengths, workload.clients, workload.think_s)
-    check_process(workload.synthetic, path)
-    rate = rate_of(workload.synthetic, workload, path)
-    copies = copies_of(workload.synthetic, rate, path)
-    return SyntheticSource(
-        columns, lengths, workload.synthetic, rate, seed, stream, duration_s, copies
-    )
+    check_process(synthetic, path)
+    rate = rate_of(synthetic, workload, path)
+    copies = copies_of(synthetic, rate, path)
+    stream = f"workload/{workload.name}"
+    return SyntheticSource(columns, lengths, synthetic, rate, seed, stream, duration_s, copies)
 
 
 @dataclass(frozen=True)
