@@ -120,7 +120,8 @@ def insert(steps: list[Step], at: int, kind: str, share: float) -> None:
     """Put an end of the window before ``steps[at]``."""
     before_s = steps[at - 1].time_s if at else 0.0
     after_s = steps[at].time_s if at < len(steps) else before_s + 100.0
-    steps.insert(at, Step(kind, before_s + share * (after_s - before_s)))
+    time_s = min(before_s + share * (after_s - before_s), after_s)  # rounding must not pass it
+    steps.insert(at, Step(kind, time_s))
 
 
 @st.composite
