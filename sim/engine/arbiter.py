@@ -191,7 +191,8 @@ def checked_positions(
 
 @dataclass(frozen=True)
 class Refused:
-    """Replicas that refused a request for one reason: the first one's rank and position, all."""
+    """Replicas that refused a request for one reason: the first one's rank and position, and how
+    many there were (0: no replica was asked, for none could ever serve it)."""
 
     rank: int
     position: int
@@ -201,6 +202,8 @@ class Refused:
     @property
     def suggestion(self) -> str:
         """The first position, and how many more there were: a large site has thousands."""
+        if not self.count:
+            return ""
         return str(self.position) if self.count == 1 else f"{self.position} (+{self.count - 1})"
 
 

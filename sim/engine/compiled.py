@@ -157,7 +157,8 @@ class CompiledPlane:
     def _feed(self, workload: int) -> None:
         """Load chunks of a workload until one has an open row, or none will come."""
         record = self.state.workload[workload]
-        record["next"] = record["count"] = 0
+        if record["next"] == record["count"]:
+            record["next"] = record["count"] = 0
         closed = self.world.sources[workload].closed
         # A closed source's open rows come first; the others are pulled when they are due.
         while not record["count"] and not (closed and record["follows"]):
@@ -178,10 +179,13 @@ class CompiledPlane:
         record["follows"] |= followers > 0
         state = more_source(self.state, int(record["count"]) + len(chunk) - followers)
         self._use(more_followers(state, followers))
-        load_rows(self._table, workload, self._rows[workload], chunk.arrival_s, chunk.input_tokens,
-            chunk.output_tokens, chunk.priority, chunk.after_request, chunk.think_s,
-            chunk.cancel_after_s,
+        # Constant columns may be one value broadcast; a kernel is compiled for plain arrays.
+        columns = (
+            chunk.arrival_s, chunk.input_tokens, chunk.output_tokens, chunk.priority,
+            chunk.after_request, chunk.think_s, chunk.cancel_after_s,
         )  # fmt: skip
+        plain = (np.ascontiguousarray(column) for column in columns)
+        load_rows(self._table, workload, self._rows[workload], *plain)
         self._rows[workload] += len(chunk)
         return True
 
@@ -213,12 +217,17 @@ class CompiledPlane:
         """Hand every filled row on."""
         whole, state = self.state.all[0], self.state
         self.recorder.request_rows(state.out[: int(whole["rows"])])
-        for log in state.decision[: int(whole["decisions"])]:
-            self._write_decision(log)
+        self._drain_decisions()
         for row in state.iteration[: int(whole["iterations"])]:
             self._write_iteration(row)
-        whole["rows"] = whole["decisions"] = whole["iterations"] = 0
+        whole["rows"] = whole["iterations"] = 0
         self._drain_power()
+
+    def _drain_decisions(self) -> None:
+        whole = self.state.all[0]
+        for log in self.state.decision[: int(whole["decisions"])]:
+            self._write_decision(log)
+        whole["decisions"] = 0
 
     def _drain_power(self) -> None:
         count, power = self.state.power.count[0], self.state.power
@@ -255,6 +264,7 @@ class CompiledPlane:
 
     def _route(self) -> None:
         """A routing policy without a compiled form decides about the request that just arrived."""
+        self._drain_decisions()  # those before this one
         state = self.state
         request = state.request[int(state.all[0]["asked"])]
         number = int(state.workload[int(request["workload"])]["pool"])

@@ -84,7 +84,8 @@ def end_request(s: State, slot: int, outcome: int, t: float) -> None:
     request = s.request[slot]
     emit(s, slot, outcome, t)
     s.all[0].in_flight -= 1
-    if s.workload[request.workload].follows:
+    workload = s.workload[request.workload]
+    if workload.follows or workload.endless:
         release_followers(s, request.id, outcome, t)
 
 

@@ -98,6 +98,7 @@ def pass_iterations(s: State, r: int, n: int, running: int) -> None:
         if starts > 0:
             replica.free -= needed_over(s, r, replica.step + 1, starts)
         deliver(s, r, m)
+        replica.decoded_s = boundary_s(replica, n)
     pass_chunks(s, r, m)
     replica.done = n
 
@@ -124,6 +125,7 @@ def end_unusual_iteration(s: State, r: int, t: float) -> None:
         else:
             count_gaps(s, r, 1)
         deliver(s, r, 1)
+        replica.decoded_s = t
     pass_chunks(s, r, 1)
     replica.done = replica.target
 
@@ -133,7 +135,6 @@ def end_requests(s: State, r: int, t: float) -> None:
     """What ends at a boundary: decodes at their last token, then prefills."""
     replica = s.replica[r]
     if replica.serving and replica.decoding > 0:
-        replica.decoded_s = t
         leave_window(s, r)
         end_decodes(s, r, t)
     if replica.joining != NONE or replica.part != NONE:
