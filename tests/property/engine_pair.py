@@ -21,11 +21,16 @@ CANDIDATE = os.environ.get(
 )
 
 #: Rows in one order of all.
-IN_ORDER = ("requests", "decisions", "events", "power_edges")
+IN_ORDER = (
+    "requests", "decisions", "events", "power_edges", "summary/latency", "summary/counts",
+    "summary/worst",
+)  # fmt: skip
 #: Rows in order for each value of a column; whole runs of them may be written at once.
-IN_ORDER_BY = {"iterations": "replica", "power": "node", "summary/itl": "workload"}
+IN_ORDER_BY = {
+    "iterations": "replica", "power": "node", "summary/itl": "workload", "summary/power": "node",
+}  # fmt: skip
 #: Sums that an engine may add up in another order; everything in them that is no float is equal.
-METERS = ("replicas", "workloads", "power_nodes")
+METERS = ("replicas", "workloads", "power_nodes", "summary/power")
 RELATIVE = ABSOLUTE = 1e-9
 MOST_LINES = 12
 

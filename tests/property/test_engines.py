@@ -19,6 +19,7 @@ from tests.property.engine_pair import (
 from tests.property.invariants import broken_laws
 from tests.property.named_cases import LONG, NAMED
 from tests.property.random_cases import Case, cases, seeded_case
+from tests.property.recorded import LEVELS, record_case
 
 #: Seeds of one test, so that workers share them out.
 CHUNK = 25
@@ -76,6 +77,14 @@ def test_thousands_of_random_cases(first: int) -> None:
 @pytest.mark.parametrize("first", range(4_000, 5_000, 10 * CHUNK))
 def test_thousands_of_random_cases_with_prefixes(first: int) -> None:
     check_seeds(first, 10 * CHUNK, prefixes=True)
+
+
+@pytest.mark.parametrize("level", LEVELS, ids=" ".join)
+def test_recorded_cases(level: tuple[str, str]) -> None:
+    for seed in range(500, 512):
+        case = seeded_case(seed)
+        expected, found = (record_case(case, engine, level) for engine in (REFERENCE, CANDIDATE))
+        assert differences(expected, found)[:MOST_LINES] == [], seed
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=SLOW)
