@@ -401,8 +401,10 @@ def set_clock(s: State, r: int, level: int, t: float) -> None:
     if replica.level == level:
         return
     pause(s, r, t)
+    total_s = 0.0
     if replica.busy:
-        scale = iteration_s(s, replica, level) / iteration_s(s, replica, replica.level)
+        total_s = iteration_s(s, replica, level)
+        scale = total_s / iteration_s(s, replica, replica.level)
         rest_s = (boundary_s(replica, replica.done + 1) - t) * scale
         replica.planned = 0
         replica.elapsed = 1
@@ -413,7 +415,7 @@ def set_clock(s: State, r: int, level: int, t: float) -> None:
         replica.target = 1
         schedule(s, r, boundary_s(replica, 1))
     replica.level = level
-    report_draw(s, r, t)
+    report_draw(s, r, total_s, t)
 
 
 @entry

@@ -3,15 +3,19 @@
 A kernel that takes a namedtuple of forty arrays takes some three hundred scalars, in every function
 and at every call: numba compiles that for minutes, and Python unpacks it for microseconds. A
 *bundle* is a table of addresses and shapes instead, one row of four integers an array, which Python
-makes from the namedtuple and kernels read as if it were the namedtuple: ``s.replica[r]``.
+makes from the namedtuple and kernels read as if it were the namedtuple: ``s.replica[r].step``. A
+field is a *column*: the address of its row in the table. It can be indexed by integers from 0 on
+(none is negative, none is a slice), measured with ``len`` and ``shape``, and that is all.
 
 The table holds addresses, not arrays: whoever makes it keeps the arrays alive, and makes a new
 table when one of them moves. Arrays are C-contiguous. Loads from the table are marked invariant,
-so that the optimiser keeps them in registers: a table never changes while a kernel runs.
+so that the optimiser keeps them in registers: a table never changes while a kernel runs. With
+``NUMBA_BOUNDSCHECK=1`` every index is checked.
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,10 +25,14 @@ from llvmlite import ir
 from numba.core import types
 from numba.core.datamodel import models
 from numba.core.extending import intrinsic, register_model
-from numba.core.imputils import lower_getattr_generic
-from numba.core.typing.templates import AttributeTemplate
-from numba.extending import infer_getattr
-from numba.np.arrayobj import populate_array
+from numba.core.imputils import lower_builtin, lower_getattr_generic
+from numba.core.typing.templates import (
+    AbstractTemplate,
+    AttributeTemplate,
+    infer_getattr,
+    infer_global,
+    signature,
+)
 from numpy.typing import NDArray
 
 #: Integers a row: address, and up to three lengths.
@@ -44,9 +52,23 @@ class BundleType(types.Type):
         return [name for name, _ in self.fields].index(field)
 
 
-def array_of(dtype: Any, dimensions: int = 1) -> Any:
-    """The type of a C-contiguous array of ``dtype``, a NumPy dtype."""
-    return types.Array(numba.from_dtype(np.dtype(dtype)), dimensions, "C", aligned=True)
+class ColumnType(types.Type):
+    """The numba type of a bundle's field: an array of ``dtype``."""
+
+    def __init__(self, dtype: Any, dimensions: int) -> None:
+        self.dtype = dtype
+        self.dimensions = dimensions
+        super().__init__(name=f"column({dtype}, {dimensions}d)")
+
+    @property
+    def index(self) -> Any:
+        """The type of an index as the kernels here compute it."""
+        return types.int64 if self.dimensions == 1 else types.UniTuple(types.int64, self.dimensions)
+
+
+def array_of(dtype: Any, dimensions: int = 1) -> ColumnType:
+    """A field that is a C-contiguous array of ``dtype``, a NumPy dtype."""
+    return ColumnType(numba.from_dtype(np.dtype(dtype)), dimensions)
 
 
 def table_of(bundle: BundleType, arrays: Mapping[str, Any]) -> NDArray[np.int64]:
@@ -58,19 +80,27 @@ def table_of(bundle: BundleType, arrays: Mapping[str, Any]) -> NDArray[np.int64]
     table = np.zeros((len(bundle.fields), ROW), np.int64)
     for row, (name, wanted) in zip(table, bundle.fields, strict=True):
         array = arrays[name]
-        if not isinstance(wanted, BundleType) and numba.typeof(array) != wanted:
-            raise TypeError(f"{name} is {numba.typeof(array)}, not {wanted}")
+        if isinstance(wanted, ColumnType):
+            found = numba.typeof(array)
+            if (found.dtype, found.ndim, found.layout) != (wanted.dtype, wanted.dimensions, "C"):
+                raise TypeError(f"{name} is {found}, not {wanted}")
         row[0] = array.ctypes.data
         row[1 : 1 + array.ndim] = array.shape
     return table
 
 
-@register_model(BundleType)
-class _BundleModel(models.PrimitiveModel):
-    """A bundle travels as the address of its table."""
+class _PointerModel(models.PrimitiveModel):
+    """A bundle travels as the address of its table, a column as that of its row in it."""
 
-    def __init__(self, manager: Any, bundle: BundleType) -> None:
-        super().__init__(manager, bundle, _INT.as_pointer())
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, _INT.as_pointer())
+
+
+register_model(BundleType)(_PointerModel)
+register_model(ColumnType)(_PointerModel)
+
+
+# ---- fields ----------------------------------------------------------------------------------
 
 
 @infer_getattr
@@ -83,35 +113,108 @@ class _BundleAttributes(AttributeTemplate):
         return dict(bundle.fields).get(field)
 
 
-def _load(builder: Any, table: Any, row: int, column: int) -> Any:
-    """An integer of the table."""
-    value = builder.load(builder.gep(table, [_INT(row * ROW + column)]))
+def _load(builder: Any, row: Any, place: int) -> Any:
+    """An integer of a row of the table."""
+    value = builder.load(builder.gep(row, [_INT(place)]))
     value.set_metadata("invariant.load", builder.module.add_metadata([]))
     return value
 
 
 @lower_getattr_generic(BundleType)
 def _get_field(context: Any, builder: Any, bundle: BundleType, table: Any, field: str) -> Any:
-    row, wanted = bundle.place(field), dict(bundle.fields)[field]
-    address = _load(builder, table, row, 0)
-    if isinstance(wanted, BundleType):
-        return builder.inttoptr(address, _INT.as_pointer())
-    data_type = context.get_data_type(wanted.dtype)
-    item_bytes = context.get_abi_sizeof(data_type)
-    shape = [_load(builder, table, row, 1 + axis) for axis in range(wanted.ndim)]
-    strides = [_INT(item_bytes)]
-    for length in reversed(shape[1:]):
-        strides.insert(0, builder.mul(strides[0], length))
-    array = context.make_array(wanted)(context, builder)
-    populate_array(
-        array,
-        data=builder.inttoptr(address, data_type.as_pointer()),
-        shape=shape,
-        strides=strides,
-        itemsize=_INT(item_bytes),
-        meminfo=None,
-    )
-    return array._getvalue()
+    row = builder.gep(table, [_INT(bundle.place(field) * ROW)])
+    if isinstance(dict(bundle.fields)[field], BundleType):
+        return builder.inttoptr(_load(builder, row, 0), _INT.as_pointer())
+    return row
+
+
+# ---- columns ---------------------------------------------------------------------------------
+
+
+@infer_getattr
+class _ColumnAttributes(AttributeTemplate):
+    """``s.field.shape``."""
+
+    key = ColumnType
+
+    def resolve_shape(self, column: ColumnType) -> Any:
+        return types.UniTuple(types.int64, column.dimensions)
+
+
+@lower_getattr_generic(ColumnType)
+def _get_shape(context: Any, builder: Any, column: ColumnType, row: Any, field: str) -> Any:
+    lengths = [_load(builder, row, 1 + axis) for axis in range(column.dimensions)]
+    return context.make_tuple(builder, types.UniTuple(types.int64, column.dimensions), lengths)
+
+
+@infer_global(len)
+class _Length(AbstractTemplate):
+    def generic(self, arguments: Any, _: Any) -> Any:
+        if len(arguments) == 1 and isinstance(arguments[0], ColumnType):
+            return signature(types.int64, arguments[0])
+        return None
+
+
+@lower_builtin(len, ColumnType)
+def _length(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+    return _load(builder, arguments[0], 1)
+
+
+@infer_global(operator.getitem)
+class _GetItem(AbstractTemplate):
+    def generic(self, arguments: Any, _: Any) -> Any:
+        if len(arguments) == 2 and isinstance(arguments[0], ColumnType):
+            return signature(arguments[0].dtype, arguments[0], arguments[0].index)
+        return None
+
+
+@infer_global(operator.setitem)
+class _SetItem(AbstractTemplate):
+    def generic(self, arguments: Any, _: Any) -> Any:
+        if len(arguments) == 3 and isinstance(arguments[0], ColumnType):
+            column = arguments[0]
+            return signature(types.none, column, column.index, column.dtype)
+        return None
+
+
+def _item(context: Any, builder: Any, column: ColumnType, row: Any, index: Any) -> Any:
+    """The address of an item."""
+    axes = [index]
+    if column.dimensions > 1:
+        axes = [builder.extract_value(index, axis) for axis in range(column.dimensions)]
+    if numba.config.BOUNDSCHECK:
+        _check(context, builder, column, row, axes)
+    place = axes[0]
+    for axis, each in enumerate(axes[1:], start=2):
+        place = builder.add(builder.mul(place, _load(builder, row, axis)), each)
+    kind = context.get_data_type(column.dtype)
+    offset = builder.mul(place, _INT(context.get_abi_sizeof(kind)))
+    start = builder.inttoptr(_load(builder, row, 0), ir.IntType(8).as_pointer())
+    return builder.bitcast(builder.gep(start, [offset]), kind.as_pointer())
+
+
+def _check(context: Any, builder: Any, column: ColumnType, row: Any, axes: Any) -> None:
+    """Raise IndexError where an index is out of bounds."""
+    for axis, each in enumerate(axes):
+        outside = builder.icmp_unsigned(">=", each, _load(builder, row, 1 + axis))
+        with builder.if_then(outside, likely=False):
+            message = (f"an index is beyond axis {axis} of {column}"[:200],)
+            context.call_conv.return_user_exc(builder, IndexError, message)
+
+
+@lower_builtin(operator.getitem, ColumnType, types.Any)
+def _get_item(context: Any, builder: Any, signed: Any, arguments: Any) -> Any:
+    column = signed.args[0]
+    address = _item(context, builder, column, *arguments)
+    return context.unpack_value(builder, column.dtype, address)
+
+
+@lower_builtin(operator.setitem, ColumnType, types.Any, types.Any)
+def _set_item(context: Any, builder: Any, signed: Any, arguments: Any) -> Any:
+    column = signed.args[0]
+    address = _item(context, builder, column, *arguments[:2])
+    context.pack_value(builder, column.dtype, arguments[2], address)
+    return context.get_dummy_value()
 
 
 def opener(bundle: BundleType) -> Any:

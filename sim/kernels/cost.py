@@ -117,12 +117,8 @@ def windowed_half(context: int, window: int) -> int:
 
 @kernel
 def bit_length(value: int) -> int:
-    """As ``int.bit_length`` of a value ≥ 0."""
-    bits = 0
-    while value > 0:
-        value >>= 1
-        bits += 1
-    return bits
+    """As ``int.bit_length`` of a value from 0 to 2**53."""
+    return math.frexp(float(value))[1]
 
 
 @kernel

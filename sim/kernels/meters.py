@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 
-from sim.kernels.cost import boundary_s, decode_s, draw_mw, iteration_s
+from sim.kernels.cost import boundary_s, decode_s, draw_mw
 from sim.kernels.jit import kernel
 from sim.kernels.power import change
 from sim.kernels.state import (
@@ -149,7 +149,7 @@ def count_gaps(s: State, r: int, m: int) -> None:
     first, growth = replica.first_s, replica.growth_s
     low, last = replica.done, replica.done + m - 1
     here = gap_bin(first + low * growth)
-    there = gap_bin(first + last * growth)
+    there = here if m == 1 else gap_bin(first + last * growth)
     while here < there:
         edge = gap_edge(here + 1)
         # The last gap below the edge: a division guesses, the gap's own expression decides.
@@ -194,8 +194,11 @@ def count_delivered(s: State, r: int, m: int) -> None:
 
 
 @kernel
-def report_draw(s: State, r: int, t: float) -> None:
-    """What each GPU draws from ``t`` on; everything before ``t`` is counted."""
+def report_draw(s: State, r: int, total_s: float, t: float) -> None:
+    """What each GPU draws from ``t`` on; everything before ``t`` is counted.
+
+    ``total_s``: cost of the planned iteration, if there is one.
+    """
     replica = s.replica[r]
     if not replica.busy:
         set_draw(s, r, s.cost[replica.cost + replica.level].idle_mw, t)
@@ -204,7 +207,7 @@ def report_draw(s: State, r: int, t: float) -> None:
     if replica.chunk_tokens > 0:
         share = 0.0
         if replica.serving and replica.decoding > 0:
-            share = decode_s(s, replica, replica.level) / iteration_s(s, replica, replica.level)
+            share = decode_s(s, replica, replica.level) / total_s
     replica.decode_share = share
     set_draw(s, r, draw_mw(s, replica, share), t)
 

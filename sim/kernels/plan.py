@@ -74,7 +74,7 @@ def boundary(s: State, r: int, t: float) -> None:
             pass_iterations(s, r, replica.target, 0)
         end_requests(s, r, t)
     if plan(s, r, t):
-        report_draw(s, r, t)
+        report_draw(s, r, replica.first_s, t)
     schedule(s, r, boundary_s(replica, replica.target) if replica.busy else float("inf"))
 
 
