@@ -91,7 +91,7 @@ class Counts(NamedTuple):
     bins: LatencyBins
     window_s: NDArray[np.float64]  # [2] measured from, before
     limit_s: NDArray[np.float64]  # [w, 3] objectives by family, NaN = not stated
-    page: NDArray[np.int32]  # [2 * minutes] by minute and measured; -1 = none yet
+    page: NDArray[np.int32]  # [2 * minutes] by minute and measured, counted from 1; 0 = none yet
     quarter: NDArray[np.int32]  # [p] row of ``worst`` its misses belong to
     segment: NDArray[np.int32]  # [p * w, FAMILIES, bins / SEGMENT] row of ``cell``; 0 = none yet
     cell: Records  # [segments, SEGMENT] CELL
@@ -129,7 +129,7 @@ def count_request(row: Any, counts: Counts) -> int:
         return BAD_OUTCOME
     measured = counts.window_s[0] <= arrival_s < counts.window_s[1]
     spot = 2 * int(arrival_s / MINUTE_S) + int(measured)
-    if spot >= len(counts.page) or counts.page[spot] < 0:
+    if spot >= len(counts.page) or counts.page[spot] == 0:
         return NO_PAGE
     if counts.at[1] + FAMILIES > len(counts.cell):
         return NO_SEGMENTS
@@ -157,7 +157,7 @@ def count_request(row: Any, counts: Counts) -> int:
         )
         if cause < 0:
             return BAD_MISS
-    page = counts.page[spot]
+    page = counts.page[spot] - 1
     place = page * len(counts.limit_s) + row.workload
     add_latency(counts, place, TTFT, ttft_s)
     add_latency(counts, place, TPOT, tpot_s)

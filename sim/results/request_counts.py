@@ -52,7 +52,7 @@ class RequestCounts:
             bins=bins,
             window_s=np.array([warm_up_s, duration_s]),
             limit_s=np.array(limits, dtype=float).reshape(workloads, 3),  # None becomes NaN
-            page=np.full(0, -1, np.int32),
+            page=np.zeros(0, np.int32),
             quarter=np.zeros(0, np.int32),
             segment=np.zeros((0, counting.FAMILIES, segments), np.int32),
             cell=np.zeros((0, counting.SEGMENT), counting.CELL),
@@ -85,9 +85,7 @@ class RequestCounts:
         minute = int(arrival_s / self._kernel.MINUTE_S)
         measured = bool(counts.window_s[0] <= arrival_s < counts.window_s[1])
         if 2 * minute + 2 > len(counts.page):
-            more = np.full(max(2 * minute + 2, 2 * len(counts.page)), -1, np.int32)
-            more[: len(counts.page)] = counts.page
-            self._counts = counts = counts._replace(page=more)
+            self._grow(page=max(2 * minute + 2, 2 * len(counts.page)))
         page = len(self._pages)
         self._pages.append((minute, measured))
         quarter = self._quarters.setdefault(minute // _QUARTER_MINUTES, len(self._quarters))
@@ -97,21 +95,19 @@ class RequestCounts:
         if (quarter + 1) * workloads > len(counts.kept):
             room = (2 * quarter + 4) * workloads
             self._grow(worst=room, kept=room)
-        self._counts.quarter[page] = quarter
-        self._counts.page[2 * minute + measured] = page
+        counts.quarter[page] = quarter
+        counts.page[2 * minute + measured] = page + 1
 
     def _grow(self, **rows: int) -> None:
-        """Give arrays of the counts more rows, filled with zeros."""
-        grown: dict[str, Any] = {}
+        """Give arrays of the counts more rows, of zeros: in place, which copies nothing large."""
         for name, size in rows.items():
-            old = getattr(self._counts, name)
-            grown[name] = np.zeros((size, *old.shape[1:]), old.dtype)
-            grown[name][: len(old)] = old
-        self._counts = self._counts._replace(**grown)
+            array: NDArray[Any] = getattr(self._counts, name)
+            # Nobody else holds a view of it: kernels are handed the arrays call by call.
+            array.resize((size, *array.shape[1:]), refcheck=False)
 
     @property
     def kernel_state(self) -> Counts:
-        """What ``sim.kernels.counting`` works on, as it is now; it is replaced where it grows."""
+        """What ``sim.kernels.counting`` works on; its arrays move where they grow."""
         return self._counts
 
     def _fault(self, code: int, row: Any) -> str:
