@@ -21,7 +21,7 @@ from sim.kernels.lifecycle import (
     settle_outstanding,
 )
 from sim.kernels.lists import oldest_to_shed, queue_append, queue_head, queue_remove
-from sim.kernels.meters import count, count_kv_within, report_draw
+from sim.kernels.meters import count, count_kv_within, count_queue, report_draw
 from sim.kernels.plan import boundary, go_on_to, schedule
 from sim.kernels.routing import (
     first_choice,
@@ -295,7 +295,7 @@ def dispatch(s: State, r: int, slot: int, t: float) -> None:
     replica.outstanding_requests += 1
     replica.outstanding_tokens += request.input_tokens + request.output_tokens
     load_changed(s, r)
-    count(s, r, t)
+    count_queue(s, r, t)
     queue_append(s, r, slot)
     if not replica.busy:
         if s.when[r] > t:
@@ -344,7 +344,7 @@ def withdraw(s: State, slot: int, outcome: int, t: float) -> None:
     request = s.request[slot]
     r = request.replica
     replica = s.replica[r]
-    count(s, r, t)
+    count_queue(s, r, t)
     if request.state == WAITING:
         was_head = queue_head(s, r) == slot
         queue_remove(s, r, slot)

@@ -32,12 +32,17 @@ from sim.kernels.state import (
 
 @kernel
 def count(s: State, r: int, t: float) -> None:
-    """Count what has been held since the last change, up to ``t``."""
+    """Count everything that has been held since the last change, up to ``t``."""
+    count_queue(s, r, t)
+    count_draw(s, r, t)
+
+
+@kernel
+def count_queue(s: State, r: int, t: float) -> None:
+    """Requests waiting and running, and why the head of the queue waits."""
     replica = s.replica[r]
-    dt = t - replica.counted_s
-    if dt == 0.0:
-        return
-    replica.counted_s = t
+    dt = t - replica.queue_counted_s
+    replica.queue_counted_s = t
     replica.waiting_s += replica.waiting * dt
     replica.running_s += (replica.running - replica.leaving) * dt
     if replica.blocked == BLOCKS:
@@ -46,30 +51,33 @@ def count(s: State, r: int, t: float) -> None:
         replica.blocked_sequences_s += dt
     elif replica.blocked == TOKENS:
         replica.blocked_tokens_s += dt
-    energy_mj = replica.total_mw * dt
-    replica.energy_mj += energy_mj
-    if replica.busy:
-        replica.busy_s += dt
-        attribute(s, r, energy_mj)
 
 
 @kernel
-def attribute(s: State, r: int, energy_mj: float) -> None:
-    """Charge energy to workloads: the decode share by sequences, the prefill share by tokens."""
+def count_draw(s: State, r: int, t: float) -> None:
+    """Energy, of the replica and of the workloads it is charged to; time in iterations.
+
+    The decode share of an iteration is charged by sequences, the prefill share by tokens.
+    """
     replica = s.replica[r]
+    dt = t - replica.draw_counted_s
+    replica.draw_counted_s = t
+    energy_mj = replica.total_mw * dt
+    replica.energy_mj += energy_mj
+    if not replica.busy:
+        return
+    replica.busy_s += dt
     pool = s.pool[replica.pool]
     if replica.workloads == 1:
         s.workload[pool.only].energy_mj += energy_mj
         return
-    decode_mj = energy_mj * replica.decode_share
+    decode_mj = replica.decode_mw * dt
+    prefill_mj = replica.prefill_mw * dt
     for place in range(replica.workloads):
         part = s.share[r, place]
-        charged = 0.0
-        if replica.serving and replica.decoding > 0:
-            charged += decode_mj * part.decoding / replica.decoding
-        if replica.chunk_tokens > 0:
-            charged += (energy_mj - decode_mj) * part.chunk_tokens / replica.chunk_tokens
-        s.workload[s.members[pool.members + place]].energy_mj += charged
+        s.workload[s.members[pool.members + place]].energy_mj += (
+            decode_mj * part.decoding + prefill_mj * part.chunk_tokens
+        )
 
 
 @kernel
@@ -203,13 +211,16 @@ def report_draw(s: State, r: int, total_s: float, t: float) -> None:
     if not replica.busy:
         set_draw(s, r, s.cost[replica.cost + replica.level].idle_mw, t)
         return
+    serving = replica.serving and replica.decoding > 0
     share = 1.0
     if replica.chunk_tokens > 0:
-        share = 0.0
-        if replica.serving and replica.decoding > 0:
-            share = decode_s(s, replica, replica.level) / total_s
-    replica.decode_share = share
+        share = decode_s(s, replica, replica.level) / total_s if serving else 0.0
     set_draw(s, r, draw_mw(s, replica, share), t)
+    if replica.workloads > 1:
+        replica.decode_mw = replica.total_mw * share / replica.decoding if serving else 0.0
+        replica.prefill_mw = 0.0
+        if replica.chunk_tokens > 0:
+            replica.prefill_mw = replica.total_mw * (1.0 - share) / replica.chunk_tokens
 
 
 @kernel

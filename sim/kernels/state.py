@@ -142,12 +142,14 @@ REPLICA = np.dtype(
         ("plan_regime", np.int64),
         ("members", np.int64),  # counts changes of the decoding set
         ("admissions", np.int64),
-        # Meters: piecewise constant values are counted up to ``counted_s``.
-        ("counted_s", np.float64),
+        # Meters, and up to when they are counted.
+        ("queue_counted_s", np.float64),
+        ("draw_counted_s", np.float64),
         ("kv_counted_s", np.float64),
         ("start_s", np.float64),  # of the last iteration that was planned
         ("decoded_s", np.float64),  # when decode tokens were last delivered
-        ("decode_share", np.float64),
+        ("decode_mw", np.float64),  # charged for each decoding sequence, each prefill token
+        ("prefill_mw", np.float64),
         ("draw_mw", np.int64),  # of one GPU
         ("total_mw", np.int64),  # of all
         ("busy_s", np.float64),
