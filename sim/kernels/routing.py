@@ -12,6 +12,7 @@ import numpy as np
 
 from sim.kernels.blocks import blocks_for
 from sim.kernels.jit import kernel, rare
+from sim.kernels.keyed import keyed_bits
 from sim.kernels.state import (
     FULL_QUEUE,
     KV_CAPACITY,
@@ -28,26 +29,13 @@ from sim.kernels.tree import update, winner
 
 # ---- random bits of a request --------------------------------------------------------------------
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
-_MIX_2 = np.uint64(0x94D049BB133111EB)
-_27, _30, _31, _32 = np.uint64(27), np.uint64(30), np.uint64(31), np.uint64(32)
-_LOW = np.uint64(0xFFFFFFFF)
-
-
-@kernel
-def mix64(value: np.uint64) -> np.uint64:
-    """As ``sim.rng.mix64``: 64-bit arithmetic wraps by itself."""
-    value = value + _GOLDEN
-    value = (value ^ (value >> _30)) * _MIX_1
-    value = (value ^ (value >> _27)) * _MIX_2
-    return value ^ (value >> _31)
+_32, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
 
 
 @kernel
 def bits(salt: np.uint64, identity: int) -> np.uint64:
     """As ``sim.rng.KeyedBits.bits``."""
-    return mix64(salt ^ mix64(np.uint64(identity)))
+    return keyed_bits(salt, np.uint64(identity))
 
 
 @kernel

@@ -14,7 +14,6 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from sim.kernels.source_rows import SOURCE_ROW, fill_rows
 from sim.workload import build_source
 from sim.workload.plan import Workload
 from tests.unit.workload import plain_source
@@ -91,15 +90,3 @@ def test_an_hour_of_a_large_day(name: str) -> None:
     each_s = (time.process_time() - start) / made
     print(f"\n{name}, {made:,} requests: {each_s * 1e9:.1f} ns each, {each_s / unit_s():.1f} units")
     assert made > 20_000_000
-
-
-@pytest.mark.bench
-def test_what_a_row_costs() -> None:
-    workload = make_workload(synthetic=make_synthetic("synthetic-chat"), rate_per_s=200.0)
-    chunk = next(build_source(workload, index=0, seed=3, duration_s=3600.0).chunks())
-    rows = np.empty(len(chunk), SOURCE_ROW)
-    columns = [getattr(chunk, name) for name in SOURCE_ROW.names or ()]
-    fill_rows(rows, *columns)
-    each_s = cpu_s(lambda: [fill_rows(rows, *columns) for _ in range(20)]) / 20 / len(rows)
-    print(f"\na row from columns: {each_s * 1e9:.1f} ns, {each_s / unit_s():.2f} units")
-    assert rows["arrival_s"][-1] == chunk.arrival_s[-1]
