@@ -129,9 +129,12 @@ class RackPower:
 
     view: PlacementView
     gpu_mw: list[int] = field(default_factory=list)  # by server
+    servers: dict[int, list[int]] = field(default_factory=dict)  # by rack
 
     def __post_init__(self) -> None:
         site = self.view.site
+        for server, rack in enumerate(site.node_rack.tolist()):
+            self.servers.setdefault(rack, []).append(server)
         self.gpu_mw = [
             round(gpu.parked_w * 1000) * node.gpus
             for gpu, node in zip(site.gpu_types, site.node_types, strict=True)
@@ -142,7 +145,7 @@ class RackPower:
         trial = self._with(gpus)
         site = self.view.site
         for rack in sorted({int(site.node_rack[site.gpu_node[gpu]]) for gpu in gpus}):
-            servers = [s for s in range(len(site.node_names)) if site.node_rack[s] == rack]
+            servers = self.servers[rack]
             worst_w = sum(server_out_mw(site.node_types[s], trial[s]) for s in servers) / 1000
             rating_w = site.rack_types[rack].rating_w
             if worst_w > rating_w:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import numpy as np
+
 from sim.check.scenario import Pool, Scenario
 from sim.engine.arbiter import RackPower, check_placement, decision
 from sim.engine.world import PlacedReplica, World
@@ -36,23 +38,22 @@ def _place(
 ) -> tuple[tuple[PlacedReplica, ...], tuple[dict[str, Any], ...]]:
     """Place every replica of every pool, in the order of the scenario."""
     site = scenario.site
-    free = [True] * site.gpus
+    free = np.ones(site.gpus, dtype=bool)
     policy = scenario.placement
     state = policy.new_state()
     placed: list[PlacedReplica] = []
     log: list[dict[str, Any]] = []
     racks: RackPower | None = None
     for index, pool in enumerate(scenario.pools):
-        allowed_type = [
-            gpu.name in pool.models and pool.gpu in (None, gpu.name) for gpu in site.gpu_types
-        ]
+        fits = [gpu.name in pool.models and pool.gpu in (None, gpu.name) for gpu in site.gpu_types]
+        of_type = np.array(fits)[site.gpu_node]
         rng = KeyedBits(seed, f"policy/placement/{pool.name}")
         for replica in range(pool.replicas):
+            allowed = free & of_type
+            allowed.flags.writeable = False
             view = PlacementView(
                 site=site,
-                allowed=tuple(
-                    free[gpu] and allowed_type[site.gpu_node[gpu]] for gpu in range(site.gpus)
-                ),
+                allowed=allowed,
                 tensor_parallel=pool.tensor_parallel,
                 pipeline_parallel=pool.pipeline_parallel,
                 pool=pool.name,
@@ -61,8 +62,7 @@ def _place(
             racks = racks or RackPower(view)
             gpus = _decide(policy, state, view, pool, rng, racks, log)
             racks.accept(gpus)
-            for gpu in gpus:
-                free[gpu] = False
+            free[list(gpus)] = False
             servers = sorted(Counter(int(site.gpu_node[gpu]) for gpu in gpus).items())
             kind = site.gpu_types[servers[0][0]].name
             placed.append(PlacedReplica(index, pool.models[kind], gpus, tuple(servers)))
@@ -94,7 +94,7 @@ def _decide(
         refusals[refusal.code] += 1
         if rank >= MOST_SUGGESTIONS:
             break
-    free = sum(view.allowed)
+    free = int(np.count_nonzero(view.allowed))
     why = ", ".join(f"{n} × {code}" for code, n in sorted(refusals.items())) or "no suggestion"
     raise BuildError(
         f"pools[{pool.name}].replicas",

@@ -27,6 +27,9 @@ from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sim.errors import RackplanError, UnknownName
 from sim.rng import KeyedBits
 from sim.site.types import Site
@@ -139,11 +142,11 @@ class RoutingPolicy(Protocol):
 class PlacementView:
     """What a placer sees for one replica: the site, which GPUs are free and allowed, what is asked.
 
-    ``allowed[g]`` is True for GPUs that are free and of a type the replica fits on.
+    ``allowed[g]`` is True for GPUs that are free and of a type the replica fits on; read-only [G].
     """
 
     site: Site
-    allowed: tuple[bool, ...]
+    allowed: NDArray[np.bool_]
     tensor_parallel: int
     pipeline_parallel: int
     pool: str

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from sim.policies.base import PlacementView, register
 from sim.rng import KeyedBits
 
@@ -19,7 +21,7 @@ class FirstFit:
 
     def decide(self, view: PlacementView, state: None, rng: KeyedBits) -> Iterator[tuple[int, ...]]:
         """Every run of free GPUs in site order, as long as the replica needs."""
-        free = [g for g, allowed in enumerate(view.allowed) if allowed]
+        free = np.flatnonzero(view.allowed).tolist()
         size = view.tensor_parallel * view.pipeline_parallel
         for start in range(len(free) - size + 1):
             yield tuple(free[start : start + size])

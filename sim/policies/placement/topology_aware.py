@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
 
 from sim.policies.base import PlacementView, register
 from sim.rng import KeyedBits
@@ -23,20 +26,18 @@ class TopologyAware:
 
     def decide(self, view: PlacementView, state: None, rng: KeyedBits) -> Iterator[tuple[int, ...]]:
         """One suggestion per domain that can hold the first stage, the fullest domain first."""
-        free: dict[int, list[int]] = {}
-        for gpu, allowed in enumerate(view.allowed):
-            if allowed:
-                free.setdefault(int(view.site.gpu_domain[gpu]), []).append(gpu)
-        width = view.tensor_parallel
-        fullest_first = sorted(free, key=lambda domain: (len(free[domain]), domain))
+        gpus = np.flatnonzero(view.allowed)
+        domains = view.site.gpu_domain[gpus]
+        free = np.bincount(domains)
+        room = free - free % view.tensor_parallel  # in whole groups
+        by_room = np.argsort(free, kind="stable")
+        fullest_first = by_room[room[by_room] > 0].tolist()
+        size = view.tensor_parallel * view.pipeline_parallel
         for first in fullest_first:
             chosen: list[int] = []
-            for domain in [first, *(d for d in fullest_first if d != first)]:
-                stages = min(
-                    len(free[domain]) // width, view.pipeline_parallel - len(chosen) // width
-                )
-                if domain == first and stages == 0:
+            for domain in chain([first], (other for other in fullest_first if other != first)):
+                most = min(int(room[domain]), size - len(chosen))
+                chosen += gpus[domains == domain][:most].tolist()
+                if len(chosen) == size:
+                    yield tuple(chosen)
                     break
-                chosen += free[domain][: stages * width]
-            if len(chosen) == width * view.pipeline_parallel:
-                yield tuple(chosen)
