@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from sim.check.scenario import Pool
 from sim.engine.world import World
-from sim.kernels import state as layout
+from sim.kernels import layout
+from sim.kernels.layout import NONE
 from sim.kernels.power_state import power_state
 from sim.kernels.rows import REQUEST_ROW
-from sim.kernels.state import NONE, Records, State, tables
+from sim.kernels.state import Records, State, tables
 from sim.kernels.tree import build as build_tree
 from sim.perf.step import ReplicaModel, StepCost, StepPower
 from sim.policies.base import kind_of

@@ -42,12 +42,13 @@ from sim.engine.meter_tables import Readings, write_meters
 from sim.engine.plane import Stop
 from sim.engine.recorder import Recorder
 from sim.engine.world import World
-from sim.kernels import advance as kernels
+from sim.kernels import control, layout
 from sim.kernels import power as tree
-from sim.kernels import state as layout
+from sim.kernels.advance import advance
 from sim.kernels.followers import adopt, load_rows, refresh_arrivals, release
+from sim.kernels.layout import NONE
 from sim.kernels.power_state import node_meters
-from sim.kernels.state import NONE, Records, State, tables
+from sim.kernels.state import Records, State, tables
 from sim.policies.base import RoutingView, kind_of
 from sim.results.tables import OUTCOMES
 from sim.rng import KeyedBits
@@ -106,7 +107,7 @@ class CompiledPlane:
     def advance(self, until_s: float) -> Stop:
         """Handle every event strictly before ``until_s``."""
         while True:
-            code = kernels.advance(self._table, until_s)
+            code = advance(self._table, until_s)
             if code == layout.DONE:
                 return Stop("done", until_s)
             self._answers[code]()
@@ -114,11 +115,11 @@ class CompiledPlane:
     def set_clocks(self, replicas: Sequence[int], level: int, time_s: float) -> None:
         """Put replicas on a clock level at ``time_s``."""
         self._drain_power()
-        kernels.set_clocks(self._table, np.asarray(replicas, dtype=np.int64), level, time_s)
+        control.set_clocks(self._table, np.asarray(replicas, dtype=np.int64), level, time_s)
 
     def peek(self) -> float:
         """Time of the next event, inf when nothing is pending."""
-        return float(kernels.next_event(self._table))
+        return float(control.next_event(self._table))
 
     def in_flight(self) -> int:
         """Requests that have arrived and not ended."""
@@ -126,20 +127,20 @@ class CompiledPlane:
 
     def open_window(self, time_s: float) -> None:
         """The measurement window starts at ``time_s``."""
-        kernels.pause_all(self._table, time_s)
+        control.pause_all(self._table, time_s)
         tree.open_window(self.state.power, time_s)
         self._opened = self._read_windowed()
 
     def close_window(self, time_s: float) -> None:
         """The measurement window ends at ``time_s``."""
-        kernels.pause_all(self._table, time_s)
+        control.pause_all(self._table, time_s)
         tree.close_window(self.state.power, time_s)
         closed = self._read_windowed()
         self._window = {name: closed[name] - self._opened[name] for name in closed}
 
     def finish(self, time_s: float) -> None:
         """The run ends at ``time_s``: what is in flight is unfinished; write every meter."""
-        kernels.pause_all(self._table, time_s)
+        control.pause_all(self._table, time_s)
         self._end_unfinished()
         self._drain()
         tree.finish(self.state.power, time_s)
@@ -180,11 +181,11 @@ class CompiledPlane:
         state = more_source(self.state, int(record["count"]) + len(chunk) - followers)
         self._use(more_followers(state, followers))
         # Constant columns may be one value broadcast; a kernel is compiled for plain arrays.
-        columns = (
+        columns: tuple[NDArray[Any], ...] = (
             chunk.arrival_s, chunk.input_tokens, chunk.output_tokens, chunk.priority,
             chunk.after_request, chunk.think_s, chunk.cancel_after_s,
         )  # fmt: skip
-        plain = (np.ascontiguousarray(column) for column in columns)
+        plain: list[Any] = [np.ascontiguousarray(column) for column in columns]
         load_rows(self._table, workload, self._rows[workload], *plain)
         self._rows[workload] += len(chunk)
         return True
@@ -258,7 +259,7 @@ class CompiledPlane:
         for slot in alive[np.argsort(requests["id"][alive])]:
             if self.state.all[0]["rows"] >= len(self.state.out):
                 self._drain()
-            kernels.end_unfinished(self._table, int(slot))
+            control.end_unfinished(self._table, int(slot))
 
     # ---- decisions -----------------------------------------------------------------------
 
@@ -292,7 +293,7 @@ class CompiledPlane:
         accepted, refusals = first_that_holds(positions, refuse)
         for row in routing_rows(now_s, kind, identity, refusals, accepted):
             self.recorder.decision(row)
-        kernels.resume(self._table, NONE if accepted is None else accepted[1], now_s)
+        control.resume(self._table, NONE if accepted is None else accepted[1], now_s)
 
     def _refuse(self, pool: Pool, replica: int, request: Records, now_s: float) -> Refusal | None:
         """Whether a replica can take the asked request; ``shed: oldest`` makes room by itself."""
@@ -303,7 +304,7 @@ class CompiledPlane:
             return too_large(blocks, int(record["kv_blocks"]))
         if pool.max_queue is None or record["waiting"] < pool.max_queue:
             return None
-        if kernels.make_room(self._table, replica, int(request["priority"]), now_s):
+        if control.make_room(self._table, replica, int(request["priority"]), now_s):
             return None
         return queue_full(pool.max_queue)
 

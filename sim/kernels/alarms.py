@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from sim.kernels.heaps import earlier, event_pop, event_push
 from sim.kernels.jit import kernel
-from sim.kernels.state import CANCELS, FREE, NONE, WAITING, State
+from sim.kernels.layout import CANCELS, FREE, NONE, WAITING
+from sim.kernels.state import State
 
 
 @kernel

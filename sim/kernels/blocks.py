@@ -9,7 +9,8 @@ ones of residue −x mod 16: nothing moves when time does.
 from __future__ import annotations
 
 from sim.kernels.jit import kernel
-from sim.kernels.state import BLOCK_MASK, BLOCK_SHIFT, State
+from sim.kernels.layout import BLOCK_MASK, BLOCK_SHIFT
+from sim.kernels.state import State
 
 
 @kernel

@@ -40,6 +40,11 @@ ROW = 4
 _INT = ir.IntType(64)
 
 
+def _tuple(size: int) -> Any:
+    """The type of ``size`` integers."""
+    return types.Tuple([types.int64] * size)
+
+
 class BundleType(types.Type):
     """The numba type of a bundle: its name, and each field's name and array or bundle type."""
 
@@ -63,7 +68,7 @@ class ColumnType(types.Type):
     @property
     def index(self) -> Any:
         """The type of an index as the kernels here compute it."""
-        return types.int64 if self.dimensions == 1 else types.UniTuple(types.int64, self.dimensions)
+        return types.int64 if self.dimensions == 1 else _tuple(self.dimensions)
 
 
 def array_of(dtype: Any, dimensions: int = 1) -> ColumnType:
@@ -138,13 +143,13 @@ class _ColumnAttributes(AttributeTemplate):
     key = ColumnType
 
     def resolve_shape(self, column: ColumnType) -> Any:
-        return types.UniTuple(types.int64, column.dimensions)
+        return _tuple(column.dimensions)
 
 
 @lower_getattr_generic(ColumnType)
 def _get_shape(context: Any, builder: Any, column: ColumnType, row: Any, field: str) -> Any:
     lengths = [_load(builder, row, 1 + axis) for axis in range(column.dimensions)]
-    return context.make_tuple(builder, types.UniTuple(types.int64, column.dimensions), lengths)
+    return context.make_tuple(builder, _tuple(column.dimensions), lengths)
 
 
 @infer_global(len)

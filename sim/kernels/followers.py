@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from sim.kernels.heaps import event_push
 from sim.kernels.jit import entry, kernel, rare
-from sim.kernels.state import (
+from sim.kernels.layout import (
     MOST_RETURNS,
     NEVER_FITS,
     NONE,
@@ -19,12 +19,8 @@ from sim.kernels.state import (
     ROW_BITS,
     SHED,
     STANDSTILL,
-    Floats,
-    Ints,
-    Records,
-    State,
-    state_of,
 )
+from sim.kernels.state import Floats, Ints, Records, State, state_of
 
 
 @kernel

@@ -7,7 +7,8 @@ An *event heap* is a row of ``ALARM`` records whose size its owner keeps; (t, or
 from __future__ import annotations
 
 from sim.kernels.jit import kernel
-from sim.kernels.state import SLOT_BITS, SLOT_MASK, Ints, Record, Records
+from sim.kernels.layout import SLOT_BITS, SLOT_MASK
+from sim.kernels.state import Ints, Record, Records
 
 
 @kernel

@@ -6,18 +6,10 @@ from sim.kernels.blocks import blocks_for
 from sim.kernels.followers import release_followers
 from sim.kernels.heaps import step_push, step_remove
 from sim.kernels.jit import kernel
+from sim.kernels.layout import BLOCK_MASK, COMPLETED, DECODING, FREE, NONE, PREFILLING
 from sim.kernels.lists import queue_push_front, run_remove
 from sim.kernels.routing import load_changed
-from sim.kernels.state import (
-    BLOCK_MASK,
-    COMPLETED,
-    DECODING,
-    FREE,
-    NONE,
-    PREFILLING,
-    Record,
-    State,
-)
+from sim.kernels.state import Record, State
 
 # ---- a decoding sequence, seen from its finish step ----------------------------------------------
 

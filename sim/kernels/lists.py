@@ -8,7 +8,8 @@ class again, because nobody of its class who came later was admitted before it.
 from __future__ import annotations
 
 from sim.kernels.jit import kernel
-from sim.kernels.state import NONE, PRIORITIES, WAITING, State
+from sim.kernels.layout import NONE, PRIORITIES, WAITING
+from sim.kernels.state import State
 
 
 @kernel

@@ -17,17 +17,9 @@ import math
 
 from sim.kernels.cost import boundary_s, decode_s, draw_mw
 from sim.kernels.jit import kernel
+from sim.kernels.layout import BLOCKS, GAP_LOW, GAPS_PER_OCTAVE, NONE, SEQUENCES, TOKENS
 from sim.kernels.power import change
-from sim.kernels.state import (
-    BLOCKS,
-    GAP_LOW,
-    GAPS_PER_OCTAVE,
-    NONE,
-    SEQUENCES,
-    TOKENS,
-    Record,
-    State,
-)
+from sim.kernels.state import Record, State
 
 
 @kernel

@@ -13,7 +13,7 @@ import numpy as np
 from sim.kernels.blocks import blocks_for
 from sim.kernels.jit import kernel, rare
 from sim.kernels.keyed import keyed_bits
-from sim.kernels.state import (
+from sim.kernels.layout import (
     FULL_QUEUE,
     KV_CAPACITY,
     LEAST_REQUESTS,
@@ -22,9 +22,8 @@ from sim.kernels.state import (
     POWER_OF_TWO,
     RANDOM,
     ROUND_ROBIN,
-    Record,
-    State,
 )
+from sim.kernels.state import Record, State
 from sim.kernels.tree import update, winner
 
 # ---- random bits of a request --------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """The state of the compiled serving plane: record arrays, one record an entity.
 
-A record travels through the kernels as one pointer, so each entity is one record and the whole
-state is one ``State`` of a few arrays. Times are float64 seconds, draws integer milliwatts, slots
-and indices integers with -1 for none. ``sim.engine.compiled`` makes and grows the arrays.
+A record travels through the kernels as one pointer, so each entity is one record (``layout``), and
+the whole state travels as one pointer too (``bundle``). ``sim.engine.compile`` makes and grows the
+arrays.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.kernels import power_state
+from sim.kernels import layout, power_state
 from sim.kernels.bundle import BundleType, array_of, opener, table_of
 from sim.kernels.power_state import PowerState
 from sim.kernels.rows import MINUTE_ROW, POWER_ROW, REQUEST_ROW
@@ -21,319 +21,6 @@ Records = NDArray[np.void]
 Ints = NDArray[np.int64]
 Slots = NDArray[np.int32]
 Floats = NDArray[np.float64]
-
-NONE = -1
-#: Tokens of a KV block as a shift and a mask (``sim.perf.step.BLOCK_TOKENS`` = 16).
-BLOCK_SHIFT, BLOCK_MASK = 4, 15
-#: A step heap's key is ``step << SLOT_BITS | slot``.
-SLOT_BITS = 26
-SLOT_MASK = (1 << SLOT_BITS) - 1
-#: A request's id is ``workload << ROW_BITS | row`` (as ``sim.engine.world.ROW_BITS``).
-ROW_BITS = 40
-#: Classes of priority.
-PRIORITIES = 8
-
-#: Batching modes.
-CHUNKED, PREFILL_FIRST, STATIC = range(3)
-#: Routing policies with a compiled form; ``ASK`` lets Python decide.
-ROUND_ROBIN, RANDOM, LEAST_REQUESTS, LEAST_TOKENS, POWER_OF_TWO, ASK = range(6)
-#: What to do when a queue is full.
-REJECT, OLDEST = range(2)
-#: Where a request is.
-FREE, WAITING, PREFILLING, DECODING, ASKED = range(5)
-#: Why the head of a queue was not admitted (as ``sim.engine.meters``), or NONE.
-BLOCKS, SEQUENCES, TOKENS = range(3)
-#: Outcomes: indices in ``sim.results.tables.OUTCOMES``.
-COMPLETED, NEVER_FITS, QUEUE_FULL, SHED, TIMED_OUT, CANCELLED, UNFINISHED = range(7)
-#: Why a request is refused.
-KV_CAPACITY, FULL_QUEUE, CONTEXT = range(3)
-
-#: Why ``advance`` returned.
-DONE, ROOM, GROW, CHUNK, ORPHANS, ROUTE, STANDSTILL, STUCK = range(8)
-#: How often a workload's clients may be turned away and return at one instant.
-MOST_RETURNS = 100_000
-#: Rows of ``heap``.
-RETURNS, CANCELS = range(2)
-
-#: ITL histogram: 64 bins per octave over binary exponents [GAP_LOW, GAP_LOW + GAP_OCTAVES).
-GAPS_PER_OCTAVE = 64
-GAP_LOW, GAP_OCTAVES = -40, 80
-#: The plan of the last iteration had several chunks, so no other equals it.
-SEVERAL = -2
-
-GLOBAL = np.dtype(
-    [
-        ("boundary_s", np.float64),  # the last boundary handled, and the highest replica at it
-        ("boundary_replica", np.int64),
-        ("arrival_s", np.float64),  # the next arrival of all; its workload, NONE = a return
-        ("arrival_workload", np.int64),
-        ("alarm_s", np.float64),  # the next time-out or cancellation; its workload, NONE = a cancel
-        ("alarm_workload", np.int64),
-        ("until_s", np.float64),  # arrivals that follow another one must come before the duration
-        ("in_flight", np.int64),
-        ("free_slot", np.int64),
-        ("asked", np.int64),  # slot of the request that Python must route
-        ("asked_cancel_s", np.float64),
-        ("hungry", np.int64),  # workload whose rows are used up
-        ("most_rows", np.int64),  # more filled rows might not leave room for one event's
-        ("fault", np.int64),  # STANDSTILL or STUCK; DONE = none
-        ("fault_s", np.float64),
-        ("faulty", np.int64),  # the workload or replica that cannot go on
-        ("fault_outcome", np.int64),
-        ("rows", np.int64),  # filled rows of ``out``, ``decision``, ``iteration``
-        ("decisions", np.int64),
-        ("iterations", np.int64),
-        ("returns", np.int64),  # sizes of the heaps
-        ("cancels", np.int64),
-        ("orphans", np.int64),
-        ("followers", np.int64),  # entries in the table of followers
-        ("free_follower", np.int64),
-        ("single", np.int64),  # 1: every iteration is a stop and leaves a row
-    ],
-    align=True,
-)
-
-REPLICA = np.dtype(
-    [
-        # The run: its anchor, first iteration, growth; iterations behind us, iterations to go to.
-        ("anchor_s", np.float64),
-        ("first_s", np.float64),
-        ("growth_s", np.float64),
-        ("done", np.int64),
-        ("target", np.int64),
-        # What runs.
-        ("kv_tokens", np.int64),  # Σ context of the decoding sequences
-        ("windowed_tokens", np.int64),  # Σ min(context + 1, window) of them
-        ("step", np.int64),  # decode iterations so far: context − step of a sequence is constant
-        ("free", np.int64),  # KV blocks
-        ("decoding", np.int32),
-        ("running", np.int32),  # sequences of the running list
-        ("leaving", np.int32),  # of them: their client has gone
-        ("growing", np.int32),  # decoding sequences still inside the window
-        ("busy", np.int8),
-        ("serving", np.int8),  # the iteration carries the decoding sequences
-        ("elapsed", np.int8),  # this iteration's gaps are differences of times
-        ("open", np.int8),  # static batching: the batch is still forming
-        ("blocked", np.int8),  # why the head of the queue waits
-        ("level", np.int8),
-        ("mode", np.int8),
-        ("classes", np.uint8),  # bit p: somebody of priority p waits
-        ("head", np.int32),  # running list, in order of admission
-        ("tail", np.int32),
-        ("joining", np.int32),  # first sequence whose prefill ends with this iteration
-        ("part", np.int32),  # sequence that stays partially prefilled
-        ("part_chunk", np.int32),
-        ("waiting", np.int32),
-        ("chunk_tokens", np.int64),  # prefill tokens of this iteration
-        ("fresh_tokens", np.int64),  # tokens in KV of sequences whose prefill ends with it
-        ("pairs", np.int64),  # Σ chunk·(2·context + chunk), and the same within the window
-        ("windowed_pairs", np.int64),
-        # What makes two iterations one run: this plan and the last one.
-        ("chunks", np.int32),
-        ("chunk_id", np.int64),
-        ("chunk", np.int64),
-        ("regime", np.int64),
-        ("planned", np.int8),
-        ("plan_serving", np.int8),
-        ("plan_growing", np.int32),
-        ("plan_members", np.int64),
-        ("plan_id", np.int64),
-        ("plan_chunk", np.int64),
-        ("plan_regime", np.int64),
-        ("members", np.int64),  # counts changes of the decoding set
-        ("admissions", np.int64),
-        # Meters, and up to when they are counted.
-        ("queue_counted_s", np.float64),
-        ("draw_counted_s", np.float64),
-        ("kv_counted_s", np.float64),
-        ("start_s", np.float64),  # of the last iteration that was planned
-        ("decoded_s", np.float64),  # when decode tokens were last delivered
-        ("decode_mw", np.float64),  # charged for each decoding sequence, each prefill token
-        ("prefill_mw", np.float64),
-        ("draw_mw", np.int64),  # of one GPU
-        ("total_mw", np.int64),  # of all
-        ("busy_s", np.float64),
-        ("energy_mj", np.float64),
-        ("kv_token_s", np.float64),
-        ("waiting_s", np.float64),
-        ("running_s", np.float64),
-        ("blocked_blocks_s", np.float64),
-        ("blocked_sequences_s", np.float64),
-        ("blocked_tokens_s", np.float64),
-        ("iterations", np.int64),
-        ("prefill_tokens", np.int64),
-        ("decode_tokens", np.int64),
-        ("preemptions", np.int64),
-        # What the router knows.
-        ("outstanding_requests", np.int64),
-        ("outstanding_tokens", np.int64),
-        # Constants.
-        ("pool", np.int32),
-        ("position", np.int32),  # in its pool
-        ("cost", np.int32),  # row of ``cost`` at clock level 0
-        ("gpus", np.int32),
-        ("servers", np.int32),  # first row of ``server`` and their number
-        ("server_count", np.int32),
-        ("kv_blocks", np.int64),
-        ("max_batch_tokens", np.int64),
-        ("max_sequences", np.int32),
-        ("workloads", np.int32),  # of its pool
-    ],
-    align=True,
-)
-
-REQUEST = np.dtype(
-    [
-        ("id", np.int64),
-        ("arrival_s", np.float64),
-        ("admitted_s", np.float64),
-        ("first_token_s", np.float64),
-        ("last_token_s", np.float64),  # when it joined the decoding set, or was preempted
-        ("finish_step", np.int64),  # while decoding: ends when its replica's step reaches this
-        ("admission", np.int64),  # order of admission at its replica
-        ("input_tokens", np.int32),
-        ("output_tokens", np.int32),
-        ("target", np.int32),  # while prefilling
-        ("context", np.int32),
-        ("delivered", np.int32),  # while not decoding
-        ("preemptions", np.int32),
-        ("replica", np.int32),
-        ("previous", np.int32),  # in its queue or running list
-        ("next", np.int32),  # … and in the list of free slots
-        ("workload", np.int16),
-        ("priority", np.int8),
-        ("state", np.int8),
-        ("cancelled", np.int8),
-        ("growing", np.int8),
-    ],
-    align=True,
-)
-
-#: StepCost and StepPower at one clock level; tables are offsets into ``seconds`` and ``mw``.
-COST = np.dtype(
-    [
-        ("fixed_s", np.float64),
-        ("per_decode_s", np.float64),
-        ("per_kv_token_s", np.float64),
-        ("per_windowed_kv_token_s", np.float64),
-        ("per_prefill_pair_s", np.float64),
-        ("per_windowed_prefill_pair_s", np.float64),
-        ("window", np.int64),
-        ("tokens", np.int64),  # seconds[tokens + m]: g(m)
-        ("prefill", np.int64),  # seconds[prefill + m]: draw of a chunk of m tokens, mW
-        ("decode", np.int64),  # mw[decode + row·stride + sequences]
-        ("decode_rows", np.int64),
-        ("decode_stride", np.int64),
-        ("idle_mw", np.int64),
-    ],
-    align=True,
-)
-
-POOL = np.dtype(
-    [
-        ("first", np.int64),  # its replicas are contiguous
-        ("replicas", np.int64),
-        ("tree", np.int64),  # offset and leaves of its winner tree in ``best``
-        ("leaves", np.int64),
-        ("max_context", np.int64),
-        ("most_blocks", np.int64),
-        ("max_queue", np.int64),  # NONE = no limit
-        ("salt", np.uint64),
-        ("turn", np.int64),
-        ("members", np.int64),  # its workloads: first place in ``members``
-        ("only", np.int64),  # the first of them
-        ("shed", np.int8),
-        ("routing", np.int8),
-    ],
-    align=True,
-)
-
-WORKLOAD = np.dtype(
-    [
-        ("timeout_s", np.float64),
-        ("ttft_s", np.float64),
-        ("tpot_s", np.float64),
-        ("e2e_s", np.float64),
-        ("energy_mj", np.float64),
-        ("delivered", np.int64),
-        ("next", np.int64),  # of ``source``: next open row, rows there are
-        ("count", np.int64),
-        ("alarms", np.int64),  # its ring of time-outs: first, number
-        ("first_alarm", np.int64),
-        ("returned_s", np.float64),  # returns at one instant
-        ("returned", np.int64),
-        ("pool", np.int32),
-        ("share", np.int32),  # its place among the workloads of its pool
-        ("final", np.int8),  # no open row comes after those in ``source``
-        ("follows", np.int8),  # some rows follow others
-        ("endless", np.int8),  # more rows can be asked for
-    ],
-    align=True,
-)
-
-#: One workload's part in a replica's iteration.
-SHARE = np.dtype([("decoding", np.int64), ("chunk_tokens", np.int64)], align=True)
-
-#: A row of a source before it is sent.
-SOURCE = np.dtype(
-    [
-        ("arrival_s", np.float64),
-        ("think_s", np.float64),
-        ("cancel_after_s", np.float64),
-        ("row", np.int64),
-        ("input_tokens", np.int32),
-        ("output_tokens", np.int32),
-        ("priority", np.int32),
-        ("next", np.int32),  # followers: next one of the same request, or next free place
-    ],
-    align=True,
-)
-
-#: Something that happens to a slot at a time; ``order`` decides among equal times.
-ALARM = np.dtype([("t_s", np.float64), ("order", np.int64), ("slot", np.int64)], align=True)
-
-#: A request whose followers are not there yet.
-ORPHAN = np.dtype([("id", np.int64), ("end_s", np.float64), ("outcome", np.int64)], align=True)
-
-DECISION = np.dtype(
-    [
-        ("t_s", np.float64),
-        ("id", np.int64),
-        ("pool", np.int64),
-        ("kind", np.int64),  # CONTEXT or KV_CAPACITY: never fits; NONE: replicas refused
-        ("amount", np.int64),  # tokens or blocks that the request needs
-        ("rank", np.int64),  # of the suggestion that was taken, and its position; NONE = none
-        ("position", np.int64),
-        ("capacity_rank", np.int64),  # first refusal for KV capacity, its position; their number
-        ("capacity_position", np.int64),
-        ("capacity_count", np.int64),
-        ("full_rank", np.int64),  # … because the queue was full
-        ("full_position", np.int64),
-        ("full_count", np.int64),
-    ],
-    align=True,
-)
-
-ITERATION = np.dtype(
-    [
-        ("start_s", np.float64),
-        ("end_s", np.float64),
-        ("kv_tokens", np.int64),
-        ("prefill_tokens", np.int64),
-        ("draw_mw", np.int64),
-        ("replica", np.int32),
-        ("decodes", np.int32),
-        ("waiting", np.int32),
-    ],
-    align=True,
-)
-
-#: GPUs of a replica in one server.
-SERVER = np.dtype([("server", np.int64), ("gpus", np.int64)], align=True)
-#: The ends of a waiting list.
-QUEUE = np.dtype([("head", np.int32), ("tail", np.int32)], align=True)
-#: Followers by the id of the request they follow (open addressing; id -1 = empty).
-PLACE = np.dtype([("id", np.int64), ("follower", np.int64)], align=True)
 
 
 class State(NamedTuple):
@@ -394,36 +81,36 @@ POWER = BundleType(
 STATE = BundleType(
     "state",
     (
-        ("all", array_of(GLOBAL)),
-        ("replica", array_of(REPLICA)),
-        ("request", array_of(REQUEST)),
+        ("all", array_of(layout.GLOBAL)),
+        ("replica", array_of(layout.REPLICA)),
+        ("request", array_of(layout.REQUEST)),
         ("residues", array_of(np.int32, 2)),
         ("finish", array_of(np.int64, 2)),
         ("crossing", array_of(np.int64, 2)),
-        ("queue", array_of(QUEUE, 2)),
-        ("share", array_of(SHARE, 2)),
-        ("cost", array_of(COST)),
+        ("queue", array_of(layout.QUEUE, 2)),
+        ("share", array_of(layout.SHARE, 2)),
+        ("cost", array_of(layout.COST)),
         ("seconds", array_of(np.float64)),
         ("mw", array_of(np.int64)),
-        ("pool", array_of(POOL)),
+        ("pool", array_of(layout.POOL)),
         ("members", array_of(np.int64)),
-        ("workload", array_of(WORKLOAD)),
-        ("source", array_of(SOURCE, 2)),
-        ("follower", array_of(SOURCE)),
-        ("place", array_of(PLACE)),
-        ("ring", array_of(ALARM, 2)),
-        ("heap", array_of(ALARM, 2)),
-        ("orphan", array_of(ORPHAN)),
+        ("workload", array_of(layout.WORKLOAD)),
+        ("source", array_of(layout.SOURCE, 2)),
+        ("follower", array_of(layout.SOURCE)),
+        ("place", array_of(layout.PLACE)),
+        ("ring", array_of(layout.ALARM, 2)),
+        ("heap", array_of(layout.ALARM, 2)),
+        ("orphan", array_of(layout.ORPHAN)),
         ("when", array_of(np.float64)),
         ("first", array_of(np.int32)),
         ("load", array_of(np.int64)),
         ("best", array_of(np.int32)),
         ("order", array_of(np.int32)),
         ("gaps", array_of(np.int64, 2)),
-        ("server", array_of(SERVER)),
+        ("server", array_of(layout.SERVER)),
         ("out", array_of(REQUEST_ROW)),
-        ("decision", array_of(DECISION)),
-        ("iteration", array_of(ITERATION)),
+        ("decision", array_of(layout.DECISION)),
+        ("iteration", array_of(layout.ITERATION)),
         ("power", POWER),
     ),
 )

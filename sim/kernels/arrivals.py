@@ -1,0 +1,212 @@
+"""Arrivals: a new request finds a replica, or is refused."""
+
+from __future__ import annotations
+
+from sim.kernels.alarms import set_alarms
+from sim.kernels.blocks import blocks_for
+from sim.kernels.boundary import schedule
+from sim.kernels.followers import free_follower, next_arrival
+from sim.kernels.heaps import event_pop
+from sim.kernels.jit import kernel, rare
+from sim.kernels.layout import (
+    ASK,
+    ASKED,
+    BLOCKS,
+    CONTEXT,
+    DONE,
+    FULL_QUEUE,
+    GROW,
+    KV_CAPACITY,
+    NEVER_FITS,
+    NONE,
+    OLDEST,
+    QUEUE_FULL,
+    RETURNS,
+    ROUTE,
+    ROW_BITS,
+    SHED,
+)
+from sim.kernels.lifecycle import (
+    end_request,
+    free_slot,
+)
+from sim.kernels.lists import oldest_to_shed, queue_append, queue_head
+from sim.kernels.meters import count_queue
+from sim.kernels.routing import (
+    first_choice,
+    load_changed,
+    most_kv_tokens,
+    new_decision,
+    note_refusal,
+    order_after,
+    refusal,
+)
+from sim.kernels.state import Record, State
+from sim.kernels.stops import stop_at_next, withdraw
+
+
+@kernel
+def arrival(s: State, t: float) -> int:
+    """The next request arrives."""
+    all_ = s.all[0]
+    w = all_.arrival_workload
+    if w != NONE:
+        workload = s.workload[w]
+        if needs_growth(s, w):
+            return GROW
+        row = s.source[w, workload.next]
+        workload.next += 1
+        slot = new_request(s, w, row, t)
+        cancel_after_s = row.cancel_after_s
+        if workload.next == workload.count and not workload.final:
+            all_.hungry = w
+    else:
+        first = s.heap[RETURNS, 1]
+        w = first.order >> ROW_BITS
+        if needs_growth(s, w):
+            return GROW
+        follower = first.slot
+        event_pop(s.heap, RETURNS, all_.returns)
+        all_.returns -= 1
+        slot = new_request(s, w, s.follower[follower], t)
+        cancel_after_s = s.follower[follower].cancel_after_s
+        free_follower(s, follower)
+    next_arrival(s)
+    return route(s, slot, cancel_after_s, t)
+
+
+@kernel
+def needs_growth(s: State, w: int) -> bool:
+    """Whether an array might be too small for one more request of workload ``w``."""
+    return (
+        s.all[0].free_slot == NONE
+        or s.workload[w].alarms + 1 >= s.ring.shape[1]
+        or s.all[0].cancels + 2 >= s.heap.shape[1]
+    )
+
+
+@kernel
+def new_request(s: State, w: int, row: Record, t: float) -> int:
+    """A slot for a request that arrives now."""
+    all_ = s.all[0]
+    slot = all_.free_slot
+    request = s.request[slot]
+    all_.free_slot = request.next
+    all_.in_flight += 1
+    request.id = (w << ROW_BITS) | row.row
+    request.arrival_s = t
+    request.admitted_s = float("nan")
+    request.first_token_s = float("nan")
+    request.last_token_s = float("nan")
+    request.input_tokens = row.input_tokens
+    request.output_tokens = row.output_tokens
+    request.context = 0
+    request.target = 0
+    request.delivered = 0
+    request.preemptions = 0
+    request.replica = NONE
+    request.workload = w
+    request.priority = row.priority
+    request.state = ASKED
+    request.cancelled = 0
+    request.growing = 0
+    return slot
+
+
+@kernel
+def route(s: State, slot: int, cancel_after_s: float, t: float) -> int:
+    """Send a new request to a replica, or refuse it; ROUTE if that is for Python to say."""
+    request = s.request[slot]
+    p = s.workload[request.workload].pool
+    pool = s.pool[p]
+    if never_fits(s, pool, slot, t):
+        turn_away(s, slot, NEVER_FITS, t)
+        return DONE
+    if pool.routing == ASK:
+        s.all[0].asked = slot
+        s.all[0].asked_cancel_s = cancel_after_s
+        return ROUTE
+    position = first_choice(s, pool, request.id)
+    if not takes(s, pool.first + position, request, t):
+        position = next_choice(s, p, slot, position, t)
+    if position == NONE:
+        turn_away(s, slot, QUEUE_FULL, t)
+    else:
+        dispatch(s, pool.first + position, slot, t)
+        set_alarms(s, slot, cancel_after_s, t)
+    return DONE
+
+
+@kernel
+def never_fits(s: State, pool: Record, slot: int, t: float) -> bool:
+    """Whether no replica of the pool could ever serve a request; if so it is logged."""
+    request = s.request[slot]
+    tokens = request.input_tokens + request.output_tokens
+    if tokens > pool.max_context:
+        new_decision(s, slot, CONTEXT, t).amount = tokens
+        return True
+    if blocks_for(most_kv_tokens(request)) > pool.most_blocks:
+        new_decision(s, slot, KV_CAPACITY, t)
+        return True
+    return False
+
+
+@rare
+def turn_away(s: State, slot: int, outcome: int, t: float) -> None:
+    """A request that no replica takes ends here."""
+    end_request(s, slot, outcome, t)
+    free_slot(s, slot)
+
+
+@kernel
+def takes(s: State, r: int, request: Record, t: float) -> bool:
+    """Whether a replica takes a request; with ``shed: oldest`` it makes room by itself."""
+    code = refusal(s, r, request)
+    return code == NONE or (code == FULL_QUEUE and sheds(s, r, request.priority, t))
+
+
+@rare
+def sheds(s: State, r: int, priority: int, t: float) -> bool:
+    """Push the oldest waiting request out, if this pool does that and there is one to push."""
+    if s.pool[s.replica[r].pool].shed != OLDEST:
+        return False
+    victim = oldest_to_shed(s, r, priority)
+    if victim == NONE:
+        return False
+    withdraw(s, victim, SHED, t)
+    return True
+
+
+@rare
+def next_choice(s: State, p: int, slot: int, first: int, t: float) -> int:
+    """The first choice refused: try the others in order and log what was refused."""
+    pool, request = s.pool[p], s.request[slot]
+    order_after(s, p, request.id, first)
+    log = new_decision(s, slot, NONE, t)
+    for rank in range(pool.replicas):
+        position = s.order[rank]
+        if takes(s, pool.first + position, request, t):
+            log.rank = rank
+            log.position = position
+            return position
+        code = refusal(s, pool.first + position, request)
+        note_refusal(log, code, rank, position)
+    return NONE
+
+
+@kernel
+def dispatch(s: State, r: int, slot: int, t: float) -> None:
+    """The request is the replica's; an idle one wakes at a boundary at this very time."""
+    replica, request = s.replica[r], s.request[slot]
+    request.replica = r
+    replica.outstanding_requests += 1
+    replica.outstanding_tokens += request.input_tokens + request.output_tokens
+    load_changed(s, r)
+    count_queue(s, r, t)
+    queue_append(s, r, slot)
+    if not replica.busy:
+        if s.when[r] > t:
+            schedule(s, r, t)
+    elif replica.waiting == 1 or (replica.blocked == BLOCKS and queue_head(s, r) == slot):
+        # Else its arrival changes neither whom the next boundary admits nor why the head waits.
+        stop_at_next(s, r, t)

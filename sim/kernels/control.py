@@ -1,0 +1,115 @@
+"""What Python asks of the plane between two calls of ``advance``."""
+
+from __future__ import annotations
+
+from sim.kernels.alarms import set_alarms
+from sim.kernels.arrivals import dispatch, sheds, turn_away
+from sim.kernels.boundary import schedule
+from sim.kernels.cost import boundaries_before, boundary_s, iteration_s
+from sim.kernels.iterations import go_on_to
+from sim.kernels.jit import entry, rare
+from sim.kernels.layout import (
+    DECODING,
+    NONE,
+    QUEUE_FULL,
+    UNFINISHED,
+)
+from sim.kernels.lifecycle import (
+    delivered_now,
+    emit,
+    free_slot,
+)
+from sim.kernels.meters import count, count_kv_within, report_draw
+from sim.kernels.state import Ints, State, state_of
+from sim.kernels.tree import winner
+
+
+@entry
+def resume(table: Ints, position: int, t: float) -> None:
+    """Python has routed the asked request: to ``position`` of its pool, or away (NONE)."""
+    s = state_of(table)
+    slot = s.all[0].asked
+    pool = s.pool[s.workload[s.request[slot].workload].pool]
+    if position == NONE:
+        turn_away(s, slot, QUEUE_FULL, t)
+    else:
+        dispatch(s, pool.first + position, slot, t)
+        set_alarms(s, slot, s.all[0].asked_cancel_s, t)
+    s.all[0].asked = NONE
+
+
+@entry
+def make_room(table: Ints, r: int, priority: int, t: float) -> bool:
+    """Python routes to a full queue: whether ``shed: oldest`` pushes somebody out."""
+    s = state_of(table)
+    return sheds(s, r, priority, t)
+
+
+@rare
+def pause(s: State, r: int, t: float) -> None:
+    """Count everything of a replica up to ``t``; boundaries at ``t`` are still to come."""
+    replica = s.replica[r]
+    if replica.busy:
+        n = boundaries_before(replica, t, False, replica.done, replica.target - 1)
+        go_on_to(s, r, n)
+        count_kv_within(s, r, t)
+    count(s, r, t)
+
+
+@entry
+def pause_all(table: Ints, t: float) -> None:
+    """Count everything up to ``t``: the measurement window opens or closes, the run ends."""
+    s = state_of(table)
+    for r in range(len(s.replica)):
+        pause(s, r, t)
+
+
+@entry
+def set_clocks(table: Ints, replicas: Ints, level: int, t: float) -> None:
+    """Put replicas on a clock level: draw changes now, the rest of the iteration is rescaled."""
+    s = state_of(table)
+    for place in range(len(replicas)):
+        set_clock(s, replicas[place], level, t)
+
+
+@rare
+def set_clock(s: State, r: int, level: int, t: float) -> None:
+    """The running iteration becomes a run of its own of length one."""
+    replica = s.replica[r]
+    if replica.level == level:
+        return
+    pause(s, r, t)
+    total_s = 0.0
+    if replica.busy:
+        total_s = iteration_s(s, replica, level)
+        scale = total_s / iteration_s(s, replica, replica.level)
+        rest_s = (boundary_s(replica, replica.done + 1) - t) * scale
+        replica.planned = 0
+        replica.elapsed = 1
+        replica.anchor_s = t
+        replica.first_s = rest_s
+        replica.growth_s = 0.0
+        replica.done = 0
+        replica.target = 1
+        schedule(s, r, boundary_s(replica, 1))
+    replica.level = level
+    report_draw(s, r, total_s, t)
+
+
+@entry
+def end_unfinished(table: Ints, slot: int) -> None:
+    """The run is over, as of the last ``pause_all``: the row of a request in flight."""
+    s = state_of(table)
+    request = s.request[slot]
+    if request.state == DECODING:
+        request.delivered = delivered_now(s.replica[request.replica], request)
+    emit(s, slot, UNFINISHED, float("nan"))
+    free_slot(s, slot)
+
+
+@entry
+def next_event(table: Ints) -> float:
+    """When ``advance`` would look at something next."""
+    s = state_of(table)
+    next_s: float = min(s.when[winner(s.first, 0)], s.all[0].arrival_s, s.all[0].alarm_s)
+    return next_s
