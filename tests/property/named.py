@@ -1,17 +1,21 @@
 """Named cases: hand-made worlds, one for each rule that an engine which leaps can get wrong.
 
-They are in ``named_runs`` and ``named_ends``. Each says what it guards and how the reference shows
-that the situation really arises. Unless said otherwise an iteration takes one second.
+They are in ``named_runs``, ``named_ends`` and ``named_prefixes``. Each says what it guards and how
+the reference shows that the situation really arises. Unless said otherwise an iteration takes one
+second.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sim.perf.step import ReplicaModel
+from sim.workload.columns import Columns
+from sim.workload.lengths import FixedLengths
+from sim.workload.source import ClosedSource
 from tests.engine_world import Given, constant_cost, model, pool, scenario, workload, world
 from tests.property.engine_pair import Outcome
 from tests.property.random_cases import Act, Case
@@ -31,6 +35,8 @@ class Named:
 NAMED: dict[str, Callable[[], Named]] = {}
 #: Those that take seconds.
 LONG: dict[str, Callable[[], Named]] = {}
+#: Those whose prompts begin alike.
+PREFIXED: dict[str, Callable[[], Named]] = {}
 
 
 def named(make: Callable[[], Named]) -> Callable[[], Named]:
@@ -42,6 +48,12 @@ def named(make: Callable[[], Named]) -> Callable[[], Named]:
 def takes_long(make: Callable[[], Named]) -> Callable[[], Named]:
     """Put a case into the list of those that take seconds."""
     LONG[make.__name__] = make
+    return make
+
+
+def with_prefixes(make: Callable[[], Named]) -> Callable[[], Named]:
+    """Put a case into the list of those with a prefix cache."""
+    PREFIXED[make.__name__] = make
     return make
 
 
@@ -69,6 +81,14 @@ def one_pool(
     setup = scenario([a_pool], [workload(timeout_s=timeout_s)], nodes=2, iterations=True)
     acts = (Act(0.0, "open"), *acts, Act(900.0, "close"))
     return Case(world(setup, [Given(rows, closed=closed)]), acts, LONG_S)
+
+
+def closed_loop(clients: int, lengths: FixedLengths, *, duration_s: float, **options: Any) -> Case:
+    """Clients without a pause between their requests, at one pool."""
+    setup = scenario([pool(model(SECOND), **options)], [workload()], duration_s=duration_s)
+    columns = Columns(replace(workload(), clients=clients), seed=1, stream="load")
+    source = ClosedSource(columns, lengths, clients=clients, think_s=0.0)
+    return Case(replace(world(setup, []), sources=(source,)), (), LONG_S)
 
 
 def requests(outcome: Outcome) -> dict[int, dict[str, Any]]:

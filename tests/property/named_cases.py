@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.property import named_ends, named_runs
-from tests.property.named import LONG, NAMED
+from tests.property import named_ends, named_prefixes, named_runs
+from tests.property.named import LONG, NAMED, PREFIXED
 
-__all__ = ["LONG", "NAMED", "named_ends", "named_runs"]
+__all__ = ["LONG", "NAMED", "PREFIXED", "named_ends", "named_prefixes", "named_runs"]

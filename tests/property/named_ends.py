@@ -6,9 +6,7 @@ import math
 from dataclasses import replace
 
 from sim.perf.step import Batch, StepCost
-from sim.workload.columns import Columns
 from sim.workload.lengths import FixedLengths
-from sim.workload.source import ClosedSource
 from tests.engine_world import Given, constant_cost, model, pool, scenario, workload, world
 from tests.property.engine_pair import Outcome
 from tests.property.foreign_policies import Remembering
@@ -16,6 +14,7 @@ from tests.property.hand_models import QUARTER, STEEP, slower_by
 from tests.property.named import (
     SECOND,
     Named,
+    closed_loop,
     named,
     one_pool,
     requests,
@@ -160,10 +159,8 @@ def a_static_batch_opens_when_the_last_has_ended() -> Named:
 @takes_long
 def clients_that_are_turned_away_for_ever_stop_the_run() -> Named:
     """A closed loop without a pause against a full queue: time stands still."""
-    columns = Columns(replace(workload(), clients=3), seed=1, stream="load")
-    endless = ClosedSource(columns, FixedLengths(1, 9), clients=3, think_s=0.0)
-    one = pool(model(SECOND), max_sequences=1, max_queue=1)
-    case = Case(replace(world(scenario([one], [workload()]), []), sources=(endless,)), (), LONG_S)
+    lengths = FixedLengths(1, 9)
+    case = closed_loop(3, lengths, duration_s=1000.0, max_sequences=1, max_queue=1)
     return Named(case, lambda outcome: "turned away (queue-full) come back" in outcome.error)
 
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 from sim.perf.step import Batch
+from sim.workload.lengths import FixedLengths
 from tests.engine_world import model
 from tests.property.engine_pair import Outcome
 from tests.property.hand_models import STEEP
@@ -14,6 +15,7 @@ from tests.property.named import (
     Named,
     after,
     boundary_s,
+    closed_loop,
     named,
     one_pool,
     requests,
@@ -181,3 +183,10 @@ def a_refusal_lists_some_positions_and_counts_the_rest() -> Named:
         return sum("(+9)" in text for text in texts) == 3
 
     return Named(case, shows)
+
+
+@named
+def thousands_of_clients_return_at_one_instant() -> Named:
+    """A closed loop whose rows are loaded in chunks while their predecessors end."""
+    case = closed_loop(2_000, FixedLengths(1, 1), duration_s=3.0, replicas=8)
+    return Named(case, lambda outcome: len(outcome.tables["requests"]) > 2 * 2_000)

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Any
 
 from hypothesis import strategies as st
 
-from sim.engine.recorder import Recorder
-from sim.engine.reference import ReferencePlane
 from sim.engine.world import World
-from sim.errors import SimulationError
-from tests.engine_world import Given, ListSink, workload
 from tests.property.random_prefixes import with_prefixes
-from tests.property.random_requests import Impatience, random_row, random_time
+from tests.property.random_requests import random_time
+from tests.property.random_ties import beside, rehearse, with_echo, with_equal_limits
 from tests.property.random_worlds import LONG_S, Drawn, random_world
 
 
@@ -60,9 +55,14 @@ def random_case(rng: Random, prefixes: Random | None) -> Case:
     if rng.randrange(5) == 0:
         return Case(drawn.world, (), drawn.world.horizon_s, True, rng.randrange(3) == 0)
     focus = rng.choice([None, None, "arrivals", "clocks", "clocks", "looks"])
-    moments = boundaries_s(drawn) if focus else []
+    moments: Sequence[float] = ()
+    if focus:
+        shown = rehearse(drawn)
+        moments = shown.moments
+        if moments:
+            drawn = replace(drawn, world=with_equal_limits(rng, drawn.world, shown.draws))
     world = with_echo(rng, drawn, moments) if focus == "arrivals" and moments else drawn.world
-    times = Times(rng, drawn, moments if focus != "arrivals" else [])
+    times = Times(rng, drawn, moments if focus != "arrivals" else ())
     acts = [Act(times.draw(), "advance") for _ in range(rng.choice([0, 0, 5, 40]))]
     acts += random_window(rng, times)
     if focus != "looks":
@@ -88,12 +88,6 @@ class Times:
         return random_time(self.rng, self.drawn.beats)
 
 
-def beside(rng: Random, time_s: float) -> float:
-    """``time_s`` in half of the draws, else the float before or after it."""
-    towards = rng.choice([time_s, time_s, -math.inf, math.inf])
-    return max(0.0, math.nextafter(time_s, towards))
-
-
 def random_window(rng: Random, times: Times) -> list[Act]:
     """The measurement window: the whole time, a part of it, or never closed."""
     opens_s, closes_s = sorted((times.draw(), times.draw()))
@@ -113,41 +107,3 @@ def random_clocks(rng: Random, drawn: Drawn, times: Times, at_least: bool) -> li
         levels = [rng.randrange(drawn.levels) for _ in range(rng.choice([1, 1, 3]))]
         acts += [Act(time_s, "clocks", some, level) for level in levels]
     return acts
-
-
-# ---- ties ------------------------------------------------------------------------------------
-
-
-def boundaries_s(drawn: Drawn) -> list[float]:
-    """When iterations end while requests come, in a run without any act."""
-    setup = replace(drawn.world.scenario, record_iterations=True)
-    sink = ListSink()
-    recorder = Recorder(setup, sink)
-    plane = ReferencePlane(replace(drawn.world, scenario=setup), recorder)
-    try:
-        plane.advance(drawn.beats.duration_s)
-    except SimulationError:
-        return []
-    recorder.close()
-    return sorted({row["end_s"] for row in sink.rows("iterations")})
-
-
-def with_echo(rng: Random, drawn: Drawn, moments: Sequence[float]) -> World:
-    """The world with one more workload, whose requests come at boundaries or beside them.
-
-    Half of them leave at once, so that the boundaries after them are where they were.
-    """
-    world = drawn.world
-    plan = rng.choice(drawn.plans)
-    count = min(len(moments), rng.choice([1, 5, 20]))
-    times = sorted(beside(rng, time_s) for time_s in rng.sample(moments, count))
-    rows: list[dict[str, Any]] = []
-    for time_s in times:
-        leaves = Impatience((math.inf, 0.0))
-        rows.append(random_row(rng, plan.profile, leaves, 2) | {"arrival_s": time_s})
-    loads = (*world.scenario.workloads, workload("echo", plan.pool.name))
-    return replace(
-        world,
-        scenario=replace(world.scenario, workloads=loads),
-        sources=(*world.sources, Given(rows)),
-    )

@@ -25,6 +25,8 @@ PROFILES: dict[str, tuple[Sequence[int], Sequence[int]]] = {
 }
 #: Shorter than the distance to the next float, for any arrival after time 0.
 TINY_S = 1e-18
+#: Classes that the requests of a workload may have; 0 is served first, 7 is the last there is.
+PRIORITIES = ((0,), (0, 1), (0, 1, 2), (0, 3, 7))
 THINK_S = (0.0, 0.0, 0.0, 0.0625, 0.25, 0.3)
 LOADS = ((1, 3), (4, 8), (8, 16), (16, 30), (16, 30))  # requests of a workload
 
@@ -76,20 +78,20 @@ def random_impatience(rng: Random, timeout_s: float) -> Impatience:
 
 
 def random_row(
-    rng: Random, profile: str, impatience: Impatience, priorities: int
+    rng: Random, profile: str, impatience: Impatience, priorities: Sequence[int]
 ) -> dict[str, Any]:
     """A request without its arrival."""
     inputs, outputs = PROFILES[profile]
     return {
         "input_tokens": rng.choice(inputs),
         "output_tokens": rng.choice(outputs),
-        "priority": rng.randrange(priorities),
+        "priority": rng.choice(priorities),
         "cancel_after_s": rng.choice(impatience.cancel_s),
     }
 
 
 def open_rows(
-    rng: Random, beats: Beats, profile: str, impatience: Impatience, priorities: int
+    rng: Random, beats: Beats, profile: str, impatience: Impatience, priorities: Sequence[int]
 ) -> list[dict[str, Any]]:
     """Open requests in order of arrival; in some workloads others follow them, in chains too."""
     low, high = rng.choice(LOADS)
@@ -111,7 +113,7 @@ def open_rows(
 
 
 def closed_rows(
-    rng: Random, profile: str, impatience: Impatience, priorities: int
+    rng: Random, profile: str, impatience: Impatience, priorities: Sequence[int]
 ) -> tuple[list[dict[str, Any]], bool]:
     """Rows of a closed loop that ends, and whether each row is followed by one at most."""
     clients = rng.randint(1, 6)

@@ -30,6 +30,7 @@ from tests.engine_world import GPU, LLM, NODE, Given, tree, workload
 from tests.property import foreign_policies as foreign
 from tests.property.hand_models import random_model
 from tests.property.random_requests import (
+    PRIORITIES,
     PROFILES,
     Beats,
     CycledLengths,
@@ -139,7 +140,7 @@ def random_workload(rng: Random, name: str, pool: str) -> Workload:
 def random_source(rng: Random, plan: PoolPlan, load: Workload, beats: Beats) -> RequestSource:
     """Open rows, a closed loop of given rows, or the product's closed loop without end."""
     impatience = random_impatience(rng, load.timeout_s)
-    priorities = rng.choice([1, 2, 3])
+    priorities = rng.choice(PRIORITIES)
     kind = rng.randrange(8)
     if kind == 0:
         return endless_source(rng, plan, load)
@@ -174,8 +175,9 @@ def endless_source(rng: Random, plan: PoolPlan, load: Workload) -> RequestSource
 
 
 def random_site(rng: Random, pools: Sequence[Pool]) -> Site:
-    """Nodes of four or eight GPUs in one rack, of one type or of two in turn."""
-    size = rng.choice([4, 8])
+    """Nodes in one rack, of one GPU type or of two in turn, so that small nodes mix in a pool."""
+    widest = max(pool.tensor_parallel for pool in pools)
+    size = rng.choice([widest, 4, 8])
     kinds = [gpu for gpu in GPU_TYPES if any(gpu.name in pool.models for pool in pools)]
     # Whatever is placed before, a node that a replica cannot use has no room for it.
     servers = sum(math.ceil(pool.replicas * pool.tensor_parallel / size) for pool in pools)

@@ -6,6 +6,8 @@ The reference is the specification; the engine under test is the compiled one, o
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 
@@ -17,7 +19,8 @@ from tests.property.engine_pair import (
     serve_case,
 )
 from tests.property.invariants import broken_laws
-from tests.property.named_cases import LONG, NAMED
+from tests.property.named import Named
+from tests.property.named_cases import LONG, NAMED, PREFIXED
 from tests.property.random_cases import Case, cases, seeded_case
 from tests.property.recorded import LEVELS, record_case
 
@@ -36,6 +39,13 @@ def differences_of(case: Case) -> list[str]:
     return broken_laws(case, expected) + differences(expected, found) + broken_laws(case, found)
 
 
+def check_named(named: Named) -> None:
+    """The case shows its point, and the engines agree on it."""
+    expected = serve_case(named.case, REFERENCE)
+    assert named.shows(expected), "the case no longer shows its point"
+    assert differences(expected, serve_case(named.case, CANDIDATE)) == []
+
+
 def check_seeds(first: int, count: int, prefixes: bool = False) -> None:
     """Cases of successive seeds; the first that fails is told in full, the others by number."""
     told, failed = "", []
@@ -47,12 +57,21 @@ def check_seeds(first: int, count: int, prefixes: bool = False) -> None:
     assert not failed, f"{REFERENCE} | {CANDIDATE} differ at seeds {failed}; first:\n{told}"
 
 
-@pytest.mark.parametrize("name", [*NAMED, *(pytest.param(n, marks=pytest.mark.deep) for n in LONG)])
-def test_named_case(name: str) -> None:
-    found = {**NAMED, **LONG}[name]()
-    expected = serve_case(found.case, REFERENCE)
-    assert found.shows(expected), "the case no longer shows its point"
-    assert differences(expected, serve_case(found.case, CANDIDATE)) == []
+@pytest.mark.parametrize("make", NAMED.values(), ids=NAMED)
+def test_named_case(make: Callable[[], Named]) -> None:
+    check_named(make())
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("make", LONG.values(), ids=LONG)
+def test_named_case_that_takes_long(make: Callable[[], Named]) -> None:
+    check_named(make())
+
+
+@without_prefixes
+@pytest.mark.parametrize("make", PREFIXED.values(), ids=PREFIXED)
+def test_named_case_with_prefixes(make: Callable[[], Named]) -> None:
+    check_named(make())
 
 
 @pytest.mark.parametrize("first", range(0, 300, CHUNK))
