@@ -15,7 +15,7 @@ from typing import Any
 from sim.paths import data
 
 #: Version of the layout of a run folder; ``open_run`` reads this one only.
-FORMAT = 1
+FORMAT = 2
 
 #: How numbers were made; the same sentences for every run of one seed.
 DEFINITIONS: Mapping[str, str] = {
