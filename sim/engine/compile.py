@@ -15,7 +15,7 @@ from sim.kernels.layout import NONE
 from sim.kernels.power_state import power_state
 from sim.kernels.rows import REQUEST_ROW
 from sim.kernels.state import Records, State, tables
-from sim.kernels.tree import build as build_tree
+from sim.kernels.tree import leaves_for, new_tree
 from sim.perf.step import ReplicaModel, StepCost, StepPower
 from sim.policies.base import kind_of
 from sim.rng import KeyedBits
@@ -62,11 +62,6 @@ def compile_world(world: World, *, minutes: bool, changes: bool) -> State:
     whole["until_s"] = scenario.duration_s
     whole["single"] = int(scenario.record_iterations)
     whole["most_rows"] = out_rows - (most_sequences + 4)
-    leaves = _leaves(len(replicas))
-    when = np.full(leaves, math.inf)
-    first = np.zeros(2 * leaves, np.int32)
-    build_tree(first, 0, leaves, when, 0)
-    load, best = _loads(pools)
     widest = _widest(world)
     windows = any(model.cost[0].window for model in _models(world))
     heaps = (len(replicas), most_sequences + 2)
@@ -91,10 +86,8 @@ def compile_world(world: World, *, minutes: bool, changes: bool) -> State:
         ring=np.zeros((len(scenario.workloads), SLOTS), layout.ALARM),
         heap=np.zeros((2, SLOTS + 4), layout.ALARM),
         orphan=np.zeros(most_sequences + 4, layout.ORPHAN),
-        when=when,
-        first=first,
-        load=load,
-        best=best,
+        event=new_tree(len(replicas), math.inf),
+        load=np.concatenate([new_tree(int(pool["replicas"]), 0.0) for pool in pools]),
         order=np.zeros(max(int(pools["replicas"].max()), most_sequences + 1), np.int32),
         gaps=np.zeros(
             (len(scenario.workloads), layout.GAP_OCTAVES * layout.GAPS_PER_OCTAVE), np.int64
@@ -170,7 +163,7 @@ def more_followers(state: State, needed: int) -> State:
     places = len(state.place)
     if 2 * len(state.follower) > places:
         old = state.place[state.place["id"] != NONE]
-        place = empty_places(_leaves(4 * len(state.follower)))
+        place = empty_places(leaves_for(4 * len(state.follower)))
         state = state._replace(place=place)
         from sim.kernels.followers import put_back
 
@@ -191,11 +184,6 @@ def more_source(state: State, needed: int) -> State:
 
 
 # ---- constants -----------------------------------------------------------------------------------
-
-
-def _leaves(count: int) -> int:
-    """The smallest power of two that is at least ``count``."""
-    return 1 << max(count - 1, 0).bit_length()
 
 
 def _models(world: World) -> list[ReplicaModel]:
@@ -219,8 +207,8 @@ def _pools(world: World) -> Records:
         record = pools[index]
         replicas = owners.count(index)
         record["first"], record["replicas"] = owners.index(index), replicas
-        record["tree"], record["leaves"] = tree, _leaves(replicas)
-        tree += _leaves(replicas)
+        record["tree"], record["leaves"] = tree, leaves_for(replicas)
+        tree += 2 * leaves_for(replicas)
         record["max_context"] = pool.llm.llm.max_context
         record["most_blocks"] = max(
             placed.model.kv_blocks for placed in world.replicas if placed.pool == index
@@ -249,18 +237,6 @@ def _members(world: World) -> NDArray[np.int64]:
         if workload.pool == pool.name
     ]
     return np.array(found, dtype=np.int64)
-
-
-def _loads(pools: Records) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Keys and winner trees of least-outstanding routing: nothing is outstanding."""
-    total = int(pools["leaves"].sum())
-    load = np.full(total, np.iinfo(np.int64).max, np.int64)
-    best = np.zeros(2 * total, np.int32)
-    for pool in pools:
-        start, leaves = int(pool["tree"]), int(pool["leaves"])
-        load[start : start + int(pool["replicas"])] = 0
-        build_tree(best, 2 * start, leaves, load, start)
-    return load, best
 
 
 def _workloads(world: World) -> Records:

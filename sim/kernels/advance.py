@@ -22,7 +22,6 @@ from sim.kernels.layout import (
 )
 from sim.kernels.state import Ints, State, state_of
 from sim.kernels.stops import withdraw
-from sim.kernels.tree import winner
 
 
 @entry
@@ -37,8 +36,8 @@ def advance(table: Ints, until_s: float) -> int:
             return ORPHANS
         if all_.hungry != NONE:
             return CHUNK
-        r = winner(s.first, 0)
-        t = min(s.when[r], all_.arrival_s, all_.alarm_s)
+        first = s.event[1]
+        t = min(first.key, all_.arrival_s, all_.alarm_s)
         if t >= until_s:
             return DONE
         if lacks_room(s):
@@ -50,6 +49,7 @@ def advance(table: Ints, until_s: float) -> int:
             if code != DONE:
                 return code
         else:
+            r = first.id
             if all_.boundary_s != t or all_.boundary_replica < r:
                 all_.boundary_replica = r
             all_.boundary_s = t

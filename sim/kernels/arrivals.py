@@ -205,7 +205,7 @@ def dispatch(s: State, r: int, slot: int, t: float) -> None:
     count_queue(s, r, t)
     queue_append(s, r, slot)
     if not replica.busy:
-        if s.when[r] > t:
+        if s.event[(len(s.event) >> 1) + r].key > t:
             schedule(s, r, t)
     elif replica.waiting == 1 or (replica.blocked == BLOCKS and queue_head(s, r) == slot):
         # Else its arrival changes neither whom the next boundary admits nor why the head waits.

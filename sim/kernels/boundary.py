@@ -17,8 +17,7 @@ from sim.kernels.tree import update
 @kernel
 def schedule(s: State, r: int, t: float) -> None:
     """The replica's next event is at ``t``."""
-    s.when[r] = t
-    update(s.first, 0, len(s.when), s.when, 0, r)
+    update(s.event, 0, len(s.event) >> 1, r, t)
 
 
 @kernel

@@ -21,7 +21,6 @@ from sim.kernels.lifecycle import (
 )
 from sim.kernels.meters import count, count_kv_within, report_draw
 from sim.kernels.state import Ints, State, state_of
-from sim.kernels.tree import winner
 
 
 @entry
@@ -111,5 +110,5 @@ def end_unfinished(table: Ints, slot: int) -> None:
 def next_event(table: Ints) -> float:
     """When ``advance`` would look at something next."""
     s = state_of(table)
-    next_s: float = min(s.when[winner(s.first, 0)], s.all[0].arrival_s, s.all[0].alarm_s)
+    next_s: float = min(s.event[1].key, s.all[0].arrival_s, s.all[0].alarm_s)
     return next_s

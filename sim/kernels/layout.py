@@ -219,7 +219,7 @@ POOL = np.dtype(
     [
         ("first", np.int64),  # its replicas are contiguous
         ("replicas", np.int64),
-        ("tree", np.int64),  # offset and leaves of its winner tree in ``best``
+        ("tree", np.int64),  # offset and leaves of its winner tree in ``load``
         ("leaves", np.int64),
         ("max_context", np.int64),
         ("most_blocks", np.int64),
@@ -314,6 +314,8 @@ ITERATION = np.dtype(
     align=True,
 )
 
+#: A node of a winner tree.
+BRANCH = np.dtype([("key", np.float64), ("id", np.int64)], align=True)
 #: GPUs of a replica in one server.
 SERVER = np.dtype([("server", np.int64), ("gpus", np.int64)], align=True)
 #: The ends of a waiting list.

@@ -24,7 +24,7 @@ from sim.kernels.layout import (
     ROUND_ROBIN,
 )
 from sim.kernels.state import Record, State
-from sim.kernels.tree import update, winner
+from sim.kernels.tree import update
 
 # ---- random bits of a request --------------------------------------------------------------------
 
@@ -59,8 +59,7 @@ def load_changed(s: State, r: int) -> None:
         load = replica.outstanding_requests
     else:
         return
-    s.load[pool.tree + replica.position] = load
-    update(s.best, 2 * pool.tree, pool.leaves, s.load, pool.tree, replica.position)
+    update(s.load, pool.tree, pool.leaves, replica.position, float(load))
 
 
 @kernel
@@ -85,7 +84,7 @@ def first_choice(s: State, pool: Record, identity: int) -> int:
         return scaled(bits(pool.salt, identity) >> _32, pool.replicas)
     if pool.routing == POWER_OF_TWO:
         return two_draws(s, pool, identity)[0]
-    return winner(s.best, 2 * pool.tree)
+    return s.load[pool.tree + 1].id
 
 
 @rare
@@ -118,7 +117,8 @@ def sink(s: State, pool: Record, place: int, size: int) -> None:
 @kernel
 def heavier(s: State, pool: Record, one: int, two: int) -> bool:
     """Whether position ``one`` comes after ``two``."""
-    load_one, load_two = s.load[pool.tree + one], s.load[pool.tree + two]
+    first = pool.tree + pool.leaves
+    load_one, load_two = s.load[first + one].key, s.load[first + two].key
     return load_one > load_two or (load_one == load_two and one > two)
 
 

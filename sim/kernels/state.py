@@ -46,10 +46,8 @@ class State(NamedTuple):
     ring: Records  # [W, 2^k] ALARM: time-outs
     heap: Records  # [2, H] ALARM: returns and cancellations
     orphan: Records  # [O] ORPHAN
-    when: Floats  # [leaves] next event of each replica, inf beyond R
-    first: Slots  # [2·leaves] winner tree over ``when``
-    load: Ints  # [Σ leaves] what least-outstanding routing compares
-    best: Slots  # [Σ 2·leaves] winner trees over ``load``
+    event: Records  # [2·leaves] BRANCH: a winner tree over each replica's next event
+    load: Records  # [Σ 2·leaves] BRANCH: for each pool, over what least-outstanding compares
     order: Slots  # scratch: replicas by load, sequences that end together
     gaps: Ints  # [W, bins]
     server: Records  # [Σ servers] SERVER
@@ -101,10 +99,8 @@ STATE = BundleType(
         ("ring", array_of(layout.ALARM, 2)),
         ("heap", array_of(layout.ALARM, 2)),
         ("orphan", array_of(layout.ORPHAN)),
-        ("when", array_of(np.float64)),
-        ("first", array_of(np.int32)),
-        ("load", array_of(np.int64)),
-        ("best", array_of(np.int32)),
+        ("event", array_of(layout.BRANCH)),
+        ("load", array_of(layout.BRANCH)),
         ("order", array_of(np.int32)),
         ("gaps", array_of(np.int64, 2)),
         ("server", array_of(layout.SERVER)),
