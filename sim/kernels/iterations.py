@@ -85,11 +85,15 @@ def end_unusual_iteration(s: State, r: int, t: float) -> None:
 def end_requests(s: State, r: int, t: float) -> None:
     """What ends at a boundary: decodes at their last token, then prefills."""
     replica = s.replica[r]
+    outstanding = replica.outstanding_tokens
+    requests = replica.outstanding_requests
     if replica.serving and replica.decoding > 0:
         leave_window(s, r)
         end_decodes(s, r, t)
     if replica.joining != NONE or replica.part != NONE:
         end_prefills(s, r, t)
+    if replica.outstanding_tokens != outstanding or replica.outstanding_requests != requests:
+        load_changed(s, r)
 
 
 @kernel
@@ -228,7 +232,6 @@ def end_prefill(s: State, r: int, slot: int, t: float) -> None:
         request.first_token_s = t
         workload.delivered += request.delivered
         replica.outstanding_tokens -= request.input_tokens
-        load_changed(s, r)
     if request.delivered >= request.output_tokens:
         replica.free += blocks_for(request.target)
         run_remove(s, r, slot)

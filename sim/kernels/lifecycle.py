@@ -8,7 +8,6 @@ from sim.kernels.heaps import step_push, step_remove
 from sim.kernels.jit import kernel
 from sim.kernels.layout import BLOCK_MASK, COMPLETED, DECODING, FREE, NONE, PREFILLING
 from sim.kernels.lists import queue_push_front, run_remove
-from sim.kernels.routing import load_changed
 from sim.kernels.state import Record, State
 
 # ---- a decoding sequence, seen from its finish step ----------------------------------------------
@@ -92,14 +91,16 @@ def free_slot(s: State, slot: int) -> None:
 
 @kernel
 def settle_outstanding(s: State, slot: int) -> None:
-    """Its end takes away what its first token has left of a request's outstanding work."""
+    """Its end takes away what its first token has left of a request's outstanding work.
+
+    The caller tells the router (``load_changed``), once for all that ends at a boundary.
+    """
     request = s.request[slot]
     replica = s.replica[request.replica]
     replica.outstanding_requests -= 1
     replica.outstanding_tokens -= request.output_tokens
     if not first_token_given(request):
         replica.outstanding_tokens -= request.input_tokens
-    load_changed(s, request.replica)
 
 
 @kernel

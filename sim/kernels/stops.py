@@ -19,6 +19,7 @@ from sim.kernels.lifecycle import (
 )
 from sim.kernels.lists import queue_head, queue_remove
 from sim.kernels.meters import count_queue
+from sim.kernels.routing import load_changed
 from sim.kernels.state import State
 
 
@@ -56,6 +57,7 @@ def withdraw(s: State, slot: int, outcome: int, t: float) -> None:
         was_head = queue_head(s, r) == slot
         queue_remove(s, r, slot)
         settle_outstanding(s, slot)
+        load_changed(s, r)
         end_request(s, slot, outcome, t)
         free_slot(s, slot)
         if replica.busy and (replica.waiting == 0 or (was_head and replica.blocked == BLOCKS)):
@@ -67,5 +69,6 @@ def withdraw(s: State, slot: int, outcome: int, t: float) -> None:
     request.cancelled = 1
     replica.leaving += 1
     settle_outstanding(s, slot)
+    load_changed(s, r)
     end_request(s, slot, outcome, t)
     stop_at_next(s, r, t)
