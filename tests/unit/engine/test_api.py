@@ -188,7 +188,7 @@ def test_refusals_are_logged_with_their_reason() -> None:
     assert outcomes.count("queue-full") == 2
     refused = [r for r in run.rows("decisions") if r["role"] == "routing"]
     assert [(r["suggestion"], r["reason_code"]) for r in refused] == [
-        ("0 (+1)", "queue-full"), ("1 0", "queue-full"),
+        ("0 (+1)", "queue-full"), ("1 (+1)", "queue-full"),
     ]  # fmt: skip
     assert refused[0]["reason"] == "1 requests wait there already (max_queue)"
 
