@@ -44,3 +44,22 @@ def prompts_that_begin_alike_are_prefilled_together() -> Named:
         return hits[:2] == [0, 0] and hits[4] == 48
 
     return Named(case, shows)
+
+
+@with_prefixes
+def a_lookup_that_admits_nobody_leaves_no_mark() -> Named:
+    """The head of the queue finds an idle entry but no room: the entry is still the oldest."""
+    old, young = [1], [100]
+    rows = [
+        row(0.0, 17, 1, prefix_ids=old),
+        row(2.0, 17, 1, prefix_ids=young),
+        row(5.0, 79, 25),  # takes the last unused block, then the oldest idle one
+        row(6.5, 60, 1, prefix_ids=old),
+        row(100.0, 17, 1, prefix_ids=young),
+    ]
+    case = one_pool(rows, model(SECOND, blocks=8))
+
+    def shows(outcome: Outcome) -> bool:
+        return [requests(outcome)[i]["prefix_hit_tokens"] for i in (3, 4)] == [0, 16]
+
+    return Named(case, shows)
