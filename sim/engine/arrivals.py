@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sim.engine.prefix import prefix_key
 from sim.workload.types import OPEN, RequestChunk, RequestSource
@@ -94,12 +95,19 @@ def prefixes(chunk: RequestChunk, workload: int) -> list[tuple[int, ...]]:
     if chunk.prefix_ptr is None or chunk.prefix_ids is None:
         return [()] * len(chunk)
     starts = chunk.prefix_ptr[:-1]
-    complete = chunk.input_tokens // chunk.prefix_block_tokens
-    stops = np.minimum(starts + complete, chunk.prefix_ptr[1:])
+    stops = starts + complete_prefixes(chunk)
     ids = (chunk.prefix_ids + prefix_key(workload, 0)).tolist()
     return [
         tuple(ids[start:stop]) for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)
     ]
+
+
+def complete_prefixes(chunk: RequestChunk) -> NDArray[np.int64]:
+    """For each request of ``chunk``, which has ids, how many name complete blocks of its prompt."""
+    if chunk.prefix_ptr is None:
+        raise AssertionError("a chunk without prefix ids")
+    complete = chunk.input_tokens // chunk.prefix_block_tokens
+    return np.minimum(complete, np.diff(chunk.prefix_ptr))
 
 
 def follows_at(row: Row, end_s: float) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.check.scenario import Pool
+from sim.engine.prefix_arrays import ENTRIES, buckets, entries, more_entries
 from sim.engine.world import World
 from sim.kernels import layout
 from sim.kernels.layout import NONE
@@ -59,6 +60,7 @@ def compile_world(world: World, *, minutes: bool, changes: bool) -> State:
     whole["arrival_s"] = whole["alarm_s"] = math.inf
     whole["arrival_workload"] = whole["alarm_workload"] = NONE
     whole["asked"] = whole["hungry"] = NONE
+    whole["free_entries"] = ENTRIES
     whole["until_s"] = scenario.duration_s
     whole["single"] = int(scenario.record_iterations)
     whole["most_rows"] = out_rows - (most_sequences + 4)
@@ -69,6 +71,10 @@ def compile_world(world: World, *, minutes: bool, changes: bool) -> State:
         all=whole,
         replica=replicas,
         request=_slots(SLOTS, 0),
+        prefix=np.zeros(SLOTS, layout.PREFIX),
+        ids=np.zeros(SLOTS, np.int64),
+        entry=entries(ENTRIES, 0),
+        bucket=buckets(ENTRIES),
         residues=np.zeros((len(replicas), 16), np.int32),
         finish=np.zeros(heaps, np.int64),
         crossing=np.zeros(heaps if windows else (1, 2), np.int64),
@@ -124,11 +130,27 @@ def empty_places(count: int) -> Records:
     return np.full(count, NONE, layout.PLACE)
 
 
+def more_room(state: State) -> State:
+    """Twice what the next event might find too small, whatever it is."""
+    whole = state.all[0]
+    new_entries = int(state.replica["new_entries"].max())
+    if new_entries > whole["free_entries"]:
+        return more_entries(state, new_entries)
+    if whole["free_slot"] == NONE:
+        return more_slots(state)
+    if int(state.workload["alarms"].max()) + 1 >= state.ring.shape[1]:
+        return more_alarms(state)
+    return more_events(state, int(whole["cancels"]) + 2)
+
+
 def more_slots(state: State) -> State:
     """Twice the request slots; none was free."""
     have = len(state.request)
     state.all[0]["free_slot"] = have
-    return state._replace(request=np.concatenate([state.request, _slots(have, have)]))
+    return state._replace(
+        request=np.concatenate([state.request, _slots(have, have)]),
+        prefix=np.concatenate([state.prefix, np.zeros(have, layout.PREFIX)]),
+    )
 
 
 def more_alarms(state: State) -> State:
@@ -217,6 +239,7 @@ def _pools(world: World) -> Records:
         record["salt"] = KeyedBits(world.seed, f"policy/routing/{pool.name}").salt
         record["shed"] = layout.OLDEST if pool.shed == "oldest" else layout.REJECT
         record["routing"] = compiled_routing(pool)
+        record["prefix_cache"] = pool.prefix_cache
         mine = [w for w, load in enumerate(world.scenario.workloads) if load.pool == pool.name]
         record["members"], record["only"] = members, mine[0] if mine else NONE
         members += len(mine)
@@ -266,7 +289,7 @@ def _replicas(world: World, first_cost: Sequence[int]) -> Records:
         record["free"] = record["kv_blocks"] = placed.model.kv_blocks
         record["mode"] = MODES[pool.batching.mode]
         record["open"] = 1
-        for name in ("head", "tail", "joining", "part", "blocked"):
+        for name in ("head", "tail", "joining", "part", "blocked", "oldest", "newest"):
             record[name] = NONE
         record["pool"], record["position"] = placed.pool, position[placed.pool]
         position[placed.pool] += 1

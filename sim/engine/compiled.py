@@ -31,15 +31,14 @@ from sim.engine.arbiter import (
 from sim.engine.batcher import blocks_for
 from sim.engine.compile import (
     compile_world,
-    more_alarms,
-    more_events,
     more_followers,
-    more_slots,
+    more_room,
     more_source,
 )
 from sim.engine.idle import idle_gpu_mw
 from sim.engine.meter_tables import Readings, write_meters
 from sim.engine.plane import Stop
+from sim.engine.prefix_arrays import ids_of, load_ids
 from sim.engine.recorder import Recorder
 from sim.engine.world import World
 from sim.kernels import control, layout
@@ -179,11 +178,12 @@ class CompiledPlane:
         record["endless"] = self.world.sources[workload].closed
         record["follows"] |= followers > 0
         state = more_source(self.state, int(record["count"]) + len(chunk) - followers)
-        self._use(more_followers(state, followers))
+        state, first_id, ids = load_ids(more_followers(state, followers), workload, chunk)
+        self._use(state)
         # Constant columns may be one value broadcast; a kernel is compiled for plain arrays.
         columns: tuple[NDArray[Any], ...] = (
             chunk.arrival_s, chunk.input_tokens, chunk.output_tokens, chunk.priority,
-            chunk.after_request, chunk.think_s, chunk.cancel_after_s,
+            chunk.after_request, chunk.think_s, chunk.cancel_after_s, first_id, ids,
         )  # fmt: skip
         plain: list[Any] = [np.ascontiguousarray(column) for column in columns]
         load_rows(self._table, workload, self._rows[workload], *plain)
@@ -203,14 +203,8 @@ class CompiledPlane:
             release(self._table, identity, int(orphan["outcome"]), float(orphan["end_s"]))
 
     def _grow(self) -> None:
-        """Double what the next arrival might find too small."""
-        whole, state = self.state.all[0], self.state
-        if whole["free_slot"] == NONE:
-            self._use(more_slots(state))
-        elif int(state.workload["alarms"].max()) + 1 >= state.ring.shape[1]:
-            self._use(more_alarms(state))
-        else:
-            self._use(more_events(state, int(whole["cancels"]) + 2))
+        """Double what the next event might find too small."""
+        self._use(more_room(self.state))
 
     # ---- rows on their way out -----------------------------------------------------------
 
@@ -267,7 +261,8 @@ class CompiledPlane:
         """A routing policy without a compiled form decides about the request that just arrived."""
         self._drain_decisions()  # those before this one
         state = self.state
-        request = state.request[int(state.all[0]["asked"])]
+        slot = int(state.all[0]["asked"])
+        request = state.request[slot]
         number = int(state.workload[int(request["workload"])]["pool"])
         pool, router_state, rng = self._routers[number]
         first, count = int(state.pool[number]["first"]), int(state.pool[number]["replicas"])
@@ -282,6 +277,7 @@ class CompiledPlane:
             replicas=count,
             outstanding_requests=tuple(replicas["outstanding_requests"].tolist()),
             outstanding_tokens=tuple(replicas["outstanding_tokens"].tolist()),
+            prefix_ids=ids_of(state, slot),
         )
 
         def refuse(position: int) -> Refusal | None:

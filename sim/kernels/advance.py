@@ -15,6 +15,7 @@ from sim.kernels.layout import (
     CANCELLED,
     CHUNK,
     DONE,
+    GROW,
     NONE,
     ORPHANS,
     ROOM,
@@ -48,6 +49,8 @@ def advance(table: Ints, until_s: float) -> int:
             code = arrival(s, t)
             if code != DONE:
                 return code
+        elif s.replica[first.id].new_entries > all_.free_entries:
+            return GROW
         else:
             r = first.id
             if all_.boundary_s != t or all_.boundary_replica < r:

@@ -18,6 +18,7 @@ from sim.kernels.layout import (
     GROW,
     KV_CAPACITY,
     NEVER_FITS,
+    NO_IDS,
     NONE,
     OLDEST,
     QUEUE_FULL,
@@ -32,6 +33,7 @@ from sim.kernels.lifecycle import (
 )
 from sim.kernels.lists import oldest_to_shed, queue_append, queue_head
 from sim.kernels.meters import count_queue
+from sim.kernels.prefix import take_ids
 from sim.kernels.routing import (
     first_choice,
     load_changed,
@@ -110,6 +112,9 @@ def new_request(s: State, w: int, row: Record, t: float) -> int:
     request.state = ASKED
     request.cancelled = 0
     request.growing = 0
+    request.prefixed = NO_IDS
+    if row.ids > 0:
+        take_ids(s, slot, row)
     return slot
 
 

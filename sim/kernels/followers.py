@@ -65,13 +65,17 @@ def load_rows(
     after: Ints,
     think_s: Floats,
     cancel_s: Floats,
+    first_id: Ints,
+    ids: Ints,
 ) -> int:
     """Take a chunk of workload ``w``, whose rows are [n] columns, in; its open rows, counted.
 
-    The caller made room for all of them in ``source`` and in the pool of followers.
+    The caller made room for all of them in ``source`` and in the pool of followers. ``first_id``
+    and ``ids`` say where in ``s.ids`` their prefix ids are and how many; [0] where none has any.
     """
     s = state_of(table)
     workload = s.workload[w]
+    known = len(ids) > 0
     opened = 0
     for i in range(len(arrival_s)):
         if after[i] == NONE:
@@ -87,6 +91,10 @@ def load_rows(
         row.input_tokens = inputs[i]
         row.output_tokens = outputs[i]
         row.priority = priority[i]
+        row.ids = 0
+        if known:
+            row.first_id = first_id[i]
+            row.ids = ids[i]
     return opened
 
 
@@ -119,6 +127,7 @@ def put_back(table: Ints, old: Records) -> None:
 @kernel
 def free_follower(s: State, follower: int) -> None:
     """Its place in the pool is free."""
+    s.follower[follower].ids = 0
     s.follower[follower].next = s.all[0].free_follower
     s.all[0].free_follower = follower
     s.all[0].followers -= 1

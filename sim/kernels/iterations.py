@@ -28,6 +28,7 @@ from sim.kernels.meters import (
     gap_bin,
     kv_now,
 )
+from sim.kernels.prefix import give_back, share, trim
 from sim.kernels.routing import load_changed
 from sim.kernels.state import State
 
@@ -48,6 +49,7 @@ def pass_iterations(s: State, r: int, n: int, running: int) -> None:
         starts = m - 1 + running
         if starts > 0:
             replica.free -= needed_over(s, r, replica.step + 1, starts)
+            trim(s, r)
         deliver(s, r, m)
         replica.decoded_s = boundary_s(replica, n)
     pass_chunks(s, r, m)
@@ -152,7 +154,7 @@ def drop_leaving(s: State, r: int) -> None:
             leave_decoding(s, r, slot, context, blocks_for(written))
             free_slot(s, slot)
         elif request.cancelled:
-            replica.free += blocks_for(request.target)
+            give_back(s, r, slot, blocks_for(request.target))
             if replica.part == slot:
                 # Its chunk has run all the same: prefill_tokens counts it.
                 replica.part = NONE
@@ -220,6 +222,7 @@ def end_prefill(s: State, r: int, slot: int, t: float) -> None:
     """The tokens of its prompt (and those to recompute) are in KV."""
     replica, request = s.replica[r], s.request[slot]
     workload = s.workload[request.workload]
+    share(s, r, slot)
     if request.output_tokens > 0:
         if request.delivered > 0:
             # Recomputed after a preemption: the gap began when its last token came.
@@ -233,7 +236,7 @@ def end_prefill(s: State, r: int, slot: int, t: float) -> None:
         workload.delivered += request.delivered
         replica.outstanding_tokens -= request.input_tokens
     if request.delivered >= request.output_tokens:
-        replica.free += blocks_for(request.target)
+        give_back(s, r, slot, blocks_for(request.target))
         run_remove(s, r, slot)
         complete(s, slot, t)
     else:

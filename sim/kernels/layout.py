@@ -16,6 +16,8 @@ SLOT_BITS = 26
 SLOT_MASK = (1 << SLOT_BITS) - 1
 #: A request's id is ``workload << ROW_BITS | row`` (as ``sim.engine.world.ROW_BITS``).
 ROW_BITS = 40
+#: A prefix id's workload is above its low bits (as ``sim.engine.prefix``).
+PREFIX_BITS = 47
 #: Classes of priority.
 PRIORITIES = 8
 
@@ -27,6 +29,8 @@ ROUND_ROBIN, RANDOM, LEAST_REQUESTS, LEAST_TOKENS, POWER_OF_TWO, ASK = range(6)
 REJECT, OLDEST = range(2)
 #: Where a request is.
 FREE, WAITING, PREFILLING, DECODING, ASKED = range(5)
+#: Who asks for the prefix ids of a request: it has none, only its router, the cache too.
+NO_IDS, ROUTED, CACHED = range(3)
 #: Why the head of a queue was not admitted (as ``sim.engine.meters``), or NONE.
 BLOCKS, SEQUENCES, TOKENS = range(3)
 #: Outcomes: indices in ``sim.results.tables.OUTCOMES``.
@@ -74,6 +78,9 @@ GLOBAL = np.dtype(
         ("orphans", np.int64),
         ("followers", np.int64),  # entries in the table of followers
         ("free_follower", np.int64),
+        ("ids", np.int64),  # filled part of the prefix ids
+        ("free_entry", np.int64),  # of the prefix cache; how many are free
+        ("free_entries", np.int64),
         ("single", np.int64),  # 1: every iteration is a stop and leaves a row
     ],
     align=True,
@@ -92,6 +99,8 @@ REPLICA = np.dtype(
         ("windowed_tokens", np.int64),  # Σ min(context + 1, window) of them
         ("step", np.int64),  # decode iterations so far: context − step of a sequence is constant
         ("free", np.int64),  # KV blocks
+        ("idle", np.int64),  # of them: cached, and nobody uses them
+        ("repeated", np.int64),  # KV blocks of cached prompts beyond the first use of each
         ("decoding", np.int32),
         ("running", np.int32),  # sequences of the running list
         ("leaving", np.int32),  # of them: their client has gone
@@ -110,6 +119,9 @@ REPLICA = np.dtype(
         ("part", np.int32),  # sequence that stays partially prefilled
         ("part_chunk", np.int32),
         ("waiting", np.int32),
+        ("oldest", np.int32),  # idle entries of the prefix cache, in the order of their release
+        ("newest", np.int32),
+        ("new_entries", np.int64),  # that may be made when the prefills of this plan end
         ("chunk_tokens", np.int64),  # prefill tokens of this iteration
         ("fresh_tokens", np.int64),  # tokens in KV of sequences whose prefill ends with it
         ("pairs", np.int64),  # Σ chunk·(2·context + chunk), and the same within the window
@@ -191,6 +203,33 @@ REQUEST = np.dtype(
         ("state", np.int8),
         ("cancelled", np.int8),
         ("growing", np.int8),
+        ("prefixed", np.int8),  # NO_IDS: its PREFIX says nothing
+    ],
+    align=True,
+)
+
+#: The prefix blocks of the request in a slot.
+PREFIX = np.dtype(
+    [
+        ("first_id", np.int64),  # in ``ids``; their number: complete blocks of the prompt
+        ("ids", np.int32),
+        ("shared", np.int32),  # of them: entries that it holds
+        ("entry", np.int32),  # the deepest of those
+        ("hit_tokens", np.int32),  # found when it was first admitted
+    ],
+    align=True,
+)
+
+#: A prefix block in the cache of a replica.
+ENTRY = np.dtype(
+    [
+        ("id", np.int64),
+        ("replica", np.int32),  # NONE = a free place
+        ("references", np.int32),
+        ("parent", np.int32),  # the block before it
+        ("chain", np.int32),  # next of its bucket
+        ("previous", np.int32),  # among the idle ones
+        ("next", np.int32),  # … or among the free places
     ],
     align=True,
 )
@@ -230,6 +269,7 @@ POOL = np.dtype(
         ("only", np.int64),  # the first of them
         ("shed", np.int8),
         ("routing", np.int8),
+        ("prefix_cache", np.int8),
     ],
     align=True,
 )
@@ -250,6 +290,7 @@ WORKLOAD = np.dtype(
         ("returned", np.int64),
         ("pool", np.int32),
         ("share", np.int32),  # its place among the workloads of its pool
+        ("prefix_block_tokens", np.int32),  # that a prefix id stands for
         ("final", np.int8),  # no open row comes after those in ``source``
         ("follows", np.int8),  # some rows follow others
         ("endless", np.int8),  # more rows can be asked for
@@ -267,9 +308,11 @@ SOURCE = np.dtype(
         ("think_s", np.float64),
         ("cancel_after_s", np.float64),
         ("row", np.int64),
+        ("first_id", np.int64),  # its prefix ids in ``ids``, and their number
         ("input_tokens", np.int32),
         ("output_tokens", np.int32),
         ("priority", np.int32),
+        ("ids", np.int32),
         ("next", np.int32),  # followers: next one of the same request, or next free place
     ],
     align=True,

@@ -6,8 +6,9 @@ from sim.kernels.blocks import blocks_for
 from sim.kernels.followers import release_followers
 from sim.kernels.heaps import step_push, step_remove
 from sim.kernels.jit import kernel
-from sim.kernels.layout import BLOCK_MASK, COMPLETED, DECODING, FREE, NONE, PREFILLING
+from sim.kernels.layout import BLOCK_MASK, COMPLETED, DECODING, FREE, NO_IDS, NONE, PREFILLING
 from sim.kernels.lists import queue_push_front, run_remove
+from sim.kernels.prefix import give_back
 from sim.kernels.state import Record, State
 
 # ---- a decoding sequence, seen from its finish step ----------------------------------------------
@@ -49,7 +50,7 @@ def emit(s: State, slot: int, outcome: int, t: float) -> None:
     row.output_tokens = request.output_tokens
     row.delivered_tokens = request.delivered
     row.preemptions = request.preemptions
-    row.prefix_hit_tokens = 0
+    row.prefix_hit_tokens = 0 if request.prefixed == NO_IDS else s.prefix[slot].hit_tokens
     row.replica = request.replica
     row.workload = request.workload
     row.outcome = outcome
@@ -149,7 +150,7 @@ def leave_decoding(s: State, r: int, slot: int, context: int, held: int) -> None
     replica.decoding -= 1
     replica.members += 1
     replica.kv_tokens -= context
-    replica.free += held
+    give_back(s, r, slot, held)
     if replica.workloads > 1:
         s.share[r, s.workload[request.workload].share].decoding -= 1
     cost = s.cost[replica.cost]
@@ -169,7 +170,7 @@ def preempt_last(s: State, r: int, t: float) -> None:
     request = s.request[slot]
     if request.state == PREFILLING:
         replica.part = NONE
-        replica.free += blocks_for(request.target)
+        give_back(s, r, slot, blocks_for(request.target))
         run_remove(s, r, slot)
     else:
         request.delivered = delivered_now(replica, request)

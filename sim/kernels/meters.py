@@ -17,7 +17,15 @@ import math
 
 from sim.kernels.cost import boundary_s, decode_s, draw_mw
 from sim.kernels.jit import kernel
-from sim.kernels.layout import BLOCKS, GAP_LOW, GAPS_PER_OCTAVE, NONE, SEQUENCES, TOKENS
+from sim.kernels.layout import (
+    BLOCK_SHIFT,
+    BLOCKS,
+    GAP_LOW,
+    GAPS_PER_OCTAVE,
+    NONE,
+    SEQUENCES,
+    TOKENS,
+)
 from sim.kernels.power import change
 from sim.kernels.state import Record, State
 
@@ -75,7 +83,7 @@ def count_draw(s: State, r: int, t: float) -> None:
 @kernel
 def kv_now(s: State, replica: Record) -> int:
     """Tokens in KV at the start of the running iteration."""
-    tokens = replica.kv_tokens + replica.fresh_tokens
+    tokens = replica.kv_tokens + replica.fresh_tokens - (replica.repeated << BLOCK_SHIFT)
     if replica.part != NONE:
         tokens += s.request[replica.part].context
     return tokens

@@ -14,6 +14,7 @@ from sim.kernels.heaps import next_step
 from sim.kernels.jit import kernel, rare
 from sim.kernels.layout import (
     BLOCKS,
+    CACHED,
     CHUNKED,
     NONE,
     PREFILL_FIRST,
@@ -28,6 +29,7 @@ from sim.kernels.lifecycle import (
     preempt_last,
 )
 from sim.kernels.lists import queue_head, queue_remove, run_append
+from sim.kernels.prefix import reserve, trim
 from sim.kernels.state import State
 
 #: Beyond every other bound of a leap.
@@ -64,6 +66,7 @@ def clear_plan(s: State, r: int) -> None:
     replica.regime = -1
     replica.chunk_tokens = 0
     replica.fresh_tokens = 0
+    replica.new_entries = 0
     replica.pairs = 0
     replica.windowed_pairs = 0
     if replica.workloads > 1:
@@ -109,6 +112,7 @@ def take_decode_blocks(s: State, r: int, t: float) -> bool:
         preempt_until_free(s, r, t)
         preempted = True
     replica.free -= needed(s, r, replica.step)
+    trim(s, r)
     return preempted
 
 
@@ -146,20 +150,17 @@ def admit(s: State, r: int, left: int, t: float) -> int:
         slot = queue_head(s, r)
         request = s.request[slot]
         target = request.input_tokens + request.delivered
-        blocks = blocks_for(target)
-        if blocks > replica.free:
+        if not reserve(s, r, slot, blocks_for(target)):
             return BLOCKS
         queue_remove(s, r, slot)
-        replica.free -= blocks
         request.target = target
-        request.context = 0
         request.state = PREFILLING
         request.admission = replica.admissions
         replica.admissions += 1
         if request.admitted_s != request.admitted_s:
             request.admitted_s = t
         run_append(s, r, slot)
-        chunk = min(target, left)
+        chunk = min(target - request.context, left)
         left -= chunk
         add_chunk(s, r, slot, chunk)
     return NONE
@@ -181,6 +182,8 @@ def add_chunk(s: State, r: int, slot: int, chunk: int) -> None:
         replica.windowed_pairs += windowed_half(end, window) - windowed_half(context, window)
         if end > window:
             replica.regime = -2 if context >= window else context
+    if request.prefixed == CACHED:
+        replica.new_entries += s.prefix[slot].ids - s.prefix[slot].shared
     if replica.workloads > 1:
         s.share[r, s.workload[request.workload].share].chunk_tokens += chunk
     if end == request.target:

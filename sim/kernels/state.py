@@ -29,6 +29,10 @@ class State(NamedTuple):
     all: Records  # [1] GLOBAL
     replica: Records  # [R] REPLICA
     request: Records  # [S] REQUEST
+    prefix: Records  # [S] PREFIX
+    ids: Ints  # prefix ids of requests in flight and to come
+    entry: Records  # [E] ENTRY
+    bucket: Slots  # [2^k] first entries
     residues: Slots  # [R, 16] decoding sequences by (context − step) mod 16
     finish: Ints  # [R, max_sequences + 1] heaps of finish steps; [r, 0] = size
     crossing: Ints  # the same for steps at which a sequence leaves its window
@@ -82,6 +86,10 @@ STATE = BundleType(
         ("all", array_of(layout.GLOBAL)),
         ("replica", array_of(layout.REPLICA)),
         ("request", array_of(layout.REQUEST)),
+        ("prefix", array_of(layout.PREFIX)),
+        ("ids", array_of(np.int64)),
+        ("entry", array_of(layout.ENTRY)),
+        ("bucket", array_of(np.int32)),
         ("residues", array_of(np.int32, 2)),
         ("finish", array_of(np.int64, 2)),
         ("crossing", array_of(np.int64, 2)),

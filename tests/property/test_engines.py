@@ -28,8 +28,6 @@ from tests.property.recorded import LEVELS, record_case
 CHUNK = 25
 #: What random worlds cost is no fault of theirs.
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
-NO_CACHE = "the compiled engine knows no prefix cache yet"
-without_prefixes = pytest.mark.xfail(CANDIDATE == "compiled", reason=NO_CACHE, strict=True)
 
 
 def differences_of(case: Case) -> list[str]:
@@ -67,7 +65,6 @@ def test_named_case_that_takes_long(make: Callable[[], Named]) -> None:
     check_named(make())
 
 
-@pytest.mark.xfail(CANDIDATE == "compiled", reason=NO_CACHE)  # a case may show that nobody hits
 @pytest.mark.parametrize("make", PREFIXED.values(), ids=PREFIXED)
 def test_named_case_with_prefixes(make: Callable[[], Named]) -> None:
     check_named(make())
@@ -78,7 +75,6 @@ def test_random_cases(first: int) -> None:
     check_seeds(first, CHUNK)
 
 
-@without_prefixes
 @pytest.mark.parametrize("first", range(300, 400, CHUNK))
 def test_random_cases_with_prefixes(first: int) -> None:
     check_seeds(first, CHUNK, prefixes=True)
@@ -90,7 +86,6 @@ def test_thousands_of_random_cases(first: int) -> None:
     check_seeds(first, 10 * CHUNK)
 
 
-@without_prefixes
 @pytest.mark.deep
 @pytest.mark.parametrize("first", range(4_000, 5_000, 10 * CHUNK))
 def test_thousands_of_random_cases_with_prefixes(first: int) -> None:
