@@ -289,6 +289,7 @@ def _replicas(world: World, first_cost: Sequence[int]) -> Records:
         record["free"] = record["kv_blocks"] = placed.model.kv_blocks
         record["mode"] = MODES[pool.batching.mode]
         record["open"] = 1
+        record["first_finish"] = layout.FAR
         for name in ("head", "tail", "joining", "part", "blocked", "oldest", "newest"):
             record[name] = NONE
         record["pool"], record["position"] = placed.pool, position[placed.pool]

@@ -7,7 +7,7 @@ An *event heap* is a row of ``ALARM`` records whose size its owner keeps; (t, or
 from __future__ import annotations
 
 from sim.kernels.jit import kernel
-from sim.kernels.layout import SLOT_BITS, SLOT_MASK
+from sim.kernels.layout import FAR, SLOT_BITS, SLOT_MASK
 from sim.kernels.state import Ints, Record, Records
 
 
@@ -40,9 +40,9 @@ def step_sink(heap: Ints, row: int, place: int, key: int) -> None:
 
 
 @kernel
-def next_step(heap: Ints, row: int) -> int:
-    """The smallest step; the heap is not empty."""
-    return heap[row, 1] >> SLOT_BITS
+def first_step(heap: Ints, row: int) -> int:
+    """The smallest step, ``FAR`` if there is none."""
+    return heap[row, 1] >> SLOT_BITS if heap[row, 0] > 0 else FAR
 
 
 @kernel

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sim.kernels.blocks import blocks_for, needed_over
 from sim.kernels.cost import boundary_s
-from sim.kernels.heaps import next_step, step_pop, step_remove
+from sim.kernels.heaps import first_step, step_pop
 from sim.kernels.jit import kernel, rare
 from sim.kernels.layout import (
     DECODING,
@@ -15,6 +15,8 @@ from sim.kernels.layout import (
 from sim.kernels.lifecycle import (
     complete,
     context_now,
+    finish_pop,
+    finish_remove,
     free_slot,
     join,
     leave_decoding,
@@ -150,7 +152,7 @@ def drop_leaving(s: State, r: int) -> None:
         if request.cancelled and request.state == DECODING:
             context = context_now(replica, request)
             written = context + 1 if replica.serving else context
-            step_remove(s.finish, r, slot)
+            finish_remove(s, r, slot)
             leave_decoding(s, r, slot, context, blocks_for(written))
             free_slot(s, slot)
         elif request.cancelled:
@@ -170,7 +172,7 @@ def drop_leaving(s: State, r: int) -> None:
 def leave_window(s: State, r: int) -> None:
     """Sequences whose next token no longer widens what their windowed layers read."""
     replica = s.replica[r]
-    while replica.growing > 0 and next_step(s.crossing, r) == replica.step:
+    while replica.growing > 0 and first_step(s.crossing, r) == replica.step:
         slot = step_pop(s.crossing, r)
         s.request[slot].growing = 0
         replica.growing -= 1
@@ -181,8 +183,8 @@ def end_decodes(s: State, r: int, t: float) -> None:
     """Complete sequences end, in the order of their admission."""
     replica = s.replica[r]
     ending = 0
-    while replica.decoding > ending and next_step(s.finish, r) == replica.step:
-        slot = step_pop(s.finish, r)
+    while replica.first_finish == replica.step:
+        slot = finish_pop(s, r)
         place = ending
         while place > 0 and (s.request[s.order[place - 1]].admission > s.request[slot].admission):
             s.order[place] = s.order[place - 1]

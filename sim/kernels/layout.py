@@ -11,6 +11,8 @@ import numpy as np
 NONE = -1
 #: Tokens of a KV block as a shift and a mask (``sim.perf.step.BLOCK_TOKENS`` = 16).
 BLOCK_SHIFT, BLOCK_MASK = 4, 15
+#: A step, or a number of iterations, beyond every other.
+FAR = 1 << 36
 #: A step heap's key is ``step << SLOT_BITS | slot``.
 SLOT_BITS = 26
 SLOT_MASK = (1 << SLOT_BITS) - 1
@@ -101,6 +103,7 @@ REPLICA = np.dtype(
         ("free", np.int64),  # KV blocks
         ("idle", np.int64),  # of them: cached, and nobody uses them
         ("repeated", np.int64),  # KV blocks of cached prompts beyond the first use of each
+        ("first_finish", np.int64),  # the step at which the next decoding sequence ends
         ("decoding", np.int32),
         ("running", np.int32),  # sequences of the running list
         ("leaving", np.int32),  # of them: their client has gone

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sim.kernels.blocks import blocks_for
 from sim.kernels.followers import release_followers
-from sim.kernels.heaps import step_push, step_remove
+from sim.kernels.heaps import first_step, step_pop, step_push, step_remove
 from sim.kernels.jit import kernel
 from sim.kernels.layout import BLOCK_MASK, COMPLETED, DECODING, FREE, NO_IDS, NONE, PREFILLING
 from sim.kernels.lists import queue_push_front, run_remove
@@ -124,6 +124,7 @@ def join(s: State, r: int, slot: int, t: float) -> None:
     request.state = DECODING
     request.finish_step = replica.step + request.output_tokens - request.delivered
     step_push(s.finish, r, request.finish_step, slot)
+    replica.first_finish = min(replica.first_finish, request.finish_step)
     s.residues[r, (context - replica.step) & BLOCK_MASK] += 1
     replica.decoding += 1
     replica.members += 1
@@ -163,6 +164,21 @@ def leave_decoding(s: State, r: int, slot: int, context: int, held: int) -> None
 
 
 @kernel
+def finish_pop(s: State, r: int) -> int:
+    """Take the sequence that ends first out of the finish steps."""
+    slot = step_pop(s.finish, r)
+    s.replica[r].first_finish = first_step(s.finish, r)
+    return slot
+
+
+@kernel
+def finish_remove(s: State, r: int, slot: int) -> None:
+    """Take any sequence out of the finish steps."""
+    step_remove(s.finish, r, slot)
+    s.replica[r].first_finish = first_step(s.finish, r)
+
+
+@kernel
 def preempt_last(s: State, r: int, t: float) -> None:
     """The last admitted sequence loses its blocks and is the first of its class again."""
     replica = s.replica[r]
@@ -176,7 +192,7 @@ def preempt_last(s: State, r: int, t: float) -> None:
         request.delivered = delivered_now(replica, request)
         request.last_token_s = max(request.last_token_s, replica.decoded_s)
         context = context_now(replica, request)
-        step_remove(s.finish, r, slot)
+        finish_remove(s, r, slot)
         leave_decoding(s, r, slot, context, blocks_for(context))
     request.context = 0
     request.preemptions += 1

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from sim.kernels.blocks import blocks_for, needed, starts_possible
 from sim.kernels.cost import growth_s, iteration_s, windowed_half
-from sim.kernels.heaps import next_step
+from sim.kernels.heaps import first_step
 from sim.kernels.jit import kernel, rare
 from sim.kernels.layout import (
     BLOCKS,
     CACHED,
     CHUNKED,
+    FAR,
     NONE,
     PREFILL_FIRST,
     PREFILLING,
@@ -31,9 +32,6 @@ from sim.kernels.lifecycle import (
 from sim.kernels.lists import queue_head, queue_remove, run_append
 from sim.kernels.prefix import reserve, trim
 from sim.kernels.state import State
-
-#: Beyond every other bound of a leap.
-_FAR = 1 << 40
 
 
 @kernel
@@ -244,7 +242,7 @@ def leap(s: State, r: int, preempted: bool) -> int:
     replica = s.replica[r]
     if s.all[0].single or replica.joining != NONE or replica.elapsed or preempted:
         return 1
-    n = _FAR
+    n = FAR
     if replica.part != NONE:
         request = s.request[replica.part]
         n = (request.target - request.context) // replica.part_chunk
@@ -254,9 +252,9 @@ def leap(s: State, r: int, preempted: bool) -> int:
         elif window > 0 and replica.regime == -1:
             n = min(n, (window - request.context) // replica.part_chunk)
     if replica.serving and replica.decoding > 0:
-        n = min(n, next_step(s.finish, r) - replica.step)
+        n = min(n, replica.first_finish - replica.step)
         if replica.growing > 0:
-            n = min(n, next_step(s.crossing, r) - replica.step)
+            n = min(n, first_step(s.crossing, r) - replica.step)
         n = 1 + starts_possible(s, r, replica.step + 1, n - 1)
     return n
 

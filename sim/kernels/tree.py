@@ -25,10 +25,11 @@ def update(tree: Records, offset: int, leaves: int, changed: int, key: float) ->
     tree[offset + node].key = key
     while node > 1:
         other = tree[offset + (node ^ 1)]
-        # An odd node is a right child: its brother wins ties.
-        if other.key < key or (other.key == key and (node & 1) == 1):
-            key = other.key
-            winner = other.id
+        # An odd node is a right child: its brother wins ties. Chosen without a branch, because
+        # nobody can predict it.
+        loses = (other.key < key) | ((other.key == key) & ((node & 1) == 1))
+        winner = other.id if loses else winner
+        key = other.key if loses else key
         node >>= 1
         branch = tree[offset + node]
         if branch.key == key and branch.id == winner:
