@@ -70,12 +70,12 @@ def test_named_case_with_prefixes(make: Callable[[], Named]) -> None:
     check_named(make())
 
 
-@pytest.mark.parametrize("first", range(0, 300, CHUNK))
+@pytest.mark.parametrize("first", range(0, 200, CHUNK))
 def test_random_cases(first: int) -> None:
     check_seeds(first, CHUNK)
 
 
-@pytest.mark.parametrize("first", range(300, 400, CHUNK))
+@pytest.mark.parametrize("first", range(300, 375, CHUNK))
 def test_random_cases_with_prefixes(first: int) -> None:
     check_seeds(first, CHUNK, prefixes=True)
 
@@ -94,7 +94,7 @@ def test_thousands_of_random_cases_with_prefixes(first: int) -> None:
 
 @pytest.mark.parametrize("level", LEVELS, ids=" ".join)
 def test_recorded_cases(level: tuple[str, str]) -> None:
-    for seed in range(500, 512):
+    for seed in range(500, 508):
         case = seeded_case(seed)
         expected, found = (record_case(case, engine, level) for engine in (REFERENCE, CANDIDATE))
         assert differences(expected, found)[:MOST_LINES] == [], seed

@@ -103,11 +103,11 @@ FLOORS = {
     "workloads share a batch": 40,
 }
 PREFIX_FLOORS = {
-    "prefix hits": 15,
-    "cached blocks evicted": 15,
-    "prefix shared by running": 12,
-    "preemption": 17,
-    "cancelled in prefill": 10,
+    "prefix hits": 6,
+    "cached blocks evicted": 8,
+    "prefix shared by running": 7,
+    "preemption": 11,
+    "cancelled in prefill": 7,
 }
 
 
@@ -122,7 +122,7 @@ def test_random_cases_reach_what_tells_engines_apart() -> None:
 
 
 def test_random_cases_with_prefixes_reach_the_cache() -> None:
-    counts = count_features(seeded_case(seed, prefixes=True) for seed in range(CASES // 2))
+    counts = count_features(seeded_case(seed, prefixes=True) for seed in range(60))
     rare = {
         name: counts[name] for name, floor in PREFIX_FLOORS.items() if counts[name] < floor // 2
     }
