@@ -89,10 +89,16 @@ def _more_load(manifest: Mapping[str, Any], metrics: Mapping[str, Metric]) -> st
     written = _by_name(manifest["resolved"].get("workload"))
     for workload in manifest["workloads"]:
         name = workload["name"]
-        clients = written.get(name, {}).get("clients")
+        entry = written.get(name, {})
+        clients = entry.get("clients")
         if isinstance(clients, int):
             return f"more load: --set 'workload[{name}].clients={math.ceil(clients * _STEP)}'"
-        rate = metrics[f"{name}.arrival_rate"].value
+        # Of a daily profile the run may have seen other hours than the mean, which is what is set.
+        rate = entry.get("rate_per_s") or metrics[f"{name}.arrival_rate"].value
         if rate:
-            return f"more load: --set 'workload[{name}].rate={rate * _STEP:.3g} /s'"
+            return f"more load: --set 'workload[{name}].rate={_three_digits(rate * _STEP):g} /s'"
     return ""
+
+
+def _three_digits(value: float) -> float:
+    return float(f"{value:.3g}")

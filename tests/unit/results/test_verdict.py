@@ -316,3 +316,10 @@ def test_clients_of_a_closed_loop_are_what_to_raise() -> None:
 )
 def test_numbers_read_well(written: str, expected: str) -> None:
     assert written == expected
+
+
+def test_the_rate_to_raise_is_the_one_that_is_written() -> None:
+    # The run may have seen quiet hours of the workload's day only.
+    resolved = {"workload": [{"name": "chat", "clients": None, "rate_per_s": 10_000.0}]}
+    judged = judge(good(), resolved=resolved)
+    assert judged.next_step == "more load: --set 'workload[chat].rate=12000 /s'"
