@@ -12,6 +12,7 @@ from sim.check.scenario import Pool
 from sim.engine.prefix_arrays import ENTRIES, buckets, entries, more_entries
 from sim.engine.world import World
 from sim.kernels import layout
+from sim.kernels.followers import put_back
 from sim.kernels.layout import NONE
 from sim.kernels.power_state import power_state
 from sim.kernels.rows import REQUEST_ROW
@@ -187,9 +188,8 @@ def more_followers(state: State, needed: int) -> State:
         old = state.place[state.place["id"] != NONE]
         place = empty_places(leaves_for(4 * len(state.follower)))
         state = state._replace(place=place)
-        from sim.kernels.followers import put_back
-
-        put_back(tables(state)[0], old)
+        table, _power = tables(state)  # both must live through the call
+        put_back(table, old)
     if state.heap.shape[1] < len(state.follower) + 4:
         state = more_events(state, len(state.follower))
     return state
