@@ -11,15 +11,19 @@ from sim.paths import share
 
 FILES = sorted(share("scenarios").glob("*.yaml"))
 
+#: What of a scenario is run here, unless it has ten thousand GPUs: then seconds say enough.
+SHORT = ("duration=40 s", "warm_up=20 s")
+SHORTER = {"day-10k-gpus": ("duration=6 s", "warm_up=2 s")}
+
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_it_asks_a_question_and_runs(file: Path) -> None:
     first = file.read_text().splitlines()[0]
     assert first.startswith("# ")
     assert first.endswith("?")
-    scenario = sim.load_scenario(file, sets=["duration=40 s", "warm_up=20 s"])
+    scenario = sim.load_scenario(file, sets=SHORTER.get(file.stem, SHORT))
     assert scenario.name == file.stem
-    result = sim.run_scenario(scenario)
+    result = sim.run_scenario(scenario, engine="compiled")
     assert result.outcome == "complete"
     assert result.metrics["arrivals"].value > 0
     assert result.metrics["peak_draw_w"].value > 1000
@@ -27,3 +31,17 @@ def test_it_asks_a_question_and_runs(file: Path) -> None:
 
 def test_there_are_four() -> None:
     assert len(FILES) >= 4
+
+
+def test_the_day_of_a_large_site_is_what_its_comments_say() -> None:
+    scenario = sim.load_scenario(share("scenarios") / "day-10k-gpus.yaml")
+    assert scenario.site.gpus == 10_000
+    assert sum(pool.replicas * pool.tensor_parallel for pool in scenario.pools) == 10_000
+    assert scenario.power.provisioned_w is not None
+    nameplate_w = sum(node.max_w for node in scenario.site.node_types)
+    assert 0.8 * nameplate_w < scenario.power.provisioned_w < nameplate_w
+    for workload in scenario.workloads:
+        assert workload.synthetic is not None
+        multiples = [times for _, times in workload.synthetic.profile]
+        assert len(multiples) == 24
+        assert sum(multiples) / 24 == pytest.approx(1.0)
