@@ -19,8 +19,8 @@ from sim.kernels.layout import NONE
 from sim.kernels.state import Ints, Records, Slots, State, tables
 from sim.workload.types import RequestChunk
 
-#: Entries to begin with; buckets for each.
-ENTRIES, BUCKETS = 1024, 2
+#: Entries to begin with (growth makes new tables, which costs milliseconds); buckets for each.
+ENTRIES, BUCKETS = 16_384, 2
 _NO_IDS = np.zeros(0, np.int64)
 
 
@@ -49,7 +49,8 @@ def more_entries(state: State, needed: int) -> State:
     whole["free_entries"] += len(more)
     entry = np.concatenate([state.entry, more])
     state = state._replace(entry=entry, bucket=buckets(len(entry)))
-    link_all(tables(state)[0])
+    table, _power = tables(state)  # both must live through the call
+    link_all(table)
     return state
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.engine_world import model
 from tests.property.engine_pair import Outcome
 from tests.property.hand_models import STEEP
-from tests.property.named import SECOND, Named, one_pool, requests, row, with_prefixes
+from tests.property.named import SECOND, Named, one_pool, requests, row, with_prefixes, work
 
 
 @with_prefixes
@@ -61,5 +61,55 @@ def a_lookup_that_admits_nobody_leaves_no_mark() -> Named:
 
     def shows(outcome: Outcome) -> bool:
         return [requests(outcome)[i]["prefix_hit_tokens"] for i in (3, 4)] == [0, 16]
+
+    return Named(case, shows)
+
+
+@with_prefixes
+def the_deepest_block_is_evicted_first() -> Named:
+    """One block is needed: of a released chain the deepest goes, its beginning is still hit."""
+    chain = [1, 2, 3]
+    rows = [
+        row(0.0, 49, 1, prefix_ids=chain),
+        row(5.0, 33, 1),
+        row(10.0, 49, 1, prefix_ids=chain),
+    ]
+    case = one_pool(rows, model(SECOND, blocks=5))
+
+    def shows(outcome: Outcome) -> bool:
+        return requests(outcome)[2]["prefix_hit_tokens"] == 32
+
+    return Named(case, shows)
+
+
+@with_prefixes
+def hits_are_those_of_the_first_admission() -> Named:
+    """The second is preempted and hits its own block when it is recomputed: that does not count."""
+    rows = [row(0.0, 20, 60, prefix_ids=[1]), row(0.0, 20, 60, prefix_ids=[9])]
+    case = one_pool(rows, model(SECOND, blocks=6))
+
+    def shows(outcome: Outcome) -> bool:
+        second, prefilled = requests(outcome)[1], [p for _, p in work(outcome) if p]
+        lost = second["preemptions"] == 1 and prefilled == [40, 49 - 16]
+        return lost and second["prefix_hit_tokens"] == 0
+
+    return Named(case, shows)
+
+
+@with_prefixes
+def a_cancelled_prefill_gives_back_what_it_hit() -> Named:
+    """It leaves in the middle of its prompt; its hits are idle again, and hit again."""
+    chain = [1, 2]
+    rows = [
+        row(0.0, 40, 1, prefix_ids=chain),
+        row(9.0, 200, 9, prefix_ids=[1, 2, 7, 8], cancel_after_s=1.5),
+        row(20.0, 40, 1, prefix_ids=chain),
+    ]
+    case = one_pool(rows, model(SECOND, blocks=14), max_batch_tokens=32, max_sequences=4)
+
+    def shows(outcome: Outcome) -> bool:
+        found = requests(outcome)
+        hits = [found[i]["prefix_hit_tokens"] for i in range(3)]
+        return hits == [0, 32, 32] and found[1]["outcome"] == "cancelled"
 
     return Named(case, shows)

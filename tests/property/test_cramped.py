@@ -13,6 +13,7 @@ from tests.property.test_engines import check_seeds
 def _cramped(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two places where there are a thousand, a few rows where there are thousands."""
     monkeypatch.setattr(compiling, "SLOTS", 2)
+    monkeypatch.setattr(compiling, "ENTRIES", 2)
     monkeypatch.setattr(compiling, "OUT_ROWS", 4)
     monkeypatch.setattr(compiling, "OTHER_ROWS", 2)
 
