@@ -8,10 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 
 class RackplanError(Exception):
-    """Base of every error that rackplan raises for something outside its own code."""
+    """Base of every error that rackplan raises for something outside its own code.
+
+    An error may cross to another process: it is restored as it was, not made again from its text.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[RackplanError], args: tuple[Any, ...], fields: Any) -> RackplanError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(fields)
+    return error
 
 
 @dataclass(frozen=True, order=True)

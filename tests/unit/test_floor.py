@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sim import errors
 from sim.errors import Mark, Problem, RackplanError, ScenarioError, did_you_mean
 from sim.paths import data, share
 from sim.rng import KeyedBits, generator
@@ -130,3 +132,21 @@ def test_shipped_folders_are_found() -> None:
     with pytest.raises(RackplanError, match="lacks its 'nothing' folder"):
         share("nothing")
     assert isinstance(data(), Path)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.ScenarioError([errors.Problem(errors.Mark("a.yaml", 1, 2), "pools", "none")]),
+        errors.DataError("trace.csv", "is empty", 3),
+        errors.BuildError("pools[0]", "does not fit"),
+        errors.SimulationError(1.5, "replica 0", "stuck"),
+        errors.UnknownName("GPU", "h100", ["h100-sxm"]),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_cross_to_another_process(error: errors.RackplanError) -> None:
+    there = pickle.loads(pickle.dumps(error))
+    assert type(there) is type(error)
+    assert str(there) == str(error)
+    assert vars(there) == vars(error)
