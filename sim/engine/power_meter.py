@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from sim.engine.meters import Integral
-from sim.site.load import loss_in_mw, server_out_mw, split
+from sim.site.load import intake, server_load, split
 from sim.site.types import PowerTree, Site
 
 
@@ -74,7 +74,8 @@ class PowerMeter:
     def __init__(
         self, site: Site, tree: PowerTree, record: Callable[[int, float, int, int], None]
     ) -> None:
-        self._types = site.node_types
+        self._server_out_mw = [server_load(kind).out_mw for kind in site.node_types]
+        self._in_mw = [intake(node.loss).in_mw for node in tree.nodes]
         self._tree = tree
         self._record = record
         self._feeds: list[tuple[list[int], list[int]]] = [([], []) for _ in tree.nodes]
@@ -100,12 +101,12 @@ class PowerMeter:
         """The GPUs of ``server`` draw ``delta_mw`` more from ``time_s`` on."""
         self._gpu_mw[server] += delta_mw
         node = int(self._tree.server_index[server])
-        self._set_out(node, server_out_mw(self._types[server], self._gpu_mw[server]), time_s)
+        self._set_out(node, self._server_out_mw[server](self._gpu_mw[server]), time_s)
 
     def _set_out(self, node: int, out_mw: int, time_s: float) -> None:
         meter = self.nodes[node]
         before_mw = meter.in_mw
-        in_mw = loss_in_mw(out_mw, self._tree.nodes[node].loss)
+        in_mw = self._in_mw[node](out_mw)
         self._note(node, out_mw, in_mw, time_s)
         meter.set(out_mw, in_mw, time_s)
         parents, shares = self._feeds[node]

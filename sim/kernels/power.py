@@ -86,20 +86,18 @@ def unmoved(node: Any) -> bool:
 
 @kernel
 def server_out_mw(load: Any) -> float:
-    """``sim.site.load.server_out_mw`` of a SERVER record."""
+    """``sim.site.load.ServerLoad.out_mw`` of a SERVER record."""
     gpu_mw = float(load.gpu_mw)
-    ratio = gpu_mw / load.tdp_sum_mw
-    return gpu_mw + np.rint(load.base_mw + load.fan_mw * (ratio * ratio * ratio))
+    return np.rint((load.base_mw + gpu_mw) + (gpu_mw * gpu_mw) * (gpu_mw * load.fan_per_mw2))
 
 
 @kernel
 def taken_mw(node: Any, out_mw: float) -> float:
-    """``sim.site.load.loss_in_mw``: what ``node`` takes in to deliver ``out_mw``."""
-    rating_mw = node.loss_rating_mw
-    if rating_mw == 0.0:
+    """``sim.site.load.Intake.in_mw``: what ``node`` takes in to deliver ``out_mw``."""
+    if node.lossless:
         return out_mw
-    x = out_mw / rating_mw
-    return out_mw + np.rint(rating_mw * (node.loss_a + x * (node.loss_b + x * node.loss_c)))
+    line_mw = node.constant_mw + out_mw * node.linear
+    return np.rint(line_mw + (out_mw * out_mw) * node.square_per_mw)
 
 
 @kernel
@@ -114,22 +112,36 @@ def visit(power: PowerState, index: np.uint32, t: float) -> None:
     in_mw = taken_mw(node, out_mw)
     node.out_mw = out_mw
     node.in_mw = in_mw
-    if in_mw != before_mw and node.feeds > 0:
+    if in_mw == before_mw:
+        return
+    if node.feeds == 1:
+        move(power, power.edge[node.first_edge].parent, before_mw, in_mw)
+    elif node.feeds > 1:
         feed(power, node.first_edge, before_mw, in_mw)
 
 
 @kernel
 def feed(power: PowerState, at: np.uint32, before_mw: float, in_mw: float) -> None:
     """Split a change of intake over the edges from ``at`` on, each part a difference of floors."""
-    rest_mw = in_mw - before_mw
+    left_mw, left_before_mw = in_mw, before_mw
     edge = power.edge[at]
     while not edge.last:
-        part_mw = np.floor(in_mw * edge.share) - np.floor(before_mw * edge.share)
-        rest_mw -= part_mw
-        power.node[edge.parent].next_out_mw += part_mw
+        part_mw = np.floor(in_mw * edge.share)
+        part_before_mw = np.floor(before_mw * edge.share)
+        move(power, edge.parent, part_before_mw, part_mw)
+        left_mw -= part_mw
+        left_before_mw -= part_before_mw
         at = np.uint32(at + 1)
         edge = power.edge[at]
-    power.node[edge.parent].next_out_mw += rest_mw
+    move(power, edge.parent, left_before_mw, left_mw)
+
+
+@kernel
+def move(power: PowerState, parent: np.uint32, before_mw: float, in_mw: float) -> None:
+    """A feed of ``parent`` takes ``in_mw`` where it took ``before_mw``."""
+    node = power.node[parent]
+    # In this order all but the last sum is done before ``in_mw`` is known.
+    node.next_out_mw = (node.next_out_mw - before_mw) + in_mw
 
 
 @kernel

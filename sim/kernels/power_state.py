@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import astuple
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim.kernels.rows import MINUTE_ROW, POWER_ROW
-from sim.site.load import WHOLE_SHARE, server_load
+from sim.site.load import WHOLE_SHARE, intake, server_load
 
 if TYPE_CHECKING:
     from sim.site.types import PowerNode, PowerTree, Site
@@ -21,7 +22,7 @@ Records = NDArray[np.void]
 #: What a node without a limit is compared with, and the lowest draw before any was seen.
 NO_LIMIT_MW = NO_LOW_MW = np.inf
 
-#: A tree node, as far as every change of its load touches it: 128 bytes. Milliwatts are whole.
+#: A tree node, as far as every change of its load touches it: 120 bytes. Milliwatts are whole.
 NODE = np.dtype(
     [
         ("out_mw", np.float64),  # delivered, and taken in, since its last visit
@@ -35,13 +36,13 @@ NODE = np.dtype(
         ("high_mw", np.float64),
         ("turn_s", np.float64),  # end of the minute being counted; inf = minutes are not kept
         ("limit_mw", np.float64),
-        ("loss_rating_mw", np.float64),  # 0 = lossless
-        ("loss_a", np.float64),
-        ("loss_b", np.float64),
-        ("loss_c", np.float64),
+        ("constant_mw", np.float64),  # its sim.site.load.Intake
+        ("linear", np.float64),
+        ("square_per_mw", np.float64),
         ("first_edge", np.uint32),
         ("feeds", np.int16),  # number of its edges
-        ("on_intake", np.int16),  # 1: the intake is judged (the utility), 0: the delivery
+        ("lossless", np.bool_),
+        ("on_intake", np.bool_),  # the intake is judged (the utility), not the delivery
     ],
     align=True,
 )
@@ -73,8 +74,7 @@ SERVER = np.dtype(
     [
         ("gpu_mw", np.int64),
         ("base_mw", np.float64),
-        ("fan_mw", np.float64),
-        ("tdp_sum_mw", np.float64),
+        ("fan_per_mw2", np.float64),
         ("node", np.uint32),
         ("first", np.uint32),
         ("end", np.uint32),
@@ -177,12 +177,10 @@ def _node(plan: PowerNode, minutes: bool) -> tuple[float, ...]:
     """A NODE that was never loaded; its edges are yet to be filled in."""
     limit_w = plan.rating_w if plan.budget_w is None else plan.budget_w
     limit_mw = NO_LIMIT_MW if limit_w is None else round(limit_w * 1000)
-    loss = plan.loss
-    curve = (loss.rating_w * 1000.0, loss.a, loss.b, loss.c) if loss else (0.0, 0.0, 0.0, 0.0)
     turn_s = 0.0 if minutes else np.inf
     return (
-        0.0, 0.0, 0.0, np.nan, 0.0, 0.0, 0.0, NO_LOW_MW, 0.0, turn_s, limit_mw, *curve, 0, 0,
-        plan.kind == "utility",
+        0.0, 0.0, 0.0, np.nan, 0.0, 0.0, 0.0, NO_LOW_MW, 0.0, turn_s, limit_mw,
+        *astuple(intake(plan.loss)), 0, 0, plan.loss is None, plan.kind == "utility",
     )  # fmt: skip
 
 
@@ -203,7 +201,7 @@ def _servers(
             spans[fed_by] = (len(path), len(path) + len(above))
             path += above
         load = server_load(node_type)
-        server[index] = (0, load.base_mw, load.fan_mw, load.tdp_sum_mw, node, *spans[fed_by])
+        server[index] = (0, load.base_mw, load.fan_per_mw2, node, *spans[fed_by])
     return server, np.array(path, dtype=np.uint32)
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from sim.site.build import build_site, gpu_names
 from sim.site.load import (
+    Intake,
+    ServerLoad,
+    intake,
     loss_in_mw,
     loss_in_mw_array,
     server_load,
@@ -25,15 +28,18 @@ from sim.site.types import (
 
 __all__ = [
     "HallPlan",
+    "Intake",
     "PowerNode",
     "PowerPlan",
     "PowerTree",
     "RowPlan",
+    "ServerLoad",
     "Site",
     "UpsPlan",
     "build_power_tree",
     "build_site",
     "gpu_names",
+    "intake",
     "loss_in_mw",
     "loss_in_mw_array",
     "server_load",

@@ -8,7 +8,7 @@ bit: both take the same floating-point steps in the same order and round half to
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -29,67 +29,88 @@ def milliwatts(watts: float) -> int:
     return round(watts * 1000.0)
 
 
+@dataclass(frozen=True)
+class Intake:
+    """What gear takes in by what it delivers, as a polynomial in milliwatts: A + B·out + C·out².
+
+    It is out + rating·(a + b·x + c·x²), x = out/rating, of a ``Loss`` with the rating multiplied
+    in once, so that no change of a draw waits for a division.
+    """
+
+    constant_mw: float  # A = rating·a
+    linear: float  # B = 1 + b
+    square_per_mw: float  # C = c/rating
+
+    def in_mw(self, out_mw: int) -> int:
+        """What is taken in to deliver ``out_mw``, (A + out·B) + (out·out)·C rounded."""
+        out = float(out_mw)
+        return round((self.constant_mw + out * self.linear) + (out * out) * self.square_per_mw)
+
+
+def intake(loss: Loss | None) -> Intake:
+    """The polynomial of gear that loses ``loss``; ``None`` is lossless."""
+    if loss is None:
+        return Intake(0.0, 1.0, 0.0)
+    rating_mw = loss.rating_w * 1000.0
+    return Intake(rating_mw * loss.a, 1.0 + loss.b, loss.c / rating_mw)
+
+
 def loss_in_mw(out_mw: int, loss: Loss | None) -> int:
     """What gear takes in to deliver ``out_mw``: out + rating·(a + b·x + c·x²), x = out/rating.
 
-    ``None`` is lossless. Evaluated as rating·(a + x·(b + x·c)) in double precision, then rounded
-    to a milliwatt.
+    ``None`` is lossless. Evaluated by ``Intake``, which is for those who ask often.
     """
-    if loss is None:
-        return out_mw
-    rating_mw = loss.rating_w * 1000.0
-    x = out_mw / rating_mw
-    return out_mw + round(rating_mw * (loss.a + x * (loss.b + x * loss.c)))
+    return intake(loss).in_mw(out_mw)
 
 
 def loss_in_mw_array(
-    out_mw: IntArray, rating_w: FloatArray, a: FloatArray, b: FloatArray, c: FloatArray
+    out_mw: IntArray, constant_mw: FloatArray, linear: FloatArray, square_per_mw: FloatArray
 ) -> IntArray:
-    """``loss_in_mw`` for many nodes at once; ``rating_w`` NaN is lossless. All of one shape."""
-    lossless = np.isnan(rating_w)
-    rating_mw = np.where(lossless, 1.0, rating_w) * 1000.0
-    x = out_mw / rating_mw
-    lost = np.rint(rating_mw * (a + x * (b + x * c)))
-    return out_mw + np.where(lossless, 0.0, lost).astype(np.int64)
+    """``Intake.in_mw`` for many nodes at once; all of one shape."""
+    out = out_mw.astype(np.float64)
+    return np.rint((constant_mw + out * linear) + (out * out) * square_per_mw).astype(np.int64)
 
 
 @dataclass(frozen=True)
 class ServerLoad:
-    """A server's power besides its GPUs: milliwatts, for a kernel to evaluate."""
+    """What a server draws by the summed draw g of its GPUs, in milliwatts: base + g + F·g³.
+
+    The cube is the fan law: power with the third power of flow, flow with the heat to carry.
+    """
 
     base_mw: float
-    fan_mw: float
-    tdp_sum_mw: float
+    fan_per_mw2: float  # F = fan/tdp³, of the fans at full draw and the GPUs' summed TDP
+
+    def out_mw(self, gpu_draw_mw_sum: int) -> int:
+        """What the server's power supplies deliver, (base + g) + (g·g)·(g·F) rounded."""
+        g = float(gpu_draw_mw_sum)
+        return round((self.base_mw + g) + (g * g) * (g * self.fan_per_mw2))
 
 
 @lru_cache(maxsize=256)
 def server_load(node_type: NodeType) -> ServerLoad:
-    """Base, fans at full draw, and the GPUs' summed TDP of a server type, in milliwatts."""
-    tdp_w = catalog.gpu(node_type.gpu).tdp_w
+    """The polynomial of a server type."""
+    tdp_mw = node_type.gpus * catalog.gpu(node_type.gpu).tdp_w * 1000.0
     return ServerLoad(
         base_mw=node_type.base_w * 1000.0,
-        fan_mw=node_type.fan_w * 1000.0,
-        tdp_sum_mw=node_type.gpus * tdp_w * 1000.0,
+        fan_per_mw2=node_type.fan_w * 1000.0 / (tdp_mw * tdp_mw * tdp_mw),
     )
 
 
 def server_out_mw(node_type: NodeType, gpu_draw_mw_sum: int) -> int:
-    """What a server's power supplies deliver: base + fan·(Σ draw/Σ TDP)³ + Σ draw.
+    """What a server's power supplies deliver: base + Σ draw + fan·(Σ draw/Σ TDP)³.
 
-    The cube is the fan law (power with the third power of flow, flow with the heat to carry).
+    Evaluated by ``ServerLoad``, which is for those who ask often.
     """
-    load = server_load(node_type)
-    ratio = gpu_draw_mw_sum / load.tdp_sum_mw
-    return gpu_draw_mw_sum + round(load.base_mw + load.fan_mw * (ratio * ratio * ratio))
+    return server_load(node_type).out_mw(gpu_draw_mw_sum)
 
 
 def server_out_mw_array(
-    gpu_draw_mw_sum: IntArray, base_mw: FloatArray, fan_mw: FloatArray, tdp_sum_mw: FloatArray
+    gpu_draw_mw_sum: IntArray, base_mw: FloatArray, fan_per_mw2: FloatArray
 ) -> IntArray:
-    """``server_out_mw`` for many servers at once (arguments from ``server_load``)."""
-    ratio = gpu_draw_mw_sum / tdp_sum_mw
-    rest = np.rint(base_mw + fan_mw * (ratio * ratio * ratio))
-    return gpu_draw_mw_sum + rest.astype(np.int64)
+    """``ServerLoad.out_mw`` for many servers at once; all of one shape."""
+    g = gpu_draw_mw_sum.astype(np.float64)
+    return np.rint((base_mw + g) + (g * g) * (g * fan_per_mw2)).astype(np.int64)
 
 
 def split(mw: int, shares: Sequence[int]) -> tuple[int, ...]:
@@ -126,16 +147,14 @@ def tree_flow(tree: PowerTree, server_out: IntArray) -> tuple[IntArray, IntArray
     count = len(tree.nodes)
     if server_out.shape != tree.server_index.shape:
         raise ValueError(f"{server_out.shape} draws for {tree.server_index.shape} servers")
-    losses = [node.loss or Loss(float("nan"), 0.0, 0.0, 0.0) for node in tree.nodes]
-    rating, a, b, c = np.array(
-        [(loss.rating_w, loss.a, loss.b, loss.c) for loss in losses], dtype=np.float64
-    ).T
+    curves = [astuple(intake(node.loss)) for node in tree.nodes]
+    constant_mw, linear, square_per_mw = np.array(curves, dtype=np.float64).T
     out_mw = np.zeros(count, dtype=np.int64)
     in_mw = np.zeros(count, dtype=np.int64)
     out_mw[tree.server_index] = server_out
     for level in _levels(tree):
         at = level.nodes
-        in_mw[at] = loss_in_mw_array(out_mw[at], rating[at], a[at], b[at], c[at])
+        in_mw[at] = loss_in_mw_array(out_mw[at], constant_mw[at], linear[at], square_per_mw[at])
         left = in_mw.copy()
         part = in_mw[level.child] * level.share // WHOLE_SHARE
         np.subtract.at(left, level.child, part)

@@ -62,7 +62,7 @@ class Found:
 
 # ---- random cases --------------------------------------------------------------------------------
 
-#: One loses half a milliwatt more than an even number, which rounds down, as does one base load.
+#: One takes in half a milliwatt more than a whole number: a tie, as is one base load.
 LOSSES = st.sampled_from([None, None, Loss(1000.0, 2.5e-6, 0.0, 0.0)]) | st.builds(
     Loss, st.floats(5e3, 5e5), st.floats(0, 0.05), st.floats(0, 0.05), st.floats(0, 0.05)
 )

@@ -22,6 +22,7 @@ from sim.site import (
     UpsPlan,
     build_power_tree,
     build_site,
+    intake,
     loss_in_mw,
     loss_in_mw_array,
     server_load,
@@ -39,12 +40,21 @@ LOSSES = st.builds(Loss, st.floats(1e3, 1e9), COEFFICIENT, COEFFICIENT, COEFFICI
 
 @given(st.lists(st.tuples(MILLIWATTS, st.none() | LOSSES), min_size=1))
 def test_the_array_twin_of_loss_is_equal(cases: list[tuple[int, Loss | None]]) -> None:
-    losses = [loss or Loss(float("nan"), 0.0, 0.0, 0.0) for _, loss in cases]
-    columns = np.array([(x.rating_w, x.a, x.b, x.c) for x in losses]).T
+    columns = np.array([dataclasses.astuple(intake(loss)) for _, loss in cases]).T
     out_mw = np.array([out for out, _ in cases], dtype=np.int64)
     array = loss_in_mw_array(out_mw, *columns)
     assert array.dtype == np.int64
     assert array.tolist() == [loss_in_mw(out, loss) for out, loss in cases]
+
+
+@given(LOSSES, st.floats(0, 2))
+def test_the_polynomial_is_the_loss_curve_without_a_division(loss: Loss, load: float) -> None:
+    # A division would be what every change of a draw waits for, at every node up to the utility.
+    rating_mw = loss.rating_w * 1000.0
+    out_mw = int(load * rating_mw)
+    x = out_mw / rating_mw
+    divided_mw = out_mw + round(rating_mw * (loss.a + x * (loss.b + x * loss.c)))
+    assert abs(loss_in_mw(out_mw, loss) - divided_mw) <= 1
 
 
 @given(LOSSES, MILLIWATTS, MILLIWATTS)
@@ -61,18 +71,32 @@ def test_loss_by_hand() -> None:
     assert loss_in_mw(7, None) == 7
 
 
+def test_half_a_milliwatt_goes_to_the_even_one() -> None:
+    loss = Loss(1000.0, 2.5e-6, 0.0, 0.0)
+    assert [loss_in_mw(out_mw, loss) for out_mw in range(4)] == [2, 4, 4, 6]
+
+
 @given(st.lists(st.integers(0, 20_000_000), min_size=1))
 def test_the_array_twin_of_the_server_is_equal(draws: list[int]) -> None:
     node = catalog.node_type("dgx-h100")
     load = server_load(node)
     one = np.ones(len(draws))
     array = server_out_mw_array(
-        np.array(draws, dtype=np.int64),
-        load.base_mw * one,
-        load.fan_mw * one,
-        load.tdp_sum_mw * one,
+        np.array(draws, dtype=np.int64), load.base_mw * one, load.fan_per_mw2 * one
     )
+    assert array.dtype == np.int64
     assert array.tolist() == [server_out_mw(node, draw) for draw in draws]
+
+
+@given(st.sampled_from(sorted(catalog.names("node"))), st.floats(0, 1.5))
+def test_the_fans_follow_the_cube_without_a_division(name: str, load: float) -> None:
+    # A division would be what every change of a server's draw waits for.
+    node = catalog.node_type(name)
+    tdp_mw = node.gpus * catalog.gpu(node.gpu).tdp_w * 1000.0
+    draw_mw = int(load * tdp_mw)
+    fan_mw = node.fan_w * 1000.0 * (draw_mw / tdp_mw) ** 3
+    divided_mw = draw_mw + round(node.base_w * 1000.0 + fan_mw)
+    assert abs(server_out_mw(node, draw_mw) - divided_mw) <= 1
 
 
 def test_server_by_hand() -> None:
