@@ -17,6 +17,7 @@ test: lint
 test-deep: $(STAMP)
 	$(BIN)/python -m pytest -n $(JOBS) -m "not bench"
 
+# Prints every figure and writes them to build/bench.json, or where RACKPLAN_BENCH_JSON says.
 bench: $(STAMP)
 	$(BIN)/python -m pytest -m bench -s tests/bench
 

@@ -1,12 +1,7 @@
-"""What parts of a run cost, as ratios of CPU time on the same work in one process.
-
-Nothing is asserted about time: the figures are printed for `make bench`.
-"""
+"""What parts of a run cost the reference engine, as ratios of CPU time in one process."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -16,49 +11,32 @@ from sim.engine.build import build
 from sim.engine.power_meter import PowerMeter
 from sim.engine.run import run
 from sim.paths import share
-from tests.engine_world import ListSink
+from tests.bench.drop import DropRows
+from tests.bench.figures import Figures, cpu_s
 
 SETS = ("duration=60 s", "warm_up=10 s")
-REPEATS = 3
-
-
-class NoSink:
-    """Takes rows and forgets them."""
-
-    def write(self, table: str, columns: object) -> None:
-        """Nothing."""
-
-    def abort(self, reason: str) -> None:
-        """Nothing."""
-
-
-def cpu_s(work: Callable[[], object]) -> float:
-    """CPU seconds of the fastest of a few repeats."""
-    best = float("inf")
-    for _ in range(REPEATS):
-        start = time.process_time()
-        work()
-        best = min(best, time.process_time() - start)
-    return best
 
 
 @pytest.mark.bench
-def test_what_a_run_costs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Requests per CPU second of the reference engine, and what meters and results add."""
+def test_what_a_run_costs(monkeypatch: pytest.MonkeyPatch, figures: Figures) -> None:
+    """Requests per CPU second of the quickstart, and what meters and results add."""
     scenario = sim.load_scenario(share("scenarios") / "quickstart.yaml", sets=SETS)
     summary = replace(scenario, record="summary")
-    rows = ListSink()
-    run(build(scenario, 1), rows)
-    requests = len(rows.rows("requests"))
-    metered = cpu_s(lambda: run(build(scenario, 1), NoSink()))
-    full = cpu_s(lambda: sim.run_scenario(scenario))
-    counted = cpu_s(lambda: sim.run_scenario(summary))
+    counter = DropRows()
+    run(build(scenario, 1), counter, engine="reference")
+
+    def engine() -> None:
+        run(build(scenario, 1), DropRows(), engine="reference")
+
+    metered = cpu_s(engine)
+    full = cpu_s(lambda: sim.run_scenario(scenario, engine="reference"))
+    counted = cpu_s(lambda: sim.run_scenario(summary, engine="reference"))
     with monkeypatch.context() as patch:
         patch.setattr(PowerMeter, "change", lambda self, server, delta_mw, time_s: None)
-        bare = cpu_s(lambda: run(build(scenario, 1), NoSink()))
-    print(
-        f"\n{requests} requests; engine without results: {requests / metered:,.0f} per CPU second"
-    )
-    print(f"  power tree: {metered / bare:.2f} x the engine without it")
-    print(f"  results in full: {full / metered:.2f} x, summaries only: {counted / metered:.2f} x")
-    assert requests > 10_000
+        bare = cpu_s(engine)
+    name = "reference/quickstart"
+    figures.add(f"{name}, rows dropped", counter.requests / metered, "requests/CPU s")
+    figures.add(f"{name}, with a power tree", metered / bare, "x without")
+    figures.add(f"{name}, results in full", full / metered, "x rows dropped")
+    figures.add(f"{name}, summaries", counted / metered, "x rows dropped")
+    assert counter.requests > 10_000

@@ -1,7 +1,4 @@
-"""What results cost a request, per level of recording, in CPU time of one core.
-
-Nothing is asserted about time: the figures are printed for `make bench`.
-"""
+"""What results cost a request, per level of recording, in CPU time of one core."""
 
 from __future__ import annotations
 
@@ -22,6 +19,7 @@ from sim.results.parquet import ParquetSink
 from sim.results.result import RunResult
 from sim.results.sink import Store
 from sim.results.summarise import Summariser
+from tests.bench.figures import Figures
 from tests.unit.results import by_hand
 from tests.unit.results.by_hand import Goals, fill, part, parts
 
@@ -86,7 +84,7 @@ def feed(write: Callable[[np.ndarray], None], rows: np.ndarray) -> None:
 
 
 @pytest.mark.bench
-def test_what_a_request_costs(tmp_path: Path) -> None:
+def test_what_a_request_costs(tmp_path: Path, figures: Figures) -> None:
     """Counting alone, and with every row in Parquet."""
     sizes: list[float] = []
 
@@ -109,13 +107,15 @@ def test_what_a_request_costs(tmp_path: Path) -> None:
     rows = requests(late=False)
     usual, overload = counted(rows), counted(requests(late=True))
     full = nanoseconds(len(rows), written)
-    print(f"\nsummary: {usual:.0f} ns a request, {overload:.0f} ns if every one misses")
-    print(f"  full, to Parquet: {full:.0f} ns ({full / usual:.1f} x), {sizes[0]:.1f} bytes")
+    figures.add("results/summary", usual, "ns a request")
+    figures.add("results/summary, every request misses", overload, "ns a request")
+    figures.add("results/full, to Parquet", full, "ns a request")
+    figures.add("results/size in Parquet", sizes[0], "bytes a request")
     assert 10 < sizes[0] < 60
 
 
 @pytest.mark.bench
-def test_what_a_row_of_power_costs() -> None:
+def test_what_a_row_of_power_costs(figures: Figures) -> None:
     """Changes and minutes of 10,000 nodes, kept as envelopes of minutes."""
     nodes, rng = 10_000, np.random.default_rng(1)
     changes = np.zeros(100 * nodes, POWER_ROW)
@@ -138,12 +138,13 @@ def test_what_a_row_of_power_costs() -> None:
 
     by_change = nanoseconds(len(changes), work("write_power", changes))
     by_minute = nanoseconds(len(minutes), work("write_minutes", minutes))
-    print(f"\npower: {by_change:.0f} ns a change, {by_minute:.0f} ns a node and minute")
+    figures.add("results/power, changes", by_change, "ns a change")
+    figures.add("results/power, minutes", by_minute, "ns a node and minute")
     assert by_change > 0.0
 
 
 @pytest.mark.bench
-def test_what_measuring_costs(tmp_path: Path) -> None:
+def test_what_measuring_costs(tmp_path: Path, figures: Figures) -> None:
     """Exact quantiles from the rows in Parquet, and from the counts."""
     rows = requests(late=False)
     workloads = [
@@ -161,5 +162,6 @@ def test_what_measuring_costs(tmp_path: Path) -> None:
         assert measure(result)["load-3.ttft_p99"].value is not None
         found.append(nanoseconds(len(rows), lambda repeat, result=result: measure(result)))
         sink.discard()
-    print(f"\nmeasuring: {found[0]:.0f} ns a request of a full record, {found[1]:.0f} of a summary")
+    figures.add("results/measuring a full record", found[0], "ns a request")
+    figures.add("results/measuring a summary", found[1], "ns a request")
     assert found[1] < found[0]
