@@ -83,15 +83,6 @@ class CompiledPlane:
         ]
         self._opened = self._read_windowed()
         self._window = self._opened
-        self._answers: dict[int, Callable[[], None]] = {
-            layout.ROOM: self._drain,
-            layout.GROW: self._grow,
-            layout.CHUNK: self._feed_hungry,
-            layout.ORPHANS: self._feed_orphans,
-            layout.ROUTE: self._route,
-            layout.STANDSTILL: self._stand_still,
-            layout.STUCK: self._stuck,
-        }
         self._start_power()
         for workload in range(len(world.sources)):
             self._feed(workload)
@@ -109,7 +100,7 @@ class CompiledPlane:
             code = advance(self._table, until_s)
             if code == layout.DONE:
                 return Stop("done", until_s)
-            self._answers[code]()
+            ANSWERS[code](self)
 
     def set_clocks(self, replicas: Sequence[int], level: int, time_s: float) -> None:
         """Put replicas on a clock level at ``time_s``."""
@@ -387,3 +378,16 @@ class CompiledPlane:
             node_over_s=nodes.over_s,
             node_total_mj=nodes.energy_total_mj,
         )
+
+
+#: What ``advance`` returned → what to do before it goes on. Not bound to a plane: a plane that
+#: referred to itself would keep its arrays until the garbage collector comes by.
+ANSWERS: dict[int, Callable[[CompiledPlane], None]] = {
+    layout.ROOM: CompiledPlane._drain,
+    layout.GROW: CompiledPlane._grow,
+    layout.CHUNK: CompiledPlane._feed_hungry,
+    layout.ORPHANS: CompiledPlane._feed_orphans,
+    layout.ROUTE: CompiledPlane._route,
+    layout.STANDSTILL: CompiledPlane._stand_still,
+    layout.STUCK: CompiledPlane._stuck,
+}
