@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sim.results.result import RunResult
 
 #: The serving plane unless told otherwise.
-ENGINE = "reference"
+ENGINE = "compiled"
 
 
 def run(
@@ -48,7 +48,9 @@ def run(
     out: Annotated[
         Path, typer.Option("--out", metavar="FOLDER", help="where run folders are made")
     ] = Path("runs"),
-    engine: Annotated[str, typer.Option("--engine", help="which serving plane")] = ENGINE,
+    engine: Annotated[
+        str, typer.Option("--engine", help="compiled; or reference: equal results, slowly")
+    ] = ENGINE,
     seeds: Annotated[
         int, typer.Option("--seeds", min=1, help="run this many seeds, from the first one on")
     ] = 1,
@@ -101,12 +103,14 @@ def _run_one(scenario: Scenario, seed: int, engine: str, out: Path) -> RunResult
         typer.Exit: Ctrl-C.
     """
     from sim.engine.api import Interrupted, run_scenario
+    from sim.engine.first_compile import prepare
     from sim.results.folders import run_folder_name
     from sim.results.parquet import ParquetSink
 
     sink = ParquetSink(out / run_folder_name(scenario.name, scenario.resolved, seed))
     finished = False
     try:
+        prepare(engine)  # says so, if it takes long, before there is a bar
         with progress_bar(scenario.name) as progress:
             result = run_scenario(scenario, seed, engine=engine, sink=sink, progress=progress)
         finished = True

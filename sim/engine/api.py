@@ -10,7 +10,7 @@ from typing import SupportsIndex
 from sim.check import check
 from sim.check.scenario import Scenario
 from sim.engine.build import build
-from sim.engine.run import Progress, run
+from sim.engine.run import ENGINE, Progress, run
 from sim.results.freeze import freeze
 from sim.results.manifest import manifest_parts
 from sim.results.memory import MemorySink
@@ -48,7 +48,7 @@ def run_scenario(
     scenario: Scenario,
     seed: int | None = None,
     *,
-    engine: str = "reference",
+    engine: str = ENGINE,
     sink: Store | None = None,
     progress: Progress | None = None,
 ) -> RunResult:
@@ -59,7 +59,8 @@ def run_scenario(
     Args:
         scenario: from ``load_scenario``.
         seed: of every random stream; default: the scenario's own.
-        engine: which serving plane.
+        engine: which serving plane, ``"compiled"`` or ``"reference"``: the results are equal. The
+            first run of a version compiles the former for about a minute, and says so on stderr.
         sink: where rows go; default: memory. ``ParquetSink(folder)`` writes part files. One of
             your own needs the methods of ``Store``; deriving it from ``MemorySink`` gives them.
         progress: called now and then with (simulated seconds, seconds in all).
@@ -67,6 +68,7 @@ def run_scenario(
     Raises:
         TypeError: ``scenario`` is not a checked scenario, or ``sink`` not a ``Store``.
         ValueError: ``seed`` is not a whole number from 0.
+        UnknownName: there is no such engine.
         BuildError: the checked scenario cannot become a world (no place for a replica).
         SimulationError: the run cannot go on.
         Interrupted: Ctrl-C, or ``progress`` raised ``KeyboardInterrupt``.

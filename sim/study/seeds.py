@@ -11,6 +11,7 @@ from typing import Any
 
 from sim.check.scenario import Scenario
 from sim.engine.api import input_digests, run_scenario
+from sim.engine.first_compile import prepare
 from sim.errors import RackplanError, ResultError, SimulationError
 from sim.results.folders import MANIFEST, recover, run_folder_name
 from sim.results.manifest import plain, versions
@@ -120,6 +121,8 @@ def run_seeds(
         for seed, folder in folders.items()
         if seed not in there
     ]
+    if todo:
+        prepare(engine, notice)  # here, so that workers need not wait for each other
     ends = {seed: SeedEnd(folders[seed]) for seed in there}
     with closing(_execute(todo, executor)) as outcomes:
         for seed, end in outcomes:

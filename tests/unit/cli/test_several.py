@@ -45,7 +45,7 @@ def test_run_answers_and_show_repeats_the_answer(scenario: Path) -> None:
     assert made.exit_code == 0, made.output
     assert max(map(len, made.stdout.splitlines())) <= 100
     for part in (
-        "tiny, seeds 4 to 6, reference engine: 10.0 s simulated under each",
+        "tiny, seeds 4 to 6, compiled engine: 10.0 s simulated under each",
         "± (95 %)",
         "<= 2.00 s yes",
         ">= 99 %",
