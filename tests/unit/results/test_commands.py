@@ -97,7 +97,7 @@ def test_ctrl_c_keeps_what_there_is_and_exits_with_130(
         return real(self, until_s)
 
     monkeypatch.setattr(engine_run.ReferencePlane, "advance", advance)
-    made = CliRunner().invoke(app, ["run", str(scenario)])
+    made = CliRunner().invoke(app, ["run", str(scenario), "--engine", "reference"])
     assert made.exit_code == 130
     assert made.stdout == ""
     assert "stopped; " in made.stderr
