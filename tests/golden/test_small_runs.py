@@ -45,14 +45,18 @@ def test_rows_of_a_hand_made_world(batching: str, num_regression: NumericRegress
     )
 
 
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
 @pytest.mark.parametrize("name", ["quickstart", "shared-pool", "agents"])
-def test_metrics_of_a_shipped_scenario(name: str, num_regression: NumericRegressionFixture) -> None:
+def test_metrics_of_a_shipped_scenario(
+    name: str, engine: str, num_regression: NumericRegressionFixture
+) -> None:
     """Every metric of a shortened scenario: catalog, calibration, workload and engine together."""
     loaded = sim.load_scenario(
         share("scenarios") / f"{name}.yaml", sets=["duration=30 s", "warm_up=10 s"]
     )
-    metrics = sim.run_scenario(loaded).metrics
+    metrics = sim.run_scenario(loaded, engine=engine).metrics
     num_regression.check(
         {key: [metric.value] for key, metric in metrics.items() if metric.value is not None},
+        basename=f"test_metrics_of_a_shipped_scenario_{name.replace('-', '_')}_",
         default_tolerance=TOLERANCE,
     )
