@@ -16,7 +16,7 @@ from sim.engine.build import build
 from sim.engine.plane import ServingPlane
 from sim.engine.recorder import Recorder
 from sim.engine.reference import ReferencePlane
-from sim.engine.run import run
+from sim.engine.run import ENGINE, run
 from sim.engine.world import World
 from sim.perf.step import ReplicaModel, StepCost, StepPower
 from sim.policies.base import policies
@@ -223,10 +223,12 @@ def world(a_scenario: Scenario, sources: Sequence[Given], seed: int = 1) -> Worl
     return replace(build(a_scenario, seed), sources=tuple(sources))
 
 
-def serve(a_scenario: Scenario, sources: Sequence[Given], seed: int = 1) -> ListSink:
+def serve(
+    a_scenario: Scenario, sources: Sequence[Given], seed: int = 1, engine: str = ENGINE
+) -> ListSink:
     """Run to the horizon; all rows."""
     sink = ListSink()
-    run(world(a_scenario, sources, seed), sink)
+    run(world(a_scenario, sources, seed), sink, engine=engine)
     return sink
 
 

@@ -19,8 +19,11 @@ from tests.engine_world import DYADIC, Given, model, pool, scenario, serve, work
 TOLERANCE = {"rtol": 1e-6, "atol": 1e-9}
 
 
+@pytest.mark.parametrize("engine", ["compiled", "reference"])
 @pytest.mark.parametrize("batching", ["chunked-prefill", "prefill-first", "static"])
-def test_rows_of_a_hand_made_world(batching: str, num_regression: NumericRegressionFixture) -> None:
+def test_rows_of_a_hand_made_world(
+    batching: str, engine: str, num_regression: NumericRegressionFixture
+) -> None:
     """Every request's times under each batching policy, with preemptions; no catalog involved."""
     rows: list[dict[str, Any]] = [
         {
@@ -35,12 +38,13 @@ def test_rows_of_a_hand_made_world(batching: str, num_regression: NumericRegress
         model(DYADIC, blocks=24, sequences=8), replicas=2, routing="least-outstanding-tokens",
         batching=batching, max_sequences=8, max_batch_tokens=64,
     )  # fmt: skip
-    run = serve(scenario([two], [workload()], duration_s=10.0), [Given(rows)])
+    run = serve(scenario([two], [workload()], duration_s=10.0), [Given(rows)], engine=engine)
     requests = sorted(run.rows("requests"), key=lambda row: row["request_id"])
     assert sum(row["preemptions"] for row in requests) > 0
     columns = ("replica", "admitted_s", "first_token_s", "end_s", "preemptions")
     num_regression.check(
         {name: np.array([row[name] for row in requests], dtype=float) for name in columns},
+        basename=f"test_rows_of_a_hand_made_world_{batching.replace('-', '_')}_",
         default_tolerance=TOLERANCE,
     )
 
