@@ -6,6 +6,8 @@ import ast
 import importlib
 import os
 import stat
+import subprocess
+import sys
 import time
 import types
 import warnings
@@ -124,6 +126,24 @@ def test_machine_code_is_compiled_once(home: Path) -> None:
     assert sum(first.stats.cache_misses.values()) == 1
     assert sum(second.stats.cache_hits.values()) == 1
     assert sum(second.stats.cache_misses.values()) == 0
+
+
+def test_two_first_runs_at_once_compile_once(tmp_path: Path) -> None:
+    code = (
+        "import numpy as np\n"
+        "from sim.kernels.time_change import accumulate\n"
+        "last = accumulate(np.ones(3), 0.0)\n"
+        "print(last, sum(accumulate.stats.cache_misses.values()))\n"
+    )
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    at_once = [
+        subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment
+        )
+        for _ in range(2)
+    ]
+    said = sorted(process.communicate(timeout=120)[0].split() for process in at_once)
+    assert said == [["3.0", "0"], ["3.0", "1"]]
 
 
 @pytest.mark.parametrize("kind", ["nbc", "nbi"])
