@@ -74,17 +74,7 @@ def run_scenario(
         Interrupted: Ctrl-C, or ``progress`` raised ``KeyboardInterrupt``.
     """
     seed = _checked(scenario, seed, sink)
-    rows = Summariser(
-        MemorySink() if sink is None else sink,
-        record=scenario.record,
-        sample_every=scenario.sample_every,
-        warm_up_s=scenario.warm_up_s,
-        duration_s=scenario.duration_s,
-        objectives={workload.name: workload.objectives for workload in scenario.workloads},
-        power_kinds=[node.kind for node in scenario.power.nodes],
-        pools=[workload.pool for workload in scenario.workloads],
-        record_power=scenario.record_power,
-    )
+    rows = _summariser(scenario, MemorySink() if sink is None else sink)
     reached_s, horizon_s = 0.0, scenario.duration_s + scenario.drain_s
 
     def note(simulated_s: float, end_s: float) -> None:
@@ -116,6 +106,21 @@ def run_scenario(
         rows.discard()
         raise
     return freeze(rows, parts(horizon_s))
+
+
+def _summariser(scenario: Scenario, sink: Store) -> Summariser:
+    """What counts the summaries of a run of ``scenario`` on the way to ``sink``."""
+    return Summariser(
+        sink,
+        record=scenario.record,
+        sample_every=scenario.sample_every,
+        warm_up_s=scenario.warm_up_s,
+        duration_s=scenario.duration_s,
+        objectives={workload.name: workload.objectives for workload in scenario.workloads},
+        power_kinds=[node.kind for node in scenario.power.nodes],
+        pools=[workload.pool for workload in scenario.workloads],
+        record_power=scenario.record_power,
+    )
 
 
 def _checked(scenario: Scenario, seed: int | None, sink: Store | None) -> int:

@@ -260,7 +260,7 @@ def by_node(rows: Sequence[tuple[int, float, int, int]]) -> list[tuple[int, floa
     return sorted(rows, key=lambda row: row[0])
 
 
-def compare(case: Case, found: Found, minutes: bool, changes: bool) -> None:
+def check_equal(case: Case, found: Found, minutes: bool, changes: bool) -> None:
     """Rows and peaks exactly, integrals to 1e-12 of the run's."""
     expected = reference(case)
     assert by_node(found.rows) == (by_node(expected.rows) if changes else [])
@@ -281,7 +281,7 @@ def compare(case: Case, found: Found, minutes: bool, changes: bool) -> None:
 @settings(max_examples=250, deadline=None)
 @given(cases(), st.sampled_from([(True, True), (True, True), (True, False), (False, True)]))
 def test_equal_to_the_reference(case: Case, kept: tuple[bool, bool]) -> None:
-    compare(case, compiled(case, *kept), *kept)
+    check_equal(case, compiled(case, *kept), *kept)
 
 
 @pytest.mark.deep
@@ -290,7 +290,7 @@ def test_equal_to_the_reference(case: Case, kept: tuple[bool, bool]) -> None:
 def test_equal_to_the_reference_at_length(
     case: Case, minutes: bool, changes: bool, room: bool
 ) -> None:
-    compare(case, compiled(case, minutes, changes, room), minutes, changes)
+    check_equal(case, compiled(case, minutes, changes, room), minutes, changes)
 
 
 # ---- one thing at a time -------------------------------------------------------------------------
