@@ -370,4 +370,11 @@ def tokens_s(cost: StepCost, most: int) -> NDArray[np.float64]:
 
 def prefill_mw(power: StepPower, most: int) -> NDArray[np.float64]:
     """Draw of a chunk of m = 0 … most tokens, each equal to ``power.prefill_draw_mw(m)``."""
-    return np.array([0.0, *(power.prefill_draw_mw(tokens) for tokens in range(1, most + 1))])
+    tokens = np.arange(most + 1)
+    grid, table = np.array(power.prefill_tokens), np.array(power.prefill_mw, dtype=np.int64)
+    if len(grid) == 1:
+        return np.full(most + 1, float(table[0]))
+    i = np.clip(np.searchsorted(grid, tokens, side="right") - 1, 0, len(grid) - 2)
+    slope = (table[i + 1] - table[i]) / (grid[i + 1] - grid[i])
+    inside = table[i] + slope * (tokens - grid[i])
+    return np.where(tokens >= grid[-1], float(table[-1]), inside)
