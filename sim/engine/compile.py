@@ -328,12 +328,14 @@ def _costs(
         if key not in known:
             known[key] = len(records)
             for cost, power in zip(placed.model.cost, placed.model.power, strict=True):
-                tables = (tokens_s(cost, most_tokens), prefill_mw(power, most_tokens))
+                # Beyond its last grid point g is one straight line and a chunk's draw constant.
+                last = min(most_tokens, max(cost.grid_tokens[-1], power.prefill_tokens[-1]))
+                tables = (tokens_s(cost, last), prefill_mw(power, last))
                 decode = np.array(power.decode_mw, dtype=np.int64)
-                records.append(_cost(cost, power, offsets, most_tokens, decode))
+                records.append(_cost(cost, power, offsets, last, decode))
                 seconds.extend(tables)
                 mw.append(decode.ravel())
-                offsets = [offsets[0] + 2 * (most_tokens + 1), offsets[1] + decode.size]
+                offsets = [offsets[0] + 2 * (last + 1), offsets[1] + decode.size]
         first.append(known[key])
     return np.concatenate(records), np.concatenate(seconds), np.concatenate(mw), first
 
@@ -342,7 +344,7 @@ def _cost(
     cost: StepCost,
     power: StepPower,
     offsets: Sequence[int],
-    most_tokens: int,
+    last: int,
     decode: NDArray[np.int64],
 ) -> Records:
     records = np.zeros(1, layout.COST)
@@ -352,7 +354,11 @@ def _cost(
         "per_prefill_pair_s", "per_windowed_prefill_pair_s", "window",
     ):  # fmt: skip
         record[name] = getattr(cost, name)
-    record["tokens"], record["prefill"] = offsets[0], offsets[0] + most_tokens + 1
+    record["last"] = last
+    record["tokens"], record["prefill"] = offsets[0], offsets[0] + last + 1
+    (left, right), (low_s, high_s) = cost.grid_tokens[-2:], cost.grid_s[-2:]
+    record["beyond_tokens"], record["beyond_s"] = left, low_s
+    record["beyond_slope_s"] = (high_s - low_s) / (right - left)
     record["decode"] = offsets[1]
     record["decode_rows"], record["decode_stride"] = decode.shape
     record["idle_mw"] = power.idle_mw

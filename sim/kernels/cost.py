@@ -53,12 +53,20 @@ def before(moment: float, t: float, including: bool) -> bool:
 
 
 @kernel
+def tokens_s(s: State, cost: Record, tokens: int) -> float:
+    """g(tokens), as ``StepCost.tokens_s``; the tables end where g becomes one straight line."""
+    if tokens <= cost.last:
+        return s.seconds[cost.tokens + tokens]
+    return cost.beyond_s + cost.beyond_slope_s * (tokens - cost.beyond_tokens)
+
+
+@kernel
 def batch_s(s: State, cost: Record, tokens: int, replica: Record, kv: int, windowed: int) -> float:
     """Seconds of an iteration: its decoding sequences read ``kv`` and ``windowed`` tokens."""
     serving = replica.decoding if replica.serving else 0
     return (
         cost.fixed_s
-        + s.seconds[cost.tokens + tokens]
+        + tokens_s(s, cost, tokens)
         + cost.per_decode_s * serving
         + cost.per_kv_token_s * kv
         + cost.per_windowed_kv_token_s * windowed
@@ -84,7 +92,7 @@ def decode_s(s: State, replica: Record, level: int) -> float:
     cost = s.cost[replica.cost + level]
     return (
         cost.fixed_s
-        + s.seconds[cost.tokens + replica.decoding]
+        + tokens_s(s, cost, replica.decoding)
         + cost.per_decode_s * replica.decoding
         + cost.per_kv_token_s * (replica.kv_tokens + replica.decoding)
         + cost.per_windowed_kv_token_s * replica.windowed_tokens
@@ -132,7 +140,7 @@ def draw_mw(s: State, replica: Record, share: float) -> int:
         decode = s.mw[cost.decode + row * cost.decode_stride + decoding]
         if replica.chunk_tokens == 0:
             return decode
-    prefill = s.seconds[cost.prefill + replica.chunk_tokens]
+    prefill = s.seconds[cost.prefill + min(replica.chunk_tokens, cost.last)]
     if decoding == 0:
         return int(np.rint(prefill))
     return int(np.rint(share * decode + (1.0 - share) * prefill))

@@ -247,8 +247,12 @@ COST = np.dtype(
         ("per_prefill_pair_s", np.float64),
         ("per_windowed_prefill_pair_s", np.float64),
         ("window", np.int64),
+        ("last", np.int64),  # the last m that the tables hold
         ("tokens", np.int64),  # seconds[tokens + m]: g(m)
         ("prefill", np.int64),  # seconds[prefill + m]: draw of a chunk of m tokens, mW
+        ("beyond_tokens", np.int64),  # g beyond the tables: its last segment's start, its slope
+        ("beyond_s", np.float64),
+        ("beyond_slope_s", np.float64),
         ("decode", np.int64),  # mw[decode + row·stride + sequences]
         ("decode_rows", np.int64),
         ("decode_stride", np.int64),
