@@ -2,16 +2,17 @@
 
 A workload's time-out is the same for all its requests, so its alarms come in order of arrival: a
 ring per workload, into which a new one is sorted among those of the same instant. Cancellations
-are in a heap. Nothing is taken out before its time: an alarm whose request has gone, or (for a
-time-out) was admitted, does nothing.
+are in a heap. An alarm whose request has gone, or (for a time-out) was admitted, is dead: it does
+nothing, for ever. Whoever looks for the next alarm drops those that are dead by then, so that few
+of the many whose request is served in time are ever an event.
 """
 
 from __future__ import annotations
 
 from sim.kernels.heaps import earlier, event_pop, event_push
 from sim.kernels.jit import kernel
-from sim.kernels.layout import CANCELS, FREE, NONE, WAITING
-from sim.kernels.state import State
+from sim.kernels.layout import CANCELS, FREE, NONE
+from sim.kernels.state import Record, State
 
 
 @kernel
@@ -50,16 +51,19 @@ def ring_push(s: State, w: int, t: float, order: int, slot: int) -> None:
 
 @kernel
 def next_alarm(s: State) -> None:
-    """Find the next alarm: the first in (t, order) of every ring and the cancellations."""
+    """Find the next alarm that is not dead: the first in (t, order) of all."""
     all_ = s.all[0]
     best_s, best_order, best = float("inf"), 0, NONE
+    while all_.cancels > 0 and is_dead(s, s.heap[CANCELS, 1]):
+        drop_cancel(s)
     if all_.cancels > 0:
         best_s, best_order = s.heap[CANCELS, 1].t_s, s.heap[CANCELS, 1].order
-    mask = s.ring.shape[1] - 1
     for w in range(len(s.workload)):
         workload = s.workload[w]
+        while workload.alarms > 0 and is_dead(s, first_timeout(s, w)):
+            drop_timeout(s, w)
         if workload.alarms > 0:
-            first = s.ring[w, workload.first_alarm & mask]
+            first = first_timeout(s, w)
             if earlier(first, best_s, best_order):
                 best_s, best_order, best = first.t_s, first.order, w
     all_.alarm_s = best_s
@@ -67,28 +71,44 @@ def next_alarm(s: State) -> None:
 
 
 @kernel
-def take_alarm(s: State) -> int:
-    """Take the next alarm out: its slot if it concerns anybody, else NONE.
+def is_dead(s: State, alarm: Record) -> bool:
+    """Whether an alarm concerns nobody. A cancellation has an odd order."""
+    request = s.request[alarm.slot]
+    if request.id != alarm.order >> 1 or request.state == FREE or request.cancelled:
+        return True
+    return alarm.order & 1 == 0 and request.admitted_s == request.admitted_s
 
-    A cancellation has an odd order.
-    """
+
+@kernel
+def first_timeout(s: State, w: int) -> Record:
+    """The first alarm of a workload's ring."""
+    return s.ring[w, s.workload[w].first_alarm & (s.ring.shape[1] - 1)]
+
+
+@kernel
+def drop_timeout(s: State, w: int) -> None:
+    """Take the first alarm out of a workload's ring."""
+    s.workload[w].first_alarm += 1
+    s.workload[w].alarms -= 1
+
+
+@kernel
+def drop_cancel(s: State) -> None:
+    """Take the first cancellation out."""
+    event_pop(s.heap, CANCELS, s.all[0].cancels)
+    s.all[0].cancels -= 1
+
+
+@kernel
+def take_alarm(s: State) -> int:
+    """Take the next alarm out: its slot, NONE if it is dead by now."""
     all_ = s.all[0]
     w = all_.alarm_workload
+    alarm = s.heap[CANCELS, 1] if w == NONE else first_timeout(s, w)
+    slot = NONE if is_dead(s, alarm) else alarm.slot
     if w == NONE:
-        alarm = s.heap[CANCELS, 1]
-        order, slot = alarm.order, alarm.slot
-        event_pop(s.heap, CANCELS, all_.cancels)
-        all_.cancels -= 1
+        drop_cancel(s)
     else:
-        workload = s.workload[w]
-        alarm = s.ring[w, workload.first_alarm & (s.ring.shape[1] - 1)]
-        order, slot = alarm.order, alarm.slot
-        workload.first_alarm += 1
-        workload.alarms -= 1
+        drop_timeout(s, w)
     next_alarm(s)
-    request = s.request[slot]
-    if request.id != order >> 1 or request.state == FREE or request.cancelled:
-        return NONE
-    if order & 1 == 0 and (request.state != WAITING or request.admitted_s == request.admitted_s):
-        return NONE
     return slot

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sim.kernels.alarms import set_alarms
 from sim.kernels.blocks import blocks_for
 from sim.kernels.boundary import schedule
+from sim.kernels.bundle import prefetch
 from sim.kernels.followers import free_follower, next_arrival
 from sim.kernels.heaps import event_pop
 from sim.kernels.jit import kernel, rare
@@ -46,6 +47,9 @@ from sim.kernels.routing import (
 from sim.kernels.state import Record, State
 from sim.kernels.stops import stop_at_next, withdraw
 
+#: How far ahead of the next arrival a workload's rows are brought into the cache.
+ROWS_AHEAD = 4
+
 
 @kernel
 def arrival(s: State, t: float) -> int:
@@ -58,6 +62,7 @@ def arrival(s: State, t: float) -> int:
             return GROW
         row = s.source[w, workload.next]
         workload.next += 1
+        prefetch(s.source, (w, workload.next + ROWS_AHEAD))
         slot = new_request(s, w, row, t)
         cancel_after_s = row.cancel_after_s
         if workload.next == workload.count and not workload.final:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from sim.kernels.bundle import prefetch
 from sim.kernels.cost import boundary_s
+from sim.kernels.heaps import first_slot
 from sim.kernels.iterations import end_requests, end_unusual_iteration, pass_iterations
 from sim.kernels.jit import kernel
 from sim.kernels.meters import (
@@ -24,6 +26,7 @@ def schedule(s: State, r: int, t: float) -> None:
 def boundary(s: State, r: int, t: float) -> None:
     """The replica's boundary at ``t``: end the iteration, plan the next one, leap."""
     replica = s.replica[r]
+    prefetch(s.request, first_slot(s.finish, r))  # ends now, or not for long
     count(s, r, t)
     if replica.busy:
         if replica.elapsed or replica.leaving > 0 or s.all[0].single:

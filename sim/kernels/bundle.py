@@ -2,15 +2,19 @@
 
 A kernel that takes a namedtuple of forty arrays takes some three hundred scalars, in every function
 and at every call: numba compiles that for minutes, and Python unpacks it for microseconds. A
-*bundle* is a table of addresses and shapes instead, one row of four integers an array, which Python
+*bundle* is a table of addresses and shapes instead, a line of four integers an array, which Python
 makes from the namedtuple and kernels read as if it were the namedtuple: ``s.replica[r].step``. A
-field is a *column*: the address of its row in the table. It can be indexed by integers from 0 on
-(none is negative, none is a slice), measured with ``len`` and ``shape``, and that is all.
+field is a *column*: the address of its line in the table. It can be indexed by integers from 0 on
+(none is negative, none is a slice), measured with ``len`` and ``shape``, and that is all. An item
+of a record array is a *row*, which travels as its address; its fields are read and set.
 
 The table holds addresses, not arrays: whoever makes it keeps the arrays alive, and makes a new
 table when one of them moves. Arrays are C-contiguous. Loads from the table are marked invariant,
-so that the optimiser keeps them in registers: a table never changes while a kernel runs. With
-``NUMBA_BOUNDSCHECK=1`` every index is checked.
+so that the optimiser keeps them in registers: a table never changes while a kernel runs. Columns
+never overlap, so what is stored in one field of one layout changes no other field and no other
+layout: every load and store says which it is (LLVM's type-based alias analysis), and what was read
+from one record stays known while another is written. With ``NUMBA_BOUNDSCHECK=1`` every index is
+checked.
 """
 
 from __future__ import annotations
@@ -22,10 +26,10 @@ from typing import Any
 import numba
 import numpy as np
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.core.datamodel import models
 from numba.core.extending import intrinsic, register_model
-from numba.core.imputils import lower_builtin, lower_getattr_generic
+from numba.core.imputils import lower_builtin, lower_getattr_generic, lower_setattr_generic
 from numba.core.typing.templates import (
     AbstractTemplate,
     AttributeTemplate,
@@ -35,9 +39,13 @@ from numba.core.typing.templates import (
 )
 from numpy.typing import NDArray
 
-#: Integers a row: address, and up to three lengths.
-ROW = 4
+#: Integers a line: address, and up to three lengths.
+LINE = 4
 _INT = ir.IntType(64)
+_BYTE = ir.IntType(8)
+_CACHE_LINE = 64
+#: Of LLVM's prefetch: a read, of what stays in the cache, of data.
+_READ_DATA_SOON = (0, 3, 1)
 
 
 def _tuple(size: int) -> Any:
@@ -53,17 +61,35 @@ class BundleType(types.Type):
         super().__init__(name=f"bundle {name}({', '.join(f'{n}: {t}' for n, t in fields)})")
 
     def place(self, field: str) -> int:
-        """The row of a field in the table."""
+        """The line of a field in the table."""
         return [name for name, _ in self.fields].index(field)
 
 
-class ColumnType(types.Type):
-    """The numba type of a bundle's field: an array of ``dtype``."""
+class RowType(types.Type):
+    """The numba type of a row: an item of an array of records, by reference."""
 
-    def __init__(self, dtype: Any, dimensions: int) -> None:
-        self.dtype = dtype
+    mutable = True
+
+    def __init__(self, layout: np.dtype[np.void]) -> None:
+        if not layout.isalignedstruct:
+            raise TypeError(f"the fields of {layout} are not aligned")
+        self.layout = layout
+        super().__init__(name=f"row({', '.join(f'{n}: {layout[n]}' for n in layout.names or ())})")
+        #: The numba type of each field and its offset, bytes.
+        self.fields = {
+            field: (numba.from_dtype(dtype), offset)
+            for field, (dtype, offset, *_) in (layout.fields or {}).items()
+        }
+
+
+class ColumnType(types.Type):
+    """The numba type of a bundle's field: a C-contiguous array of ``layout``, a NumPy dtype."""
+
+    def __init__(self, layout: np.dtype[Any], dimensions: int) -> None:
+        self.layout = layout
+        self.dtype = RowType(layout) if layout.fields else numba.from_dtype(layout)
         self.dimensions = dimensions
-        super().__init__(name=f"column({dtype}, {dimensions}d)")
+        super().__init__(name=f"column({self.dtype}, {dimensions}d)")
 
     @property
     def index(self) -> Any:
@@ -73,7 +99,7 @@ class ColumnType(types.Type):
 
 def array_of(dtype: Any, dimensions: int = 1) -> ColumnType:
     """A field that is a C-contiguous array of ``dtype``, a NumPy dtype."""
-    return ColumnType(numba.from_dtype(np.dtype(dtype)), dimensions)
+    return ColumnType(np.dtype(dtype), dimensions)
 
 
 def table_of(bundle: BundleType, arrays: Mapping[str, Any]) -> NDArray[np.int64]:
@@ -82,27 +108,37 @@ def table_of(bundle: BundleType, arrays: Mapping[str, Any]) -> NDArray[np.int64]
     Raises:
         TypeError: an array is not of the type that the bundle states.
     """
-    table = np.zeros((len(bundle.fields), ROW), np.int64)
-    for row, (name, wanted) in zip(table, bundle.fields, strict=True):
+    table = np.zeros((len(bundle.fields), LINE), np.int64)
+    for line, (name, wanted) in zip(table, bundle.fields, strict=True):
         array = arrays[name]
-        if isinstance(wanted, ColumnType):
-            found = numba.typeof(array)
-            if (found.dtype, found.ndim, found.layout) != (wanted.dtype, wanted.dimensions, "C"):
-                raise TypeError(f"{name} is {found}, not {wanted}")
-        row[0] = array.ctypes.data
-        row[1 : 1 + array.ndim] = array.shape
+        if isinstance(wanted, ColumnType) and not (
+            array.dtype == wanted.layout
+            and array.ndim == wanted.dimensions
+            and array.flags.c_contiguous
+        ):
+            raise TypeError(f"{name} is {numba.typeof(array)}, not {wanted}")
+        line[0] = array.ctypes.data
+        line[1 : 1 + array.ndim] = array.shape
     return table
 
 
 class _PointerModel(models.PrimitiveModel):
-    """A bundle travels as the address of its table, a column as that of its row in it."""
+    """A bundle travels as the address of its table, a column as that of its line in it."""
 
     def __init__(self, manager: Any, kind: Any) -> None:
         super().__init__(manager, kind, _INT.as_pointer())
 
 
+class _RowModel(models.PrimitiveModel):
+    """A row travels as its address."""
+
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, _BYTE.as_pointer())
+
+
 register_model(BundleType)(_PointerModel)
 register_model(ColumnType)(_PointerModel)
+register_model(RowType)(_RowModel)
 
 
 # ---- fields ----------------------------------------------------------------------------------
@@ -118,19 +154,19 @@ class _BundleAttributes(AttributeTemplate):
         return dict(bundle.fields).get(field)
 
 
-def _load(builder: Any, row: Any, place: int) -> Any:
-    """An integer of a row of the table."""
-    value = builder.load(builder.gep(row, [_INT(place)]))
+def _load(builder: Any, line: Any, place: int) -> Any:
+    """An integer of a line of the table."""
+    value = builder.load(builder.gep(line, [_INT(place)]))
     value.set_metadata("invariant.load", builder.module.add_metadata([]))
     return value
 
 
 @lower_getattr_generic(BundleType)
 def _get_field(context: Any, builder: Any, bundle: BundleType, table: Any, field: str) -> Any:
-    row = builder.gep(table, [_INT(bundle.place(field) * ROW)])
+    line = builder.gep(table, [_INT(bundle.place(field) * LINE)])
     if isinstance(dict(bundle.fields)[field], BundleType):
-        return builder.inttoptr(_load(builder, row, 0), _INT.as_pointer())
-    return row
+        return builder.inttoptr(_load(builder, line, 0), _INT.as_pointer())
+    return line
 
 
 # ---- columns ---------------------------------------------------------------------------------
@@ -147,8 +183,8 @@ class _ColumnAttributes(AttributeTemplate):
 
 
 @lower_getattr_generic(ColumnType)
-def _get_shape(context: Any, builder: Any, column: ColumnType, row: Any, field: str) -> Any:
-    lengths = [_load(builder, row, 1 + axis) for axis in range(column.dimensions)]
+def _get_shape(context: Any, builder: Any, column: ColumnType, line: Any, field: str) -> Any:
+    lengths = [_load(builder, line, 1 + axis) for axis in range(column.dimensions)]
     return context.make_tuple(builder, _tuple(column.dimensions), lengths)
 
 
@@ -182,26 +218,34 @@ class _SetItem(AbstractTemplate):
         return None
 
 
-def _item(context: Any, builder: Any, column: ColumnType, row: Any, index: Any) -> Any:
-    """The address of an item."""
-    axes = [index]
-    if column.dimensions > 1:
-        axes = [builder.extract_value(index, axis) for axis in range(column.dimensions)]
+def _item(context: Any, builder: Any, column: ColumnType, line: Any, index: Any) -> Any:
+    """The address of an item that is there."""
     if numba.config.BOUNDSCHECK:
-        _check(context, builder, column, row, axes)
-    place = axes[0]
-    for axis, each in enumerate(axes[1:], start=2):
-        place = builder.add(builder.mul(place, _load(builder, row, axis)), each)
-    kind = context.get_data_type(column.dtype)
-    offset = builder.mul(place, _INT(context.get_abi_sizeof(kind)))
-    start = builder.inttoptr(_load(builder, row, 0), ir.IntType(8).as_pointer())
-    return builder.bitcast(builder.gep(start, [offset]), kind.as_pointer())
+        _check(context, builder, column, line, _axes(builder, column, index))
+    return _address(builder, column, line, index)
 
 
-def _check(context: Any, builder: Any, column: ColumnType, row: Any, axes: Any) -> None:
+def _axes(builder: Any, column: ColumnType, index: Any) -> list[Any]:
+    """An index as one integer an axis."""
+    if column.dimensions == 1:
+        return [index]
+    return [builder.extract_value(index, axis) for axis in range(column.dimensions)]
+
+
+def _address(builder: Any, column: ColumnType, line: Any, index: Any) -> Any:
+    """Where an item is, or would be."""
+    place, *others = _axes(builder, column, index)
+    for axis, each in enumerate(others, start=2):
+        place = builder.add(builder.mul(place, _load(builder, line, axis)), each)
+    offset = builder.mul(place, _INT(column.layout.itemsize))
+    start = builder.inttoptr(_load(builder, line, 0), _BYTE.as_pointer())
+    return builder.gep(start, [offset])
+
+
+def _check(context: Any, builder: Any, column: ColumnType, line: Any, axes: Any) -> None:
     """Raise IndexError where an index is out of bounds."""
     for axis, each in enumerate(axes):
-        outside = builder.icmp_unsigned(">=", each, _load(builder, row, 1 + axis))
+        outside = builder.icmp_unsigned(">=", each, _load(builder, line, 1 + axis))
         with builder.if_then(outside, likely=False):
             message = (f"an index is beyond axis {axis} of {column}"[:200],)
             context.call_conv.return_user_exc(builder, IndexError, message)
@@ -211,15 +255,93 @@ def _check(context: Any, builder: Any, column: ColumnType, row: Any, axes: Any) 
 def _get_item(context: Any, builder: Any, signed: Any, arguments: Any) -> Any:
     column = signed.args[0]
     address = _item(context, builder, column, *arguments)
-    return context.unpack_value(builder, column.dtype, address)
+    if isinstance(column.dtype, RowType):
+        return address
+    return _read(context, builder, column.dtype, address, str(column))
 
 
 @lower_builtin(operator.setitem, ColumnType, types.Any, types.Any)
 def _set_item(context: Any, builder: Any, signed: Any, arguments: Any) -> Any:
     column = signed.args[0]
     address = _item(context, builder, column, *arguments[:2])
-    context.pack_value(builder, column.dtype, arguments[2], address)
+    _write(context, builder, column.dtype, address, arguments[2], str(column))
     return context.get_dummy_value()
+
+
+# ---- rows ------------------------------------------------------------------------------------
+
+
+@infer_getattr
+class _RowAttributes(AttributeTemplate):
+    """``row.field`` has the type that the layout states."""
+
+    key = RowType
+
+    def generic_resolve(self, row: RowType, field: str) -> Any:
+        return row.fields.get(field, (None,))[0]
+
+
+@lower_getattr_generic(RowType)
+def _get_row_field(context: Any, builder: Any, row: RowType, address: Any, field: str) -> Any:
+    kind, offset = row.fields[field]
+    place = builder.gep(address, [_INT(offset)])
+    return _read(context, builder, kind, place, f"{field} of {row}")
+
+
+@lower_setattr_generic(RowType)
+def _set_row_field(context: Any, builder: Any, signed: Any, arguments: Any, field: str) -> None:
+    row = signed.args[0]
+    kind, offset = row.fields[field]
+    place = builder.gep(arguments[0], [_INT(offset)])
+    _write(context, builder, kind, place, arguments[1], f"{field} of {row}")
+
+
+# ---- memory ----------------------------------------------------------------------------------
+
+
+def _read(context: Any, builder: Any, kind: Any, address: Any, what: str) -> Any:
+    """The value at ``address``; ``what`` names the memory that it is in."""
+    pointer = builder.bitcast(address, context.get_data_type(kind).as_pointer())
+    data = builder.load(pointer)
+    _say(builder, data, what)
+    return context.data_model_manager[kind].from_data(builder, data)
+
+
+def _write(context: Any, builder: Any, kind: Any, address: Any, value: Any, what: str) -> None:
+    """Store a value at ``address``; ``what`` names the memory that it is in."""
+    pointer = builder.bitcast(address, context.get_data_type(kind).as_pointer())
+    data = context.data_model_manager[kind].as_data(builder, value)
+    _say(builder, builder.store(data, pointer), what)
+
+
+def _say(builder: Any, access: Any, what: str) -> None:
+    """Tell the optimiser which memory is accessed: no other ``what`` overlaps it."""
+    module = builder.module
+    root = module.add_metadata([ir.MetaDataString(module, "rackplan")])
+    name = ir.MetaDataString(module, what)
+    kind = module.add_metadata([name, root, _INT(0)])
+    access.set_metadata("tbaa", module.add_metadata([kind, kind, _INT(0)]))
+
+
+@intrinsic
+def prefetch(typing_context: Any, column: Any, index: Any) -> Any:
+    """For kernels: bring the item of a column at ``index`` into the cache; any index will do.
+
+    It changes nothing but time. Worth it where the item is needed soon, though not at once, and
+    nobody has looked at it for long: memory answers in the time of a hundred operations.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        column = signature.args[0]
+        item = _address(builder, column, *arguments)
+        kind = ir.FunctionType(ir.VoidType(), [_BYTE.as_pointer(), *3 * [ir.IntType(32)]])
+        call = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        for offset in range(0, column.layout.itemsize, _CACHE_LINE):
+            place = builder.gep(item, [_INT(offset)])
+            builder.call(call, [place, *(ir.IntType(32)(mode) for mode in _READ_DATA_SOON)])
+        return context.get_dummy_value()
+
+    return types.none(column, column.index), generate
 
 
 def opener(bundle: BundleType) -> Any:

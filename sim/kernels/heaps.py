@@ -46,9 +46,15 @@ def first_step(heap: Ints, row: int) -> int:
 
 
 @kernel
+def first_slot(heap: Ints, row: int) -> int:
+    """The slot with the smallest step, any slot if there is none."""
+    return heap[row, 1] & SLOT_MASK
+
+
+@kernel
 def step_pop(heap: Ints, row: int) -> int:
     """Take the slot with the smallest step out."""
-    slot = heap[row, 1] & SLOT_MASK
+    slot = first_slot(heap, row)
     last = heap[row, heap[row, 0]]
     heap[row, 0] -= 1
     if heap[row, 0] > 0:

@@ -53,6 +53,7 @@ def measure(result: RunResult) -> dict[str, Metric]:
             )
 
     exact = _exact_latencies(result)
+    bins = _latency_bins(result)
     counts = result.tables["summary/counts"]
     counts = counts.filter(counts.column("measured"))
     site = _counted(counts, window_s)
@@ -60,7 +61,7 @@ def measure(result: RunResult) -> dict[str, Metric]:
         name = workload["name"]
         mine = counts.filter(pc.equal(counts.column("workload"), name))
         values = _counted(mine, window_s)
-        values |= _counted_latencies(result, name) if exact is None else exact[name]
+        values |= _counted_latencies(bins, name) if exact is None else exact[name]
         values |= _gaps(result, name)
         values |= workload_energy(result, name, window_s)
         values["preemptions"] = _sum(mine, "preemptions")
@@ -169,23 +170,29 @@ def _nothing(family: str, reason: str) -> dict[str, Value]:
     return {f"{family}_{statistic}": unknown(reason) for statistic in (*QUANTILES, "mean")}
 
 
-def _counted_latencies(result: RunResult, workload: str) -> dict[str, Value]:
-    rows = result.tables["summary/latency"]
-    rows = rows.filter(
-        pc.and_(rows.column("measured"), pc.equal(rows.column("workload"), workload))
-    )
+def _latency_bins(result: RunResult) -> pa.Table:
+    """``summary/latency`` over the whole window: n and sum_s by workload, metric and bin."""
+    by = ["measured", "workload", "metric", "bin"]
+    rows = result.tables["summary/latency"].select([*by, "n", "sum_s"])
+    # By one thread: sums of floats depend on their order.
+    grouped = rows.group_by(by, use_threads=False).aggregate([("n", "sum"), ("sum_s", "sum")])
+    return grouped.filter(grouped.column("measured")).sort_by("bin")
+
+
+def _counted_latencies(bins: pa.Table, workload: str) -> dict[str, Value]:
+    rows = bins.filter(pc.equal(bins.column("workload"), workload))
     values: dict[str, Value] = {}
     for family in FAMILIES:
         mine = rows.filter(pc.equal(rows.column("metric"), family))
         if not mine.num_rows:
             values |= _nothing(family, _reason(family))
             continue
-        bins, n = _by_bin(mine)
-        middles = latency_middles(bins)
+        n = mine.column("n_sum").to_numpy().astype(np.int64)
+        middles = latency_middles(mine.column("bin").to_numpy().astype(np.int64))
         for name, quantile in QUANTILES.items():
             estimate = histogram_quantile(middles, n, quantile)
             values[f"{family}_{name}"] = known(estimate, LATENCY_ERROR)
-        values[f"{family}_mean"] = known(pc.sum(mine.column("sum_s")).as_py() / n.sum())
+        values[f"{family}_mean"] = known(pc.sum(mine.column("sum_s_sum")).as_py() / n.sum())
     return values
 
 
