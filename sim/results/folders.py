@@ -60,11 +60,17 @@ class WorkFolder:
         # The lock is taken under a name that nobody cleans up, so that the folder never bears its
         # working name unlocked.
         young = Path(tempfile.mkdtemp(prefix=f".{self.target.name}.new-", dir=self.target.parent))
-        young.chmod(0o755)
-        self._lock = os.open(young / LOCK, os.O_CREAT | os.O_RDWR, 0o644)
-        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         path = young.with_name(young.name.replace(".new-", ".tmp-"))
-        young.rename(path)
+        try:
+            young.chmod(0o755)
+            self._lock = os.open(young / LOCK, os.O_CREAT | os.O_RDWR, 0o644)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            young.rename(path)
+        except BaseException:  # also a signal that ends the process
+            for folder in (young, path):
+                shutil.rmtree(folder, ignore_errors=True)
+            self._unlock()
+            raise
         return path
 
     def publish(self, partial: bool) -> Path:

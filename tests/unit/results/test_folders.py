@@ -182,3 +182,15 @@ def test_saving_from_memory_gives_the_bytes_of_a_run_into_a_folder(tmp_path: Pat
     run(MemorySink()).save(tmp_path / "y")
     open_run(tmp_path / "x").save(tmp_path / "z")
     assert digests(tmp_path / "x") == digests(tmp_path / "y") == digests(tmp_path / "z")
+
+
+def test_a_process_that_ends_while_its_folder_is_made_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(descriptor: int, how: int) -> None:
+        raise SystemExit(143)  # what SIGTERM makes of a worker
+
+    monkeypatch.setattr("sim.results.folders.fcntl.flock", end)
+    with pytest.raises(SystemExit):
+        WorkFolder(tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []

@@ -88,11 +88,11 @@ def test_closing_stops_workers_through_their_own_clean_up(tmp_path: Path) -> Non
     log = tmp_path / "log"
     outcomes = LocalExecutor(2).map(act, tasks(log, "ok", "wait", "ok"))
     assert {next(outcomes).value, next(outcomes).value} == {0, 4}
-    while "1 " not in log.read_text():
+    while "waits " not in log.read_text():
         time.sleep(0.01)
     outcomes.close()
     lines = log.read_text().splitlines()
-    (waiting,) = (line.split()[1] for line in lines if line.startswith("1 "))
+    (waiting,) = (line.split()[1] for line in lines if line.startswith("waits "))
     assert f"clean {waiting}" in lines
     assert not alive(int(waiting))
 

@@ -65,12 +65,13 @@ def _starts(log: Path, number: int) -> int:
 
 
 def _wait_for_the_end(log: Path) -> None:
-    """Sleep until stopped, then note that the clean-up was reached."""
-    try:
-        time.sleep(600.0)
-    finally:
-        with log.open("a") as file:
-            file.write(f"clean {os.getpid()}\n")
+    """Note that it waits, sleep until stopped, then note that the clean-up was reached."""
+    with log.open("a") as file:
+        try:
+            print("waits", os.getpid(), file=file, flush=True)
+            time.sleep(600.0)
+        finally:
+            print("clean", os.getpid(), file=file, flush=True)
 
 
 class InProcess:
