@@ -17,7 +17,7 @@ T = TypeVar("T")
 #: Where the JSON file goes unless the environment says otherwise.
 DEFAULT = Path(__file__).resolve().parents[2] / "build" / "bench.json"
 #: Requests of one measurement of an engine. Fewer are quicker and less exact.
-REQUESTS = int(os.environ.get("RACKPLAN_BENCH_REQUESTS", "1000000"))
+REQUESTS = int(os.environ.get("RACKPLAN_BENCH_REQUESTS", "4000000"))
 REPEATS = 3
 
 
