@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from sim.kernels.alarms import take_alarm
 from sim.kernels.arrivals import arrival
+from sim.kernels.bits import value_of
 from sim.kernels.boundary import boundary
 from sim.kernels.jit import entry, kernel
 from sim.kernels.layout import (
@@ -38,7 +39,7 @@ def advance(table: Ints, until_s: float) -> int:
         if all_.hungry != NONE:
             return CHUNK
         first = s.event[1]
-        t = min(first.key, all_.arrival_s, all_.alarm_s)
+        t = min(value_of(first.key), all_.arrival_s, all_.alarm_s)
         if t >= until_s:
             return DONE
         if lacks_room(s):

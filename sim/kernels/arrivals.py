@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sim.kernels.alarms import set_alarms
+from sim.kernels.bits import bits_of
 from sim.kernels.blocks import blocks_for
 from sim.kernels.boundary import schedule
 from sim.kernels.bundle import prefetch
@@ -215,7 +216,7 @@ def dispatch(s: State, r: int, slot: int, t: float) -> None:
     count_queue(s, r, t)
     queue_append(s, r, slot)
     if not replica.busy:
-        if s.event[(len(s.event) >> 1) + r].key > t:
+        if s.event[(len(s.event) >> 1) + r].key > bits_of(t):
             schedule(s, r, t)
     elif replica.waiting == 1 or (replica.blocked == BLOCKS and queue_head(s, r) == slot):
         # Else its arrival changes neither whom the next boundary admits nor why the head waits.

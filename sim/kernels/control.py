@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sim.kernels.alarms import set_alarms
 from sim.kernels.arrivals import dispatch, sheds, turn_away
+from sim.kernels.bits import value_of
 from sim.kernels.boundary import schedule
 from sim.kernels.cost import boundaries_before, boundary_s, iteration_s
 from sim.kernels.iterations import go_on_to
@@ -110,5 +111,5 @@ def end_unfinished(table: Ints, slot: int) -> None:
 def next_event(table: Ints) -> float:
     """When ``advance`` would look at something next."""
     s = state_of(table)
-    next_s: float = min(s.event[1].key, s.all[0].arrival_s, s.all[0].alarm_s)
+    next_s: float = min(value_of(s.event[1].key), s.all[0].arrival_s, s.all[0].alarm_s)
     return next_s

@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from sim.kernels.bits import exponent_of
 from sim.kernels.jit import kernel
 from sim.kernels.state import Record, State
 
@@ -125,8 +126,8 @@ def windowed_half(context: int, window: int) -> int:
 
 @kernel
 def bit_length(value: int) -> int:
-    """As ``int.bit_length`` of a value from 0 to 2**53."""
-    return math.frexp(float(value))[1]
+    """As ``int.bit_length`` of a value from 1 to 2**53."""
+    return exponent_of(float(value))
 
 
 @kernel

@@ -14,29 +14,36 @@ from sim.kernels.state import Ints, Record, Records
 @kernel
 def step_push(heap: Ints, row: int, step: int, slot: int) -> None:
     """Add ``slot`` at ``step``."""
-    key = (step << SLOT_BITS) | slot
-    size = heap[row, 0] + 1
-    heap[row, 0] = size
-    place = size
-    while place > 1 and heap[row, place >> 1] > key:
-        heap[row, place] = heap[row, place >> 1]
-        place >>= 1
-    heap[row, place] = key
+    heap[row, 0] += 1
+    step_rise(heap, row, heap[row, 0], (step << SLOT_BITS) | slot)
 
 
 @kernel
-def step_sink(heap: Ints, row: int, place: int, key: int) -> None:
-    """Put ``key`` at ``place`` or where it belongs below."""
+def step_rise(heap: Ints, row: int, hole: int, key: int) -> None:
+    """Put ``key`` into the hole or where it belongs above."""
+    while hole > 1 and heap[row, hole >> 1] > key:
+        heap[row, hole] = heap[row, hole >> 1]
+        hole >>= 1
+    heap[row, hole] = key
+
+
+@kernel
+def step_fill(heap: Ints, row: int, hole: int, key: int) -> None:
+    """Put ``key``, which was the last of all, where it belongs now that there is a hole.
+
+    It belongs far below nearly always, so the hole goes down to the end without asking for the
+    key, and what nobody can predict, which child comes first, is no branch.
+    """
     size = heap[row, 0]
-    while 2 * place <= size:
-        child = 2 * place
-        if child < size and heap[row, child + 1] < heap[row, child]:
-            child += 1
-        if heap[row, child] >= key:
-            break
-        heap[row, place] = heap[row, child]
-        place = child
-    heap[row, place] = key
+    child = 2 * hole
+    while child <= size:
+        left, right = heap[row, child], heap[row, child + 1]
+        second = (child < size) & (right < left)
+        child += int(second)
+        heap[row, hole] = right if second else left
+        hole = child
+        child = 2 * hole
+    step_rise(heap, row, hole, key)
 
 
 @kernel
@@ -58,7 +65,7 @@ def step_pop(heap: Ints, row: int) -> int:
     last = heap[row, heap[row, 0]]
     heap[row, 0] -= 1
     if heap[row, 0] > 0:
-        step_sink(heap, row, 1, last)
+        step_fill(heap, row, 1, last)
     return slot
 
 
@@ -70,12 +77,8 @@ def step_remove(heap: Ints, row: int, slot: int) -> None:
         place += 1
     last = heap[row, heap[row, 0]]
     heap[row, 0] -= 1
-    if place > heap[row, 0]:
-        return
-    while place > 1 and heap[row, place >> 1] > last:
-        heap[row, place] = heap[row, place >> 1]
-        place >>= 1
-    step_sink(heap, row, place, last)
+    if place <= heap[row, 0]:
+        step_fill(heap, row, place, last)
 
 
 @kernel

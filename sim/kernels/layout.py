@@ -365,7 +365,7 @@ ITERATION = np.dtype(
 )
 
 #: A node of a winner tree.
-BRANCH = np.dtype([("key", np.float64), ("id", np.int64)], align=True)
+BRANCH = np.dtype([("key", np.int64), ("id", np.int64)], align=True)
 #: GPUs of a replica in one server.
 SERVER = np.dtype([("server", np.int64), ("gpus", np.int64)], align=True)
 #: The ends of a waiting list.

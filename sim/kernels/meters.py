@@ -13,8 +13,7 @@ and the gaps of a run ascend, so that those in one bin of the histogram are a ra
 
 from __future__ import annotations
 
-import math
-
+from sim.kernels.bits import MANTISSA_BITS, bits_of, value_of
 from sim.kernels.cost import boundary_s, decode_s, draw_mw
 from sim.kernels.jit import kernel
 from sim.kernels.layout import (
@@ -28,6 +27,10 @@ from sim.kernels.layout import (
 )
 from sim.kernels.power import change
 from sim.kernels.state import Record, State
+
+#: Where the bits that name a gap's bin begin, and what they are for bin 0.
+GAP_SHIFT = MANTISSA_BITS - GAPS_PER_OCTAVE.bit_length() + 1
+GAP_ZERO = 1022 * GAPS_PER_OCTAVE
 
 
 @kernel
@@ -123,17 +126,14 @@ def count_kv_within(s: State, r: int, t: float) -> None:
 
 @kernel
 def gap_bin(gap_s: float) -> int:
-    """As ``sim.results.bins.gap_bin``."""
-    mantissa, exponent = math.frexp(gap_s)
-    return exponent * GAPS_PER_OCTAVE + int((mantissa - 0.5) * (2 * GAPS_PER_OCTAVE))
+    """As ``sim.results.bins.gap_bin``: exponent and first bits of the mantissa, side by side."""
+    return (bits_of(gap_s) >> GAP_SHIFT) - GAP_ZERO
 
 
 @kernel
 def gap_edge(index: int) -> float:
     """As ``sim.results.bins.gap_edge``."""
-    exponent = index // GAPS_PER_OCTAVE
-    part = index - exponent * GAPS_PER_OCTAVE
-    return math.ldexp(0.5 + part / (2 * GAPS_PER_OCTAVE), exponent)
+    return value_of((index + GAP_ZERO) << GAP_SHIFT)
 
 
 @kernel

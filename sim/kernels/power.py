@@ -164,8 +164,8 @@ def gather(node: Any, t: float) -> None:
         node.judged_mj += judged_mw * held_s
         if judged_mw > node.limit_mw:
             node.over_s += held_s
-        node.low_mw = min(node.low_mw, judged_mw)
-        node.high_mw = max(node.high_mw, judged_mw)
+        node.low_mw = judged_mw if judged_mw < node.low_mw else node.low_mw
+        node.high_mw = judged_mw if judged_mw > node.high_mw else node.high_mw
     node.since_s = t
 
 
