@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from sim.catalog.convert import rated
 from sim.catalog.library import KINDS, load
+from sim.catalog.protection import Breaker, UpsProduct
 from sim.catalog.records import Entry, Field, Source
 from sim.catalog.types import Gpu, Llm, Loss, NodeType, RackType
 from sim.errors import UnknownName
@@ -19,6 +20,7 @@ __all__ = [
     "Entry",
     "Field",
     "Source",
+    "breaker",
     "canonical_gpu",
     "canonical_precision",
     "entry",
@@ -29,6 +31,7 @@ __all__ = [
     "node_type",
     "rack_type",
     "source_ids",
+    "ups_product",
 ]
 
 
@@ -63,6 +66,20 @@ def gear_loss(name: str, rating_w: float) -> Loss:
     catalog = load()
     catalog.entry("gear", name)
     return rated(catalog.gear[name], rating_w)
+
+
+def breaker(name: str) -> Breaker:
+    """The breaker preset of exactly this name."""
+    catalog = load()
+    catalog.entry("breaker", name)
+    return catalog.breakers[name]
+
+
+def ups_product(name: str) -> UpsProduct:
+    """The UPS product of exactly this name."""
+    catalog = load()
+    catalog.entry("ups", name)
+    return catalog.ups[name]
 
 
 def names(kind: str) -> tuple[str, ...]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
+from sim.catalog.protection import Breaker, Electronic, Overload, Thermal, UpsProduct
 from sim.catalog.records import Entry
+from sim.catalog.steps import parse_steps
 from sim.catalog.types import Gpu, Llm, Loss, Mla, NodeType, RackType
 from sim.errors import DataError, did_you_mean
 
@@ -44,6 +47,45 @@ def to_gpu(entry: Entry) -> Gpu:
 def to_loss(entry: Entry) -> Loss:
     """A loss curve per watt of rating: ``Loss(1, a, b, c)``."""
     return Loss(1.0, entry.number("a"), entry.number("b"), entry.number("c"))
+
+
+def to_breaker(entry: Entry) -> Breaker:
+    """A breaker preset.
+
+    Raises:
+        DataError: neither a thermal nor an electronic element, or both.
+    """
+    named = {field.key for field in entry.fields}
+    thermal, electronic = {"trip_heat", "tau"}, {"pickup", "energy", "cooling"}
+    number = entry.number
+    element: Thermal | Electronic
+    if thermal <= named and not electronic & named:
+        element = Thermal(number("trip_heat"), number("tau"))
+    elif electronic <= named and not thermal & named:
+        element = Electronic(number("pickup"), number("energy"), number("cooling"))
+    else:
+        raise _fail(
+            entry, "magnetic", "needs trip_heat and tau, or else pickup, energy and cooling"
+        )
+    return Breaker(entry.name, element, number("magnetic"))
+
+
+def to_ups(entry: Entry) -> UpsProduct:
+    """A UPS product.
+
+    Raises:
+        DataError: a table whose first step is not carried for ever.
+    """
+    return UpsProduct(
+        entry.name, *(_overload(entry, key) for key in ("inverter", "battery", "bypass"))
+    )
+
+
+def _overload(entry: Entry, key: str) -> Overload:
+    steps = parse_steps(entry.word(key).split("; "))
+    if steps[0][1] != math.inf:
+        raise _fail(entry, key, "its first step says what is carried continuously")
+    return Overload(steps, entry.number("beyond"), entry.number("recovery"))
 
 
 def rated(curve: Loss, rating_w: float) -> Loss:

@@ -10,13 +10,22 @@ from typing import TypeVar
 
 from sim import paths
 from sim.catalog import schema
-from sim.catalog.convert import to_gpu, to_llm, to_loss, to_node, to_rack
+from sim.catalog.convert import (
+    to_breaker,
+    to_gpu,
+    to_llm,
+    to_loss,
+    to_node,
+    to_rack,
+    to_ups,
+)
+from sim.catalog.protection import Breaker, UpsProduct
 from sim.catalog.read import read_block, read_entries, read_sources
 from sim.catalog.records import Entry, Source
 from sim.catalog.types import Gpu, Llm, Loss, NodeType, RackType
 from sim.errors import DataError, UnknownName, nearest
 
-KINDS = ("gpu", "node", "rack", "llm", "gear", "precision")
+KINDS = ("gpu", "node", "rack", "llm", "gear", "breaker", "ups", "precision")
 
 _Row = TypeVar("_Row")
 
@@ -35,6 +44,8 @@ class Catalog:
     racks: Mapping[str, RackType]
     llms: Mapping[str, Llm]
     gear: Mapping[str, Loss]
+    breakers: Mapping[str, Breaker]
+    ups: Mapping[str, UpsProduct]
     aliases: Mapping[str, Mapping[str, str]]  # "gpu" or "precision" → folded alias → name
 
     def entry(self, kind: str, name: str) -> Entry:
@@ -67,6 +78,8 @@ _WORD = {
     "rack": "rack type",
     "llm": "LLM",
     "gear": "power gear",
+    "breaker": "breaker",
+    "ups": "UPS product",
     "precision": "precision",
 }
 
@@ -108,6 +121,8 @@ def load(folder: Path | None = None) -> Catalog:
         "rack": entries("rack", schema.RACK, "hardware/racks.yaml"),
         "llm": entries("llm", schema.LLM, *llm_files),
         "gear": entries("gear", schema.LOSS, "power/gear.yaml"),
+        "breaker": entries("breaker", schema.BREAKER, "power/breakers.yaml"),
+        "ups": entries("ups", schema.UPS, "power/ups.yaml"),
         "precision": entries("precision", schema.PRECISION, "hardware/precisions.yaml"),
     }
     gear = _rows(kinds["gear"], to_loss)
@@ -121,6 +136,8 @@ def load(folder: Path | None = None) -> Catalog:
         racks=_rows(kinds["rack"], lambda entry: to_rack(entry, nodes)),
         llms=_rows(kinds["llm"], to_llm),
         gear=gear,
+        breakers=_rows(kinds["breaker"], to_breaker),
+        ups=_rows(kinds["ups"], to_ups),
         aliases=_aliases(root / "hardware" / "aliases.yaml", kinds),
     )
 

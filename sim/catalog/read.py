@@ -14,7 +14,8 @@ from pathlib import Path
 import yaml
 
 from sim.catalog.records import MARKS, Entry, Field, Source
-from sim.catalog.schema import FLAG, SI_UNIT, WHOLE, WORD, Key
+from sim.catalog.schema import FLAG, SI_UNIT, STEPS, WHOLE, WORD, Key
+from sim.catalog.steps import parse_steps
 from sim.errors import DataError, did_you_mean
 from sim.units import UnitError, parse_quantity
 
@@ -174,9 +175,9 @@ class _FieldReader:
         given = item if isinstance(item, Block) else None
         if given is not None:
             _only(given, ("value", *_PROVENANCE))
-        text = given.text("value") if given is not None else block.text(key)
-        where = given if given is not None else block
-        value = _value(text, form, path, where, "value" if given is not None else key)
+        where, at = (given, "value") if given is not None else (block, key)
+        text = "; ".join(where.texts(at)) if form.form == STEPS else where.text(at)
+        value = _value(text, form, path, where, at)
         source, mark = self._provenance(given, path, form, where)
         note = given.text("note") if given is not None and "note" in given.items else ""
         unit = SI_UNIT.get(form.form, "")
@@ -208,6 +209,12 @@ def _value(text: str, form: Key, path: str, block: Block, key: str) -> float | N
         if form.choices and text not in form.choices:
             hint = did_you_mean(text, form.choices)
             raise block.fail(f"{path!r}: {text!r} is not allowed{hint}", key)
+        return None
+    if form.form == STEPS:
+        try:
+            parse_steps(text.split("; "))
+        except UnitError as error:
+            raise block.fail(f"{path!r}: {error}", key) from error
         return None
     if form.form == FLAG:
         if text not in ("true", "false"):

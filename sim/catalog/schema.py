@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 #: Forms that are not a dimension of ``sim.units``.
-WORD, FLAG, WHOLE = "word", "flag", "whole"
+WORD, FLAG, WHOLE, STEPS = "word", "flag", "whole", "steps"
 
 #: Dimension → the SI unit that a value is kept in; the rest are plain numbers.
 SI_UNIT: Mapping[str, str] = MappingProxyType(
@@ -17,6 +17,7 @@ SI_UNIT: Mapping[str, str] = MappingProxyType(
         "bytes_per_s": "B/s",
         "flops": "FLOP/s",
         "frequency": "Hz",
+        "time": "s",
     }
 )
 
@@ -25,7 +26,8 @@ SI_UNIT: Mapping[str, str] = MappingProxyType(
 class Key:
     """One key of an entry.
 
-    ``form`` is ``word``, ``flag``, ``whole`` or a dimension of ``sim.units``.
+    ``form`` is ``word``, ``flag``, ``whole``, ``steps`` (a list of overloads: see
+    ``sim.catalog.steps``) or a dimension of ``sim.units``.
 
     ``choices`` limits a word. A key with ``members`` is a mapping: each member a key of its own
     (``any_member`` = at least one of them; otherwise all). ``optional`` keys may be left out.
@@ -92,6 +94,26 @@ LLM: Mapping[str, Key] = MappingProxyType(
 )
 
 LOSS: Mapping[str, Key] = MappingProxyType(_keys("fraction", "a b c"))
+
+BREAKER: Mapping[str, Key] = MappingProxyType(
+    {
+        "trip_heat": Key("count", optional=True),
+        "tau": Key("time", optional=True),
+        "pickup": Key("count", optional=True),
+        "energy": Key("time", optional=True),
+        "cooling": Key("time", optional=True),
+        "magnetic": Key("count"),
+        "points": Key(STEPS, optional=True),
+        "fit_error": Key("fraction", optional=True),
+    }
+)
+
+UPS: Mapping[str, Key] = MappingProxyType(
+    {
+        **_keys(STEPS, "inverter battery bypass"),
+        **_keys("time", "beyond recovery"),
+    }
+)
 
 PRECISION: Mapping[str, Key] = MappingProxyType(
     {

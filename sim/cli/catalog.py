@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,6 +22,8 @@ _HEADINGS = {
     "rack": ("nodes", "GPUs", "rating", "NVLink"),
     "llm": ("total", "active", "layers", "window", "weights", "KV/token"),
     "gear": ("loss at 0 %", "50 %", "100 %"),
+    "breaker": ("opens at 125 % after", "150 %", "200 %", "at once from"),
+    "ups": ("for ever", "carries 125 %", "150 %", "125 % on battery"),
     "precision": ("bits per weight",),
 }
 _TITLES = {
@@ -29,13 +32,15 @@ _TITLES = {
     "rack": "racks",
     "llm": "LLMs",
     "gear": "power gear",
+    "breaker": "breakers",
+    "ups": "UPSs",
     "precision": "precisions",
 }
 
 
 def catalog(
     kind: Annotated[
-        str | None, typer.Argument(help="gpu, node, rack, llm, gear or precision.")
+        str | None, typer.Argument(help="gpu, node, rack, llm, gear, breaker, ups or precision.")
     ] = None,
     name: Annotated[str | None, typer.Argument(help="One entry of that kind.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
@@ -184,6 +189,18 @@ def _main_numbers(kind: str, name: str) -> tuple[str, ...]:
             f"{100 * (curve.a + x * (curve.b + x * curve.c)):.2f} % of rating"
             for x in (0.0, 0.5, 1.0)
         )
+    if kind == "breaker":
+        breaker = rows.breaker(name)
+        cold = (breaker.seconds_left(0.0, load) for load in (1.25, 1.5, 2.0))
+        return (
+            *("holds" if s == inf else f"{s:,.0f} s" for s in cold),
+            f"{100 * breaker.magnetic:,.0f} %",
+        )
+    if kind == "ups":
+        product = rows.ups_product(name)
+        mains, battery = product.inverter, product.battery
+        carried = (mains.allowed_s(1.25), mains.allowed_s(1.5), battery.allowed_s(1.25))
+        return (f"{100 * mains.continuous:.0f} %", *(f"{s:,g} s" for s in carried))
     return (f"{rows.entry(kind, name).number('bits_per_weight'):g}",)
 
 
@@ -193,7 +210,7 @@ def _show_entry(console: Console, shown: Entry) -> None:
 
     table = Table(box=box.SIMPLE, pad_edge=False)
     table.add_column("field", style="bold", no_wrap=True)
-    table.add_column("value", justify="right", no_wrap=True)
+    table.add_column("value", justify="right", overflow="fold")
     table.add_column("mark", no_wrap=True)
     table.add_column("source", no_wrap=True)
     for field in shown.fields:
