@@ -118,6 +118,9 @@ def _sources(
     entries = {("rack", rack.name) for rack in site.rack_types}
     entries |= {("llm", use.llm.name) for use in llms.values()}
     entries |= {("gear", node.kind) for node in power.nodes if node.kind in ("ups", "pdu")}
+    entries |= {("gear", "transformer") for node in power.nodes if node.kind == "msb"}
+    entries |= {("breaker", n.breaker.breaker.name) for n in power.nodes if n.breaker}
+    entries |= {("ups", n.ups.product.name) for n in power.nodes if n.ups and n.ups.product}
     found = set(calibration.source_ids())
     for kind, name in entries:
         found.update(catalog.source_ids(kind, name))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from sim.check.collector import Collector
+from sim.check.power_plan import power_plan
 from sim.errors import BuildError
 from sim.site import build_power_tree, server_out_mw, tree_flow
 from sim.site.load import milliwatts
-from sim.site.types import PowerNode, PowerPlan, PowerTree, Site, UpsPlan
+from sim.site.types import PowerNode, PowerPlan, PowerTree, Site
 from sim.spec.nodes import Path
-from sim.spec.power import PowerSpec
+from sim.spec.power import GeneratorSpec, MsbSpec, PowerSpec, UpsSpec
 from sim.units import format_si
 
 
@@ -21,10 +24,12 @@ def check_power(found: Collector, site: Site | None) -> PowerTree | None:
     spec = document.spec.power
     plan = None
     if spec is not None:
-        plan = _plan(spec)
+        plan = power_plan(found, spec)
         if not _consistent(spec, plan, found):
             failed = True
-        if not (plan.utility_budget_w or plan.utility_rating_w or plan.ups):
+        if not (spec.utility and (spec.utility.budget or spec.utility.rating)) and not (
+            spec.ups or spec.msbs
+        ):
             found.warn(
                 ("power",), "states no utility and no UPS, so nothing limits the site's draw"
             )
@@ -44,19 +49,6 @@ def check_power(found: Collector, site: Site | None) -> PowerTree | None:
     return tree
 
 
-def _plan(spec: PowerSpec) -> PowerPlan:
-    utility, pdus = spec.utility, spec.pdus
-    return PowerPlan(
-        utility_budget_w=None if utility is None else utility.budget,
-        utility_rating_w=None if utility is None else utility.rating,
-        ups=tuple(UpsPlan(ups.name, ups.rating, ups.budget) for ups in spec.ups),
-        pdus_per_row=0 if pdus is None else pdus.per_row,
-        pdu_rating_w=None if pdus is None else pdus.rating,
-        pdu_budget_w=None if pdus is None else pdus.budget,
-        redundancy="N" if pdus is None else pdus.redundancy,
-    )
-
-
 def _consistent(spec: PowerSpec, plan: PowerPlan, found: Collector) -> bool:
     """Whether a tree can be built; problems are reported either way."""
     pairs: list[tuple[Path, float | None, float | None]] = [
@@ -66,15 +58,26 @@ def _consistent(spec: PowerSpec, plan: PowerPlan, found: Collector) -> bool:
             (("power", "ups", i, "budget"), ups.budget_w, ups.rating_w)
             for i, ups in enumerate(plan.ups)
         ),
+        *(
+            (("power", "msbs", i, "budget"), msb.budget_w, msb.rating_w)
+            for i, msb in enumerate(plan.msbs)
+        ),
     ]
     for path, budget, rating in pairs:
         if budget is not None and rating is not None and budget > rating:
             found.error(
                 path, f"the budget {_w(budget)} is above the rating {_w(rating)} it must respect"
             )
-    return found.unique(
-        "UPS", ((("power", "ups", i, "name"), ups.name) for i, ups in enumerate(spec.ups))
+    named: tuple[tuple[str, str, Sequence[UpsSpec | MsbSpec | GeneratorSpec]], ...] = (
+        ("UPS", "ups", spec.ups),
+        ("switchboard", "msbs", spec.msbs),
+        ("generator", "generators", spec.generators),
     )
+    fine = True
+    for what, key, items in named:
+        paths = ((("power", key, i, "name"), item.name) for i, item in enumerate(items))
+        fine &= found.unique(what, paths)
+    return fine
 
 
 def _racks_under_pdus(site: Site, plan: PowerPlan, found: Collector) -> None:
@@ -124,6 +127,9 @@ def _stated(node: PowerNode, word: str, plan: PowerPlan) -> Path | None:
         case "ups":
             position = next(i for i, ups in enumerate(plan.ups) if ups.name == node.name)
             return ("power", "ups", position, word)
+        case "msb":
+            position = next(i for i, msb in enumerate(plan.msbs) if msb.name == node.name)
+            return ("power", "msbs", position, word)
         case "pdu":
             return ("power", "pdus", word)
     return None

@@ -32,7 +32,7 @@ _STATUS = {
 }
 #: From here on a node is "near" its limit.
 _NEAR = 0.9
-_LEVELS = ("utility", "ups", "pdu", "rack", "server")
+_LEVELS = ("utility", "generator", "msb", "ups", "pdu", "rack", "server")
 
 
 def console() -> Console:

@@ -17,7 +17,9 @@ from sim.site.load import (
 )
 from sim.site.power import build_power_tree
 from sim.site.types import (
+    GeneratorPlan,
     HallPlan,
+    MsbPlan,
     PowerNode,
     PowerPlan,
     PowerTree,
@@ -27,8 +29,10 @@ from sim.site.types import (
 )
 
 __all__ = [
+    "GeneratorPlan",
     "HallPlan",
     "Intake",
+    "MsbPlan",
     "PowerNode",
     "PowerPlan",
     "PowerTree",

@@ -1,4 +1,4 @@
-"""The electrical graph above the racks: utility, UPS, PDU, rack, server."""
+"""The electrical graph above the racks: utility, generators, MSBs, UPSs, PDUs, rack, server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy as np
 from sim import catalog
 from sim.errors import BuildError
 from sim.site.load import WHOLE_SHARE
-from sim.site.types import PowerNode, PowerPlan, PowerTree, Site
+from sim.site.power_wiring import check_wiring
+from sim.site.types import PowerNode, PowerPlan, PowerTree, RatedBreaker, Site, UpsGear
 
 _UNSTATED = PowerPlan(
     utility_budget_w=None,
@@ -26,10 +27,15 @@ _UNSTATED = PowerPlan(
 def build_power_tree(site: Site, plan: PowerPlan | None) -> PowerTree:
     """The site's electrical graph; without a plan, a utility that nothing limits feeds the racks.
 
+    UPS i hangs from the switchboard (MSB) that it names, else from MSB i mod (number of MSBs), or
+    from the utility where there is none. A UPS that another names as its reserve carries no load
+    until the other is dead; a generator stands by behind its MSBs in the same way.
+
     PDUs are ``<row>-pdu-a``, ``-b`` and so on; counted over the site, PDU i hangs from UPS
-    i mod (number of UPSs), or from the utility where there is none. Racks alternate over their
-    row's PDUs: one feed each with redundancy N, two neighbouring PDUs (a and b, then c and d) with
-    2N, half the load each. With ``pdus_per_row`` 0 the racks hang from the UPSs in the same way.
+    i mod (number of UPSs), reserves apart, or from the MSBs in turn where there is none. Racks
+    alternate over their row's PDUs: one feed each with redundancy N, two neighbouring PDUs (a and
+    b, then c and d) with 2N, half the load each. With ``pdus_per_row`` 0 the racks hang from the
+    UPSs in the same way.
 
     Raises:
         BuildError: a plan that cannot be wired; ``path`` is inside ``power``.
@@ -37,20 +43,15 @@ def build_power_tree(site: Site, plan: PowerPlan | None) -> PowerTree:
     tree = _Wiring()
     stated = plan is not None
     plan = plan or _UNSTATED
-    _check(site, plan)
-    utility = tree.add("utility", "utility", plan.utility_rating_w, plan.utility_budget_w)
-    ups = [
-        tree.add(gear.name, "ups", gear.rating_w, gear.budget_w, loss="ups") for gear in plan.ups
-    ]
-    for index in ups:
-        tree.connect(index, (utility,))
-    feeds = [ups or [utility]] * len(site.row_names)
+    check_wiring(site, plan)
+    upstream = _add_ups(tree, plan, _add_msbs(tree, plan))
+    feeds = [upstream] * len(site.row_names)
     if plan.pdus_per_row:
-        feeds = _add_pdus(tree, site, plan, ups or [utility])
+        feeds = _add_pdus(tree, site, plan, upstream)
     rack_feeds = _rack_feeds(site, feeds, plan.redundancy == "2N")
     first_rack = len(tree.nodes)
     for name, rack_type in zip(site.rack_names, site.rack_types, strict=True):
-        tree.add(name, "rack", rack_type.rating_w, None)
+        tree.add(name, "rack", rack_type.rating_w, None, breaker=plan.rack_breaker)
     for rack, parents in enumerate(rack_feeds):
         tree.connect(first_rack + rack, parents)
     first_server = len(tree.nodes)
@@ -66,6 +67,7 @@ def build_power_tree(site: Site, plan: PowerPlan | None) -> PowerTree:
         server_index=np.arange(first_server, len(tree.nodes), dtype=np.int64),
         provisioned_w=_provisioned_w(plan, len(site.row_names)),
         stated=stated,
+        standby=tuple(tree.standby),
     )
 
 
@@ -75,6 +77,8 @@ class _Wiring:
     def __init__(self) -> None:
         self.nodes: list[PowerNode] = []
         self.edges: list[tuple[int, int, int]] = []
+        self.standby: list[tuple[int, int]] = []
+        self.reserve_of: dict[int, int] = {}
 
     def add(
         self,
@@ -85,54 +89,57 @@ class _Wiring:
         *,
         loss: str = "",
         loss_rating_w: float | None = None,
+        breaker: RatedBreaker | None = None,
+        ups: UpsGear | None = None,
+        start_s: float | None = None,
     ) -> int:
         """Append a node and return its index; ``loss`` names the gear whose curve it follows."""
         size_w = rating_w if loss_rating_w is None else loss_rating_w
         curve = catalog.gear_loss(loss, size_w) if loss and size_w is not None else None
-        self.nodes.append(PowerNode(name, kind, rating_w, budget_w, curve))
+        self.nodes.append(PowerNode(name, kind, rating_w, budget_w, curve, breaker, ups, start_s))
         return len(self.nodes) - 1
 
     def connect(self, child: int, parents: Sequence[int]) -> None:
         """Feed ``child`` from its parents in equal shares."""
         for parent in parents:
             self.edges.append((child, parent, WHOLE_SHARE // len(parents)))
+            if parent in self.reserve_of:
+                self.standby.append((child, self.reserve_of[parent]))
 
 
-def _check(site: Site, plan: PowerPlan) -> None:
-    pdus = plan.pdus_per_row
-    if plan.redundancy not in ("N", "2N"):
-        raise BuildError("power.pdus.redundancy", f"must be N or 2N, not {plan.redundancy!r}")
-    if not 0 <= pdus <= len(ascii_lowercase):
-        raise BuildError(
-            "power.pdus.per_row", f"must be from 0 to {len(ascii_lowercase)}, not {pdus}"
+def _add_msbs(tree: _Wiring, plan: PowerPlan) -> dict[str, int]:
+    """The utility, or the switchboards below it, by name; generators stand by behind them."""
+    utility = tree.add(
+        "utility", "utility", plan.utility_rating_w, plan.utility_budget_w,
+        breaker=plan.utility_breaker,
+    )  # fmt: skip
+    tops = {}
+    for msb in plan.msbs:
+        tops[msb.name] = tree.add(
+            msb.name, "msb", msb.rating_w, msb.budget_w, loss="transformer", breaker=msb.breaker
         )
-    if plan.redundancy == "2N":
-        if pdus % 2:
-            raise BuildError(
-                "power.pdus.per_row", f"2N feeds each rack from a pair of PDUs; {pdus} is odd"
-            )
-        if len(plan.ups) == 1:
-            raise BuildError(
-                "power.ups",
-                f"2N needs two UPSs or none; {plan.ups[0].name!r} would carry both feeds",
-            )
-        if not pdus and not plan.ups:
-            raise BuildError(
-                "power.pdus.per_row", "2N needs two PDUs per row, or two UPSs, to feed a rack twice"
-            )
-        if not pdus and len(plan.ups) % 2:
-            raise BuildError(
-                "power.ups", f"2N feeds racks from pairs of UPSs; {len(plan.ups)} is odd"
-            )
-    rows = len(site.row_names)
-    feeders = pdus * rows
-    if feeders and len(plan.ups) > feeders:
-        idle = ", ".join(gear.name for gear in plan.ups[feeders:])
-        raise BuildError(
-            "power.ups",
-            f"{len(plan.ups)} UPSs for {feeders} PDUs ({pdus} per row): "
-            f"nothing would hang from {idle}",
+        tree.connect(tops[msb.name], (utility,))
+    for generator in plan.generators:
+        index = tree.add(
+            generator.name, "generator", generator.rating_w, None, start_s=generator.start_s
         )
+        tree.standby += [(tops[name], index) for name in generator.feeds or tops]
+    return tops or {"utility": utility}
+
+
+def _add_ups(tree: _Wiring, plan: PowerPlan, tops: dict[str, int]) -> list[int]:
+    """The UPSs; returns what PDUs or racks hang from, in turn: UPSs, or what is above them."""
+    reserves = {ups.reserve for ups in plan.ups}
+    found = {}
+    for number, ups in enumerate(plan.ups):
+        found[ups.name] = tree.add(
+            ups.name, "ups", ups.rating_w, ups.budget_w, loss="ups", breaker=ups.breaker,
+            ups=ups.gear,
+        )  # fmt: skip
+        above = list(tops.values())[number % len(tops)] if ups.fed_by is None else tops[ups.fed_by]
+        tree.connect(found[ups.name], (above,))
+    tree.reserve_of = {found[u.name]: found[u.reserve] for u in plan.ups if u.reserve is not None}
+    return [i for name, i in found.items() if name not in reserves] or list(tops.values())
 
 
 def _refuse_same_names(nodes: Sequence[PowerNode]) -> None:
@@ -174,6 +181,7 @@ def _add_pdus(
                 plan.pdu_rating_w,
                 plan.pdu_budget_w,
                 loss="pdu",
+                breaker=plan.pdu_breaker,
                 loss_rating_w=plan.pdu_rating_w
                 if plan.pdu_rating_w is not None
                 else sum(fed) or None,
@@ -214,14 +222,18 @@ def _rack_feeds(site: Site, feeds: Sequence[Sequence[int]], twice: bool) -> list
 def _provisioned_w(plan: PowerPlan, rows: int) -> float | None:
     """The utility's budget, else the sum of the top ratings that are stated, else None.
 
-    The top is the utility's own rating, else the UPSs, else (without UPSs) the PDUs.
+    The top is the utility's own rating, else the switchboards, else the UPSs but for reserves,
+    else (without UPSs) the PDUs.
     """
     if plan.utility_budget_w is not None:
         return plan.utility_budget_w
     if plan.utility_rating_w is not None:
         return plan.utility_rating_w
+    if plan.msbs:
+        return sum(msb.rating_w for msb in plan.msbs)
     if plan.ups:
-        return sum(gear.rating_w for gear in plan.ups)
+        reserves = {gear.reserve for gear in plan.ups}
+        return sum(gear.rating_w for gear in plan.ups if gear.name not in reserves)
     if plan.pdu_rating_w is not None and plan.pdus_per_row:
         return rows * plan.pdus_per_row * plan.pdu_rating_w
     return None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.catalog.protection import Battery, Breaker, UpsProduct
 from sim.catalog.types import Gpu, Loss, NodeType, RackType
 
 IntArray = NDArray[np.int64]
@@ -40,6 +41,28 @@ class Site:
 
 
 @dataclass(frozen=True)
+class RatedBreaker:
+    """A breaker of a rating; None of it means that nothing opens."""
+
+    breaker: Breaker
+    rating_w: float
+
+
+@dataclass(frozen=True)
+class UpsGear:
+    """What makes a UPS one: modules that share its load, what they can carry, a battery.
+
+    ``modules`` share the load evenly; ``needed`` of them carry the rating. ``product`` None: what
+    it carries beyond its rating is not modelled; ``battery`` None: it has none.
+    """
+
+    product: UpsProduct | None = None
+    battery: Battery | None = None
+    modules: int = 1
+    needed: int = 1
+
+
+@dataclass(frozen=True)
 class PowerNode:
     """One node of the electrical graph. Ratings and budgets are watts of what it delivers.
 
@@ -48,10 +71,13 @@ class PowerNode:
     """
 
     name: str
-    kind: str  # "utility", "ups", "pdu", "rack", "server"
+    kind: str  # "utility", "generator", "msb", "ups", "pdu", "rack", "server"
     rating_w: float | None
     budget_w: float | None
     loss: Loss | None
+    breaker: RatedBreaker | None = None  # in its feed; carries what it delivers
+    ups: UpsGear | None = None
+    start_s: float | None = None  # of a generator: from the loss of mains to carrying load
 
 
 @dataclass(frozen=True)
@@ -59,7 +85,9 @@ class PowerTree:
     """The electrical graph: ``edges`` are (child, parent, share in 1/256), children after parents.
 
     A rack with two feeds has two edges whose shares sum to 256, so the tree is a graph. The
-    servers are the leaves, in the order of ``Site.node_names``.
+    servers are the leaves, in the order of ``Site.node_names``. ``standby`` are feeds (child,
+    parent) that carry nothing until every other feed of the child is dead: a generator behind a
+    switchboard, the reserve of a UPS's loads.
     """
 
     nodes: tuple[PowerNode, ...]
@@ -67,15 +95,44 @@ class PowerTree:
     server_index: IntArray  # [nodes of the site] → index in ``nodes``
     provisioned_w: float | None  # utility budget, else the sum of the top ratings, else unknown
     stated: bool  # False: the scenario has no `power`, so nothing limits it
+    standby: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
 class UpsPlan:
-    """One UPS of the scenario's ``power`` section."""
+    """One UPS of the scenario's ``power`` section.
+
+    ``fed_by``: its switchboard; None = the next in turn. ``reserve``: the UPS that takes over its
+    loads when it fails.
+    """
 
     name: str
     rating_w: float
     budget_w: float | None
+    fed_by: str | None = None
+    reserve: str | None = None
+    breaker: RatedBreaker | None = None
+    gear: UpsGear = UpsGear()
+
+
+@dataclass(frozen=True)
+class MsbPlan:
+    """A main switchboard and its transformer."""
+
+    name: str
+    rating_w: float
+    budget_w: float | None = None
+    breaker: RatedBreaker | None = None
+
+
+@dataclass(frozen=True)
+class GeneratorPlan:
+    """A generator behind switchboards (all of them where none is named)."""
+
+    name: str
+    rating_w: float
+    start_s: float
+    feeds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,6 +146,11 @@ class PowerPlan:
     pdu_rating_w: float | None
     pdu_budget_w: float | None
     redundancy: str
+    msbs: tuple[MsbPlan, ...] = ()
+    generators: tuple[GeneratorPlan, ...] = ()
+    utility_breaker: RatedBreaker | None = None
+    pdu_breaker: RatedBreaker | None = None
+    rack_breaker: RatedBreaker | None = None  # in each feed of a rack
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
-"""The ``power`` section: utility feed › UPS › PDU, their ratings and contracted budgets."""
+"""The ``power`` section: utility, generators, switchboards, UPSs, PDUs; what they carry and for how
+long."""
 
 from __future__ import annotations
 
@@ -6,7 +7,29 @@ from typing import Annotated
 
 from pydantic import Field
 
-from sim.spec.types import Count, Identifier, Many, OneOf, Spec, Watts
+from sim.spec.types import (
+    Count,
+    Identifier,
+    Many,
+    OneOf,
+    PositiveSeconds,
+    Quantity,
+    Seconds,
+    Shorthand,
+    Spec,
+    Watts,
+)
+
+
+class BreakerSpec(Spec):
+    """A breaker: a preset of the catalog and the rating that it protects."""
+
+    preset: str | None = Field(default=None, description="a breaker of the catalog, such as mccb")
+    rating: Watts | None = Field(default=None, description="its own rating; else the gear's")
+
+
+#: ``breaker: mccb`` or ``breaker: {preset: mccb, rating: 400 kW}``.
+Breaker = Annotated[BreakerSpec, Shorthand("preset")]
 
 
 class UtilitySpec(Spec):
@@ -14,6 +37,45 @@ class UtilitySpec(Spec):
 
     budget: Watts | None = Field(default=None, description="contracted power")
     rating: Watts | None = Field(default=None, description="what the connection can carry")
+    breaker: Breaker | None = Field(default=None, description="the main breaker")
+
+
+class GeneratorSpec(Spec):
+    """A generator; it carries nothing while the utility does."""
+
+    name: Identifier = Field(description="the generator's name")
+    rating: Watts = Field(description="what it can deliver")
+    start: Seconds = Field(default=12.0, description="from the loss of mains to carrying load")
+    feeds: Many[Identifier] = Field(default=(), description="switchboards behind it (all)")
+
+
+class MsbSpec(Spec):
+    """A main switchboard with its transformer, between the utility and UPSs."""
+
+    name: Identifier = Field(description="the switchboard's name")
+    rating: Watts = Field(description="what it can deliver")
+    budget: Watts | None = Field(default=None, description="what it should deliver at most")
+    breaker: Breaker | None = Field(default=None, description="its breaker")
+
+
+class BatterySpec(Spec):
+    """What carries a UPS's load without its input."""
+
+    ride_through: PositiveSeconds = Field(description="how long it carries the rating")
+    exponent: Annotated[float, Quantity("count", least=1.0)] = Field(
+        default=1.0, description="Peukert's: 1 for lithium cells, 1.1 to 1.2 for lead"
+    )
+    recharge: PositiveSeconds = Field(default=36_000.0, description="from empty to full")
+    recharge_share: Annotated[float, Quantity("fraction", least=0.0, most=1.0)] = Field(
+        default=0.1, description="of the rating, drawn beside the load while it charges"
+    )
+
+
+class ModulesSpec(Spec):
+    """Modules of a UPS that share its load: N+1 is one more than are needed."""
+
+    count: Count = Field(description="how many there are")
+    needed: Count = Field(description="how many carry the rating")
 
 
 class UpsSpec(Spec):
@@ -22,6 +84,18 @@ class UpsSpec(Spec):
     name: Identifier = Field(description="the UPS's name")
     rating: Watts = Field(description="what it can deliver")
     budget: Watts | None = Field(default=None, description="what it should deliver at most")
+    fed_by: Identifier | None = Field(default=None, description="its switchboard (the next one)")
+    product: str | None = Field(
+        default=None, description="a UPS of the catalog: how long it carries an overload"
+    )
+    battery: Annotated[BatterySpec, Shorthand("ride_through")] | None = Field(
+        default=None, description="its battery: how long it carries the rating"
+    )
+    modules: ModulesSpec | None = Field(default=None, description="modules that share its load")
+    reserve: Identifier | None = Field(
+        default=None, description="the UPS that takes its loads over when it fails"
+    )
+    breaker: Breaker | None = Field(default=None, description="the breaker of its output")
 
 
 class PduSpec(Spec):
@@ -33,11 +107,21 @@ class PduSpec(Spec):
     redundancy: Annotated[str, OneOf(("N", "2N"))] = Field(
         default="N", description="N: one feed for each rack; 2N: two, on different UPSs"
     )
+    breaker: Breaker | None = Field(default=None, description="the breaker of each")
+
+
+class RackPowerSpec(Spec):
+    """What is in the feeds of every rack."""
+
+    breaker: Breaker | None = Field(default=None, description="the breaker in each feed of a rack")
 
 
 class PowerSpec(Spec):
     """The electrical tree above the racks; left out, nothing limits the draw."""
 
     utility: UtilitySpec | None = Field(default=None, description="the grid connection")
+    generators: Many[GeneratorSpec] = Field(default=(), description="what starts when mains fail")
+    msbs: Many[MsbSpec] = Field(default=(), description="main switchboards with transformers")
     ups: Many[UpsSpec] = Field(default=(), description="the UPSs, side by side")
     pdus: PduSpec | None = Field(default=None, description="the PDUs of every row")
+    racks: RackPowerSpec | None = Field(default=None, description="the feeds of every rack")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
 
 from sim.errors import BuildError
 from sim.site import (
+    GeneratorPlan,
     HallPlan,
+    MsbPlan,
     PowerPlan,
     PowerTree,
     RowPlan,
@@ -203,3 +206,93 @@ def test_impossible_plans(plan: PowerPlan, message: str) -> None:
     with pytest.raises(BuildError) as caught:
         build_power_tree(site_of(1), plan)
     assert str(caught.value) == message
+
+
+def standby(tree: PowerTree, name: str) -> list[str]:
+    """What stands by behind a node."""
+    index = [node.name for node in tree.nodes].index(name)
+    return [tree.nodes[parent].name for child, parent in tree.standby if child == index]
+
+
+MSBS = (MsbPlan("msb-a", 500e3), MsbPlan("msb-b", 500e3))
+
+
+def test_switchboards_stand_between_utility_and_upss_in_turn() -> None:
+    tree = build_power_tree(site_of(3), dataclasses.replace(PLAN, msbs=MSBS))
+    assert parents(tree, "msb-b") == [("utility", 256)]
+    assert parents(tree, "ups-a") == [("msb-a", 256)]
+    assert parents(tree, "ups-b") == [("msb-b", 256)]
+    assert tree.nodes[1].loss is not None
+    named = dataclasses.replace(UPS_A, fed_by="msb-b")
+    tree = build_power_tree(site_of(3), dataclasses.replace(PLAN, msbs=MSBS, ups=(named, UPS_B)))
+    assert parents(tree, "ups-a") == [("msb-b", 256)]
+
+
+def test_without_upss_pdus_hang_from_switchboards() -> None:
+    tree = build_power_tree(site_of(3), dataclasses.replace(PLAN, msbs=MSBS, ups=()))
+    assert parents(tree, "row-1-pdu-a") == [("msb-a", 256)]
+    assert parents(tree, "row-1-pdu-b") == [("msb-b", 256)]
+
+
+def test_generators_stand_by_behind_switchboards() -> None:
+    plan = dataclasses.replace(
+        PLAN,
+        msbs=MSBS,
+        generators=(
+            GeneratorPlan("gen-1", 1e6, 12.0),
+            GeneratorPlan("gen-2", 5e5, 9.0, ("msb-b",)),
+        ),
+    )
+    tree = build_power_tree(site_of(3), plan)
+    assert standby(tree, "msb-a") == ["gen-1"]
+    assert standby(tree, "msb-b") == ["gen-1", "gen-2"]
+    generator = next(node for node in tree.nodes if node.name == "gen-2")
+    assert (generator.kind, generator.rating_w, generator.start_s) == ("generator", 5e5, 9.0)
+
+
+def test_a_reserve_carries_nothing_and_stands_by_for_the_loads_of_others() -> None:
+    """Block redundancy: one UPS more, which takes over whatever hangs from one that failed."""
+    ups = (
+        dataclasses.replace(UPS_A, reserve="ups-r"),
+        dataclasses.replace(UPS_B, reserve="ups-r"),
+        UpsPlan("ups-r", 250e3, None),
+    )
+    tree = build_power_tree(site_of(3), dataclasses.replace(PLAN, ups=ups, redundancy="N"))
+    assert parents(tree, "row-1-pdu-a") == [("ups-a", 256)]
+    assert standby(tree, "row-1-pdu-a") == ["ups-r"]
+    assert standby(tree, "row-1-pdu-b") == ["ups-r"]
+    assert parents(tree, "ups-r") == [("utility", 256)]
+    assert tree.provisioned_w == PLAN.utility_budget_w
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "message"),
+    [
+        (
+            {"msbs": MSBS, "ups": (dataclasses.replace(UPS_A, fed_by="msb-c"), UPS_B)},
+            "power.ups[0].fed_by", "unknown switchboard 'msb-c' (did you mean 'msb-b'?)",
+        ),
+        (
+            {"ups": (UPS_A, dataclasses.replace(UPS_B, reserve="ups-c"))},
+            "power.ups[1].reserve", "unknown UPS 'ups-c'",
+        ),
+        (
+            {"ups": (dataclasses.replace(UPS_A, reserve="ups-b"),
+                     dataclasses.replace(UPS_B, reserve="ups-a"))},
+            "power.ups[0].reserve", "'ups-a' is a reserve itself",
+        ),
+        (
+            {"generators": (GeneratorPlan("gen", 1e6, 12.0),)},
+            "power.generators", "state them as `msbs`",
+        ),
+        (
+            {"msbs": MSBS, "generators": (GeneratorPlan("gen", 1e6, 12.0, ("msb-x",)),)},
+            "power.generators[0].feeds", "unknown switchboard 'msb-x'",
+        ),
+    ],
+)  # fmt: skip
+def test_parts_that_do_not_fit(changes: dict[str, Any], path: str, message: str) -> None:
+    with pytest.raises(BuildError) as caught:
+        build_power_tree(site_of(3), dataclasses.replace(PLAN, **changes))
+    assert caught.value.path == path
+    assert message in str(caught.value)
