@@ -100,6 +100,8 @@ class CompiledPlane:
             code = advance(self._table, until_s)
             if code == layout.DONE:
                 return Stop("done", until_s)
+            if code == layout.POWER:
+                return Stop("power", float(self.state.power.guard["due_s"].min()))
             ANSWERS[code](self)
 
     def set_clocks(self, replicas: Sequence[int], level: int, time_s: float) -> None:
@@ -349,6 +351,7 @@ class CompiledPlane:
         state.replica["draw_mw"] = idle_mw
         state.replica["total_mw"] = idle_mw * state.replica["gpus"]
         tree.start(state.power, np.array(idle_gpu_mw(scenario.site, self.world.replicas)))
+        tree.warm_up(state.power, 0.0)
 
     def _read_windowed(self) -> dict[str, NDArray[Any]]:
         """Copies of what a window cuts out, as it stands now."""

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from sim.engine.guard_meter import GuardMeters
 from sim.engine.meters import Integral
+from sim.engine.wiring import Wiring
+from sim.site.guards import guards_of
 from sim.site.load import intake, server_load, split
+from sim.site.power import children_first
 from sim.site.types import PowerTree, Site
 
 
@@ -91,6 +95,13 @@ class PowerMeter:
         ]
         self._pending: list[tuple[float, int, int] | None] = [None] * len(tree.nodes)
         self._gpu_mw = [0] * len(site.node_names)
+        self.guards = GuardMeters(guards_of(tree))
+        #: What takes no part: nodes that take in nothing, servers without power; and what nodes
+        #: take in beside what they deliver.
+        self._unfed: frozenset[int] = frozenset()
+        self._off: frozenset[int] = frozenset()
+        self._extra_mw: dict[int, int] = {}
+        self._order = children_first(tree)
 
     def start(self, gpu_mw: Sequence[int]) -> None:
         """Set every server's GPU draw (mW, sum over its GPUs) at time 0."""
@@ -100,15 +111,41 @@ class PowerMeter:
     def change(self, server: int, delta_mw: int, time_s: float) -> None:
         """The GPUs of ``server`` draw ``delta_mw`` more from ``time_s`` on."""
         self._gpu_mw[server] += delta_mw
-        node = int(self._tree.server_index[server])
-        self._set_out(node, self._server_out_mw[server](self._gpu_mw[server]), time_s)
+        self._set_out(int(self._tree.server_index[server]), self._delivered_mw(server), time_s)
+
+    def _delivered_mw(self, server: int) -> int:
+        """What a server's supplies deliver."""
+        return 0 if server in self._off else self._server_out_mw[server](self._gpu_mw[server])
+
+    def _taken_mw(self, node: int, out_mw: int) -> int:
+        """What a node takes in to deliver ``out_mw``."""
+        if node in self._unfed:
+            return 0
+        return self._in_mw[node](out_mw) + self._extra_mw.get(node, 0)
+
+    def reroute(self, wiring: Wiring, time_s: float) -> None:
+        """Feeds, or what takes part at all, change at ``time_s``: carry every load up anew."""
+        for node, feeds in enumerate(wiring.feeds):
+            self._feeds[node] = ([parent for parent, _ in feeds], [share for _, share in feeds])
+        self._unfed, self._off = wiring.unfed, wiring.off
+        self._extra_mw = dict(wiring.extra_mw)
+        out_mw = [0] * len(self.nodes)
+        for server, node in enumerate(self._tree.server_index.tolist()):
+            out_mw[node] = self._delivered_mw(server)
+        for node in self._order:
+            in_mw = self._taken_mw(node, out_mw[node])
+            parents, shares = self._feeds[node]
+            if parents:
+                for parent, part in zip(parents, split(in_mw, shares), strict=True):
+                    out_mw[parent] += part
+            meter = self.nodes[node]
+            if (meter.out_mw, meter.in_mw) != (out_mw[node], in_mw):
+                self._hold(node, out_mw[node], in_mw, time_s)
 
     def _set_out(self, node: int, out_mw: int, time_s: float) -> None:
-        meter = self.nodes[node]
-        before_mw = meter.in_mw
-        in_mw = self._in_mw[node](out_mw)
-        self._note(node, out_mw, in_mw, time_s)
-        meter.set(out_mw, in_mw, time_s)
+        before_mw = self.nodes[node].in_mw
+        in_mw = self._taken_mw(node, out_mw)
+        self._hold(node, out_mw, in_mw, time_s)
         parents, shares = self._feeds[node]
         if not parents or in_mw == before_mw:
             return
@@ -117,6 +154,12 @@ class PowerMeter:
         ):
             if new != old:
                 self._set_out(parent, self.nodes[parent].out_mw + new - old, time_s)
+
+    def _hold(self, node: int, out_mw: int, in_mw: int, time_s: float) -> None:
+        """From ``time_s`` on a node delivers and takes this."""
+        self._note(node, out_mw, in_mw, time_s)
+        self.nodes[node].set(out_mw, in_mw, time_s)
+        self.guards.set(node, out_mw, time_s)
 
     def _note(self, node: int, out_mw: int, in_mw: int, time_s: float) -> None:
         """Keep the last state of an instant; hand on the one before once time has moved."""

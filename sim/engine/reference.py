@@ -1,6 +1,7 @@
 """The reference serving plane: SimPy, one event per iteration; the executable specification.
 
-Events at equal times run in the order time-out and cancellation, arrival, iteration boundary; then
+Events at equal times run in the order power (a breaker or UPS at its limit: handed back to the
+control plane), time-out and cancellation, arrival, iteration boundary; then
 by id (of the request, of the replica). What one of them creates for the same instant takes its
 place in that order among what is still pending.
 """
@@ -106,7 +107,9 @@ class ReferencePlane:
 
     def advance(self, until_s: float) -> Stop:
         """Handle every event strictly before ``until_s``."""
-        while self.env.peek() < until_s:
+        while min(self.env.peek(), self.power.guards.due_s) < until_s:
+            if self.power.guards.due_s <= self.env.peek():
+                return Stop("power", self.power.guards.due_s)
             self.env.step()
         return Stop("done", until_s)
 
@@ -354,6 +357,7 @@ class ReferencePlane:
             self.gpu_mw[index] = idle_mw
             self.replicas[index].meters.draw.set(idle_mw * len(placed.gpus), 0.0)
         self.power.start(idle_gpu_mw(self.world.scenario.site, self.world.replicas))
+        self.power.guards.warm_up()
 
     def draw(
         self, replica: int, gpu_mw: int, shares: Sequence[tuple[int, float]], time_s: float

@@ -1,8 +1,9 @@
 """The loop of the compiled serving plane: time-outs, arrivals and boundaries in order of time.
 
-Events at equal times run in the order time-out and cancellation, arrival, boundary; then by id.
-``advance`` returns a code whenever it needs Python (rows to drain, arrays to grow, the next chunk
-of a source, a routing decision) and is called again with the same state.
+Events at equal times run in the order power, time-out and cancellation, arrival, boundary; then by
+id. Power events, a breaker or a UPS at its limit, are for Python, as is whatever else ``advance``
+returns a code for (rows to drain, arrays to grow, the next chunk of a source, a routing decision);
+it is called again with the same state.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from sim.kernels.layout import (
     GROW,
     NONE,
     ORPHANS,
+    POWER,
     ROOM,
     TIMED_OUT,
 )
@@ -40,8 +42,11 @@ def advance(table: Ints, until_s: float) -> int:
             return CHUNK
         first = s.event[1]
         t = min(value_of(first.key), all_.arrival_s, all_.alarm_s)
-        if t >= until_s:
+        power_s = value_of(s.power.due[1].key)
+        if min(t, power_s) >= until_s:
             return DONE
+        if power_s <= t:
+            return POWER
         if lacks_room(s):
             return ROOM
         if all_.alarm_s == t:

@@ -35,13 +35,15 @@ FREE, WAITING, PREFILLING, DECODING, ASKED = range(5)
 NO_IDS, ROUTED, CACHED = range(3)
 #: Why the head of a queue was not admitted (as ``sim.engine.meters``), or NONE.
 BLOCKS, SEQUENCES, TOKENS = range(3)
+#: Kinds of guards of the electrical tree.
+THERMAL, ELECTRONIC, OVERLOAD, BATTERY = range(4)
 #: Outcomes: indices in ``sim.results.tables.OUTCOMES``.
 COMPLETED, NEVER_FITS, QUEUE_FULL, SHED, TIMED_OUT, CANCELLED, UNFINISHED = range(7)
 #: Why a request is refused.
 KV_CAPACITY, FULL_QUEUE, CONTEXT = range(3)
 
 #: Why ``advance`` returned.
-DONE, ROOM, GROW, CHUNK, ORPHANS, ROUTE, STANDSTILL, STUCK = range(8)
+DONE, ROOM, GROW, CHUNK, ORPHANS, ROUTE, STANDSTILL, STUCK, POWER = range(9)
 #: How often a workload's clients may be turned away and return at one instant.
 MOST_RETURNS = 100_000
 #: Rows of ``heap``.

@@ -46,6 +46,7 @@ from typing import Any
 
 import numpy as np
 
+from sim.kernels.guards import give_up_guard, switch_guard, warm_up_guard, watch
 from sim.kernels.jit import entry, kernel, rare
 from sim.kernels.power_state import NO_LOW_MW, FloatArray, IntArray, PowerState
 
@@ -87,6 +88,8 @@ def unmoved(node: Any) -> bool:
 @kernel
 def server_out_mw(load: Any) -> float:
     """``sim.site.load.ServerLoad.out_mw`` of a SERVER record."""
+    if load.off:
+        return 0.0
     gpu_mw = float(load.gpu_mw)
     return np.rint((load.base_mw + gpu_mw) + (gpu_mw * gpu_mw) * (gpu_mw * load.fan_per_mw2))
 
@@ -94,10 +97,12 @@ def server_out_mw(load: Any) -> float:
 @kernel
 def taken_mw(node: Any, out_mw: float) -> float:
     """``sim.site.load.Intake.in_mw``: what ``node`` takes in to deliver ``out_mw``."""
+    if not node.fed:
+        return 0.0
     if node.lossless:
-        return out_mw
+        return out_mw + node.extra_mw
     line_mw = node.constant_mw + out_mw * node.linear
-    return np.rint(line_mw + (out_mw * out_mw) * node.square_per_mw)
+    return np.rint(line_mw + (out_mw * out_mw) * node.square_per_mw) + node.extra_mw
 
 
 @kernel
@@ -112,6 +117,8 @@ def visit(power: PowerState, index: np.uint32, t: float) -> None:
     in_mw = taken_mw(node, out_mw)
     node.out_mw = out_mw
     node.in_mw = in_mw
+    if node.guards > 0:
+        watch(power, index, t)
     if in_mw == before_mw:
         return
     if node.feeds == 1:
@@ -242,6 +249,55 @@ def start(power: PowerState, gpu_mw: IntArray) -> None:
     """Set every server's GPU draw ([servers] mW, sum over its GPUs) at time 0."""
     for server in range(len(gpu_mw)):
         change(power, server, gpu_mw[server], 0.0)
+
+
+@entry
+def warm_up(power: PowerState, t: float) -> None:
+    """What is drawn at ``t`` has been drawn for long: breakers are as warm as that makes them."""
+    for place in range(len(power.guard)):
+        warm_up_guard(power, place, t)
+
+
+@entry
+def switch(power: PowerState, place: int, on: bool, t: float) -> None:
+    """Guard ``place`` is on duty from ``t`` on, or off it."""
+    switch_guard(power, place, on, t)
+
+
+@entry
+def give_up(power: PowerState, place: int, t: float) -> None:
+    """Guard ``place`` is at its limit at ``t``."""
+    give_up_guard(power, place, t)
+
+
+@entry
+def reroute(power: PowerState, t: float) -> None:
+    """Feeds, or what takes part at all, have changed at ``t``: carry every load up anew.
+
+    Nodes whose load is what it was are passed over, as if nothing had happened to them.
+    """
+    for index in range(len(power.node)):
+        power.node[index].next_out_mw = 0.0
+    for server in range(len(power.server)):
+        load = power.server[server]
+        power.node[load.node].next_out_mw = server_out_mw(load)
+    for place in range(len(power.order)):
+        index = power.order[place]
+        node = power.node[index]
+        out_mw = node.next_out_mw
+        in_mw = taken_mw(node, out_mw)
+        if out_mw != node.out_mw or in_mw != node.in_mw:
+            settle(power, index, t)
+            if power.count[0].changes:
+                note(power, index, t)
+            node.out_mw = out_mw
+            node.in_mw = in_mw
+            if node.guards > 0:
+                watch(power, index, t)
+        if node.feeds == 1:
+            move(power, power.edge[node.first_edge].parent, 0.0, in_mw)
+        elif node.feeds > 1:
+            feed(power, node.first_edge, 0.0, in_mw)
 
 
 @entry

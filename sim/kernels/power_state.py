@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.catalog.protection import Battery, Breaker, Electronic, Overload, Thermal
+from sim.kernels.layout import BATTERY, BRANCH, ELECTRONIC, OVERLOAD, THERMAL
 from sim.kernels.rows import MINUTE_ROW, POWER_ROW
+from sim.site.guards import AT_FIRST, Guard, guards_of
 from sim.site.load import WHOLE_SHARE, intake, server_load
+from sim.site.power import children_first, depths
 
 if TYPE_CHECKING:
     from sim.site.types import PowerNode, PowerTree, Site
@@ -39,10 +43,14 @@ NODE = np.dtype(
         ("constant_mw", np.float64),  # its sim.site.load.Intake
         ("linear", np.float64),
         ("square_per_mw", np.float64),
+        ("extra_mw", np.float64),  # taken in beside what it delivers: a battery that charges
         ("first_edge", np.uint32),
+        ("first_guard", np.int32),
+        ("guards", np.int16),
         ("feeds", np.int16),  # number of its edges
         ("lossless", np.bool_),
         ("on_intake", np.bool_),  # the intake is judged (the utility), not the delivery
+        ("fed", np.bool_),  # it takes in what it needs; else nothing: dead, or on battery
     ],
     align=True,
 )
@@ -78,6 +86,7 @@ SERVER = np.dtype(
         ("node", np.uint32),
         ("first", np.uint32),
         ("end", np.uint32),
+        ("off", np.bool_),
     ],
     align=True,
 )
@@ -85,6 +94,35 @@ SERVER = np.dtype(
 #: One feed of a node. The edges of a node are neighbours, in the order of the tree's edges; the
 #: last one takes what the others, floor(in·share) each, leave.
 EDGE = np.dtype([("share", np.float64), ("parent", np.uint32), ("last", np.uint32)], align=True)
+
+#: A guard of a node (``sim.kernels.guards``); loads are what the node delivers.
+GUARD = np.dtype(
+    [
+        ("gathered", np.float64),  # heat, energy, used-up share or spent charge, up to since_s
+        ("out_mw", np.float64),
+        ("since_s", np.float64),
+        ("due_s", np.float64),  # when it gives up, if all stays as it is
+        ("per_mw", np.float64),  # 1/rating
+        ("per_tau", np.float64),
+        ("trip_mw", np.float64),
+        ("limit", np.float64),
+        ("edge_mw", np.float64),  # rating·√limit
+        ("magnetic_mw", np.float64),
+        ("rating_mw", np.float64),
+        ("pickup", np.float64),  # overload: what is carried for ever; battery: Peukert's exponent
+        ("span_s", np.float64),  # energy; beyond the last step; ride-through
+        ("recovery_s", np.float64),  # cooling; recovery; recharge
+        ("first_step", np.int32),
+        ("steps", np.int32),
+        ("node", np.uint32),
+        ("kind", np.int8),
+        ("on", np.bool_),
+    ],
+    align=True,
+)
+
+#: A step of a table of overloads.
+STEP = np.dtype([("load", np.float64), ("seconds", np.float64)], align=True)
 
 #: How many rows wait, up to how many another event surely finds room, and which rows are kept.
 COUNT = np.dtype(
@@ -111,7 +149,11 @@ class PowerState(NamedTuple):
     ledger: Records  # [nodes] LEDGER
     server: Records  # [servers] SERVER
     path: NDArray[np.uint32]  # for every set of parents, them and all above, children first
-    edge: Records  # [edges] EDGE
+    edge: Records  # [edges and standby] EDGE
+    guard: Records  # [guards] GUARD, by node
+    step: Records  # STEP
+    due: Records  # a winner tree over when each guard gives up
+    order: NDArray[np.uint32]  # [nodes] children before parents
     count: Any  # [1] COUNT; of no stated type because tuples have a method of this name
     power_row: Records  # POWER_ROW: the first ``count[0].power_rows`` are waiting
     minute_row: Records  # MINUTE_ROW: likewise
@@ -145,28 +187,80 @@ def power_state(site: Site, tree: PowerTree, minutes: bool, changes: bool) -> Po
     feeds: list[list[tuple[int, int]]] = [[] for _ in range(nodes)]
     for child, parent, share in tree.edges:
         feeds[child].append((parent, share))
+    above = [[parent for parent, _ in parents] for parents in feeds]
+    for child, parent in tree.standby:
+        above[child].append(parent)
     node = np.array([_node(plan, minutes) for plan in tree.nodes], dtype=NODE)
-    counts = np.array([len(parents) for parents in feeds])
-    node["feeds"] = counts
-    node["first_edge"] = np.cumsum(counts) - counts
+    room = np.array([len(parents) for parents in above])
+    node["first_edge"] = np.cumsum(room) - room
+    edge = np.zeros(int(room.sum()), EDGE)
+    for at, parents in enumerate(feeds):
+        set_feeds(node, edge, at, parents)
     ledger = np.zeros(nodes, LEDGER)
     ledger["row_since_s"] = np.nan
-    server, path = _servers(site, tree, [[parent for parent, _ in parents] for parents in feeds])
-    edge = np.array(
-        [
-            (share / WHOLE_SHARE, parent, place == len(parents))
-            for parents in feeds
-            for place, (parent, share) in enumerate(parents, start=1)
-        ],
-        dtype=EDGE,
-    )
+    depth = depths(above)
+    server, path = _servers(site, tree, above, depth)
+    guards = guards_of(tree)
+    guard, step = _guards(guards)
+    at_node = np.array([one.node for one in guards], np.int64)
+    node["guards"] = np.bincount(at_node, minlength=nodes)
+    node["first_guard"] = np.cumsum(node["guards"]) - node["guards"]
+    order = np.array(children_first(tree), np.uint32)
     power_row = _buffer(power_rows_at_once(nodes), POWER_ROW)
     minute_row = _buffer(minute_rows_at_once(nodes), MINUTE_ROW)
     count = np.zeros(1, COUNT)
     count["power_full"] = len(power_row) - 2 * power_rows_at_once(nodes)
     count["minute_full"] = len(minute_row) - 2 * minute_rows_at_once(nodes)
     count["changes"], count["minutes"] = changes, minutes
-    return PowerState(node, ledger, server, path, edge, count, power_row, minute_row)
+    return PowerState(
+        node, ledger, server, path, edge, guard, step, _due(len(guards)), order, count,
+        power_row, minute_row,
+    )  # fmt: skip
+
+
+def _due(guards: int) -> Records:
+    """A winner tree (``sim.kernels.tree``) in which nobody ever gives up."""
+    leaves = 1 << max(guards - 1, 0).bit_length()
+    due = np.zeros(2 * leaves, BRANCH)
+    due["key"] = np.array(np.inf).view(np.int64)
+    due["id"][leaves:] = np.arange(leaves)
+    return due
+
+
+def set_feeds(node: Records, edge: Records, index: int, feeds: Sequence[tuple[int, int]]) -> None:
+    """A node hangs from these (parent, share in 1/256) from now on, of those it ever can."""
+    first = int(node[index]["first_edge"])
+    node[index]["feeds"] = len(feeds)
+    for place, (parent, share) in enumerate(feeds):
+        edge[first + place] = (share / WHOLE_SHARE, parent, place == len(feeds) - 1)
+
+
+def _guards(guards: Sequence[Guard]) -> tuple[Records, Records]:
+    """The guards, and the steps of their tables."""
+    found = np.zeros(len(guards), GUARD)
+    steps: list[tuple[float, float]] = []
+    for record, guard in zip(found, guards, strict=True):
+        rating_mw = float(guard.rating_mw)
+        record["node"], record["on"] = guard.node, guard.kind in AT_FIRST
+        record["rating_mw"], record["per_mw"] = rating_mw, 1.0 / rating_mw
+        record["limit"], record["trip_mw"] = guard.limit, guard.trip_mw
+        record["edge_mw"] = rating_mw * np.sqrt(guard.limit)
+        record["magnetic_mw"], record["due_s"] = guard.magnetic_mw, np.inf
+        match guard.device:
+            case Breaker(element=Thermal() as element):
+                record["kind"], record["per_tau"] = THERMAL, 1.0 / element.tau_s
+            case Breaker(element=Electronic() as element):
+                record["kind"], record["pickup"] = ELECTRONIC, element.pickup
+                record["span_s"], record["recovery_s"] = element.energy_s, element.cooling_s
+            case Overload() as table:
+                record["kind"], record["pickup"] = OVERLOAD, table.continuous
+                record["span_s"], record["recovery_s"] = table.beyond_s, table.recovery_s
+                record["first_step"], record["steps"] = len(steps), len(table.steps)
+                steps += table.steps
+            case Battery() as battery:
+                record["kind"], record["pickup"] = BATTERY, battery.exponent
+                record["span_s"], record["recovery_s"] = battery.ride_through_s, battery.recharge_s
+    return found, np.array(steps, dtype=STEP)
 
 
 def _buffer(at_once: int, row: np.dtype[Any]) -> Records:
@@ -180,15 +274,15 @@ def _node(plan: PowerNode, minutes: bool) -> tuple[float, ...]:
     turn_s = 0.0 if minutes else np.inf
     return (
         0.0, 0.0, 0.0, np.nan, 0.0, 0.0, 0.0, NO_LOW_MW, 0.0, turn_s, limit_mw,
-        *astuple(intake(plan.loss)), 0, 0, plan.loss is None, plan.kind == "utility",
+        *astuple(intake(plan.loss)), 0.0, 0, 0, 0, 0, plan.loss is None, plan.kind == "utility",
+        True,
     )  # fmt: skip
 
 
 def _servers(
-    site: Site, tree: PowerTree, parents: Sequence[Sequence[int]]
+    site: Site, tree: PowerTree, parents: Sequence[Sequence[int]], depth: Sequence[int]
 ) -> tuple[Records, NDArray[np.uint32]]:
     """Every server, and the paths above them; servers with the same parents share one."""
-    depth = _depths(parents)
     server = np.zeros(len(site.node_types), SERVER)
     path: list[int] = []
     spans: dict[tuple[int, ...], tuple[int, int]] = {}
@@ -201,22 +295,8 @@ def _servers(
             spans[fed_by] = (len(path), len(path) + len(above))
             path += above
         load = server_load(node_type)
-        server[index] = (0, load.base_mw, load.fan_per_mw2, node, *spans[fed_by])
+        server[index] = (0, load.base_mw, load.fan_per_mw2, node, *spans[fed_by], False)
     return server, np.array(path, dtype=np.uint32)
-
-
-def _depths(parents: Sequence[Sequence[int]]) -> list[int]:
-    """[nodes] longest way up to a top; a node is deeper than every parent."""
-    depth = [-1] * len(parents)
-
-    def fill(node: int) -> int:
-        if depth[node] < 0:
-            depth[node] = 1 + max((fill(parent) for parent in parents[node]), default=-1)
-        return depth[node]
-
-    for node in range(len(parents)):
-        fill(node)
-    return depth
 
 
 def _with_ancestors(nodes: Sequence[int], parents: Sequence[Sequence[int]]) -> set[int]:

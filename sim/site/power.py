@@ -71,6 +71,31 @@ def build_power_tree(site: Site, plan: PowerPlan | None) -> PowerTree:
     )
 
 
+def children_first(tree: PowerTree) -> list[int]:
+    """Every node before all that may feed it, the deepest first; then by index."""
+    parents: list[list[int]] = [[] for _ in tree.nodes]
+    for child, parent, _ in tree.edges:
+        parents[child].append(parent)
+    for child, parent in tree.standby:
+        parents[child].append(parent)
+    depth = depths(parents)
+    return sorted(range(len(depth)), key=lambda node: (-depth[node], node))
+
+
+def depths(parents: Sequence[Sequence[int]]) -> list[int]:
+    """[nodes] longest way up to a top; a node is deeper than every parent."""
+    depth = [-1] * len(parents)
+
+    def fill(node: int) -> int:
+        if depth[node] < 0:
+            depth[node] = 1 + max((fill(parent) for parent in parents[node]), default=-1)
+        return depth[node]
+
+    for node in range(len(parents)):
+        fill(node)
+    return depth
+
+
 class _Wiring:
     """Nodes and edges while the tree grows."""
 
