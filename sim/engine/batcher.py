@@ -80,6 +80,17 @@ class Batcher:
             self.free(request)
         self.leaving = 0
 
+    def clear(self, kv_blocks: int) -> None:
+        """Nothing runs any more and nothing is in KV; whoever waited is gone as well."""
+        self.cache = PrefixCache()
+        self.unused_blocks = kv_blocks
+        self.decoding.clear()
+        self.prefilling.clear()
+        self.chunks = []
+        self.serves_decodes, self.admission_open = False, True
+        self.membership += 1
+        self.leaving = 0
+
     def leave_decoding(self, request: Request) -> None:
         """Take ``request`` out of the decoding set and free its blocks."""
         self.decoding.remove(request)

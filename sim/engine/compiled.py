@@ -35,13 +35,15 @@ from sim.engine.compile import (
     more_room,
     more_source,
 )
+from sim.engine.compiled_power import rewire
 from sim.engine.idle import idle_gpu_mw
 from sim.engine.meter_tables import Readings, write_meters
 from sim.engine.plane import Stop
 from sim.engine.prefix_arrays import ids_of, load_ids
 from sim.engine.recorder import Recorder
+from sim.engine.wiring import Wiring
 from sim.engine.world import World
-from sim.kernels import control, layout
+from sim.kernels import control, layout, outage
 from sim.kernels import power as tree
 from sim.kernels.advance import advance
 from sim.kernels.followers import adopt, load_rows, refresh_arrivals, release
@@ -108,6 +110,46 @@ class CompiledPlane:
         """Put replicas on a clock level at ``time_s``."""
         self._drain_power()
         control.set_clocks(self._table, np.asarray(replicas, dtype=np.int64), level, time_s)
+
+    def due_guards(self) -> list[int]:
+        """The guards that are at their limit next."""
+        due_s = self.state.power.guard["due_s"]
+        return [int(at) for at in np.flatnonzero(due_s == due_s.min())]
+
+    def give_up(self, guard: int, time_s: float) -> None:
+        """A guard is at its limit."""
+        tree.give_up(self.state.power, guard, time_s)
+
+    def switch_guard(self, guard: int, on: bool, time_s: float) -> None:
+        """A guard is on duty or off it."""
+        tree.switch(self.state.power, guard, on, time_s)
+
+    def gathered(self, guard: int) -> float:
+        """What a guard had gathered when its load last changed."""
+        return float(self.state.power.guard["gathered"][guard])
+
+    def rewire(self, wiring: Wiring, time_s: float) -> None:
+        """The electrical tree is connected otherwise."""
+        self._drain_power()
+        rewire(self.state.power, wiring)
+        tree.reroute(self.state.power, time_s)
+
+    def fail(self, replica: int, gpu_mw: int, time_s: float) -> None:
+        """A replica is down."""
+        outage.begin_outage(self._table, replica, time_s)
+        while outage.fail_next(self._table, replica, time_s):
+            if self.state.all[0]["orphans"]:
+                self._feed_orphans()
+            if self.state.all[0]["rows"] >= len(self.state.out):
+                self._drain()
+        self._drain_power()
+        outage.complete_outage(self._table, replica, gpu_mw, time_s)
+        refresh_arrivals(self._table)
+
+    def restore(self, replica: int, time_s: float) -> None:
+        """A replica serves again."""
+        self._drain_power()
+        outage.end_outage(self._table, replica, time_s)
 
     def peek(self) -> float:
         """Time of the next event, inf when nothing is pending."""
@@ -278,11 +320,13 @@ class CompiledPlane:
 
         kind = kind_of(pool.routing)
         suggestions = pool.routing.decide(view, router_state, rng)
-        positions = checked_positions(suggestions, count, now_s, kind)
+        checked = checked_positions(suggestions, count, now_s, kind)
+        positions = (position for position in checked if not replicas[position]["down"])
         accepted, refusals = first_that_holds(positions, refuse)
         for row in routing_rows(now_s, kind, identity, refusals, accepted):
             self.recorder.decision(row)
-        control.resume(self._table, NONE if accepted is None else accepted[1], now_s)
+        nobody = NONE if refusals else layout.NOBODY
+        control.resume(self._table, nobody if accepted is None else accepted[1], now_s)
 
     def _refuse(self, pool: Pool, replica: int, request: Records, now_s: float) -> Refusal | None:
         """Whether a replica can take the asked request; ``shed: oldest`` makes room by itself."""

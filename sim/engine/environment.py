@@ -38,7 +38,12 @@ class OrderedEnvironment(simpy.Environment):
 
         The old entry stays on the queue and happens without anybody listening.
         """
+        moved = self.put_off(event)
+        self.schedule_at(moved, time_s, order, identity)
+        return moved
+
+    def put_off(self, event: Event) -> Event:
+        """Replace an event, scheduled or not, by one that is not scheduled."""
         moved = Event(self)
         moved.callbacks, event.callbacks = event.callbacks, []
-        self.schedule_at(moved, time_s, order, identity)
         return moved

@@ -10,10 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from sim.engine.wiring import Wiring
+
 
 @dataclass(frozen=True)
 class Stop:
-    """Why ``advance`` returned: "done" (nothing is left before ``until``) or an outbox event."""
+    """Why ``advance`` returned: "done" (nothing is left before ``until``) or "power" (a guard of
+    the electrical tree is at its limit at ``time_s``, and nothing at ``time_s`` was handled yet).
+    """
 
     code: str
     time_s: float
@@ -31,6 +35,34 @@ class ServingPlane(Protocol):
 
     def set_clocks(self, replicas: Sequence[int], level: int, time_s: float) -> None:
         """Put replicas on a clock level at ``time_s`` (≥ every time handled so far)."""
+        ...
+
+    def due_guards(self) -> Sequence[int]:
+        """The guards of the electrical tree that are at their limit next, at the same time."""
+        ...
+
+    def give_up(self, guard: int, time_s: float) -> None:
+        """A guard is at its limit at ``time_s``; it is off from then on."""
+        ...
+
+    def switch_guard(self, guard: int, on: bool, time_s: float) -> None:
+        """A guard is on duty from ``time_s`` on, or off it."""
+        ...
+
+    def gathered(self, guard: int) -> float:
+        """What a guard had gathered when its load last changed."""
+        ...
+
+    def rewire(self, wiring: Wiring, time_s: float) -> None:
+        """The electrical tree is connected otherwise from ``time_s`` on."""
+        ...
+
+    def fail(self, replica: int, gpu_mw: int, time_s: float) -> None:
+        """A replica is down: its requests fail, its KV is lost, each GPU draws ``gpu_mw``."""
+        ...
+
+    def restore(self, replica: int, time_s: float) -> None:
+        """A replica that was down serves again, empty."""
         ...
 
     def peek(self) -> float:

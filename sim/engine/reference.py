@@ -39,12 +39,13 @@ from sim.engine.power_meter import PowerMeter
 from sim.engine.recorder import Recorder
 from sim.engine.replica import Replica
 from sim.engine.request import Request
+from sim.engine.wiring import Wiring
 from sim.engine.world import ROW_BITS, PlacedReplica, World
 from sim.policies.base import RoutingView, kind_of
 from sim.rng import KeyedBits
 
 #: Outcomes that take no time by themselves.
-TURNED_AWAY = ("never-fits", "queue-full", "shed")
+TURNED_AWAY = ("never-fits", "queue-full", "shed", "failed")
 #: How often a workload's clients may be turned away and return at one instant.
 MOST_RETURNS = 100_000
 
@@ -117,6 +118,37 @@ class ReferencePlane:
         """Put replicas on a clock level at ``time_s``."""
         for index in replicas:
             self.replicas[index].set_clock(level, time_s)
+
+    def due_guards(self) -> list[int]:
+        """The guards that are at their limit next."""
+        guards = self.power.guards
+        return [at for at, one in enumerate(guards.all) if one.due_s == guards.due_s]
+
+    def give_up(self, guard: int, time_s: float) -> None:
+        """A guard is at its limit."""
+        self.power.guards.all[guard].give_up(time_s)
+
+    def switch_guard(self, guard: int, on: bool, time_s: float) -> None:
+        """A guard is on duty or off it."""
+        self.power.guards.all[guard].switch(on, time_s)
+
+    def gathered(self, guard: int) -> float:
+        """What a guard had gathered when its load last changed."""
+        return self.power.guards.all[guard].gathered
+
+    def rewire(self, wiring: Wiring, time_s: float) -> None:
+        """The electrical tree is connected otherwise."""
+        self.power.reroute(wiring, time_s)
+
+    def fail(self, replica: int, gpu_mw: int, time_s: float) -> None:
+        """A replica is down."""
+        for request in self.replicas[replica].fail(gpu_mw, time_s):
+            self._settle_outstanding(request)
+            self._end(request, "failed", time_s)
+
+    def restore(self, replica: int, time_s: float) -> None:
+        """A replica serves again."""
+        self.replicas[replica].restore(time_s)
 
     def peek(self) -> float:
         """Time of the next event, inf when nothing is pending."""
@@ -236,14 +268,16 @@ class ReferencePlane:
             prefix_ids=request.prefix_ids,
         )
         suggestions = state.router.decide(view, state.router_state, state.rng)
-        positions = checked_positions(suggestions, len(state.replicas), now_s, state.router_kind)
+        checked = checked_positions(suggestions, len(state.replicas), now_s, state.router_kind)
+        # A gateway takes replicas that are down out of rotation: nobody is asked, nothing logged.
+        positions = (position for position in checked if not state.replicas[position].down)
         accepted, refusals = first_that_holds(
             positions, lambda position: self._refuse(state, position, request, now_s)
         )
         for row in routing_rows(now_s, state.router_kind, request.identity, refusals, accepted):
             self.recorder.decision(row)
         if accepted is None:
-            return "queue-full"
+            return "queue-full" if refusals else "failed"
         self._dispatch(request, state, accepted[1], now_s)
         return None
 

@@ -67,6 +67,7 @@ class Replica:
         )
         self.meters = ReplicaMeters()
         self.level = 0
+        self.down = False
         # The running iteration; ``batch`` is None while idle.
         self.batch: Batch | None = None
         self.start_s = 0.0
@@ -105,12 +106,39 @@ class Replica:
             self.batcher.leaving += 1
         self.count(time_s)
 
+    def fail(self, gpu_mw: int, time_s: float) -> list[Request]:
+        """Power is gone: nothing of the running iteration counts, nothing in KV is left.
+
+        Returns the requests that fail with it: those that ran, then those that waited, in order.
+        """
+        lost = [r for r in (*self.batcher.decoding, *self.batcher.prefilling) if not r.cancelled]
+        while self.batcher.waiting:
+            lost.append(self.batcher.waiting.pop())
+        self.batcher.clear(self.model.kv_blocks)
+        self.down = True
+        self.batch, self.plan = None, ()
+        self.boundary = self.env.put_off(self.boundary)
+        self.count(time_s)
+        for integral in (*self.meters.blocked, self.meters.kv_tokens, self.meters.busy):
+            integral.set(0.0, time_s)
+        self.draw_mw = gpu_mw
+        self.observer.draw(self.index, gpu_mw, [], time_s)
+        return lost
+
+    def restore(self, time_s: float) -> None:
+        """Power is back, and the LLM is loaded."""
+        self.down = False
+        self.report_draw(time_s)
+
     def set_clock(self, level: int, time_s: float) -> None:
         """Change the clock now: draw changes, what remains of the iteration is rescaled.
 
         The running iteration becomes a run of its own of length one.
         """
         if level == self.level:
+            return
+        if self.down:
+            self.level = level
             return
         before = self.cost
         self.level = level

@@ -16,11 +16,13 @@ from sim.kernels.layout import (
     BLOCKS,
     CONTEXT,
     DONE,
+    FAILED,
     FULL_QUEUE,
     GROW,
     KV_CAPACITY,
     NEVER_FITS,
     NO_IDS,
+    NOBODY,
     NONE,
     OLDEST,
     QUEUE_FULL,
@@ -140,8 +142,8 @@ def route(s: State, slot: int, cancel_after_s: float, t: float) -> int:
     position = first_choice(s, pool, request.id)
     if not takes(s, pool.first + position, request, t):
         position = next_choice(s, p, slot, position, t)
-    if position == NONE:
-        turn_away(s, slot, QUEUE_FULL, t)
+    if position < 0:
+        turn_away(s, slot, QUEUE_FULL if position == NONE else FAILED, t)
     else:
         dispatch(s, pool.first + position, slot, t)
         set_alarms(s, slot, cancel_after_s, t)
@@ -190,19 +192,26 @@ def sheds(s: State, r: int, priority: int, t: float) -> bool:
 
 @rare
 def next_choice(s: State, p: int, slot: int, first: int, t: float) -> int:
-    """The first choice refused: try the others in order and log what was refused."""
+    """The first choice refused: try the others in order and log what was refused.
+
+    NONE if all of them refuse, NOBODY if all of them are down.
+    """
     pool, request = s.pool[p], s.request[slot]
     order_after(s, p, request.id, first)
     log = new_decision(s, slot, NONE, t)
-    for rank in range(pool.replicas):
-        position = s.order[rank]
+    rank = 0
+    for place in range(pool.replicas):
+        position = s.order[place]
+        if s.replica[pool.first + position].down:
+            continue
         if takes(s, pool.first + position, request, t):
             log.rank = rank
             log.position = position
             return position
         code = refusal(s, pool.first + position, request)
         note_refusal(log, code, rank, position)
-    return NONE
+        rank += 1
+    return NONE if rank > 0 else NOBODY
 
 
 @kernel

@@ -11,6 +11,7 @@ from sim.kernels.iterations import go_on_to
 from sim.kernels.jit import entry, rare
 from sim.kernels.layout import (
     DECODING,
+    FAILED,
     NONE,
     QUEUE_FULL,
     UNFINISHED,
@@ -26,12 +27,13 @@ from sim.kernels.state import Ints, State, state_of
 
 @entry
 def resume(table: Ints, position: int, t: float) -> None:
-    """Python has routed the asked request: to ``position`` of its pool, or away (NONE)."""
+    """Python has routed the asked request: to ``position`` of its pool, or away (NONE: all refuse;
+    NOBODY: all are down)."""
     s = state_of(table)
     slot = s.all[0].asked
     pool = s.pool[s.workload[s.request[slot].workload].pool]
-    if position == NONE:
-        turn_away(s, slot, QUEUE_FULL, t)
+    if position < 0:
+        turn_away(s, slot, QUEUE_FULL if position == NONE else FAILED, t)
     else:
         dispatch(s, pool.first + position, slot, t)
         set_alarms(s, slot, s.all[0].asked_cancel_s, t)
@@ -77,6 +79,9 @@ def set_clock(s: State, r: int, level: int, t: float) -> None:
     """The running iteration becomes a run of its own of length one."""
     replica = s.replica[r]
     if replica.level == level:
+        return
+    if replica.down:
+        replica.level = level
         return
     pause(s, r, t)
     total_s = 0.0

@@ -33,7 +33,7 @@ FAMILIES = 4
 MET, OUTCOME_CAUSE = 0, 4
 CAUSES = 5
 COMPLETED = 0
-OUTCOMES = 7
+OUTCOMES = 8
 
 #: Bins of a segment, and how many misses of a workload and quarter of an hour are kept.
 SEGMENT_BITS = 4

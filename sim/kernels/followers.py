@@ -11,6 +11,7 @@ from __future__ import annotations
 from sim.kernels.heaps import event_push
 from sim.kernels.jit import entry, kernel, rare
 from sim.kernels.layout import (
+    FAILED,
     MOST_RETURNS,
     NEVER_FITS,
     NONE,
@@ -152,7 +153,7 @@ def release_followers(s: State, identity: int, outcome: int, t: float) -> None:
         row = s.follower[follower]
         after = row.next
         at_s = t + row.think_s
-        if at_s == t and outcome in (NEVER_FITS, QUEUE_FULL, SHED):
+        if at_s == t and outcome in (NEVER_FITS, QUEUE_FULL, SHED, FAILED):
             return_at_once(s, w, outcome, t)
         if at_s < s.all[0].until_s:
             event_push(s.heap, RETURNS, s.all[0].returns, at_s, (w << ROW_BITS) | row.row, follower)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 NONE = -1
+#: No replica of a pool has power.
+NOBODY = -2
 #: Tokens of a KV block as a shift and a mask (``sim.perf.step.BLOCK_TOKENS`` = 16).
 BLOCK_SHIFT, BLOCK_MASK = 4, 15
 #: A step, or a number of iterations, beyond every other.
@@ -38,9 +40,11 @@ BLOCKS, SEQUENCES, TOKENS = range(3)
 #: Kinds of guards of the electrical tree.
 THERMAL, ELECTRONIC, OVERLOAD, BATTERY = range(4)
 #: Outcomes: indices in ``sim.results.tables.OUTCOMES``.
-COMPLETED, NEVER_FITS, QUEUE_FULL, SHED, TIMED_OUT, CANCELLED, UNFINISHED = range(7)
+COMPLETED, NEVER_FITS, QUEUE_FULL, SHED, TIMED_OUT, CANCELLED, UNFINISHED, FAILED = range(8)
 #: Why a request is refused.
 KV_CAPACITY, FULL_QUEUE, CONTEXT = range(3)
+#: Of a replica that is down, whom nobody asks: no reason to be logged.
+DOWN = 3
 
 #: Why ``advance`` returned.
 DONE, ROOM, GROW, CHUNK, ORPHANS, ROUTE, STANDSTILL, STUCK, POWER = range(9)
@@ -117,6 +121,7 @@ REPLICA = np.dtype(
         ("blocked", np.int8),  # why the head of the queue waits
         ("level", np.int8),
         ("mode", np.int8),
+        ("down", np.int8),  # without power: nobody is sent to it
         ("classes", np.uint8),  # bit p: somebody of priority p waits
         ("head", np.int32),  # running list, in order of admission
         ("tail", np.int32),

@@ -14,6 +14,7 @@ from sim.kernels.blocks import blocks_for
 from sim.kernels.jit import kernel, rare
 from sim.kernels.keyed import keyed_bits
 from sim.kernels.layout import (
+    DOWN,
     FULL_QUEUE,
     KV_CAPACITY,
     LEAST_REQUESTS,
@@ -59,7 +60,8 @@ def load_changed(s: State, r: int) -> None:
         load = replica.outstanding_requests
     else:
         return
-    update(s.load, pool.tree, pool.leaves, replica.position, float(load))
+    value = float("inf") if replica.down else float(load)
+    update(s.load, pool.tree, pool.leaves, replica.position, value)
 
 
 @kernel
@@ -190,8 +192,10 @@ def note_refusal(log: Record, code: int, rank: int, position: int) -> None:
 
 @kernel
 def refusal(s: State, r: int, request: Record) -> int:
-    """Why a replica cannot take a request (KV_CAPACITY or FULL_QUEUE), or NONE."""
+    """Why a replica cannot take a request (DOWN, KV_CAPACITY or FULL_QUEUE), or NONE."""
     replica = s.replica[r]
+    if replica.down:
+        return DOWN
     pool = s.pool[replica.pool]
     if blocks_for(most_kv_tokens(request)) > replica.kv_blocks:
         return KV_CAPACITY

@@ -101,7 +101,7 @@ def _counted(counts: pa.Table, window_s: float) -> dict[str, Value]:
         "input_tokens_per_s": ratio(_sum(done, "input_tokens")[0], window_s, NO_WINDOW),
     }
     for outcome in ("completed", "never-fits", "queue-full", "shed", "timed-out", "cancelled",
-                    "unfinished"):  # fmt: skip
+                    "unfinished", "failed"):  # fmt: skip
         values[outcome.replace("-", "_")] = known(by_outcome.get(outcome, 0))
     return values
 

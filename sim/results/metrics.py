@@ -111,8 +111,8 @@ _ARRIVED = "requests that arrived in the measurement window"
 _ROWS = (
     # name, unit, dimension, better, definition, scopes
     ("goodput_fraction", "", "fraction", "higher", "share of all requests that arrived in the "
-     "measurement window and met every objective; refused, timed-out, cancelled and unfinished "
-     "ones are misses", "workload site"),
+     "measurement window and met every objective; refused, timed-out, cancelled, failed and "
+     "unfinished ones are misses", "workload site"),
     ("goodput_per_s", "/s", "rate", "higher", "requests that arrived in the measurement window "
      "and met every objective, per second of the window", "workload site"),
     ("arrivals", "", "count", "", _ARRIVED, "workload site"),
@@ -127,6 +127,8 @@ _ROWS = (
     ("timed_out", "", "count", "lower", f"{_ARRIVED} and waited longer than the timeout",
      "workload site"),
     ("cancelled", "", "count", "lower", f"{_ARRIVED} and whose client gave up", "workload site"),
+    ("failed", "", "count", "lower", f"{_ARRIVED} and whose replica lost power, or that found "
+     "no replica with power", "workload site"),
     ("unfinished", "", "count", "lower", f"{_ARRIVED} and had not ended when the drain did",
      "workload site"),
     ("preemptions", "", "count", "lower", "times that requests of the measurement window lost "

@@ -29,7 +29,7 @@ from sim.study.naming import seeds_in_words
 Seeds = Mapping[int, Mapping[str, Metric]]
 
 #: Numbers of requests that something rare happened to.
-_LOSSES = ("never_fits", "queue_full", "shed", "timed_out", "cancelled", "unfinished")
+_LOSSES = ("never_fits", "queue_full", "shed", "timed_out", "cancelled", "unfinished", "failed")
 _GOOD = "goodput_fraction"
 
 

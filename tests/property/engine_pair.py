@@ -112,6 +112,12 @@ def by_hand(case: Case, engine: str, sink: PlainSink, outcome: Outcome) -> None:
             plane.close_window(act.time_s)
         elif act.kind == "clocks":
             plane.set_clocks(act.replicas, act.level, act.time_s)
+        elif act.kind == "fail":
+            for replica in act.replicas:
+                plane.fail(replica, act.gpu_mw, act.time_s)
+        elif act.kind == "restore":
+            for replica in act.replicas:
+                plane.restore(replica, act.time_s)
     plane.finish(case.horizon_s)
     recorder.close()
 

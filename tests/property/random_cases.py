@@ -20,9 +20,10 @@ class Act:
     """Something that the control plane does once every event before ``time_s`` is handled."""
 
     time_s: float
-    kind: str  # "advance" (just look), "open" or "close" (the window), "clocks"
+    kind: str  # "advance" (just look), "open" or "close" (the window), "clocks", "fail", "restore"
     replicas: tuple[int, ...] = ()
     level: int = 0
+    gpu_mw: int = 0  # of replicas that fail
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ The reference is the specification; the engine under test is the compiled one, o
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -22,6 +23,7 @@ from tests.property.invariants import broken_laws
 from tests.property.named import Named
 from tests.property.named_cases import LONG, NAMED, PREFIXED
 from tests.property.random_cases import Case, cases, seeded_case
+from tests.property.random_outages import with_outages
 from tests.property.recorded import LEVELS, record_case
 
 #: Seeds of one test, so that workers share them out.
@@ -90,6 +92,25 @@ def test_thousands_of_random_cases(first: int) -> None:
 @pytest.mark.parametrize("first", range(4_000, 5_000, 10 * CHUNK))
 def test_thousands_of_random_cases_with_prefixes(first: int) -> None:
     check_seeds(first, 10 * CHUNK, prefixes=True)
+
+
+def check_outages(first: int, count: int) -> None:
+    """Cases in which replicas lose their power and get it back."""
+    for seed in range(first, first + count):
+        case = with_outages(Random(seed), seeded_case(seed, prefixes=seed % 2 == 1))
+        found = differences(serve_case(case, REFERENCE), serve_case(case, CANDIDATE))
+        assert found[:MOST_LINES] == [], seed
+
+
+@pytest.mark.parametrize("first", range(6_000, 6_100, CHUNK))
+def test_random_outages(first: int) -> None:
+    check_outages(first, CHUNK)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("first", range(6_100, 8_100, 10 * CHUNK))
+def test_thousands_of_random_outages(first: int) -> None:
+    check_outages(first, 10 * CHUNK)
 
 
 @pytest.mark.parametrize("level", LEVELS, ids=" ".join)

@@ -1,0 +1,109 @@
+"""A replica loses its power and gets it back."""
+
+from __future__ import annotations
+
+from sim.kernels.boundary import schedule
+from sim.kernels.control import pause
+from sim.kernels.jit import entry, kernel
+from sim.kernels.layout import CACHED, DECODING, FAILED, FAR, NONE
+from sim.kernels.lifecycle import delivered_now, end_request, free_slot, settle_outstanding
+from sim.kernels.lists import queue_head, queue_remove, run_remove
+from sim.kernels.meters import set_draw
+from sim.kernels.plan import clear_plan
+from sim.kernels.prefix import evict, release
+from sim.kernels.routing import load_changed
+from sim.kernels.state import Ints, State, state_of
+
+
+@entry
+def begin_outage(table: Ints, r: int, t: float) -> None:
+    """Power is gone at ``t``: count everything up to there; the running iteration is lost."""
+    s = state_of(table)
+    pause(s, r, t)
+    s.replica[r].down = 1
+
+
+@entry
+def fail_next(table: Ints, r: int, t: float) -> bool:
+    """Let the next request of a replica without power fail; whether there was one.
+
+    Those that ran come first, in order of admission, then those that waited, in theirs.
+    """
+    s = state_of(table)
+    replica = s.replica[r]
+    if replica.head != NONE:
+        slot = replica.head
+        request = s.request[slot]
+        run_remove(s, r, slot)
+        if request.prefixed == CACHED:
+            release(s, r, slot)
+        if request.cancelled:
+            free_slot(s, slot)
+            return True
+        if request.state == DECODING:
+            request.delivered = delivered_now(replica, request)
+    elif replica.waiting > 0:
+        slot = queue_head(s, r)
+        queue_remove(s, r, slot)
+    else:
+        return False
+    settle_outstanding(s, slot)
+    end_request(s, slot, FAILED, t)
+    free_slot(s, slot)
+    return True
+
+
+@entry
+def complete_outage(table: Ints, r: int, gpu_mw: int, t: float) -> None:
+    """All of its requests have failed: it is empty, idle and draws what it is told to."""
+    s = state_of(table)
+    forget(s, r)
+    load_changed(s, r)
+    schedule(s, r, float("inf"))
+    set_draw(s, r, gpu_mw, t)
+
+
+@entry
+def end_outage(table: Ints, r: int, t: float) -> None:
+    """It serves again."""
+    s = state_of(table)
+    replica = s.replica[r]
+    pause(s, r, t)
+    replica.down = 0
+    load_changed(s, r)
+    set_draw(s, r, s.cost[replica.cost + replica.level].idle_mw, t)
+
+
+@kernel
+def forget(s: State, r: int) -> None:
+    """Nothing is left of what a replica ran or had in KV."""
+    replica = s.replica[r]
+    clear_plan(s, r)
+    replica.free = 0
+    evict(s, r)
+    replica.free = replica.kv_blocks
+    replica.idle = 0
+    replica.repeated = 0
+    replica.kv_tokens = 0
+    replica.windowed_tokens = 0
+    replica.decoding = 0
+    replica.leaving = 0
+    replica.growing = 0
+    replica.members += 1
+    replica.first_finish = FAR
+    replica.part = NONE
+    replica.busy = 0
+    replica.serving = 0
+    replica.elapsed = 0
+    replica.planned = 0
+    replica.open = 1
+    replica.blocked = NONE
+    replica.done = 0
+    replica.target = 0
+    for residue in range(s.residues.shape[1]):
+        s.residues[r, residue] = 0
+    s.finish[r, 0] = 0
+    if s.cost[replica.cost].window > 0:
+        s.crossing[r, 0] = 0
+    for place in range(s.share.shape[1]):
+        s.share[r, place].decoding = 0

@@ -1,0 +1,46 @@
+"""Replicas that lose their power and get it back, in a case that was drawn without."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import islice
+from random import Random
+
+from tests.property.random_cases import Act, Case
+
+DRAWS_MW = (0, 0, 70_000)
+
+
+def with_outages(rng: Random, case: Case) -> Case:
+    """The same world run by hand, with outages of some replicas, at times of arrivals and between.
+
+    Some last no time, some to the end, some hit all replicas at once.
+    """
+    # The first rows will do: closed sources go on for ever.
+    rows = [chunk for source in case.world.sources for chunk in islice(source.chunks(), 2)]
+    arrivals = [
+        t for chunk in rows for t in chunk.arrival_s.tolist() if t < case.horizon_s
+    ]  # NaN: returns
+    times = [act.time_s for act in case.acts] + arrivals or [0.0]
+    everyone = range(len(case.world.replicas))
+    acts = list(case.acts)
+    for replica in everyone:
+        if rng.randrange(3) == 0:
+            continue
+        moments = sorted(
+            min(rng.choice(times) + rng.choice([0.0, 0.0, 0.01, 0.3, 5.0]), case.horizon_s)
+            for _ in range(rng.choice([1, 2, 2, 4]))
+        )
+        for turn, time_s in enumerate(moments):
+            kind = "restore" if turn % 2 else "fail"
+            acts.append(Act(time_s, kind, (replica,), gpu_mw=rng.choice(DRAWS_MW)))
+    if rng.randrange(3) == 0:
+        time_s = rng.choice(times)
+        acts = [act for act in acts if act.kind not in ("fail", "restore")]
+        acts += [
+            Act(time_s, "fail", tuple(everyone)),
+            Act(time_s + 1.0, "restore", tuple(everyone)),
+        ]
+    # A sort that keeps what one replica does at one time in order.
+    ordered = sorted((act for act in acts if act.time_s <= case.horizon_s), key=lambda a: a.time_s)
+    return replace(case, acts=tuple(ordered), by_run=False)
