@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sim import catalog
 from sim.check.collector import Collector
+from sim.check.events import check_events
 from sim.check.expectations import check_expectations
 from sim.check.failed import check_failed
 from sim.check.llms import check_llms
@@ -37,6 +38,7 @@ def check(document: Document) -> Scenario:
     llms = check_llms(found)
     site = check_site(found)
     power = check_power(found, site)
+    events = check_events(found, power, (document.spec.duration or 0.0) + document.spec.drain)
     policies = check_policies(found)
     pools = check_pools(found, llms, site, policies)
     workloads = check_workloads(found, pools)
@@ -64,6 +66,7 @@ def check(document: Document) -> Scenario:
         sample_every=spec.record.every,
         site=site,
         power=power,
+        events=events,
         pools=ordered,
         workloads=tuple(workloads),
         placement=policies["placement"],

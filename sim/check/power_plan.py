@@ -48,6 +48,7 @@ def power_plan(found: Collector, spec: PowerSpec) -> PowerPlan:
         utility_breaker=_breaker(found, utility.breaker, contracted_w, ("power", "utility")),
         pdu_breaker=_breaker(found, each_pdu.breaker, each_pdu.rating, ("power", "pdus")),
         rack_breaker=_breaker(found, racks.breaker, None, ("power", "racks")),
+        restart_s=spec.restart,
     )
 
 

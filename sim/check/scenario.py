@@ -52,6 +52,15 @@ class Expectation:
 
 
 @dataclass(frozen=True)
+class PlannedEvent:
+    """Something that the scenario lets happen to a node of the electrical tree."""
+
+    at_s: float
+    kind: str  # "fail" or "restore"
+    node: int
+
+
+@dataclass(frozen=True)
 class Scenario:
     """A whole checked scenario: what ``engine.build`` needs, and what the manifest records."""
 
@@ -75,4 +84,5 @@ class Scenario:
     warnings: tuple[str, ...]
     resolved: Mapping[str, Any]  # the plain tree after `extends`, `--set` and defaults; JSON-able
     sources: tuple[str, ...]  # ids of the data sources that its catalog entries rest on
+    events: tuple[PlannedEvent, ...] = ()
     record_power: str = "changes"  # "changes" of power nodes' draw, or "minutes" only

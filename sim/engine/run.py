@@ -7,10 +7,13 @@ moves the clock there.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from itertools import count
 
 from simpy.events import Event
 
-from sim.engine.environment import FACILITY, OrderedEnvironment
+from sim.engine.environment import FACILITY, POWER, OrderedEnvironment
+from sim.engine.facility import Facility
 from sim.engine.first_compile import prepare
 from sim.engine.plane import ServingPlane
 from sim.engine.recorder import Recorder
@@ -59,6 +62,13 @@ def run(
         recorder.decision(row)
     plane = ENGINES[engine](world, recorder)
     env = OrderedEnvironment()
+    timers = count()
+
+    def at(time_s: float, act: Callable[[float], None]) -> None:
+        event = env.at(time_s, POWER, next(timers))
+        event.callbacks = [lambda _: act(time_s)]
+
+    facility = Facility(world, plane, recorder, at)
 
     horizon_s = world.horizon_s
 
@@ -98,12 +108,18 @@ def run(
 
     schedule(scenario.warm_up_s, open_window, 0)
     schedule(scenario.duration_s, close_window, 1)
+    for number, planned in enumerate(scenario.events):
+        act = facility.fail if planned.kind == "fail" else facility.restore
+        schedule(planned.at_s, partial(act, planned.node), 2 + number)
     for step in range(1, PROGRESS_STEPS if progress is not None else 0):
-        schedule(horizon_s * step / PROGRESS_STEPS, report, 2)
-    while env.peek() <= horizon_s:
-        plane.advance(env.peek())
+        schedule(horizon_s * step / PROGRESS_STEPS, report, 2 + len(scenario.events))
+    while True:
+        stop = plane.advance(min(env.peek(), horizon_s))
+        if stop.code == "power":
+            at(stop.time_s, facility.settle)
+        elif env.peek() > horizon_s:
+            break
         env.step()
-    plane.advance(horizon_s)
     finish(horizon_s, "the drain is over")
     if progress is not None:
         progress(horizon_s, horizon_s)

@@ -68,18 +68,24 @@ def build_power_tree(site: Site, plan: PowerPlan | None) -> PowerTree:
         provisioned_w=_provisioned_w(plan, len(site.row_names)),
         stated=stated,
         standby=tuple(tree.standby),
+        restart_s=plan.restart_s,
     )
 
 
 def children_first(tree: PowerTree) -> list[int]:
     """Every node before all that may feed it, the deepest first; then by index."""
+    depth = depths(parents_of(tree))
+    return sorted(range(len(depth)), key=lambda node: (-depth[node], node))
+
+
+def parents_of(tree: PowerTree) -> list[list[int]]:
+    """[nodes] whatever may feed each, what stands by included."""
     parents: list[list[int]] = [[] for _ in tree.nodes]
     for child, parent, _ in tree.edges:
         parents[child].append(parent)
     for child, parent in tree.standby:
         parents[child].append(parent)
-    depth = depths(parents)
-    return sorted(range(len(depth)), key=lambda node: (-depth[node], node))
+    return parents
 
 
 def depths(parents: Sequence[Sequence[int]]) -> list[int]:

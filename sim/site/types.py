@@ -96,6 +96,7 @@ class PowerTree:
     provisioned_w: float | None  # utility budget, else the sum of the top ratings, else unknown
     stated: bool  # False: the scenario has no `power`, so nothing limits it
     standby: tuple[tuple[int, int], ...] = ()
+    restart_s: float = 300.0  # from the return of a server's power to its replicas serving again
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,7 @@ class PowerPlan:
     utility_breaker: RatedBreaker | None = None
     pdu_breaker: RatedBreaker | None = None
     rack_breaker: RatedBreaker | None = None  # in each feed of a rack
+    restart_s: float = 300.0
 
 
 @dataclass(frozen=True)

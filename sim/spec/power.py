@@ -125,3 +125,6 @@ class PowerSpec(Spec):
     ups: Many[UpsSpec] = Field(default=(), description="the UPSs, side by side")
     pdus: PduSpec | None = Field(default=None, description="the PDUs of every row")
     racks: RackPowerSpec | None = Field(default=None, description="the feeds of every rack")
+    restart: Seconds = Field(
+        default=300.0, description="from the return of power to a replica serving again"
+    )

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from sim.spec.events import EventSpec
 from sim.spec.expect import Expectation, ExpectSpec
 from sim.spec.fabric import FabricSpec
 from sim.spec.llms import LlmSpec
@@ -35,7 +36,7 @@ VERSION = 1
 #: What a scenario cannot do without.
 REQUIRED = ("rackplan", "name", "duration", "site", "llms", "pools", "workload")
 #: Sections that are lists of items which are checked one by one.
-LISTS = ("llms", "pools", "workload", "expect")
+LISTS = ("llms", "pools", "workload", "events", "expect")
 
 
 class Version(Value):
@@ -91,7 +92,9 @@ class ScenarioSpec(Spec):
         default=(), description="what the run must meet"
     )
     price: PriceSpec = Field(default=PriceSpec(), description="what things cost")
-    events: _Reserved = Field(default=None)
+    events: Many[EventSpec | None] = Field(
+        default=(), description="what fails and is restored, and when"
+    )
     cooling: _Reserved = Field(default=None)
     carbon: _Reserved = Field(default=None)
     tenants: _Reserved = Field(default=None)

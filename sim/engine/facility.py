@@ -1,0 +1,276 @@
+"""The facility: what is dead, what carries what, and what that does to replicas.
+
+It hears of guards at their limit (from the serving plane), of scripted failures and of timers; it
+decides what opens or changes over, works out which feeds are live, and tells the plane: the new
+wiring, guards that change duty, replicas that fail or come back.
+
+At one instant devices only open, drop or empty. Whatever closes again (a restored feed, a
+generator, a replica that restarts) is a scripted event or a timer that takes time, so an instant
+ends after as many rounds as there are devices. Among guards at their limit at one time the deepest
+acts first, as selective breakers do; then the first by index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from sim.engine.plane import ServingPlane
+from sim.engine.recorder import Recorder
+from sim.engine.wiring import Wiring
+from sim.engine.world import World
+from sim.site.guards import (
+    AT_FIRST,
+    BREAKER,
+    BYPASS,
+    CHARGE,
+    INVERTER,
+    ON_BATTERY,
+    guards_of,
+)
+from sim.site.load import WHOLE_SHARE, milliwatts
+from sim.site.power import depths as depths_of
+from sim.site.power import parents_of
+
+#: ``at(time_s, act)``: let ``act(time_s)`` happen then.
+At = Callable[[float, Callable[[float], None]], None]
+
+
+class Facility:
+    """The state of the electrical tree's devices during one run."""
+
+    def __init__(self, world: World, plane: ServingPlane, recorder: Recorder, at: At) -> None:
+        self._world, self._plane, self._recorder, self._at = world, plane, recorder, at
+        self._tree = world.scenario.power
+        self._nodes = self._tree.nodes
+        self._guards = guards_of(self._tree)
+        self._on = {at for at, guard in enumerate(self._guards) if guard.kind in AT_FIRST}
+        self._depth = depths_of(parents_of(self._tree))
+        self._primary: list[list[tuple[int, int]]] = [[] for _ in self._nodes]
+        for child, parent, share in self._tree.edges:
+            self._primary[child].append((parent, share))
+        self._standby: list[list[int]] = [[] for _ in self._nodes]
+        for child, parent in self._tree.standby:
+            self._standby[child].append(parent)
+        self._failed: set[int] = set()  # by the script
+        self._open: set[int] = set()  # breakers that opened, UPSs that dropped their load
+        self._bypass: set[int] = set()
+        self._empty: set[int] = set()  # batteries
+        self._charging: set[int] = set()
+        self._running: set[int] = set()  # generators
+        self._starting: set[int] = set()
+        self._dead: frozenset[int] = frozenset()  # nodes without power
+        self._on_battery: frozenset[int] = frozenset()
+        self._down: set[int] = set()  # replicas
+        self._returns = dict.fromkeys(range(len(world.replicas)), 0)  # outages so far, by replica
+
+    # ---- what happens --------------------------------------------------------------------
+
+    def settle(self, time_s: float) -> None:
+        """Guards of the plane are at their limit at ``time_s``: they act, one after another."""
+        due = self._plane.due_guards()
+        first = min(due, key=lambda at: (-self._depth[self._guards[at].node], at))
+        guard = self._guards[first]
+        charged = guard.kind == CHARGE and first not in self._on
+        self._plane.give_up(first, time_s)
+        self._on.discard(first)
+        if charged:
+            self._charging.discard(guard.node)
+        else:
+            self._act_on(guard.kind, guard.node, time_s)
+        self._update(time_s)
+
+    def fail(self, node: int, time_s: float) -> None:
+        """The script takes a node out."""
+        self._failed.add(node)
+        self._tell(time_s, "fails", node, "by the scenario's events")
+        self._update(time_s)
+
+    def restore(self, node: int, time_s: float) -> None:
+        """The script brings a node back: repaired, closed, a UPS on its inverter."""
+        for states in (self._failed, self._open, self._bypass):
+            states.discard(node)
+        self._tell(time_s, "is restored", node, "by the scenario's events")
+        self._update(time_s)
+
+    def _act_on(self, kind: str, node: int, time_s: float) -> None:
+        """What a device does at its limit."""
+        if kind == BREAKER:
+            self._open.add(node)
+            self._tell(time_s, "trips", node, "its breaker opens")
+        elif kind == INVERTER and self._fed(node):
+            self._bypass.add(node)
+            self._tell(time_s, "to-bypass", node, "overloaded: its load goes to bypass")
+        elif kind == CHARGE:
+            self._empty.add(node)
+            self._tell(time_s, "battery-empty", node, "its load is lost until its input returns")
+        else:
+            self._open.add(node)
+            what = {ON_BATTERY: "on battery", BYPASS: "in bypass", INVERTER: "without input"}[kind]
+            self._tell(time_s, "drops-load", node, f"overloaded {what}: it lets its load go")
+
+    def _tell(self, time_s: float, what: str, node: int, why: str) -> None:
+        self._recorder.event(time_s, what, self._nodes[node].name, why)
+
+    # ---- what follows --------------------------------------------------------------------
+
+    def _update(self, time_s: float) -> None:
+        """Work out what is live now and tell the plane what has changed."""
+        self._start_generators(time_s)
+        live: dict[int, bool] = {}
+        dead = frozenset(n for n in range(len(self._nodes)) if not self._live(n, live))
+        on_battery = frozenset(
+            n
+            for n, node in enumerate(self._nodes)
+            if node.ups is not None and n not in dead and not self._inputs(n, live)
+        )
+        for node in sorted(dead - self._dead):
+            self._tell(time_s, "loses-power", node, "nothing feeds it")
+        for node in sorted(self._dead - dead):
+            self._tell(time_s, "has-power", node, "it is fed again")
+        for node in sorted(on_battery - self._on_battery):
+            self._tell(time_s, "on-battery", node, "its input is dead")
+        for node in sorted(self._on_battery - on_battery - dead):
+            self._tell(time_s, "on-mains", node, "its input is back")
+        self._charging |= {n for n in self._on_battery - on_battery if n not in dead}
+        self._charging -= on_battery | dead
+        self._empty -= {n for n in self._empty if self._inputs(n, live)}
+        self._dead, self._on_battery = dead, on_battery
+        self._change_duty(time_s)
+        self._plane.rewire(self._wiring(live), time_s)
+        self._replicas(time_s)
+
+    def _live(self, node: int, live: dict[int, bool]) -> bool:
+        """Whether a node has power to deliver, as far as the rest of the tree goes."""
+        if node not in live:
+            live[node] = False  # while its parents are asked
+            live[node] = node not in self._failed | self._open and self._has_source(node, live)
+        return live[node]
+
+    def _has_source(self, node: int, live: dict[int, bool]) -> bool:
+        kind, gear = self._nodes[node].kind, self._nodes[node].ups
+        if kind == "utility":
+            return True
+        if kind == "generator":
+            return node in self._running
+        if self._inputs(node, live):
+            return True
+        battery = gear is not None and gear.battery is not None
+        return battery and node not in self._empty and node not in self._bypass
+
+    def _inputs(self, node: int, live: dict[int, bool]) -> list[tuple[int, int]]:
+        """The live feeds of a node and their shares of 256: its own, else one that stands by."""
+        found = [(p, share) for p, share in self._primary[node] if self._live(p, live)]
+        if not found:
+            return [(p, WHOLE_SHARE) for p in self._standby[node] if self._live(p, live)][:1]
+        whole = sum(share for _, share in found)
+        parts = [share * WHOLE_SHARE // whole for _, share in found]
+        parts[-1] = WHOLE_SHARE - sum(parts[:-1])
+        return [(parent, part) for (parent, _), part in zip(found, parts, strict=True)]
+
+    def _fed(self, node: int) -> bool:
+        """Whether a node's input is live at the moment."""
+        return any(parent not in self._dead for parent, _ in self._primary[node]) or any(
+            parent not in self._dead for parent in self._standby[node]
+        )
+
+    def _wiring(self, live: dict[int, bool]) -> Wiring:
+        """What the plane needs to know of the tree."""
+        unfed = self._dead | self._on_battery
+        feeds = [
+            [] if node in unfed else self._inputs(node, live) for node in range(len(self._nodes))
+        ]
+        servers = self._tree.server_index.tolist()
+        return Wiring(
+            feeds,
+            unfed=unfed,
+            off=frozenset(s for s, node in enumerate(servers) if node in self._dead),
+            extra_mw={node: self._recharge_mw(node) for node in self._charging},
+        )
+
+    def _recharge_mw(self, node: int) -> int:
+        """What a UPS takes in beside its load while its battery charges."""
+        gear, rating_w = self._nodes[node].ups, self._nodes[node].rating_w
+        if gear is None or gear.battery is None or rating_w is None:
+            raise AssertionError("only a UPS with a battery charges")
+        return milliwatts(gear.battery.recharge_share * rating_w)
+
+    def _change_duty(self, time_s: float) -> None:
+        """Put the guards on duty that watch what the load goes through now."""
+        on = {
+            at
+            for at, guard in enumerate(self._guards)
+            if guard.node not in self._dead and guard.kind in self._duty(guard.node)
+        }
+        for at in sorted(on ^ self._on):
+            self._plane.switch_guard(at, at in on, time_s)
+        self._on = on
+
+    def _duty(self, node: int) -> tuple[str, ...]:
+        """The kinds of guards that watch a node that has power."""
+        if node in self._on_battery:
+            return (BREAKER, ON_BATTERY, CHARGE)
+        return (BREAKER, BYPASS if node in self._bypass else INVERTER)
+
+    # ---- generators ----------------------------------------------------------------------
+
+    def _start_generators(self, time_s: float) -> None:
+        """A generator starts when a switchboard before it has no mains, and stops when all have."""
+        without: dict[int, bool] = {}
+        self._running, running = set(), self._running
+        mains: dict[int, bool] = {}
+        for child, generator in self._tree.standby:
+            if self._nodes[generator].kind == "generator":
+                lost = not any(self._live(p, mains) for p, _ in self._primary[child])
+                without[generator] = without.get(generator, False) or lost
+        self._running = {g for g in running if without[g] and g not in self._failed}
+        for generator in sorted(running - self._running):
+            self._tell(time_s, "stops", generator, "mains are back")
+        for generator, lost in sorted(without.items()):
+            if lost and generator not in self._running | self._starting | self._failed:
+                self._starting.add(generator)
+                start_s = self._nodes[generator].start_s or 0.0
+                self._at(time_s + start_s, partial(self._started, generator))
+
+    def _started(self, generator: int, time_s: float) -> None:
+        """A generator is up to speed; if mains are back meanwhile it stops again at once."""
+        self._starting.discard(generator)
+        if generator in self._failed:
+            return
+        self._running.add(generator)
+        self._tell(time_s, "starts", generator, "up to speed")
+        self._update(time_s)
+
+    # ---- replicas ------------------------------------------------------------------------
+
+    def _replicas(self, time_s: float) -> None:
+        """Replicas whose servers lost power fail; they serve again a restart after it is back."""
+        servers = self._tree.server_index.tolist()
+        site = self._world.scenario.site
+        for index, placed in enumerate(self._world.replicas):
+            dead = [server for server, _ in placed.servers if servers[server] in self._dead]
+            if dead and index not in self._down:
+                self._down.add(index)
+                self._returns[index] += 1
+                gpu = site.gpu_types[placed.servers[0][0]]
+                all_dead = len(dead) == len(placed.servers)
+                self._plane.fail(index, 0 if all_dead else milliwatts(gpu.parked_w), time_s)
+                self._recorder.event(
+                    time_s, "replica-fails", f"replica {index}",
+                    f"{site.node_names[dead[0]]} has no power",
+                )  # fmt: skip
+            elif dead:
+                self._returns[index] += 1  # it was about to come back
+            elif index in self._down:
+                self._at(
+                    time_s + self._tree.restart_s,
+                    partial(self._restart, index, self._returns[index]),
+                )
+
+    def _restart(self, replica: int, outage: int, time_s: float) -> None:
+        """A replica is loaded again, unless it lost power once more, or has been back since."""
+        if replica not in self._down or self._returns[replica] != outage:
+            return
+        self._down.discard(replica)
+        self._plane.restore(replica, time_s)
+        self._recorder.event(time_s, "replica-returns", f"replica {replica}", "it is loaded again")
