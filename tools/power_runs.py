@@ -28,20 +28,23 @@ from sim.perf.power import Draw, Use
 
 GPUS = {"H100": "h100-sxm", "B200": "b200"}
 PRECISIONS = {"bfloat16": "bf16", "fp8": "fp8", "mxfp4": "fp4"}
-#: Model id without its owner, up to the first of these words that it holds -> LLM of the catalog.
-#: Versions share an architecture; those that see images are served as their language model.
+#: Beginning of a model id without its owner -> LLM of the catalog. Versions share an architecture;
+#: those that see images count as their language model.
 LLMS = {
-    "Qwen3-8B": "qwen3-8b", "Qwen3-14B": "qwen3-14b", "Qwen3-VL-32B": "qwen3-32b",
+    "Qwen3-8B": "qwen3-8b", "Qwen3-14B": "qwen3-14b", "Qwen3-32B": "qwen3-32b",
+    "Qwen3-VL-8B": "qwen3-8b", "Qwen3-VL-32B": "qwen3-32b", "Qwen3-VL-30B-A3B": "qwen3-30b-a3b",
     "Qwen3-30B-A3B": "qwen3-30b-a3b", "Qwen3-Coder-30B-A3B": "qwen3-30b-a3b",
     "Qwen3-Omni-30B-A3B": "qwen3-30b-a3b", "Qwen3-235B-A22B": "qwen3-235b-a22b",
     "Qwen3-VL-235B-A22B": "qwen3-235b-a22b", "Qwen3-Coder-480B-A35B": "qwen3-coder-480b-a35b",
-    "DeepSeek-R1": "deepseek-v3", "DeepSeek-V3.1": "deepseek-v3", "gemma-3-12b": "gemma-3-12b",
-    "gemma-3-27b": "gemma-3-27b", "Llama-3.1-8B": "llama-3.1-8b", "Llama-3.1-70B": "llama-3.1-70b",
-    "Llama-3.3-70B": "llama-3.1-70b", "Llama-3.1-405B": "llama-3.1-405b",
-    "Llama-4-Maverick": "llama-4-maverick", "gpt-oss-20b": "gpt-oss-20b",
+    "DeepSeek-R1": "deepseek-v3", "DeepSeek-V3": "deepseek-v3", "gemma-3-4b": "gemma-3-4b",
+    "gemma-3-12b": "gemma-3-12b", "gemma-3-27b": "gemma-3-27b", "Llama-3.1-8B": "llama-3.1-8b",
+    "Llama-3.1-70B": "llama-3.1-70b", "Llama-3.3-70B": "llama-3.1-70b",
+    "Llama-3.1-405B": "llama-3.1-405b",
+    "Llama-4-Maverick": "llama-4-maverick", "Llama-4-Scout": "llama-4-scout",
+    "gpt-oss-20b": "gpt-oss-20b", "gpt-oss-120b": "gpt-oss-120b",
 }  # fmt: skip
-#: Prompt tokens by task: the table has none, so these are guesses. Images count as few: their
-#: tokens are computed, but most of their time is not the GPU's.
+#: Prompt tokens by task: the table has none, so these are guesses; of images and videos, what a
+#: text prompt of like effect would have.
 PROMPT_TOKENS = {
     "lm-arena-chat": 100, "gpqa": 300, "sourcegraph-fim": 1200, "image-chat": 300,
     "video-chat": 600,
@@ -93,23 +96,17 @@ def read_runs(path: Path) -> list[Run]:
         rows = list(csv.DictReader(file))
     runs = []
     for row in rows:
-        name = row["model_id"].split("/")[1]
-        known = max((word for word in LLMS if name.startswith(word)), key=len)
-        input_tokens, output_tokens = (
-            PROMPT_TOKENS[row["task"]],
-            round(float(row["avg_output_len"])),
-        )
+        prompt, output = PROMPT_TOKENS[row["task"]], round(float(row["avg_output_len"]))
+        llm = catalog.llms[catalog_name(row["model_id"])]
         runs.append(
             Run(
                 model_id=row["model_id"],
-                llm=predict.without_idle_window(
-                    catalog.llms[LLMS[known]], input_tokens + output_tokens
-                ),
+                llm=predict.without_idle_window(llm, prompt + output),
                 gpu=catalog.gpus[GPUS[row["gpu_model"]]],
                 gpus=int(row["num_gpus"]),
                 precision=PRECISIONS[row["weight_precision"]],
-                input_tokens=input_tokens,
-                output_tokens=output_tokens,
+                input_tokens=prompt,
+                output_tokens=output,
                 clients=int(row["max_num_seqs"]),
                 batch=float(row["avg_batch_size"]),
                 tokens_per_s=float(row["output_throughput_tokens_per_sec"]),
@@ -117,6 +114,15 @@ def read_runs(path: Path) -> list[Run]:
             )
         )
     return runs
+
+
+def catalog_name(model_id: str) -> str:
+    """The LLM of the catalog that the model is a version of; of several beginnings the longest."""
+    name = model_id.rsplit("/", maxsplit=1)[-1]
+    known = [word for word in LLMS if name.startswith(word)]
+    if not known:
+        raise SystemExit(f"{model_id}: no LLM of the catalog is known to be its architecture")
+    return LLMS[max(known, key=len)]
 
 
 def measured(runs: list[Run]) -> Phases:
