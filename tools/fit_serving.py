@@ -82,16 +82,6 @@ class Run:
         return self.clients * self.output_tokens / e2e_s
 
 
-def llm_rows() -> dict[str, Llm]:
-    """The catalog, and the larger Qwen3 mixture, which the measured runs contain."""
-    llms = dict(load().llms)
-    llms["qwen3-235b-a22b"] = replace(
-        llms["qwen3-30b-a3b"], name="qwen3-235b-a22b", layers=94, hidden=4096, heads=64,
-        expert_ffn=1536,
-    )  # fmt: skip
-    return llms
-
-
 def bare(model: ReplicaModel, run: dict[str, float]) -> ReplicaModel:
     """The model with other overheads added to those it has (each may be negative)."""
     cost = model.cost[0]
@@ -114,7 +104,7 @@ def read_runs(path: Path) -> list[Run]:
         rows = [
             dict(items) for items in dict.fromkeys(tuple(r.items()) for r in csv.DictReader(file))
         ]
-    catalog, llms = load(), llm_rows()
+    catalog = load()
     models: dict[tuple[str, ...], ReplicaModel | None] = {}
     runs: list[Run] = []
     for row in rows:
@@ -122,7 +112,7 @@ def read_runs(path: Path) -> list[Run]:
             continue
         if row["attention_dp_size"] != "1" or float(row["ttft_ms"]) > 1000 * LONG_TTFT_S:
             continue
-        llm = llms[LLMS[row["model_path"]]]
+        llm = catalog.llms[LLMS[row["model_path"]]]
         gpu = catalog.gpus[catalog.canonical("gpu", row["system"])]
         precision = llm.native_precision if llm.native_precision == "fp4" else row["precision"]
         clients = int(float(row["concurrency"]))

@@ -123,7 +123,10 @@ def _show_kind(console: Console, kind: str) -> None:
 
     from sim.catalog import names
 
-    table = Table(box=box.SIMPLE, pad_edge=False, title=_TITLES[kind], title_justify="left")
+    table = Table(
+        box=box.SIMPLE, pad_edge=False, collapse_padding=True, title=_TITLES[kind],
+        title_justify="left",
+    )  # fmt: skip
     table.add_column("name", style="bold", no_wrap=True)
     for heading in _HEADINGS[kind]:
         table.add_column(heading, justify="right", no_wrap=True)

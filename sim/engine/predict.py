@@ -9,7 +9,7 @@ lockstep, all prompts queueing for one another in every round, which measured ru
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from math import ceil
 from statistics import median
@@ -53,7 +53,8 @@ class Prediction:
     """The answer, in SI units; everything but ``fits`` is None where the LLM does not fit.
 
     ``ttft_p50_s`` and ``tpot_p50_s`` are medians over the finished requests, opening burst
-    included for TTFT, ``gpu_draw_w`` is the mean of one GPU.
+    included for TTFT. ``gpu_draw_w`` is the mean of one GPU while it serves at that concurrency:
+    without the opening burst, counted from when as many requests have ended as there are clients.
     """
 
     output_tokens_per_s: float | None
@@ -99,6 +100,8 @@ class Predictor:
                 f"{mean:,} tokens of input and output are more than the context of "
                 f"{llm.max_context:,} that {llm.name} has"
             )
+        longest = ceil(mean * (1 + spread)) - 1  # the last token is delivered, not kept
+        llm = without_idle_window(llm, longest)
         batch_tokens = query.max_batch_tokens or MAX_BATCH_TOKENS
         sequences = query.max_sequences or min(batch_tokens, max(MAX_SEQUENCES, query.concurrency))
         try:
@@ -106,7 +109,6 @@ class Predictor:
         except DoesNotFit as error:
             return _without(str(error))
         room = model.kv_blocks * BLOCK_TOKENS
-        longest = ceil(mean * (1 + spread)) - 1  # the last token is delivered, not kept
         if longest > room:
             return _without(
                 f"a request of up to {longest:,} tokens never fits: the replica's KV cache has "
@@ -146,6 +148,14 @@ class Predictor:
         return self.models[key]
 
 
+def without_idle_window(llm: Llm, longest: int) -> Llm:
+    """The LLM without its sliding window where no context of up to ``longest`` tokens outgrows it.
+
+    Its windowed layers then read and keep what the others do; no room is held for whole windows.
+    """
+    return replace(llm, window=0, windowed_layers=0) if longest < llm.window else llm
+
+
 def _without(message: str) -> Prediction:
     return Prediction(None, None, None, None, None, fits=False, message=message)
 
@@ -164,16 +174,32 @@ def measure(
     loop = ClosedLoop(model, lengths, clients, max_sequences, max_batch_tokens)
     loop.run(REQUESTS_PER_CLIENT * clients)
     finished, elapsed_s = loop.finished, loop.now_s
-    energy_j = sum(step.draw_w * (step.end_s - step.start_s) for step in loop.steps)
     ttft = [record.first_s - record.sent_s for record in finished]
     return Prediction(
         output_tokens_per_s=sum(record.output_tokens for record in finished) / elapsed_s,
         ttft_p50_s=median(ttft),
         ttft_mean_s=sum(ttft) / len(ttft),
         tpot_p50_s=_tpot(finished),
-        gpu_draw_w=energy_j / elapsed_s,
+        gpu_draw_w=steady_draw_w(loop),
         fits=True,
     )
+
+
+def steady_start_s(loop: ClosedLoop) -> float:
+    """When as many requests have ended as there are clients: the opening burst is over.
+
+    The run stops with every client still at work, so that it has no idle end.
+    """
+    start_s = loop.finished[loop.clients - 1].end_s
+    return start_s if start_s < loop.now_s else 0.0
+
+
+def steady_draw_w(loop: ClosedLoop) -> float:
+    """Mean watts of one GPU after the opening burst."""
+    start_s = steady_start_s(loop)
+    steps = [step for step in loop.steps if step.start_s >= start_s]
+    energy_j = sum(step.draw_w * (step.end_s - step.start_s) for step in steps)
+    return energy_j / (loop.now_s - start_s)
 
 
 def _tpot(finished: list[Record]) -> float | None:

@@ -1,4 +1,4 @@
-"""Reads the constants of ``data/calibration`` and ``data/power`` into frozen rows.
+"""Reads the constants of ``data/calibration`` into frozen rows.
 
 Each file carries the record of how its numbers were found; the numbers themselves are floats in
 SI units, keyed by GPU. A GPU without constants of its own takes those of the one that ``transfer``
@@ -36,7 +36,7 @@ Row = TypeVar("Row", bound="DataclassInstance")
 _LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _KERNELS = ("calibration", "kernels.yaml")
 _SERVING = ("calibration", "serving.yaml")
-_DRAW = ("power", "gpu_draw.yaml")
+_POWER = ("calibration", "power.yaml")
 
 
 def device(gpu: Gpu, precision: str) -> Device:
@@ -99,17 +99,17 @@ def memory_constants() -> MemoryConstants:
 
 def draw_constants(gpu: str) -> DrawConstants:
     """Constants of the draw of this GPU."""
-    return _row(DrawConstants, _pick(_tree(*_DRAW), "draw", gpu), _DRAW, "draw")
+    return _row(DrawConstants, _pick(_tree(*_POWER), "draw", gpu), _POWER, "draw")
 
 
 def clock_curve() -> ClockCurve:
     """Clock levels and how time and draw follow them."""
-    return _row(ClockCurve, _tree(*_DRAW)["clocks"], _DRAW, "clocks")
+    return _row(ClockCurve, _tree(*_POWER)["clocks"], _POWER, "clocks")
 
 
 def source_ids() -> tuple[str, ...]:
     """Ids (``data/sources.yaml``) of the measurements that every constant here was fitted to."""
-    files = (_KERNELS, _SERVING, _DRAW)
+    files = (_KERNELS, _SERVING, _POWER)
     return tuple(sorted({str(_tree(*file)["record"]["source_id"]) for file in files}))
 
 

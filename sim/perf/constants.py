@@ -67,16 +67,19 @@ class MemoryConstants:
 
 @dataclass(frozen=True)
 class DrawConstants:
-    """Constants of the draw: see ``power`` for the form, ``data/power`` for the names."""
+    """Constants of the draw: see ``power`` for the form; shares are of the TDP."""
 
     base: float
     memory: float
     tensor: float
     group: float
+    weight_pass: float  # share per decade of the time to read the weights
     memory_power: float
     tensor_power: float
     experts: float  # weight of expert bytes within U_m
     experts_8bit: float
+    kv: float  # weight of KV bytes within U_m
+    pass_s: float  # the pass of the weights up to which its term is zero
     cap_norm: float
 
 

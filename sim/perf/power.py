@@ -1,33 +1,66 @@
 """Draw of one GPU while its replica works, from the traffic and the arithmetic of an iteration.
 
-P/TDP = c0 + c_m·U_m^α + c_t·U_t^β − c_g·log2 G, then a soft cap at the TDP: U_m is the share of
-memory bandwidth that useful bytes take (expert bytes weighted: expert kernels draw as if busy),
-U_t the share of the peak FLOP/s, G the GPUs of the replica. Fitted to steady decoding; for prefill
-the same form is an assumption. Draw is never below the loaded idle draw.
+P/TDP = c0 + c_m·U_m^α + c_t·U_t^β + c_p·log10(pass/1 ms) − c_g·log2 G, then a soft cap at the
+TDP. U_m is the share of memory bandwidth that useful bytes take (those of experts and of KV
+weighted: expert kernels draw as if busy), U_t the share of the peak FLOP/s, G the GPUs of the
+replica. ``pass`` is the time to read once the weights that an iteration reads: the longer, the
+smaller the share of gaps between kernels and between iterations (below 1 ms, which no measured
+run has, it counts as 1 ms). The constants are fitted to
+steady decoding (``data/calibration/power.yaml``); for prefill the same form is an assumption.
+Draw is never below the loaded idle draw.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim.catalog.types import Gpu
 from sim.perf.calibration import clock_curve, draw_constants
+from sim.perf.constants import DrawConstants
 from sim.perf.gemm import Floats
-from sim.perf.operators import Shard
+from sim.perf.operators import Arithmetic, Shard
 from sim.perf.step import StepCost, StepPower
 from sim.perf.timing import hit_experts
 
 
 @dataclass(frozen=True)
-class Work:
-    """What one GPU does in iterations: bytes it reads, FLOPs, and seconds, each [n]."""
+class Use:
+    """What one GPU does in iterations, each [n]: shares of its limits, and the weights' pass.
 
-    bytes: Floats
-    flops: Floats
-    seconds: Floats
+    Attributes:
+        dense: bytes of weights that every token uses, over the bandwidth's bytes in that time.
+        experts: the same of the experts that are hit.
+        kv: the same of KV.
+        tensor: seconds that its FLOPs take at the peak of their precisions, over the seconds.
+        pass_s: seconds to read once, at full bandwidth, the weights that are hit.
+        gpus: GPUs of the replica.
+        few_bits: whether experts have 8 bits or fewer.
+    """
+
+    dense: Floats
+    experts: Floats
+    kv: Floats
+    tensor: Floats
+    pass_s: Floats
+    gpus: Floats
+    few_bits: NDArray[np.bool_]
+
+
+def share_of_tdp(c: DrawConstants, use: Use, idle_share: Floats | float) -> Floats:
+    """[n] draw over the TDP at the maximum clock, from the loaded idle draw's share up to 1."""
+    experts = np.where(use.few_bits, c.experts_8bit, c.experts) * use.experts
+    share = (
+        c.base
+        + c.memory * (use.dense + c.kv * use.kv + experts) ** c.memory_power
+        + c.tensor * use.tensor**c.tensor_power
+        + c.weight_pass * np.log10(np.maximum(use.pass_s / c.pass_s, 1.0))
+        - c.group * np.log2(use.gpus)
+    )
+    capped: Floats = (np.maximum(share, idle_share) ** -c.cap_norm + 1.0) ** (-1 / c.cap_norm)
+    return np.maximum(capped, idle_share)
 
 
 @dataclass(frozen=True)
@@ -60,14 +93,19 @@ class Draw:
         )
 
     def decode_w(self, cost: StepCost, octave: int) -> Floats:
-        """[max_sequences] watts of 1, 2, … decoding sequences, 0.75·2^octave tokens each."""
+        """[max_sequences] watts of 1, 2, … decoding sequences, 0.75·2^octave tokens each.
+
+        Never less than a smaller batch draws: where time goes to the engine's work per sequence,
+        the form would let the draw fall.
+        """
+        watts: Floats = np.maximum.accumulate(self.watts(self.decode_use(cost, octave)))
+        return watts
+
+    def decode_use(self, cost: StepCost, octave: int) -> Use:
+        """[max_sequences] what they use."""
         decodes = np.arange(1, self.max_sequences + 1, dtype=np.float64)
         context = 0.75 * 2.0**octave
         windowed = min(context, self.window) if self.window else 0.0
-        full, window = self.shard.full, self.shard.windowed
-        kv = context * full.kv_bytes * full.layers + windowed * window.kv_bytes * window.layers
-        attention = context * full.decode_flops * full.layers
-        attention += windowed * window.decode_flops * window.layers
         seconds = (
             cost.fixed_s
             + np.interp(decodes, cost.grid_tokens, cost.grid_s)
@@ -75,11 +113,14 @@ class Draw:
             + cost.per_kv_token_s * decodes * context
             + cost.per_windowed_kv_token_s * decodes * windowed
         )
-        work = self._work(decodes, decodes, decodes * kv, decodes * attention, seconds)
-        return self.watts(work)
+        return self.step_use(decodes, context, 0.0, seconds)
 
     def prefill_w(self, cost: StepCost, tokens: Floats) -> Floats:
         """[n] watts of a chunk of each size at the start of its prompt."""
+        return self.watts(self.prefill_use(cost, tokens))
+
+    def prefill_use(self, cost: StepCost, tokens: Floats) -> Use:
+        """[n] what they use."""
         seconds = cost.fixed_s + np.interp(tokens, cost.grid_tokens, cost.grid_s)
         seconds = seconds + cost.per_prefill_pair_s * tokens**2
         seconds = seconds + cost.per_windowed_prefill_pair_s * tokens * np.minimum(
@@ -88,48 +129,71 @@ class Draw:
         full = self.shard.full
         attention = full.pair_flops * full.layers * tokens**2 / 2
         kv = tokens * full.kv_bytes * full.layers
-        work = self._work(tokens, np.ones_like(tokens), kv, attention, seconds)
-        return self.watts(work)
+        return self._use(tokens, np.ones_like(tokens), kv, attention, seconds)
 
-    def _work(
+    def step_use(self, decodes: Floats, context: float, prefilled: float, seconds: Floats) -> Use:
+        """[n] what decode iterations of known seconds use.
+
+        ``context`` is the tokens of every sequence; ``prefilled`` the prompt tokens that an
+        iteration computes besides, on average: measured steps have their share of prefill.
+        """
+        full, window = self.shard.full, self.shard.windowed
+        windowed = min(context, self.window) if self.window else 0.0
+        kv = context * full.kv_bytes * full.layers + windowed * window.kv_bytes * window.layers
+        attention = context * full.decode_flops * full.layers
+        attention += windowed * window.decode_flops * window.layers
+        use = self._use(decodes, decodes, decodes * kv, decodes * attention, seconds)
+        tensor_s = self._tensor_s(decodes + prefilled, decodes, decodes * attention)
+        return replace(use, tensor=tensor_s / seconds)
+
+    def _use(
         self, tokens: Floats, rows: Floats, kv: Floats, attention: Floats, seconds: Floats
-    ) -> Work:
+    ) -> Use:
         """One iteration of the replica as one GPU sees it.
 
         A GPU works on every micro-batch in turn, so it reads its weights once for each.
         """
         passes = self.pipeline_parallel
         shard = self.shard
-        dense = sum(p.bytes for p in shard.products) + shard.head.bytes
-        flops = sum(2.0 * p.n * p.k * p.layers for p in shard.products) * tokens
-        flops = flops + 2.0 * shard.head.n * shard.head.k * rows + attention
-        weights = np.full_like(tokens, passes * dense)
+        dense = np.full_like(tokens, sum(p.bytes for p in shard.products) + shard.head.bytes)
+        experts = np.zeros_like(tokens)
+        few_bits = False
         if shard.experts:
             e = shard.experts
-            c = draw_constants(self.gpu.name)
-            weight = c.experts if e.arithmetic.weight_bytes > 1 else c.experts_8bit
-            hit = hit_experts(e, np.maximum(tokens / passes, 1.0))
-            weights = weights + weight * passes * hit * e.bytes_each * e.layers
-            flops = flops + 6.0 * tokens * e.per_token * e.hidden * e.ffn * e.layers
-        return Work(weights + kv, flops, seconds)
-
-    def watts(self, work: Work) -> Floats:
-        """[n] watts at the maximum clock, between the loaded idle draw and the TDP."""
-        c = draw_constants(self.gpu.name)
-        last = self.shard.products[-1].arithmetic
-        precision = self.shard.experts.arithmetic if self.shard.experts else last
-        peak = self.gpu.peak_flops[precision.precision]
-        memory = work.bytes / (work.seconds * self.gpu.memory_bandwidth_bytes_per_s)
-        tensor = work.flops / (work.seconds * peak)
-        share = (
-            c.base
-            + c.memory * memory**c.memory_power
-            + c.tensor * tensor**c.tensor_power
-            - c.group * np.log2(self.gpus)
+            experts = hit_experts(e, np.maximum(tokens / passes, 1.0)) * e.bytes_each * e.layers
+            few_bits = e.arithmetic.weight_bytes <= 1
+        bandwidth = self.gpu.memory_bandwidth_bytes_per_s
+        return Use(
+            dense=passes * dense / (seconds * bandwidth),
+            experts=passes * experts / (seconds * bandwidth),
+            kv=kv / (seconds * bandwidth),
+            tensor=self._tensor_s(tokens, rows, attention) / seconds,
+            pass_s=(dense + experts) / bandwidth,
+            gpus=np.full_like(tokens, self.gpus),
+            few_bits=np.full(tokens.shape, few_bits),
         )
-        floor = self.gpu.loaded_idle_w / self.gpu.tdp_w
-        capped: Floats = (np.maximum(share, floor) ** -c.cap_norm + 1.0) ** (-1 / c.cap_norm)
-        return np.maximum(capped, floor) * self.gpu.tdp_w
+
+    def _tensor_s(self, tokens: Floats, rows: Floats, attention: Floats) -> Floats:
+        """[n] seconds of the FLOPs of one iteration at peak."""
+        shard = self.shard
+        products = sum(p.n * p.k * p.layers / self._peak(p.arithmetic) for p in shard.products)
+        head = 2.0 * shard.head.n * shard.head.k * rows / self._peak(shard.head.arithmetic)
+        seconds: Floats = 2.0 * products * tokens + head + attention / self.gpu.peak_flops["bf16"]
+        if shard.experts:
+            e = shard.experts
+            flops = 6.0 * tokens * e.per_token * e.hidden * e.ffn * e.layers
+            seconds = seconds + flops / self._peak(e.arithmetic)
+        return seconds
+
+    def _peak(self, arithmetic: Arithmetic) -> float:
+        """FLOP/s; 4-bit products count as bf16 ones: so they were measured (MXFP4 weights)."""
+        name = "bf16" if arithmetic.precision == "fp4" else arithmetic.precision
+        return self.gpu.peak_flops[name]
+
+    def watts(self, use: Use) -> Floats:
+        """[n] watts at the maximum clock, between the loaded idle draw and the TDP."""
+        idle_share = self.gpu.loaded_idle_w / self.gpu.tdp_w
+        return share_of_tdp(draw_constants(self.gpu.name), use, idle_share) * self.gpu.tdp_w
 
     def _milliwatts(self, watts: Floats, share: float, idle: float) -> tuple[int, ...]:
         dynamic = np.maximum(watts - idle, 0.0) * dynamic_share(share)

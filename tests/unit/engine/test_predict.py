@@ -11,9 +11,18 @@ from statistics import median
 import pytest
 
 from sim.catalog.library import load
-from sim.engine.predict import Prediction, Predictor, ServingQuery
+from sim.engine.closed_loop import ClosedLoop
+from sim.engine.predict import (
+    Prediction,
+    Predictor,
+    ServingQuery,
+    spread_lengths,
+    steady_draw_w,
+    steady_start_s,
+    without_idle_window,
+)
 from sim.errors import RackplanError
-from sim.perf import Batch, replica_model
+from sim.perf import Batch, ReplicaModel, replica_model
 from sim.perf.calibration import benchmark
 
 QUERY = ServingQuery("fp8", 4, 1024, 1024, 64)
@@ -24,10 +33,11 @@ def predict(query: ServingQuery, llm: str = "llama-3.1-70b", gpu: str = "h100-sx
     return Predictor().serving(catalog.llms[llm], catalog.gpus[gpu], query)
 
 
-def test_one_client_is_the_sum_of_its_iterations() -> None:
+def replica_of(llm: str) -> ReplicaModel:
+    """One H100 with the LLM in bf16."""
     catalog = load()
-    made = replica_model(
-        catalog.llms["llama-3.1-8b"],
+    return replica_model(
+        catalog.llms[llm],
         catalog.gpus["h100-sxm"],
         precision="bf16",
         kv_precision="bf16",
@@ -38,7 +48,10 @@ def test_one_client_is_the_sum_of_its_iterations() -> None:
         memory_utilisation=0.9,
         stage_bytes_per_s=1.0,
     )
-    cost = made.cost[0]
+
+
+def test_one_client_is_the_sum_of_its_iterations() -> None:
+    cost = replica_of("llama-3.1-8b").cost[0]
     prefill_s = cost.iteration_s(Batch(1000, 0, 0, 0, 1000**2, 0))
     decode_s = [
         cost.iteration_s(Batch(1, 1, context + 1, 0, 0, 0)) for context in range(1000, 1199)
@@ -178,3 +191,29 @@ def test_measured_runs_within_the_error_that_the_data_states(shared_data: Path) 
         ttft.append(abs(got.ttft_mean_s / (float(row["ttft_ms"]) / 1000) - 1))
     assert median(tpot) < 0.07
     assert median(ttft) < 0.25
+
+
+def test_draw_is_that_after_the_opening_burst() -> None:
+    loop = ClosedLoop(replica_of("llama-3.1-8b"), spread_lengths(4000, 20, 0.0), 8, 256, 8192)
+    loop.run(80)
+    start_s = steady_start_s(loop)
+    assert start_s == loop.finished[7].end_s
+    after = [step for step in loop.steps if step.start_s >= start_s]
+    assert steady_draw_w(loop) == pytest.approx(
+        sum(step.draw_w * (step.end_s - step.start_s) for step in after) / (loop.now_s - start_s)
+    )
+
+
+def test_one_answer_each_in_one_batch_leaves_no_steady_part() -> None:
+    """Requests of one token end as the prefill of all of them ends."""
+    loop = ClosedLoop(replica_of("llama-3.1-8b"), spread_lengths(10, 1, 0.0), 4, 256, 8192)
+    loop.run(4)
+    assert steady_start_s(loop) == 0.0
+    assert steady_draw_w(loop) == pytest.approx(loop.steps[0].draw_w)
+
+
+def test_a_window_that_no_request_outgrows_takes_no_room() -> None:
+    llm = load().llms["gemma-3-12b"]
+    assert without_idle_window(llm, 1024) is llm
+    assert without_idle_window(llm, 1023).windowed_layers == 0
+    assert predict(ServingQuery("bf16", 1, 100, 700, 64), "gemma-3-12b").fits

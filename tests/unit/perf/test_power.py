@@ -20,6 +20,9 @@ CASES = [
     ("qwen3-8b", "l40s", "bf16", 1),
 ]
 
+#: Time per sequence outgrows what they compute: the form alone would let their draw fall.
+SMALL_EXPERTS = [("gpt-oss-20b", "h100-sxm", "fp8", 8), ("gpt-oss-20b", "b200", "fp4", 1)]
+
 
 def model(llm: str, gpu: str, precision: str, tp: int) -> ReplicaModel:
     catalog = load()
@@ -59,6 +62,20 @@ def test_prefill_draws_more_than_large_than_small_batches_than_idle(
         large = power.decode_draw_mw(128, 128 * 1000)
         small = power.decode_draw_mw(2, 2 * 1000)
         assert prefill > large > small > power.idle_mw
+
+
+@pytest.mark.parametrize(("llm", "gpu", "precision", "tp"), [*CASES, *SMALL_EXPERTS])
+def test_draw_never_falls_with_the_batch(llm: str, gpu: str, precision: str, tp: int) -> None:
+    for row in model(llm, gpu, precision, tp).power[0].decode_mw:
+        assert list(row) == sorted(row)
+
+
+@pytest.mark.parametrize(("llm", "gpu", "precision", "tp"), CASES)
+def test_prefill_of_a_long_prompt_draws_near_the_limit(
+    llm: str, gpu: str, precision: str, tp: int
+) -> None:
+    drawn_mw = model(llm, gpu, precision, tp).power[0].prefill_draw_mw(4096)
+    assert drawn_mw > 1000 * 0.88 * load().gpus[gpu].tdp_w
 
 
 def test_draw_falls_with_the_clock_faster_than_the_clock() -> None:
