@@ -10,13 +10,13 @@ from typing import TypeVar
 
 from sim import paths
 from sim.catalog import schema
-from sim.catalog.convert import to_gpu, to_llm, to_loss, to_node, to_rack
+from sim.catalog.convert import to_gpu, to_llm, to_loss, to_node, to_plant, to_rack
 from sim.catalog.read import read_block, read_entries, read_sources
 from sim.catalog.records import Entry, Source
-from sim.catalog.types import Gpu, Llm, Loss, NodeType, RackType
+from sim.catalog.types import CoolingPlant, Gpu, Llm, Loss, NodeType, RackType
 from sim.errors import DataError, UnknownName, nearest
 
-KINDS = ("gpu", "node", "rack", "llm", "gear", "precision")
+KINDS = ("gpu", "node", "rack", "llm", "gear", "precision", "plant")
 
 _Row = TypeVar("_Row")
 
@@ -35,6 +35,7 @@ class Catalog:
     racks: Mapping[str, RackType]
     llms: Mapping[str, Llm]
     gear: Mapping[str, Loss]
+    plants: Mapping[str, CoolingPlant]
     aliases: Mapping[str, Mapping[str, str]]  # "gpu" or "precision" → folded alias → name
 
     def entry(self, kind: str, name: str) -> Entry:
@@ -68,6 +69,7 @@ _WORD = {
     "llm": "LLM",
     "gear": "power gear",
     "precision": "precision",
+    "plant": "cooling plant",
 }
 
 
@@ -109,6 +111,7 @@ def load(folder: Path | None = None) -> Catalog:
         "llm": entries("llm", schema.LLM, *llm_files),
         "gear": entries("gear", schema.LOSS, "power/gear.yaml"),
         "precision": entries("precision", schema.PRECISION, "hardware/precisions.yaml"),
+        "plant": entries("plant", schema.PLANT, "cooling/plants.yaml"),
     }
     gear = _rows(kinds["gear"], to_loss)
     gpus = _rows(kinds["gpu"], to_gpu)
@@ -121,6 +124,7 @@ def load(folder: Path | None = None) -> Catalog:
         racks=_rows(kinds["rack"], lambda entry: to_rack(entry, nodes)),
         llms=_rows(kinds["llm"], to_llm),
         gear=gear,
+        plants=_rows(kinds["plant"], to_plant),
         aliases=_aliases(root / "hardware" / "aliases.yaml", kinds),
     )
 

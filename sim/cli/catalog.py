@@ -22,6 +22,7 @@ _HEADINGS = {
     "llm": ("total", "active", "layers", "window", "weights", "KV/token"),
     "gear": ("loss at 0 %", "50 %", "100 %"),
     "precision": ("bits per weight",),
+    "plant": ("air supply", "liquid supply", "fans, pumps, tower", "water"),
 }
 _TITLES = {
     "gpu": "GPUs",
@@ -30,12 +31,13 @@ _TITLES = {
     "llm": "LLMs",
     "gear": "power gear",
     "precision": "precisions",
+    "plant": "cooling plants",
 }
 
 
 def catalog(
     kind: Annotated[
-        str | None, typer.Argument(help="gpu, node, rack, llm, gear or precision.")
+        str | None, typer.Argument(help="gpu, node, rack, llm, gear, precision or plant.")
     ] = None,
     name: Annotated[str | None, typer.Argument(help="One entry of that kind.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
@@ -183,6 +185,15 @@ def _main_numbers(kind: str, name: str) -> tuple[str, ...]:
         return tuple(
             f"{100 * (curve.a + x * (curve.b + x * curve.c)):.2f} % of rating"
             for x in (0.0, 0.5, 1.0)
+        )
+    if kind == "plant":
+        plant = rows.plant(name)
+        moving = plant.air_fans + plant.pumps + plant.tower_fans
+        return (
+            f"{plant.air_supply_c:g} C",
+            f"{plant.liquid_supply_c:g} C",
+            f"{100 * moving:.2g} % of design heat",
+            f"{plant.water_m3_per_j * 3.6e9:.2g} L/kWh",
         )
     return (f"{rows.entry(kind, name).number('bits_per_weight'):g}",)
 

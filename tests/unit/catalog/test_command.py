@@ -104,7 +104,8 @@ def test_json_of_an_entry() -> None:
         (("lmm", "qwen3-8b"), "unknown catalog kind 'lmm' (did you mean 'llm'?)"),
         (
             ("traffic",),
-            "unknown catalog kind or name 'traffic' (known: gear, gpu, llm, node, precision, rack)",
+            "unknown catalog kind or name 'traffic' "
+            "(known: gear, gpu, llm, node, plant, precision, rack)",
         ),
     ],
 )
