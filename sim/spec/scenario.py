@@ -6,8 +6,10 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from sim.spec.cooling import CoolingSpec
 from sim.spec.expect import Expectation, ExpectSpec
 from sim.spec.fabric import FabricSpec
+from sim.spec.hourly import Carbon
 from sim.spec.llms import LlmSpec
 from sim.spec.nodes import show
 from sim.spec.policies import PoliciesSpec
@@ -91,9 +93,12 @@ class ScenarioSpec(Spec):
         default=(), description="what the run must meet"
     )
     price: PriceSpec = Field(default=PriceSpec(), description="what things cost")
+    cooling: CoolingSpec | None = Field(default=None, description="plant, weather and CDUs")
+    carbon: Carbon | None = Field(
+        default=None,
+        description="average carbon of the grid's energy, such as 300 gCO2/kWh, or a file of hours",
+    )
     events: _Reserved = Field(default=None)
-    cooling: _Reserved = Field(default=None)
-    carbon: _Reserved = Field(default=None)
     tenants: _Reserved = Field(default=None)
     telemetry: _Reserved = Field(default=None)
     faults: _Reserved = Field(default=None)
