@@ -68,6 +68,7 @@ UNITS: MappingProxyType[str, dict[str, float]] = MappingProxyType(
         "carbon_per_energy": {"gCO2/kWh": 1 / 3.6e6, "kgCO2/MWh": 1 / 3.6e6},
         "carbon_per_token": {"gCO2/token": 1.0, "gCO2/Mtoken": 1e-6, "kgCO2/Mtoken": 1e-3},
         "count": {"": 1.0},
+        "ratio": {"": 1.0},
         "tokens": {"tokens": 1.0, "token": 1.0},
     }
 )  # fmt: skip
@@ -80,6 +81,7 @@ EXAMPLE: MappingProxyType[str, str] = MappingProxyType(
         "frequency": "1410 MHz", "flops": "989 TFLOP/s", "fraction": "99 %",
         "money_per_energy": "80 USD/MWh", "money": "12 USD", "energy_per_token": "2 kWh/Mtoken",
         "money_per_token": "0.2 USD/Mtoken", "goodput_per_power": "300 /s/MW", "count": "8",
+        "ratio": "1.2",
         "tokens": "4096 tokens", "temperature": "18 C", "temperature_difference": "10 K",
         "mass": "1500 kg", "volume": "200 L", "flow": "375 L/min",
         "flow_per_power": "1.5 L/min/kW", "heat_capacity": "4.16 kJ/L/K",
@@ -99,8 +101,8 @@ class UnitError(RackplanError):
 def parse_quantity(value: object, dimension: str) -> float:
     """``"30 min"`` and ``"time"`` → ``1800.0``: the value in the SI unit of ``dimension``.
 
-    ``fraction`` accepts ``"99 %"`` and bare numbers (0.99); ``count`` and ``tokens`` accept bare
-    numbers; every other dimension needs its unit written out.
+    ``fraction`` accepts ``"99 %"`` and bare numbers (0.99); ``count``, ``ratio`` and ``tokens``
+    accept bare numbers; every other dimension needs its unit written out.
 
     Raises:
         UnitError: not a number with a unit of this dimension; the message shows what would be.
@@ -110,7 +112,7 @@ def parse_quantity(value: object, dimension: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise UnitError(f"expected {describe(dimension)} such as '{example}', not {value!r}")
     if isinstance(value, (int, float)):
-        if dimension in ("fraction", "count", "tokens"):
+        if dimension in ("fraction", "count", "ratio", "tokens"):
             return _finite(float(value), value)
         unit = example.split(" ", 1)[1]
         raise UnitError(f"needs a unit: write '{value} {unit}' ({describe(dimension)}) or similar")
@@ -120,7 +122,7 @@ def parse_quantity(value: object, dimension: str) -> float:
         raise UnitError(f"{value!r} is not {describe(dimension)}; write it like '{example}'")
     number = float(match.group().replace("_", ""))
     unit = text[match.end() :].strip()
-    if unit == "" and dimension in ("fraction", "count", "tokens"):
+    if unit == "" and dimension in ("fraction", "count", "ratio", "tokens"):
         return _finite(number, value)
     if unit == "":
         raise UnitError(f"{value!r} has no unit; write {describe(dimension)} like '{example}'")

@@ -188,7 +188,7 @@ _ROWS = (
      "output tokens delivered, both in the measurement window", "site"),
     ("energy_cost", "USD", "money", "lower", "price of the energy taken from the utility, and of "
      "what cooling takes where it is stated, over the measurement window", "site"),
-    ("pue", "", "count", "lower", "energy of racks, feeds and cooling over that of the racks "
+    ("pue", "", "ratio", "lower", "energy of racks, feeds and cooling over that of the racks "
      "alone, a ratio of energies over the measurement window", "site"),
     ("cooling_energy_j", "J", "energy", "lower", "energy of chillers, fans, pumps, tower and "
      "auxiliaries over the measurement window, by the minute's mean draw and the hour's weather",
