@@ -62,14 +62,11 @@ def facility_values(
     if energy[0] is None or not any(stated.values()):
         return _unknowns(stated, energy[1])
     minutes = _minutes(result, nodes, facility)
-    cooled = None if minutes is None else _cooled(facility, minutes)
-    values = _cooling_values(nodes, energy[0], minutes, cooled, facility)
-    total_j = values["facility_energy_j"][0]
-    if facility.plant is None:
-        total_j = energy[0]
-    weights = None if minutes is None else _weights(minutes, cooled)
-    cost = _weighed(price, _NO_PRICE, total_j, minutes, weights)
-    carbon = _weighed(facility.carbon_g_per_j, _NO_CARBON, total_j, minutes, weights)
+    cooled, reason = _cooled(facility, minutes)
+    values = _cooling_values(nodes, energy[0], minutes, cooled, reason)
+    total = energy if facility.plant is None else values["facility_energy_j"]
+    cost = _weighed(price, _NO_PRICE, total, minutes, cooled)
+    carbon = _weighed(facility.carbon_g_per_j, _NO_CARBON, total, minutes, cooled)
     water = values["water_l"]
     return {
         **values,
@@ -153,18 +150,18 @@ def _summed(
     return np.maximum(np.cumsum(steps), 0.0)
 
 
-def _cooled(facility: Facility, minutes: Minutes) -> Cooling | None:
+def _cooled(facility: Facility, minutes: Minutes | None) -> tuple[Cooling | None, str]:
+    """What the plant took in each minute, or None and the reason."""
     if facility.plant is None or facility.wet_bulb_c is None:
-        return None
+        return None, _NO_COOLING
+    if minutes is None:
+        return None, _NO_MINUTES
     liquid_w = minutes.liquid_w
     bulbs = facility.wet_bulb_c.at(minutes.minute)
-    return cooling(facility.plant, minutes.site_w - liquid_w, liquid_w, bulbs)
-
-
-def _weights(minutes: Minutes, cooled: Cooling | None) -> FloatArray:
-    """Energy of each minute in J, cooling included where it is stated."""
-    drawn_w = minutes.site_w if cooled is None else minutes.site_w + cooled.total_w
-    return drawn_w * minutes.inside_s
+    try:
+        return cooling(facility.plant, minutes.site_w - liquid_w, liquid_w, bulbs), ""
+    except ValueError as error:  # heat beyond what the equations hold for
+        return None, str(error)
 
 
 def _cooling_values(
@@ -172,11 +169,10 @@ def _cooling_values(
     energy_j: float,
     minutes: Minutes | None,
     cooled: Cooling | None,
-    facility: Facility,
+    reason: str,
 ) -> dict[str, Value]:
     names = ("pue", "cooling_energy_j", "facility_energy_j", "facility_peak_w", "water_l")
-    if facility.plant is None or minutes is None or cooled is None:
-        reason = _NO_COOLING if facility.plant is None else _NO_MINUTES
+    if minutes is None or cooled is None:
         return dict.fromkeys(names, unknown(reason))
     racks_j = [node["energy_j"] for node in nodes if node["kind"] == "rack"]
     cooling_j = float(cooled.total_w @ minutes.inside_s)
@@ -195,18 +191,21 @@ def _cooling_values(
 def _weighed(
     rates: Hours | None,
     not_stated: str,
-    energy_j: float | None,
+    energy: Value,
     minutes: Minutes | None,
-    weights: FloatArray | None,
+    cooled: Cooling | None,
 ) -> Value:
-    """``energy_j`` at the energy-weighted mean of ``rates``: exact where they are flat."""
-    if rates is None:
-        return unknown(not_stated)
-    if energy_j is None:
-        return unknown(_NO_MINUTES)
+    """``energy`` at the mean of ``rates``, weighed by each minute's: exact where they are flat."""
+    energy_j, no_energy, _ = energy
+    if rates is None or energy_j is None:
+        return unknown(not_stated if rates is None else no_energy)
     if rates.flat:
         return known(energy_j * rates.values[0])
-    if minutes is None or weights is None or not weights.sum() > 0.0:
+    if minutes is None:
+        return unknown(_NO_MINUTES)
+    drawn_w = minutes.site_w if cooled is None else minutes.site_w + cooled.total_w
+    weights = drawn_w * minutes.inside_s
+    if not weights.sum() > 0.0:
         return unknown(_NO_MINUTES)
     return known(energy_j * float(rates.at(minutes.minute) @ weights) / float(weights.sum()))
 

@@ -168,3 +168,13 @@ def test_the_summary_says_nothing_of_what_is_not_stated() -> None:
     text = summary(Facility(), price=0.08 / KWH)
     assert not [word for word in ("Cooling:", "Carbon:", "Water:", "Price:") if word in text]
     assert "USD/Mtoken" in text
+
+
+def test_heat_beyond_the_plant_leaves_its_metrics_null() -> None:
+    small = size(catalog.plant("modern"), 10e3, 80e3)
+    facility = Facility(**{**vars(plant(flat(24.0))), "plant": small})
+    metrics = measured(facility, price=0.08 / KWH)
+    for name in ("pue", "facility_energy_j", "water_per_mtoken", "energy_cost"):
+        assert metrics[name].value is None
+        assert metrics[name].reason.startswith("the air loop carries from 0 to 1.2 x its design")
+    assert metrics["energy_j"].value == ENERGY_J
