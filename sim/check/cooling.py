@@ -67,7 +67,7 @@ def check_facility(found: Collector, site: Site | None, power: PowerTree | None)
             if power is not None:
                 plant = _plant(spec.cooling, row, site, power, found)
     _same_year(reader, found)
-    share = {} if site is None else _liquid_shares(site)
+    share = {} if site is None or spec.cooling is None else _liquid_shares(site)
     facility = Facility(plant, wet_bulb, price, carbon, share, reader.files)
     return CheckedFacility(facility, row)
 
