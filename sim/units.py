@@ -55,7 +55,20 @@ UNITS: MappingProxyType[str, dict[str, float]] = MappingProxyType(
         },
         "money_per_token": {"USD/token": 1.0, "USD/Mtoken": 1e-6},
         "goodput_per_power": {"/s/W": 1.0, "/s/kW": 1e-3, "/s/MW": 1e-6},
+        "temperature": {"C": 1.0, "°C": 1.0},  # kept in °C
+        "temperature_difference": {"K": 1.0},
+        "mass": {"kg": 1.0, "t": 1e3},
+        "volume": {"m3": 1.0, "L": 1e-3},
+        "flow": {"m3/s": 1.0, "m3/h": 1 / 3600.0, "L/s": 1e-3, "L/min": 1e-3 / 60.0},
+        "flow_per_power": {"L/min/kW": 1e-6 / 60.0},
+        "heat_capacity": {"kJ/L/K": 1e6},  # of a volume
+        "volume_per_energy": {"L/kWh": 1e-3 / 3.6e6, "m3/MWh": 1 / 3.6e9},
+        "volume_per_token": {"L/token": 1e-3, "L/Mtoken": 1e-9},
+        "carbon": {"gCO2": 1.0, "kgCO2": 1e3, "tCO2": 1e6},  # kept in grams
+        "carbon_per_energy": {"gCO2/kWh": 1 / 3.6e6, "kgCO2/MWh": 1 / 3.6e6},
+        "carbon_per_token": {"gCO2/token": 1.0, "gCO2/Mtoken": 1e-6, "kgCO2/Mtoken": 1e-3},
         "count": {"": 1.0},
+        "ratio": {"": 1.0},
         "tokens": {"tokens": 1.0, "token": 1.0},
     }
 )  # fmt: skip
@@ -68,7 +81,13 @@ EXAMPLE: MappingProxyType[str, str] = MappingProxyType(
         "frequency": "1410 MHz", "flops": "989 TFLOP/s", "fraction": "99 %",
         "money_per_energy": "80 USD/MWh", "money": "12 USD", "energy_per_token": "2 kWh/Mtoken",
         "money_per_token": "0.2 USD/Mtoken", "goodput_per_power": "300 /s/MW", "count": "8",
-        "tokens": "4096 tokens",
+        "ratio": "1.2",
+        "tokens": "4096 tokens", "temperature": "18 C", "temperature_difference": "10 K",
+        "mass": "1500 kg", "volume": "200 L", "flow": "375 L/min",
+        "flow_per_power": "1.5 L/min/kW", "heat_capacity": "4.16 kJ/L/K",
+        "volume_per_energy": "1.5 L/kWh", "volume_per_token": "2 L/Mtoken",
+        "carbon": "50 kgCO2", "carbon_per_energy": "300 gCO2/kWh",
+        "carbon_per_token": "400 gCO2/Mtoken",
     }
 )  # fmt: skip
 
@@ -82,8 +101,8 @@ class UnitError(RackplanError):
 def parse_quantity(value: object, dimension: str) -> float:
     """``"30 min"`` and ``"time"`` → ``1800.0``: the value in the SI unit of ``dimension``.
 
-    ``fraction`` accepts ``"99 %"`` and bare numbers (0.99); ``count`` and ``tokens`` accept bare
-    numbers; every other dimension needs its unit written out.
+    ``fraction`` accepts ``"99 %"`` and bare numbers (0.99); ``count``, ``ratio`` and ``tokens``
+    accept bare numbers; every other dimension needs its unit written out.
 
     Raises:
         UnitError: not a number with a unit of this dimension; the message shows what would be.
@@ -93,7 +112,7 @@ def parse_quantity(value: object, dimension: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise UnitError(f"expected {describe(dimension)} such as '{example}', not {value!r}")
     if isinstance(value, (int, float)):
-        if dimension in ("fraction", "count", "tokens"):
+        if dimension in ("fraction", "count", "ratio", "tokens"):
             return _finite(float(value), value)
         unit = example.split(" ", 1)[1]
         raise UnitError(f"needs a unit: write '{value} {unit}' ({describe(dimension)}) or similar")
@@ -103,7 +122,7 @@ def parse_quantity(value: object, dimension: str) -> float:
         raise UnitError(f"{value!r} is not {describe(dimension)}; write it like '{example}'")
     number = float(match.group().replace("_", ""))
     unit = text[match.end() :].strip()
-    if unit == "" and dimension in ("fraction", "count", "tokens"):
+    if unit == "" and dimension in ("fraction", "count", "ratio", "tokens"):
         return _finite(number, value)
     if unit == "":
         raise UnitError(f"{value!r} has no unit; write {describe(dimension)} like '{example}'")
@@ -129,6 +148,10 @@ def describe(dimension: str) -> str:
         "count": "number",
         "money_per_energy": "price of energy",
         "money": "sum of money",
+        "volume_per_energy": "volume of water per energy",
+        "carbon": "mass of CO2",
+        "carbon_per_energy": "carbon intensity",
+        "heat_capacity": "heat capacity of a volume",
     }
     noun = words.get(dimension, dimension.replace("_", " "))
     return f"an {noun}" if noun[0] in "aeio" else f"a {noun}"

@@ -82,7 +82,7 @@ def model(
 
 def site(nodes: int = 1) -> Site:
     """One rack of ``nodes`` nodes."""
-    rack = RackType("test-rack", "test-node", nodes, 1e6, "node")
+    rack = RackType("test-rack", "test-node", nodes, 1e6, "node", 48, 0.0, 0.0)
     gpu_node = np.repeat(np.arange(nodes), NODE.gpus)
     return Site(
         ("hall",), ("row",), np.zeros(1, np.int64), ("rack",), np.zeros(1, np.int64), (rack,),

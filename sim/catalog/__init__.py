@@ -12,11 +12,12 @@ from sim.catalog.convert import rated
 from sim.catalog.library import KINDS, load
 from sim.catalog.protection import Breaker, UpsProduct
 from sim.catalog.records import Entry, Field, Source
-from sim.catalog.types import Gpu, Llm, Loss, NodeType, RackType
+from sim.catalog.types import CoolingPlant, Gpu, Llm, Loss, NodeType, RackType
 from sim.errors import UnknownName
 
 __all__ = [
     "KINDS",
+    "CoolingPlant",
     "Entry",
     "Field",
     "Source",
@@ -29,6 +30,7 @@ __all__ = [
     "llm",
     "names",
     "node_type",
+    "plant",
     "rack_type",
     "source_ids",
     "ups_product",
@@ -59,6 +61,13 @@ def rack_type(name: str) -> RackType:
     catalog = load()
     catalog.entry("rack", name)
     return catalog.racks[name]
+
+
+def plant(name: str) -> CoolingPlant:
+    """The cooling plant of exactly this name."""
+    catalog = load()
+    catalog.entry("plant", name)
+    return catalog.plants[name]
 
 
 def gear_loss(name: str, rating_w: float) -> Loss:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from sim.catalog.protection import Breaker, Electronic, Overload, Thermal, UpsProduct
 from sim.catalog.records import Entry
 from sim.catalog.steps import parse_steps
-from sim.catalog.types import Gpu, Llm, Loss, Mla, NodeType, RackType
+from sim.catalog.types import CoolingPlant, Gpu, Llm, Loss, Mla, NodeType, RackType
 from sim.errors import DataError, did_you_mean
 
 
@@ -123,7 +123,8 @@ def to_rack(entry: Entry, nodes: Mapping[str, NodeType]) -> RackType:
     """A rack row.
 
     Raises:
-        DataError: its node type is not in the catalog, or its nodes' nameplates exceed its rating.
+        DataError: its node type is not in the catalog, its nodes' nameplates exceed its rating, its
+            nodes do not fit into it, or its liquid takes up more than all heat.
     """
     name = entry.word("node")
     if name not in nodes:
@@ -136,7 +137,52 @@ def to_rack(entry: Entry, nodes: Mapping[str, NodeType]) -> RackType:
             "rating",
             f"{count} x {nodes[name].max_w:,.0f} W = {needed_w:,.0f} W exceed {rating_w:,.0f} W",
         )
-    return RackType(entry.name, name, count, rating_w, entry.word("nvlink_domain"))
+    height, filled = entry.count("rack_units"), count * nodes[name].rack_units
+    if filled > height:
+        message = f"{count} x {nodes[name].rack_units} U = {filled} U exceed {height} U"
+        raise _fail(entry, "rack_units", message)
+    if entry.number("liquid_share") > 1.0:
+        raise _fail(entry, "liquid_share", "liquid takes up at most 100 % of the heat")
+    return RackType(
+        name=entry.name,
+        node_type=name,
+        nodes=count,
+        rating_w=rating_w,
+        nvlink_domain=entry.word("nvlink_domain"),
+        rack_units=height,
+        weight_kg=entry.number("weight"),
+        liquid_share=entry.number("liquid_share"),
+    )
+
+
+def to_plant(entry: Entry) -> CoolingPlant:
+    """A cooling plant row; what its numbers may be is checked where a site sizes it."""
+    number = entry.number
+    return CoolingPlant(
+        name=entry.name,
+        air_supply_c=number("air_supply"),
+        liquid_supply_c=number("liquid_supply"),
+        rise_k=number("rise"),
+        chiller_efficiency=number("chiller_efficiency"),
+        evaporator_approach_k=number("evaporator_approach"),
+        condenser_rise_k=number("condenser_rise"),
+        condenser_approach_k=number("condenser_approach"),
+        least_lift_k=number("least_lift"),
+        part_load=number("part_load"),
+        tower_approach_k=number("tower_approach"),
+        exchanger_approach_k=number("exchanger_approach"),
+        air_fans=number("air_fans"),
+        liquid_fans=number("liquid_fans"),
+        pumps=number("pumps"),
+        tower_fans=number("tower_fans"),
+        least_flow=number("least_flow"),
+        flow_exponent=number("flow_exponent"),
+        auxiliary=number("auxiliary"),
+        water_m3_per_j=number("water"),
+        coolant_heat_j_per_m3_k=number("coolant_heat"),
+        cdu_flow_m3_per_j=number("cdu_flow"),
+        cdu_rise_k=number("cdu_rise"),
+    )
 
 
 def to_llm(entry: Entry) -> Llm:

@@ -16,16 +16,17 @@ from sim.catalog.convert import (
     to_llm,
     to_loss,
     to_node,
+    to_plant,
     to_rack,
     to_ups,
 )
 from sim.catalog.protection import Breaker, UpsProduct
 from sim.catalog.read import read_block, read_entries, read_sources
 from sim.catalog.records import Entry, Source
-from sim.catalog.types import Gpu, Llm, Loss, NodeType, RackType
+from sim.catalog.types import CoolingPlant, Gpu, Llm, Loss, NodeType, RackType
 from sim.errors import DataError, UnknownName, nearest
 
-KINDS = ("gpu", "node", "rack", "llm", "gear", "breaker", "ups", "precision")
+KINDS = ("gpu", "node", "rack", "llm", "gear", "breaker", "ups", "precision", "plant")
 
 _Row = TypeVar("_Row")
 
@@ -46,6 +47,7 @@ class Catalog:
     gear: Mapping[str, Loss]
     breakers: Mapping[str, Breaker]
     ups: Mapping[str, UpsProduct]
+    plants: Mapping[str, CoolingPlant]
     aliases: Mapping[str, Mapping[str, str]]  # "gpu" or "precision" → folded alias → name
 
     def entry(self, kind: str, name: str) -> Entry:
@@ -81,6 +83,7 @@ _WORD = {
     "breaker": "breaker",
     "ups": "UPS product",
     "precision": "precision",
+    "plant": "cooling plant",
 }
 
 
@@ -124,6 +127,7 @@ def load(folder: Path | None = None) -> Catalog:
         "breaker": entries("breaker", schema.BREAKER, "power/breakers.yaml"),
         "ups": entries("ups", schema.UPS, "power/ups.yaml"),
         "precision": entries("precision", schema.PRECISION, "hardware/precisions.yaml"),
+        "plant": entries("plant", schema.PLANT, "cooling/plants.yaml"),
     }
     gear = _rows(kinds["gear"], to_loss)
     gpus = _rows(kinds["gpu"], to_gpu)
@@ -138,6 +142,7 @@ def load(folder: Path | None = None) -> Catalog:
         gear=gear,
         breakers=_rows(kinds["breaker"], to_breaker),
         ups=_rows(kinds["ups"], to_ups),
+        plants=_rows(kinds["plant"], to_plant),
         aliases=_aliases(root / "hardware" / "aliases.yaml", kinds),
     )
 

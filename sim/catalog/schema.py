@@ -18,6 +18,12 @@ SI_UNIT: Mapping[str, str] = MappingProxyType(
         "flops": "FLOP/s",
         "frequency": "Hz",
         "time": "s",
+        "temperature": "C",
+        "temperature_difference": "K",
+        "mass": "kg",
+        "volume_per_energy": "m3/J",
+        "flow_per_power": "m3/s/W",
+        "heat_capacity": "J/m3/K",
     }
 )
 
@@ -75,6 +81,9 @@ RACK: Mapping[str, Key] = MappingProxyType(
         **_keys(WHOLE, "nodes"),
         **_keys("power", "rating"),
         "nvlink_domain": Key(WORD, choices=("node", "rack")),
+        **_keys(WHOLE, "rack_units"),
+        **_keys("mass", "weight"),
+        **_keys("fraction", "liquid_share"),
     }
 )
 
@@ -112,6 +121,21 @@ UPS: Mapping[str, Key] = MappingProxyType(
     {
         **_keys(STEPS, "inverter battery bypass"),
         **_keys("time", "beyond recovery"),
+    }
+)
+
+PLANT: Mapping[str, Key] = MappingProxyType(
+    {
+        **_keys("temperature", "air_supply liquid_supply"),
+        **_keys("temperature_difference", "rise evaporator_approach condenser_rise"),
+        **_keys("temperature_difference", "condenser_approach least_lift"),
+        **_keys("temperature_difference", "tower_approach exchanger_approach cdu_rise"),
+        **_keys("fraction", "chiller_efficiency part_load air_fans liquid_fans pumps"),
+        **_keys("fraction", "tower_fans least_flow auxiliary"),
+        **_keys("count", "flow_exponent"),
+        **_keys("volume_per_energy", "water"),
+        **_keys("heat_capacity", "coolant_heat"),
+        **_keys("flow_per_power", "cdu_flow"),
     }
 )
 

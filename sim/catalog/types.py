@@ -73,6 +73,41 @@ class RackType:
     nodes: int
     rating_w: float
     nvlink_domain: str  # "node" or "rack"
+    rack_units: int  # of the rack itself, not of the servers in it
+    weight_kg: float  # with its servers
+    liquid_share: float  # of its heat that liquid takes up; the air takes the rest
+
+
+@dataclass(frozen=True)
+class CoolingPlant:
+    """A cooling plant before it is sized: ``docs/cooling.md`` says what each number does.
+
+    Fans, pumps and tower are power at full flow as shares of the heat a loop is designed for.
+    """
+
+    name: str
+    air_supply_c: float
+    liquid_supply_c: float
+    rise_k: float
+    chiller_efficiency: float
+    evaporator_approach_k: float
+    condenser_rise_k: float
+    condenser_approach_k: float
+    least_lift_k: float
+    part_load: float
+    tower_approach_k: float
+    exchanger_approach_k: float
+    air_fans: float
+    liquid_fans: float
+    pumps: float
+    tower_fans: float
+    least_flow: float
+    flow_exponent: float
+    auxiliary: float
+    water_m3_per_j: float
+    coolant_heat_j_per_m3_k: float
+    cdu_flow_m3_per_j: float  # (m³/s) per W
+    cdu_rise_k: float
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sim import catalog
+from sim.catalog.types import CoolingPlant
 from sim.check.collector import Collector
+from sim.check.cooling import check_facility
 from sim.check.events import check_events
 from sim.check.expectations import check_expectations
 from sim.check.failed import check_failed
@@ -20,6 +22,7 @@ from sim.check.workloads import check_workloads
 from sim.perf import calibration
 from sim.site.types import PowerTree, Site
 from sim.spec import Document
+from sim.spec.hourly import HourlySpec
 from sim.units import format_si
 from sim.workload import fitted_source, synthetic_names
 from sim.workload.plan import Workload
@@ -39,6 +42,7 @@ def check(document: Document) -> Scenario:
     site = check_site(found)
     power = check_power(found, site)
     events = check_events(found, power, (document.spec.duration or 0.0) + document.spec.drain)
+    facility = check_facility(found, site, power)
     policies = check_policies(found)
     pools = check_pools(found, llms, site, policies)
     workloads = check_workloads(found, pools)
@@ -54,6 +58,7 @@ def check(document: Document) -> Scenario:
     assert spec.name is not None
     assert spec.duration is not None
     ordered = tuple(pools.values())
+    price = spec.price.electricity
     return Scenario(
         name=spec.name,
         file=document.file,
@@ -72,10 +77,11 @@ def check(document: Document) -> Scenario:
         placement=policies["placement"],
         power_policy=policies["power"],
         expectations=expectations,
-        price_usd_per_j=spec.price.electricity,
+        price_usd_per_j=None if isinstance(price, HourlySpec) else price,
+        facility=facility.facility,
         warnings=found.warnings,
-        resolved=resolve(document, ordered, tuple(workloads), policies, expectations),
-        sources=_sources(site, power, llms, workloads),
+        resolved=resolve(document, ordered, tuple(workloads), policies, expectations, facility),
+        sources=_sources(site, power, llms, workloads, facility.row),
         record_power="minutes" if spec.record.level == "summary" else spec.record.power,
     )
 
@@ -115,7 +121,11 @@ def _unused_llms(found: Collector, llms: dict[str, LlmUse]) -> None:
 
 
 def _sources(
-    site: Site, power: PowerTree, llms: dict[str, LlmUse], workloads: Sequence[Workload]
+    site: Site,
+    power: PowerTree,
+    llms: dict[str, LlmUse],
+    workloads: Sequence[Workload],
+    plant: CoolingPlant | None,
 ) -> tuple[str, ...]:
     """The ids of the data sources behind every entry of ``data/`` that the scenario uses."""
     entries = {("rack", rack.name) for rack in site.rack_types}
@@ -124,6 +134,8 @@ def _sources(
     entries |= {("gear", "transformer") for node in power.nodes if node.kind == "msb"}
     entries |= {("breaker", n.breaker.breaker.name) for n in power.nodes if n.breaker}
     entries |= {("ups", n.ups.product.name) for n in power.nodes if n.ups and n.ups.product}
+    if plant is not None:
+        entries.add(("plant", plant.name))
     found = set(calibration.source_ids())
     for kind, name in entries:
         found.update(catalog.source_ids(kind, name))

@@ -12,6 +12,14 @@ from sim.spec.nodes import Path
 from sim.spec.quantity import read_quantity
 from sim.units import UnitError
 
+#: Metrics that need a section to be stated. Prices of an hour, and so costs, may be negative.
+_OF_PRICE = ("energy_cost", "energy_cost_per_mtoken")
+_OF_CARBON = ("carbon_g", "carbon_per_mtoken")
+_OF_COOLING = (
+    "pue", "cooling_energy_j", "facility_energy_j", "facility_peak_w", "water_l",
+    "water_per_mtoken",
+)  # fmt: skip
+
 
 def check_expectations(found: Collector, power: PowerTree | None) -> tuple[Expectation, ...]:
     """The usable expectations in order."""
@@ -60,7 +68,7 @@ def _threshold(
     except UnitError as error:
         found.error(path, f"{spec.metric}: {error}")
         return None
-    if threshold < 0.0 and definition.name != "headroom_w":
+    if threshold < 0.0 and definition.name not in ("headroom_w", *_OF_PRICE):
         found.error(path, f"{spec.metric}: {spec.quantity} is below 0, which it never is")
         return None
     if definition.dimension == "fraction" and threshold > 1.0:
@@ -80,10 +88,17 @@ def _measurable(
 ) -> None:
     """Refuse expectations on metrics that this scenario leaves null."""
     name = definition.name
-    if name == "energy_cost_per_mtoken" and found.document.spec.price.electricity is None:
+    stated = found.document.spec
+    if name in _OF_PRICE and stated.price.electricity is None:
         found.error(
             path, f"{spec.metric} needs a price: write 'price: {{electricity: 80 USD/MWh}}'"
         )
+    if name in _OF_COOLING and stated.cooling is None:
+        found.error(
+            path, f"{spec.metric} needs cooling: write 'cooling: {{weather: {{wet_bulb: 18 C}}}}'"
+        )
+    if name in _OF_CARBON and stated.carbon is None:
+        found.error(path, f"{spec.metric} needs carbon: write 'carbon: 300 gCO2/kWh'")
     if power is None:
         return
     if name == "goodput_per_mw" and power.provisioned_w is None:

@@ -13,9 +13,11 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from sim.check.cooling import CheckedFacility
 from sim.check.scenario import Expectation, Pool
 from sim.policies.base import kind_of
 from sim.spec import Document
+from sim.spec.hourly import HourlySpec
 from sim.spec.scenario import VERSION
 from sim.workload.plan import TraceSpec, Workload
 
@@ -26,6 +28,7 @@ def resolve(
     workloads: tuple[Workload, ...],
     policies: dict[str, Any],
     expectations: tuple[Expectation, ...],
+    facility: CheckedFacility,
 ) -> dict[str, Any]:
     """The canonical tree: dicts, lists, text, numbers, booleans and None only."""
     spec = document.spec
@@ -38,7 +41,7 @@ def resolve(
         "warm_up_s": spec.warm_up,
         "drain_s": spec.drain,
         "record": spec.record.model_dump(),
-        "site": None if spec.site is None else spec.site.model_dump(mode="json"),
+        "site": None if spec.site is None else spec.site.model_dump(mode="json", exclude_none=True),
         "power": None if spec.power is None else spec.power.model_dump(mode="json"),
         "fabric": None if spec.fabric is None else spec.fabric.model_dump(mode="json"),
         "llms": [
@@ -57,8 +60,42 @@ def resolve(
             {"metric": line.metric, "operator": line.operator, "threshold": line.threshold}
             for line in expectations
         ],
-        "price": {"electricity_usd_per_j": spec.price.electricity},
+        "price": {
+            "electricity_usd_per_j": _hourly(
+                spec.price.electricity, "price.electricity", facility, document
+            )
+        },
+        **_around(document, facility),
     }
+
+
+def _around(document: Document, facility: CheckedFacility) -> dict[str, Any]:
+    """``cooling`` and ``carbon``, each only where it is stated."""
+    spec = document.spec
+    tree: dict[str, Any] = {}
+    if spec.cooling is not None and facility.row is not None:
+        weather = {
+            key: _hourly(
+                getattr(spec.cooling.weather, key), f"cooling.weather.{key}", facility, document
+            )
+            for key in ("wet_bulb", "dry_bulb", "relative_humidity")
+        }
+        plain = spec.cooling.model_dump(mode="json", exclude={"plant", "weather"})
+        tree["cooling"] = {**plain, "plant": asdict(facility.row), "weather": weather}
+    if spec.carbon is not None:
+        tree["carbon"] = _hourly(spec.carbon, "carbon", facility, document)
+    return tree
+
+
+def _hourly(
+    value: HourlySpec | float | None, place: str, checked: CheckedFacility, document: Document
+) -> Any:
+    """A number in SI, or the file of hours with its place relative to the scenario's folder."""
+    file = checked.facility.files.get(place)
+    if not isinstance(value, HourlySpec) or file is None:
+        return value
+    relative = os.path.relpath(file, document.folders.root)
+    return {**value.model_dump(mode="json"), "file": Path(relative).as_posix()}
 
 
 def _policy(policy: Any) -> dict[str, Any]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sim.catalog.types import Llm
 from sim.perf.step import ReplicaModel
+from sim.site.facility import Facility
 from sim.site.types import PowerTree, Site
 from sim.workload.plan import Workload
 
@@ -80,9 +81,11 @@ class Scenario:
     placement: Any  # a placement policy object
     power_policy: Any
     expectations: tuple[Expectation, ...]
-    price_usd_per_j: float | None
+    price_usd_per_j: float | None  # None: none is stated, or it changes by the hour (facility)
     warnings: tuple[str, ...]
     resolved: Mapping[str, Any]  # the plain tree after `extends`, `--set` and defaults; JSON-able
     sources: tuple[str, ...]  # ids of the data sources that its catalog entries rest on
     events: tuple[PlannedEvent, ...] = ()
+    #: Plant, weather, hours of price and carbon, as far as they are stated.
+    facility: Facility = field(default_factory=Facility)
     record_power: str = "changes"  # "changes" of power nodes' draw, or "minutes" only

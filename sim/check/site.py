@@ -5,6 +5,7 @@ from __future__ import annotations
 from sim import catalog
 from sim.catalog.types import RackType
 from sim.check.collector import Collector
+from sim.check.limits import check_limits
 from sim.errors import BuildError, UnknownName
 from sim.site import build_site
 from sim.site.types import HallPlan, RowPlan, Site
@@ -24,6 +25,7 @@ def check_site(found: Collector) -> Site | None:
     types = {name: known_rack(name, path, found) for name, path in _rack_types(spec)}
     if not named or not all(types.values()):
         return None
+    check_limits(found)
     if not _affordable(spec, types, found):
         return None
     try:

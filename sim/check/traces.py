@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from sim.check.collector import Collector
-from sim.errors import DataError, ScenarioError
+from sim.check.files import located_file
+from sim.errors import DataError
 from sim.perf.step import BLOCK_TOKENS
-from sim.spec.files import similar
 from sim.spec.nodes import Path, shorten, show
 from sim.spec.workload import TraceSourceSpec
 from sim.workload import probe_trace
@@ -32,17 +32,8 @@ def check_trace(
     if uneven is not None:
         found.error((*path, "prefix_block_tokens"), uneven)
         fine, given = False, BLOCK_TOKENS  # the rest of the trace is looked at all the same
-    try:
-        file = found.document.locate((*path, "file"), spec.file)
-    except ScenarioError as error:
-        found.extend(error)
-        return None
-    if not file.is_file():
-        what, nearby = "is a folder" if file.is_dir() else "is not a regular file", ""
-        if not file.exists():
-            what = "there is no such file"
-            nearby = similar(file, tuple(_BY_SUFFIX)) if file.parent.is_dir() else ""
-        found.error((*path, "file"), f"{show(spec.file)}: {what}{nearby}")
+    file = located_file(found, (*path, "file"), spec.file, tuple(_BY_SUFFIX))
+    if file is None:
         return None
     kind = spec.format or _BY_SUFFIX.get(file.suffix.lower())
     if kind is None:

@@ -25,6 +25,7 @@ _HEADINGS = {
     "breaker": ("opens at 125 % after", "150 %", "200 %", "at once from"),
     "ups": ("for ever", "carries 125 %", "150 %", "125 % on battery"),
     "precision": ("bits per weight",),
+    "plant": ("air supply", "liquid supply", "fans, pumps, tower", "water"),
 }
 _TITLES = {
     "gpu": "GPUs",
@@ -35,12 +36,14 @@ _TITLES = {
     "breaker": "breakers",
     "ups": "UPSs",
     "precision": "precisions",
+    "plant": "cooling plants",
 }
 
 
 def catalog(
     kind: Annotated[
-        str | None, typer.Argument(help="gpu, node, rack, llm, gear, breaker, ups or precision.")
+        str | None,
+        typer.Argument(help="gpu, node, rack, llm, gear, breaker, ups, precision or plant."),
     ] = None,
     name: Annotated[str | None, typer.Argument(help="One entry of that kind.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
@@ -204,6 +207,15 @@ def _main_numbers(kind: str, name: str) -> tuple[str, ...]:
         mains, battery = product.inverter, product.battery
         carried = (mains.allowed_s(1.25), mains.allowed_s(1.5), battery.allowed_s(1.25))
         return (f"{100 * mains.continuous:.0f} %", *(f"{s:,g} s" for s in carried))
+    if kind == "plant":
+        plant = rows.plant(name)
+        moving = plant.air_fans + plant.pumps + plant.tower_fans
+        return (
+            f"{plant.air_supply_c:g} C",
+            f"{plant.liquid_supply_c:g} C",
+            f"{100 * moving:.2g} % of design heat",
+            f"{plant.water_m3_per_j * 3.6e9:.2g} L/kWh",
+        )
     return (f"{rows.entry(kind, name).number('bits_per_weight'):g}",)
 
 

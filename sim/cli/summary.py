@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -88,6 +88,8 @@ def print_summary(result: RunResult, out: Console) -> None:
     if table.row_count:
         out.print(table)
     out.print(Text(_energy_sentence(result.metrics)))
+    for sentence in _facility_sentences(result.metrics):
+        out.print(Text(sentence))
     _print_notes(result, marks, out)
     if result.folder is not None:
         out.print(Text(f"Results: {plain_text(result.folder)}"))
@@ -207,11 +209,40 @@ def _energy_sentence(metrics: Mapping[str, Metric]) -> str:
         return f"{text} ({per_token.reason})"
     text += f", {shown(per_token)} of output"
     cost = metrics["energy_cost_per_mtoken"]
-    text += f", {shown(cost)}" if cost.value is not None else " (no energy price is stated)"
+    cooled = (pue := metrics.get("pue")) is not None and pue.value is not None
+    if cost.value is None:
+        text += " (no energy price is stated)"
+    elif not cooled:  # else the price is that of cooling too, and stands with it
+        text += f", {shown(cost)}"
     goodput = metrics["goodput_per_mw"]
     if goodput.value is None:
         return text
     return f"{text}; goodput {_shown_as(goodput.definition, goodput.value)} provisioned"
+
+
+def _facility_sentences(metrics: Mapping[str, Metric]) -> Iterator[str]:
+    """What the whole facility takes, for the parts that the scenario states."""
+
+    def measured(name: str) -> Metric | None:
+        metric = metrics.get(name)  # None in results of an older version
+        return metric if metric is not None and metric.value is not None else None
+
+    pue, cooling = measured("pue"), measured("cooling_energy_j")
+    whole, peak = measured("facility_energy_j"), measured("facility_peak_w")
+    if pue and cooling and whole and peak:
+        yield (
+            f"Cooling: PUE {shown(pue)}; {shown(cooling)} beside the utility's, {shown(whole)} in "
+            f"all, at most {shown(peak)} over a minute"
+        )
+    for label, total, rate, note in (
+        ("Price", "energy_cost", "energy_cost_per_mtoken", "cooling included"),
+        ("Carbon", "carbon_g", "carbon_per_mtoken", "average, not marginal"),
+        ("Water", "water_l", "water_per_mtoken", "evaporated on site"),
+    ):
+        sum_, per_token = measured(total), measured(rate)
+        if sum_ and (pue or label == "Carbon"):
+            ratio = f", {shown(per_token)}" if per_token else ""
+            yield f"{label}: {shown(sum_)}{ratio} ({note})"
 
 
 def _shown_as(definition: MetricDefinition, value: float) -> str:

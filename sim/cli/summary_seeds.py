@@ -34,7 +34,8 @@ _WORKLOAD = {
 _SITE = {
     "output_tokens_per_s": "output", "mean_draw_w": "mean draw", "peak_draw_w": "peak draw",
     "over_budget_s": "over budget", "energy_per_output_token": "energy",
-    "energy_cost_per_mtoken": "its price", "goodput_per_mw": "goodput",
+    "energy_cost_per_mtoken": "its price", "goodput_per_mw": "goodput", "pue": "PUE",
+    "carbon_per_mtoken": "average carbon", "water_per_mtoken": "water",
 }  # fmt: skip
 
 #: A quantile of a run is all but unbiased from so many requests beyond it on.

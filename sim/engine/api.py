@@ -142,8 +142,12 @@ def _checked(scenario: Scenario, seed: int | None, sink: Store | None) -> int:
 
 
 def input_digests(scenario: Scenario) -> dict[str, str]:
-    """SHA-256 of each trace, by its workload and its name without folders."""
-    return {
+    """SHA-256 of each trace, by its workload and its name without folders; and of each series."""
+    series = {
+        f"{place}: {file.name}": hashlib.sha256(file.read_bytes()).hexdigest()
+        for place, file in scenario.facility.files.items()
+    }
+    return series | {
         f"{workload.name}: {workload.trace.file.name}": hashlib.sha256(
             workload.trace.file.read_bytes()
         ).hexdigest()

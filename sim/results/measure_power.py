@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
 
 from sim.perf.step import BLOCK_TOKENS
+from sim.results.measure_facility import facility_values
 from sim.results.metrics import names
 from sim.results.values import NO_METER, NO_WINDOW, Value, known, ratio, unknown
 
@@ -97,10 +99,8 @@ def site_values(
     rows = result.tables["workloads"].to_pylist()
     tokens = sum(row["delivered_tokens"] for row in rows)
     energy, no_energy, _ = at_utility["energy_j"]
-    price = result.manifest["price_usd_per_j"]
     no_token = "no output token was delivered" if rows else NO_METER
     per_token = ratio(energy, tokens, no_token, no_energy)
-    cost = per_token if per_token[0] is None else known(per_token[0] * (price or 0.0) * 1e6)
     provisioned = result.manifest["power"]["provisioned_w"]
     goodput, no_goodput, _ = counted["goodput_per_s"]
     return {
@@ -111,7 +111,9 @@ def site_values(
         "headroom_w": at_utility["headroom_w"],
         "energy_j": at_utility["energy_j"],
         "energy_per_output_token": per_token,
-        "energy_cost_per_mtoken": unknown("no energy price is stated") if price is None else cost,
+        **facility_values(
+            result, nodes, at_utility["energy_j"], partial(ratio, bottom=tokens, reason=no_token)
+        ),
         "goodput_per_mw": unknown("provisioned power is unknown: no budget or rating is stated")
         if provisioned is None
         else ratio(goodput, provisioned / 1e6, "provisioned power is 0 W", no_goodput),

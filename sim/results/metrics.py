@@ -186,8 +186,29 @@ _ROWS = (
     ("energy_per_output_token", "J/token", "energy_per_token", "lower", "energy taken from the "
      "utility over output tokens delivered, both in the measurement window", "site"),
     ("energy_cost_per_mtoken", "USD/Mtoken", "money_per_token", "lower", "price of the energy "
-     "taken from the utility over millions of output tokens delivered, both in the measurement "
+     "taken from the utility, and of what cooling takes where it is stated, over millions of "
+     "output tokens delivered, both in the measurement window", "site"),
+    ("energy_cost", "USD", "money", "lower", "price of the energy taken from the utility, and of "
+     "what cooling takes where it is stated, over the measurement window", "site"),
+    ("pue", "", "ratio", "lower", "energy of racks, feeds and cooling over that of the racks "
+     "alone, a ratio of energies over the measurement window", "site"),
+    ("cooling_energy_j", "J", "energy", "lower", "energy of chillers, fans, pumps, tower and "
+     "auxiliaries over the measurement window, by the minute's mean draw and the hour's weather",
+     "site"),
+    ("facility_energy_j", "J", "energy", "lower", "energy taken from the utility and by cooling "
+     "over the measurement window", "site"),
+    ("facility_peak_w", "W", "power", "lower", "highest minute's mean of what the site takes from "
+     "the utility and for cooling, over the measurement window", "site"),
+    ("carbon_g", "gCO2", "carbon", "lower", "average (not marginal) carbon of the energy taken "
+     "from the utility, and by cooling where it is stated, over the measurement window", "site"),
+    ("carbon_per_mtoken", "gCO2/Mtoken", "carbon_per_token", "lower", "average (not marginal) "
+     "carbon of that energy over millions of output tokens delivered, both in the measurement "
      "window", "site"),
+    ("water_l", "L", "volume", "lower", "water that the cooling tower evaporates over the "
+     "measurement window; the power plant's is not counted", "site"),
+    ("water_per_mtoken", "L/Mtoken", "volume_per_token", "lower", "water that the cooling tower "
+     "evaporates over millions of output tokens delivered, both in the measurement window",
+     "site"),
     ("goodput_per_mw", "/s/MW", "goodput_per_power", "higher", "goodput per megawatt of "
      "provisioned power (the utility budget, else the sum of the top ratings)", "site"),
 )  # fmt: skip

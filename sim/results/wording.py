@@ -30,6 +30,10 @@ def quantity(value: float, unit: str, dimension: str) -> str:
     if dimension in _SHOWN:
         table, shown = UNITS[dimension], _SHOWN[dimension]
         return f"{value * table[unit] / table[shown]:,.3g} {shown}"
+    if dimension == "ratio":
+        return f"{value:.3f}"
+    if dimension == "money":
+        return f"{value:,.0f} USD" if abs(value) >= 1000.0 else f"{value:.3g} USD"
     if dimension == "time" and value >= 120.0:
         return span(value)
     if unit == "tokens/s":

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from pydantic import Field
 
-from sim.spec.types import Quantity, Spec
+from sim.spec.hourly import Price
+from sim.spec.types import Spec
 
 
 class PriceSpec(Spec):
     """What things cost."""
 
-    electricity: Annotated[float, Quantity("money_per_energy", least=0.0)] | None = Field(
-        default=None, description="price of energy, such as 80 USD/MWh"
+    electricity: Price | None = Field(
+        default=None, description="price of energy, such as 80 USD/MWh, or a file of hours"
     )

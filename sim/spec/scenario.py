@@ -6,9 +6,11 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from sim.spec.cooling import CoolingSpec
 from sim.spec.events import EventSpec
 from sim.spec.expect import Expectation, ExpectSpec
 from sim.spec.fabric import FabricSpec
+from sim.spec.hourly import Carbon
 from sim.spec.llms import LlmSpec
 from sim.spec.nodes import show
 from sim.spec.policies import PoliciesSpec
@@ -95,8 +97,11 @@ class ScenarioSpec(Spec):
     events: Many[EventSpec | None] = Field(
         default=(), description="what fails and is restored, and when"
     )
-    cooling: _Reserved = Field(default=None)
-    carbon: _Reserved = Field(default=None)
+    cooling: CoolingSpec | None = Field(default=None, description="plant, weather and CDUs")
+    carbon: Carbon | None = Field(
+        default=None,
+        description="average carbon of the grid's energy, such as 300 gCO2/kWh, or a file of hours",
+    )
     tenants: _Reserved = Field(default=None)
     telemetry: _Reserved = Field(default=None)
     faults: _Reserved = Field(default=None)

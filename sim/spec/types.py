@@ -92,7 +92,7 @@ class Quantity(Value):
         """Text of a number and one of the units, or a bare number where no unit is due."""
         units = "|".join(re.escape(unit) for unit in UNITS[self.dimension] if unit)
         number = r"^[+-]?(\d[\d_]*\.?[\d_]*|\.\d+)([eE][+-]?\d+)?"
-        bare = self.dimension in ("fraction", "count", "tokens")
+        bare = self.dimension in ("fraction", "count", "ratio", "tokens")
         unit = rf"\s*({units}){'?' if bare else ''}" if units else ""
         text = {"type": "string", "pattern": f"{number}{unit}$"}
         example = {"examples": [EXAMPLE[self.dimension]]}

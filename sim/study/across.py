@@ -129,7 +129,8 @@ def _interval(
 
 def limits(definition: MetricDefinition) -> tuple[float, float]:
     """The least and the largest value that a metric can have."""
-    floor = -math.inf if definition.name == "headroom_w" else 0.0
+    signed = ("headroom_w", "energy_cost", "energy_cost_per_mtoken")  # prices may be negative
+    floor = -math.inf if definition.name in signed else 0.0
     return floor, 1.0 if definition.dimension == "fraction" else math.inf
 
 

@@ -50,7 +50,7 @@ def test_rows_of_a_hand_made_world(
 
 
 @pytest.mark.parametrize("engine", ["compiled", "reference"])
-@pytest.mark.parametrize("name", ["quickstart", "shared-pool", "agents"])
+@pytest.mark.parametrize("name", ["quickstart", "shared-pool", "agents", "cooling"])
 def test_metrics_of_a_shipped_scenario(
     name: str, engine: str, num_regression: NumericRegressionFixture
 ) -> None:

@@ -18,9 +18,7 @@ def with_outages(rng: Random, case: Case) -> Case:
     """
     # The first rows will do: closed sources go on for ever. NaN: a return, at no stated time.
     rows = [chunk for source in case.world.sources for chunk in islice(source.chunks(), 2)]
-    arrivals = [
-        t for chunk in rows for t in chunk.arrival_s.tolist() if t < case.horizon_s
-    ]
+    arrivals = [t for chunk in rows for t in chunk.arrival_s.tolist() if t < case.horizon_s]
     times = [act.time_s for act in case.acts] + arrivals or [0.0]
     everyone = range(len(case.world.replicas))
     acts = list(case.acts)

@@ -185,7 +185,7 @@ def random_site(rng: Random, pools: Sequence[Pool]) -> Site:
     gpu_types = tuple(kinds[n % len(kinds)] for n in range(servers * len(kinds)))
     nodes = len(gpu_types)
     node_types = tuple(replace(NODE, gpu=gpu.name, gpus=size) for gpu in gpu_types)
-    rack = RackType("test-rack", "test-node", nodes, 1e6, "node")
+    rack = RackType("test-rack", "test-node", nodes, 1e6, "node", 48, 0.0, 0.0)
     gpu_node = np.repeat(np.arange(nodes), size)
     return Site(
         ("hall",), ("row",), np.zeros(1, np.int64), ("rack",), np.zeros(1, np.int64), (rack,),

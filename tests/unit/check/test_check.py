@@ -182,7 +182,7 @@ def test_a_mixed_site_places_replicas_where_they_fit() -> None:
 
 
 def test_reserved_words_may_stand_empty() -> None:
-    assert checked(events=[], cooling={}, faults=None).warnings == ()
+    assert checked(events=[], tenants={}, faults=None).warnings == ()
 
 
 @pytest.mark.parametrize(

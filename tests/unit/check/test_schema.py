@@ -107,6 +107,27 @@ def test_rich_forms_pass() -> None:
     assert complaints(tree, SCHEMA) == []
 
 
+def test_a_facility_passes() -> None:
+    hours = {"file": "h.csv", "column": "c", "start": "2023-06-01T00:00Z", "gaps": "hold"}
+    tree = template()
+    tree["site"]["halls"][0]["limits"] = {"racks": 9, "rack_weight": "1.5 t", "rack_power": "50 kW"}
+    tree |= {
+        "cooling": {
+            "plant": {"preset": "older", "air_supply": "24 C", "pumps": 0.02, "water": "0 L/kWh"},
+            "weather": {
+                "dry_bulb": {**hours, "unit": "C"}, "relative_humidity": "50 %",
+            },
+            "cdus": {"per_row": 2, "rating": "250 kW", "flow": "375 L/min", "rise": "10 K"},
+            "air_capacity": "1 MW",
+        },
+        "carbon": {**hours, "unit": "gCO2/kWh"},
+        "price": {"electricity": {**hours, "unit": "USD/MWh"}},
+    }  # fmt: skip
+    assert complaints(tree, SCHEMA) == []
+    short = {"plant": "older", "weather": {"wet_bulb": "-3 C"}}
+    assert complaints({**tree, "cooling": short, "carbon": "300 gCO2/kWh"}, SCHEMA) == []
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -115,6 +136,12 @@ def test_rich_forms_pass() -> None:
         {"rackplan": 2},
         {"polices": {}},
         {"cooling": {"pue": 1.2}},
+        {"cooling": {"plant": "modern"}},
+        {"cooling": {"weather": {"wet_bulb": 18}}},
+        {"carbon": "300 g/kWh"},
+        {"carbon": {"file": "c.csv", "column": "c"}},
+        {"price": {"electricity": {"file": "p.csv", "columns": "c"}}},
+        {"site": {"halls": [{"name": "a", "limits": {"rack_weight": 900}, "rows": []}]}},
         {"name": "Two Words"},
         {"policies": {"routing": {"kind": "rr"}}},
         {"policies": {"batching": {"kind": "static", "max_num_seqs": 8}}},

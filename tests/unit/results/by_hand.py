@@ -14,6 +14,7 @@ from sim.results.result import RunResult
 from sim.results.sink import Sink
 from sim.results.summarise import Summariser
 from sim.results.tables import TABLES
+from sim.site.facility import Facility
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,7 @@ def parts(**changes: Any) -> dict[str, Any]:
         "site": {"gpus": 32, "free_gpus": 24},
         "power": {"stated": True, "provisioned_w": 100e3},
         "price_usd_per_j": None,
+        "facility": Facility().plain(),
         "expectations": (),
         "warnings": [],
         "sources": ["a-source"],
