@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sim import catalog
 from sim.check.collector import Collector
+from sim.check.control import check_control
 from sim.check.expectations import check_expectations
 from sim.check.failed import check_failed
 from sim.check.llms import check_llms
@@ -38,6 +39,7 @@ def check(document: Document) -> Scenario:
     site = check_site(found)
     power = check_power(found, site)
     policies = check_policies(found)
+    telemetry, actuation = check_control(found, power, policies)
     pools = check_pools(found, llms, site, policies)
     workloads = check_workloads(found, pools)
     check_failed(found, site)
@@ -71,9 +73,13 @@ def check(document: Document) -> Scenario:
         expectations=expectations,
         price_usd_per_j=spec.price.electricity,
         warnings=found.warnings,
-        resolved=resolve(document, ordered, tuple(workloads), policies, expectations),
+        resolved=resolve(
+            document, ordered, tuple(workloads), policies, expectations, telemetry, actuation
+        ),
         sources=_sources(site, power, llms, workloads),
         record_power="minutes" if spec.record.level == "summary" else spec.record.power,
+        telemetry=telemetry,
+        actuation=actuation,
     )
 
 

@@ -13,8 +13,9 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from sim.check.scenario import Expectation, Pool
+from sim.check.scenario import Actuation, Expectation, Pool, Telemetry
 from sim.policies.base import kind_of
+from sim.policies.power.base import watched
 from sim.spec import Document
 from sim.spec.scenario import VERSION
 from sim.workload.plan import TraceSpec, Workload
@@ -26,6 +27,8 @@ def resolve(
     workloads: tuple[Workload, ...],
     policies: dict[str, Any],
     expectations: tuple[Expectation, ...],
+    telemetry: Telemetry,
+    actuation: Actuation,
 ) -> dict[str, Any]:
     """The canonical tree: dicts, lists, text, numbers, booleans and None only."""
     spec = document.spec
@@ -58,7 +61,15 @@ def resolve(
             for line in expectations
         ],
         "price": {"electricity_usd_per_j": spec.price.electricity},
+        **_control(policies["power"], telemetry, actuation),
     }
+
+
+def _control(policy: Any, telemetry: Telemetry, actuation: Actuation) -> dict[str, Any]:
+    """How control is timed, where there is any: else it means nothing."""
+    if not watched(policy):
+        return {}
+    return {"telemetry": asdict(telemetry), "actuation": asdict(actuation)}
 
 
 def _policy(policy: Any) -> dict[str, Any]:

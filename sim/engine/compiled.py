@@ -38,6 +38,7 @@ from sim.engine.compile import (
 from sim.engine.idle import idle_gpu_mw
 from sim.engine.meter_tables import Readings, write_meters
 from sim.engine.plane import Stop
+from sim.engine.power_reading import judged_mj
 from sim.engine.prefix_arrays import ids_of, load_ids
 from sim.engine.recorder import Recorder
 from sim.engine.world import World
@@ -106,6 +107,10 @@ class CompiledPlane:
         """Put replicas on a clock level at ``time_s``."""
         self._drain_power()
         control.set_clocks(self._table, np.asarray(replicas, dtype=np.int64), level, time_s)
+
+    def judged_mj(self, time_s: float) -> NDArray[np.float64]:
+        """[nodes] energy of what is judged up to ``time_s``."""
+        return judged_mj(self.state.power, time_s)
 
     def peek(self) -> float:
         """Time of the next event, inf when nothing is pending."""

@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 @dataclass(frozen=True)
 class Stop:
@@ -31,6 +34,14 @@ class ServingPlane(Protocol):
 
     def set_clocks(self, replicas: Sequence[int], level: int, time_s: float) -> None:
         """Put replicas on a clock level at ``time_s`` (≥ every time handled so far)."""
+        ...
+
+    def judged_mj(self, time_s: float) -> NDArray[np.float64]:
+        """[nodes of the electrical tree] energy up to ``time_s``, mJ, of what is judged.
+
+        That is what a utility takes in and what any other node delivers. ``time_s`` is at least
+        every time handled so far, and nothing before it may be pending. Changes nothing.
+        """
         ...
 
     def peek(self) -> float:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from simpy.events import Event
 
 from sim.check.scenario import Pool
@@ -114,6 +116,10 @@ class ReferencePlane:
         """Put replicas on a clock level at ``time_s``."""
         for index in replicas:
             self.replicas[index].set_clock(level, time_s)
+
+    def judged_mj(self, time_s: float) -> NDArray[np.float64]:
+        """[nodes] energy of what is judged up to ``time_s``."""
+        return np.array([node.judged_mj(time_s) for node in self.power.nodes])
 
     def peek(self) -> float:
         """Time of the next event, inf when nothing is pending."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from simpy.events import Event
 
+from sim.engine.control import Chain
 from sim.engine.environment import FACILITY, OrderedEnvironment
 from sim.engine.first_compile import prepare
 from sim.engine.plane import ServingPlane
@@ -44,8 +45,11 @@ PROGRESS_STEPS = 500
 
 def run(
     world: World, sink: Sink, *, engine: str = ENGINE, progress: Progress | None = None
-) -> None:
+) -> tuple[str, ...]:
     """Run ``world`` to its horizon; every row goes to ``sink``.
+
+    Returns:
+        What a user should know that only the run could find out.
 
     Raises:
         UnknownName: no such engine.
@@ -59,6 +63,7 @@ def run(
         recorder.decision(row)
     plane = ENGINES[engine](world, recorder)
     env = OrderedEnvironment()
+    chain = Chain(env, plane, world, recorder)
 
     horizon_s = world.horizon_s
 
@@ -72,17 +77,22 @@ def run(
 
     def open_window(time_s: float) -> None:
         plane.open_window(time_s)
+        chain.open_window(time_s)
         recorder.event(time_s, "window-opens", scenario.name, "metrics cover arrivals from here")
 
     def close_window(time_s: float) -> None:
         plane.close_window(time_s)
+        chain.close_window(time_s)
         detail = f"arrivals end, {plane.in_flight()} requests in flight have the drain to finish"
         recorder.event(time_s, "window-closes", scenario.name, detail)
 
     def finish(time_s: float, why: str) -> None:
         if scenario.warm_up_s < time_s < scenario.duration_s:
             plane.close_window(time_s)
+            chain.close_window(time_s)
         plane.finish(time_s)
+        chain.finish(min(scenario.duration_s, time_s) - scenario.warm_up_s)
+        env.forget()
         recorder.event(time_s, "run-ends", scenario.name, why)
         recorder.close()
 
@@ -100,6 +110,7 @@ def run(
     schedule(scenario.duration_s, close_window, 1)
     for step in range(1, PROGRESS_STEPS if progress is not None else 0):
         schedule(horizon_s * step / PROGRESS_STEPS, report, 2)
+    chain.start()
     while env.peek() <= horizon_s:
         plane.advance(env.peek())
         env.step()
@@ -107,3 +118,4 @@ def run(
     finish(horizon_s, "the drain is over")
     if progress is not None:
         progress(horizon_s, horizon_s)
+    return tuple(recorder.warnings)

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from sim.spec.actuation import ActuationSpec
 from sim.spec.expect import Expectation, ExpectSpec
 from sim.spec.fabric import FabricSpec
 from sim.spec.llms import LlmSpec
@@ -16,6 +17,7 @@ from sim.spec.power import PowerSpec
 from sim.spec.price import PriceSpec
 from sim.spec.record import RECORDS, RecordSpec
 from sim.spec.site import SiteSpec
+from sim.spec.telemetry import TelemetrySpec
 from sim.spec.types import (
     Many,
     Name,
@@ -90,12 +92,17 @@ class ScenarioSpec(Spec):
     expect: Many[Annotated[ExpectSpec, Expectation()] | None] = Field(
         default=(), description="what the run must meet"
     )
+    telemetry: TelemetrySpec = Field(
+        default=TelemetrySpec(), description="what power controllers see, and how late"
+    )
+    actuation: ActuationSpec = Field(
+        default=ActuationSpec(), description="how long their commands take"
+    )
     price: PriceSpec = Field(default=PriceSpec(), description="what things cost")
     events: _Reserved = Field(default=None)
     cooling: _Reserved = Field(default=None)
     carbon: _Reserved = Field(default=None)
     tenants: _Reserved = Field(default=None)
-    telemetry: _Reserved = Field(default=None)
     faults: _Reserved = Field(default=None)
     scaling: _Reserved = Field(default=None)
     storage: _Reserved = Field(default=None)
