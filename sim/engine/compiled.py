@@ -100,6 +100,7 @@ class CompiledPlane:
         while True:
             code = advance(self._table, until_s)
             if code == layout.DONE:
+                self._drain_decisions()  # before those that the control plane takes now
                 return Stop("done", until_s)
             ANSWERS[code](self)
 

@@ -28,7 +28,8 @@ class ServingPlane(Protocol):
     def advance(self, until_s: float) -> Stop:
         """Handle every event strictly before ``until_s``, in the stated order of equal times.
 
-        Returns early at the first event that only the control plane can answer.
+        Returns early at the first event that only the control plane can answer. Decisions up to
+        there are written down when it returns.
         """
         ...
 
