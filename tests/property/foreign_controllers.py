@@ -13,7 +13,7 @@ from sim.rng import KeyedBits
 SHARES = (0.1, 0.5, 0.6, 0.75, 0.8, 1.0, 1.0, 0.0, 1.5, float("nan"))
 
 
-@register("power", "raving")
+@register("power", "test-raving")
 @dataclass(frozen=True)
 class Raving(PowerPolicy):
     """Says anything, whatever it reads, senseless things among it."""
@@ -41,7 +41,7 @@ class Swing:
     down: bool = True
 
 
-@register("power", "flapping")
+@register("power", "test-flapping")
 @dataclass(frozen=True)
 class Flapping(PowerPolicy):
     """Down, up, down, up: all it has, at every reading, and blind as well."""

@@ -33,7 +33,7 @@ class Seen:
     said: int = 0
 
 
-@register("power", "scripted")
+@register("power", "test-scripted")
 @dataclass(frozen=True)
 class Scripted(PowerPolicy):
     """Gives each command at the first decision at or after its time, on nodes of its name."""
