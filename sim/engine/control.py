@@ -140,7 +140,8 @@ class Chain:
                 self._take_brake(controller, isinstance(command, Brake), rank, now_s)
             elif isinstance(command, Note):
                 self._recorder.event(now_s, command.kind, controller.name, command.text)
-                self._recorder.warn(f"{controller.name} at {now_s:.10g} s: {command.text}")
+                if command.warn:
+                    self._recorder.warn(f"{controller.name} at {now_s:.10g} s: {command.text}")
             else:
                 raise self._nonsense(now_s, controller, repr(command))
 

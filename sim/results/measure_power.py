@@ -62,15 +62,33 @@ def pool_values(result: RunResult, pool: str, window_s: float) -> dict[str, Valu
 _NO_LIMIT = "no budget and no rating is stated for it"
 
 
-def control_values(result: RunResult, node: int | None = None) -> dict[str, Value]:
-    """What power policies did at one node, or (None) at all of them."""
-    there = "controllers" in result.tables
-    rows = result.tables["controllers"].to_pylist() if there else []
-    if node is not None:
-        rows = [row for row in rows if row["node"] == node]
-    if not there or (node is not None and not rows):
-        why = "no power policy watches it" if there else NO_METER
-        return dict.fromkeys(("brakes", "brake_s", "clock_commands"), unknown(why))
+class Controllers:
+    """What power policies did, from the table ``controllers``, which older runs do not have."""
+
+    def __init__(self, result: RunResult) -> None:
+        self._there = "controllers" in result.tables
+        self._rows = result.tables["controllers"].to_pylist() if self._there else []
+        self._by_node = {row["node"]: [row] for row in self._rows}
+
+    def at(self, node: int) -> dict[str, Value]:
+        """What the controller of one power node did."""
+        if self._there and node not in self._by_node:
+            return _nothing_controlled("no power policy watches it")
+        return self._sum(self._by_node.get(node, []))
+
+    def everywhere(self) -> dict[str, Value]:
+        """What all of them did."""
+        return self._sum(self._rows)
+
+    def _sum(self, rows: list[dict[str, Any]]) -> dict[str, Value]:
+        return _control(rows) if self._there else _nothing_controlled(NO_METER)
+
+
+def _nothing_controlled(why: str) -> dict[str, Value]:
+    return dict.fromkeys(("brakes", "brake_s", "clock_commands"), unknown(why))
+
+
+def _control(rows: list[dict[str, Any]]) -> dict[str, Value]:
     return {
         "brakes": known(sum(row["brakes"] for row in rows)),
         "brake_s": known(sum(row["brake_s"] for row in rows)),
@@ -134,7 +152,7 @@ def site_values(
     provisioned = result.manifest["power"]["provisioned_w"]
     goodput, no_goodput, _ = counted["goodput_per_s"]
     return {
-        **control_values(result),
+        **Controllers(result).everywhere(),
         "output_tokens_per_s": ratio(tokens if rows else None, window_s, NO_WINDOW, NO_METER),
         "over_budget_s": at_utility["over_limit_s"],
         "peak_draw_w": at_utility["peak_w"],

@@ -60,8 +60,9 @@ def test_the_example_power_policy_caps_a_row(tmp_path: Path) -> None:
         "    'duration=60 s', 'warm_up=5 s', 'workload[chat].rate=100 /s',\n"
         "    'actuation={clock: {delay: 2 s}}', f'policies.power={power}'])\n"
         "result = sim.run_scenario(scenario)\n"
+        "rows = result.tables['decisions'].to_pylist()\n"
         "print(result.metrics['pools[chat].mean_clock'].value < 0.85,\n"
-        "      {r['policy'] for r in result.tables['decisions'].to_pylist() if r['role'] == 'power'})"
+        "      {row['policy'] for row in rows if row['role'] == 'power'})"
     )
     assert python(code, tmp_path).split() == ["True", "{'two-step'}"]
 

@@ -45,10 +45,11 @@ class Release:
 
 @dataclass(frozen=True)
 class Note:
-    """Something to be said: a row of the ``events`` table, and a warning of the run."""
+    """Something to be said: a row of the ``events`` table; with ``warn`` the user is told, too."""
 
     kind: str
     text: str
+    warn: bool = False
 
 
 Command: TypeAlias = Clock | Brake | Release | Note

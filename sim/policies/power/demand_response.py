@@ -98,4 +98,4 @@ class DemandResponse(PowerPolicy):
         if not state.said:
             state.said = True
             text = f"with every class at its floor it draws {reading_w:,.0f} W, above the target"
-            yield Note("not-reachable", f"{text} of {state.target_w:,.0f} W")
+            yield Note("not-reachable", f"{text} of {state.target_w:,.0f} W", warn=True)

@@ -23,6 +23,7 @@ from tests.engine_world import ListSink, model, pool, scenario, world
 
 SHARES = (1.0, 0.93, 0.9, 0.79, 0.5, 0.2)
 LIMIT_W = 10_000.0
+TELEMETRY, ACTUATION = Telemetry(), Actuation()
 
 
 @dataclass
@@ -100,7 +101,7 @@ class Run:
 
 def control(
     policy: Any, until_s: float, base_w: Callable[[float], float] = lambda _: 9_000.0, *,
-    telemetry: Telemetry = Telemetry(), actuation: Actuation = Actuation(),
+    telemetry: Telemetry = TELEMETRY, actuation: Actuation = ACTUATION,
     priorities: Sequence[int] = (0, 2), seed: int = 1,
 ) -> Run:  # fmt: skip
     """Two replicas for each priority, on two PDUs that feed one rack, under ``policy``."""

@@ -14,9 +14,7 @@ from sim.rng import KeyedBits
 from tests.unit.engine.control_plant import Run, Scripted, control
 
 #: Everything at once, so that a test can slow down the one thing that it is about.
-AT_ONCE = Actuation(
-    clock_delay_s=0.0, brake_delay_s=0.0, brake_hold_s=0.0, brake_refractory_s=0.0
-)
+AT_ONCE = Actuation(clock_delay_s=0.0, brake_delay_s=0.0, brake_hold_s=0.0, brake_refractory_s=0.0)
 
 
 def on_a(*script: object) -> Scripted:
@@ -160,9 +158,9 @@ def test_senseless_commands_are_refused_with_the_reason() -> None:
         control(on_a((4.0, "faster")), 6.0)
 
 
-def test_a_note_is_an_event_and_a_warning() -> None:
-    run = control(on_a((4.0, Note("mood", "low"))), 6.0)
-    assert run.times("mood") == [4.0]
+def test_a_note_is_an_event_and_a_warning_if_it_asks_for_one() -> None:
+    run = control(on_a((4.0, Note("mood", "low", warn=True)), (4.0, Note("mood", "fair"))), 6.0)
+    assert run.times("mood") == [4.0, 4.0]
     assert run.warnings == ["row-pdu-a at 4 s: low"]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sim.check.control import control_deadline
 from sim.check.scenario import Actuation, Telemetry
 from sim.policies.base import policies
 from tests.unit.engine.control_plant import LIMIT_W, Run, control
@@ -80,6 +81,16 @@ def test_polca_brakes_once_where_caps_hold_the_surge() -> None:
         actuation=replace(SLOW, brake_hold_s=0.0, brake_refractory_s=0.0),
     )  # fmt: skip
     assert len(naive.times("brake-commanded")) == 8
+
+
+@pytest.mark.parametrize("onset_s", [100.0, 100.125, 100.5, 101.0, 101.875])
+def test_the_brake_acts_within_the_deadline_whenever_a_surge_begins(onset_s: float) -> None:
+    run = control(policy("polca"), 130.0, lambda t: 7_000.0 if t < onset_s else 10_200.0)
+    late_s = run.times("brake-on")[0] - onset_s
+    deadline_s = -control_deadline(Telemetry(), Actuation(), "brake", 0.0)
+    assert deadline_s - 2.0 - 0.25 <= late_s <= deadline_s
+    if onset_s == 100.125:  # just after a reading: the whole of the sum but an eighth
+        assert late_s == deadline_s - 0.125
 
 
 def test_polca_without_telemetry_takes_its_deepest_clocks_and_no_brake() -> None:
