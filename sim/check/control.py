@@ -33,7 +33,12 @@ def check_control(
     policy = policies.get("power")
     if policy is None or power is None:
         return telemetry, actuation
-    if not watched(policy):
+    try:
+        kinds = watched(policy)
+    except ValueError as error:
+        found.error(("policies", "power", "watch"), str(error))
+        return telemetry, actuation
+    if not kinds:
         for section in ("telemetry", "actuation"):
             if section in spec.model_fields_set:
                 kind = kind_of(policy)

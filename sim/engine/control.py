@@ -7,18 +7,10 @@ never. Then the policy decides, and its commands go to the actuators (``engine.a
 All of it is of class POWER: at equal times after facility events and before anything of requests;
 there, commands that act come first, by number, then the readings of that instant, then the arrival
 of older ones, node by node in the order of the tree.
-
-The rules of brakes hold for every policy, so they are here and not in the policies:
-
-1. While a brake is commanded or on, and for ``refractory`` after its release, clocks may be lowered
-   and never raised: readings taken while braked look like headroom.
-2. A brake is released once it was on for ``hold`` and everything commanded to clocks has acted and
-   shows in the reading (it is the policy that starts the deep caps with the brake).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator, Iterator
 from itertools import count
 
@@ -26,8 +18,8 @@ from simpy.events import Event
 
 from sim.check.scenario import Telemetry
 from sim.engine.actuation import ARRIVE, READ, Actuators, order
-from sim.engine.arbiter import Refusal, decision
-from sim.engine.controllers import ClassState, Controller, build_controllers, priority_name
+from sim.engine.commands import Gate
+from sim.engine.controllers import Controller, build_controllers
 from sim.engine.environment import POWER, OrderedEnvironment
 from sim.engine.meters import Integral
 from sim.engine.plane import ServingPlane
@@ -35,7 +27,7 @@ from sim.engine.recorder import Recorder
 from sim.engine.world import World
 from sim.errors import SimulationError
 from sim.policies.base import kind_of
-from sim.policies.power.base import SAME_CLOCK, Brake, Clock, Note, Release
+from sim.policies.power.base import Brake, Clock, Note, Release
 
 #: A policy that yields more commands at one decision does not end.
 MOST_COMMANDS = 1000
@@ -69,7 +61,7 @@ class Chain:
         self._quantum_mw = round(scenario.telemetry.quantum_w * 1000)
         self.controllers = build_controllers(world, self._policy)
         self._actuators = Actuators(env, plane, world, recorder, self.controllers)
-        self._measuring = False
+        self._gate = Gate(self._kind, self._plan, self._actuators, recorder)
 
     def start(self) -> None:
         """Set the clocks of time 0 and begin to read."""
@@ -114,7 +106,7 @@ class Chain:
 
     def _miss(self, controller: Controller, number: int, now_s: float) -> None:
         """A reading should have arrived: no decision, unless the last one is too old by now."""
-        self._count(controller, "lost")
+        controller.count("lost")
         age_s = now_s - controller.until_s
         if age_s < self._telemetry.stale_after_s:
             return
@@ -134,10 +126,8 @@ class Chain:
         for rank, command in enumerate(commands):
             if rank == MOST_COMMANDS:
                 raise self._nonsense(now_s, controller, f"more than {MOST_COMMANDS} commands")
-            if isinstance(command, Clock):
-                self._take_clock(controller, command, rank, now_s)
-            elif isinstance(command, (Brake, Release)):
-                self._take_brake(controller, isinstance(command, Brake), rank, now_s)
+            if isinstance(command, (Clock, Brake, Release)):
+                self._gate.take(controller, command, rank, now_s)
             elif isinstance(command, Note):
                 self._recorder.event(now_s, command.kind, controller.name, command.text)
                 if command.warn:
@@ -153,94 +143,6 @@ class Chain:
             "Release and Note",
         )
 
-    def _take_clock(self, controller: Controller, command: Clock, rank: int, now_s: float) -> None:
-        text = f"{100 * command.share:g} %"
-        classes = [
-            one
-            for one in controller.classes
-            if command.priority is None or one.priority == command.priority
-        ]
-        if not math.isfinite(command.share) or not 0.0 < command.share <= 1.0:
-            refusal = Refusal("share", "a clock is a share of the maximum above 0, at most 1")
-            self._refuse(controller, f"clock {text}", refusal, rank, now_s)
-        elif not classes and command.priority is not None:
-            who = priority_name(command.priority)
-            refusal = Refusal("class", f"no replica of this priority is below {controller.name}")
-            self._refuse(controller, f"clock of {who} {text}", refusal, rank, now_s)
-        else:
-            for one in classes:
-                self._take_class(controller, one, command.share, rank, now_s)
-
-    def _take_class(
-        self, controller: Controller, one: ClassState, share: float, rank: int, now_s: float
-    ) -> None:
-        """A command for one class; one that changes nothing is no command."""
-        if abs(share - one.commanded) <= SAME_CLOCK:
-            return
-        suggestion = f"clock of {priority_name(one.priority)} {100 * share:g} %"
-        refusal = None
-        if share > one.commanded:
-            if controller.brake.word != "off":
-                refusal = Refusal("brake", "clocks do not rise while the brake is in use")
-            elif controller.refractory(now_s, self._plan.brake_refractory_s):
-                until_s = controller.brake.released_s + self._plan.brake_refractory_s
-                refusal = Refusal("refractory", f"clocks do not rise before {until_s:.10g} s")
-        if refusal is not None:
-            self._refuse(controller, suggestion, refusal, rank, now_s)
-            return
-        self._accept(controller, suggestion, rank, now_s)
-        self._count(controller, "commands")
-        self._actuators.set_clock(controller, one, share, now_s)
-
-    def _take_brake(self, controller: Controller, on: bool, rank: int, now_s: float) -> None:
-        if controller.brake.commanded == on:
-            return
-        suggestion = "brake" if on else "release"
-        refusal = None if on else self._holds(controller, now_s)
-        if refusal is not None:
-            self._refuse(controller, suggestion, refusal, rank, now_s)
-            return
-        self._accept(controller, suggestion, rank, now_s)
-        if on:
-            self._count(controller, "brakes")
-        self._actuators.set_brake(controller, on, now_s)
-
-    def _holds(self, controller: Controller, now_s: float) -> Refusal | None:
-        """Why the brake may not be released yet, or None."""
-        brake = controller.brake
-        if not brake.on or brake.in_flight:
-            return Refusal("brake-hold", "the brake has not taken hold yet")
-        if now_s < brake.since_s + self._plan.brake_hold_s:
-            until_s = brake.since_s + self._plan.brake_hold_s
-            return Refusal("brake-hold", f"the brake holds until {until_s:.10g} s at least")
-        if not all(one.view(controller.from_s).seen for one in controller.classes):
-            return Refusal("brake-hold", "clocks that were commanded do not show in a reading yet")
-        return None
-
-    # ---- what is written down ------------------------------------------------------------
-
-    def _accept(self, controller: Controller, suggestion: str, rank: int, now_s: float) -> None:
-        controller.refused.clear()
-        self._recorder.decision(
-            decision(now_s, "power", self._kind, controller.name, rank, suggestion, None)
-        )
-
-    def _refuse(
-        self, controller: Controller, suggestion: str, refusal: Refusal, rank: int, now_s: float
-    ) -> None:
-        """Log a refusal; the same one again and again, reading after reading, is one row."""
-        self._count(controller, "refused")
-        if controller.refused.get(suggestion) == refusal.code:
-            return
-        controller.refused[suggestion] = refusal.code
-        self._recorder.decision(
-            decision(now_s, "power", self._kind, controller.name, rank, suggestion, refusal)
-        )
-
-    def _count(self, controller: Controller, what: str) -> None:
-        if self._measuring:
-            controller.counts[what] += 1
-
     # ---- the measurement window and the end ----------------------------------------------
 
     def _integrals(self) -> Iterator[Integral]:
@@ -251,13 +153,15 @@ class Chain:
 
     def open_window(self, time_s: float) -> None:
         """The measurement window starts."""
-        self._measuring = True
+        for controller in self.controllers:
+            controller.measuring = True
         for integral in self._integrals():
             integral.open_window(time_s)
 
     def close_window(self, time_s: float) -> None:
         """The measurement window ends."""
-        self._measuring = False
+        for controller in self.controllers:
+            controller.measuring = False
         for integral in self._integrals():
             integral.close_window(time_s)
 

@@ -83,6 +83,13 @@ class Controller:
         default_factory=lambda: dict.fromkeys(("commands", "brakes", "refused", "lost"), 0)
     )
 
+    measuring: bool = False  # the measurement window is open
+
+    def count(self, what: str) -> None:
+        """One more of ``counts``, if the window is open."""
+        if self.measuring:
+            self.counts[what] += 1
+
     @property
     def replicas(self) -> tuple[int, ...]:
         """Every replica below the node."""
@@ -114,9 +121,10 @@ class Controller:
 def build_controllers(world: World, policy: PowerPolicy) -> tuple[Controller, ...]:
     """A controller for each node that ``policy`` watches, in the order of the tree."""
     tree = world.scenario.power
-    below = _replicas_below(world)
+    nodes = controlled_nodes(tree, policy)
+    below = _replicas_below(world) if nodes else []
     found = []
-    for node in controlled_nodes(tree, policy):
+    for node in nodes:
         plan = tree.nodes[node]
         by_priority: dict[int, list[int]] = {}
         for replica in below[node]:

@@ -341,15 +341,9 @@ class ReferencePlane:
         if self.record_iterations and replica.batch is not None:
             batch = replica.batch
             self.recorder.iteration(
-                replica.index,
-                replica.start_s,
-                end_s,
-                batch.decodes,
-                batch.tokens - batch.decodes,
-                replica.batcher.kv_tokens(),
-                len(replica.batcher.waiting),
-                replica.draw_mw / 1000,
-            )
+                replica.index, replica.start_s, end_s, batch.decodes, batch.tokens - batch.decodes,
+                replica.batcher.kv_tokens(), len(replica.batcher.waiting), replica.draw_mw / 1000,
+            )  # fmt: skip
 
     # ---- power ---------------------------------------------------------------------------
 
