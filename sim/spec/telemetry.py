@@ -12,7 +12,9 @@ from sim.spec.types import PositiveSeconds, Quantity, Seconds, Spec
 class TelemetrySpec(Spec):
     """Readings of power nodes on their way to controllers."""
 
-    period: PositiveSeconds = Field(default=2.0, description="a reading is the mean draw over it")
+    period: Annotated[float, Quantity("time", least=0.01, most=86400.0)] = Field(
+        default=2.0, description="a reading is the mean draw over it"
+    )
     delay: Seconds = Field(
         default=2.0, description="from the end of its period until a reading arrives"
     )
