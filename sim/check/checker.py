@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sim import catalog
 from sim.catalog.types import CoolingPlant
 from sim.check.collector import Collector
+from sim.check.control import check_control
 from sim.check.cooling import check_facility
 from sim.check.events import check_events
 from sim.check.expectations import check_expectations
@@ -44,6 +45,7 @@ def check(document: Document) -> Scenario:
     events = check_events(found, power, (document.spec.duration or 0.0) + document.spec.drain)
     facility = check_facility(found, site, power)
     policies = check_policies(found)
+    telemetry, actuation = check_control(found, power, policies)
     pools = check_pools(found, llms, site, policies)
     workloads = check_workloads(found, pools)
     check_failed(found, site)
@@ -80,9 +82,20 @@ def check(document: Document) -> Scenario:
         price_usd_per_j=None if isinstance(price, HourlySpec) else price,
         facility=facility.facility,
         warnings=found.warnings,
-        resolved=resolve(document, ordered, tuple(workloads), policies, expectations, facility),
+        resolved=resolve(
+            document,
+            ordered,
+            tuple(workloads),
+            policies,
+            expectations,
+            facility,
+            telemetry,
+            actuation,
+        ),
         sources=_sources(site, power, llms, workloads, facility.row),
         record_power="minutes" if spec.record.level == "summary" else spec.record.power,
+        telemetry=telemetry,
+        actuation=actuation,
     )
 
 

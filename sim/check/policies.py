@@ -30,7 +30,7 @@ RESERVED: Mapping[str, tuple[str, ...]] = {
     "placement": ("fgd",),
     "routing": (),
     "batching": (),
-    "power": ("static-cap", "polca", "dynamo", "demand-response"),
+    "power": ("static-cap",),
 }
 #: What a kind is called elsewhere.
 HABITS: Mapping[str, Mapping[str, str]] = {
@@ -52,7 +52,7 @@ HABITS: Mapping[str, Mapping[str, str]] = {
         "inflight": "prefill-first",
         "vllm": "chunked-prefill",
     },
-    "power": {"unlimited": "none", "off": "none"},
+    "power": {"unlimited": "none", "off": "none", "static": "static-clock"},
 }
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from sim.check.cooling import CheckedFacility
-from sim.check.scenario import Expectation, Pool
+from sim.check.scenario import Actuation, Expectation, Pool, Telemetry
 from sim.policies.base import kind_of
+from sim.policies.power.base import watched
 from sim.spec import Document
 from sim.spec.hourly import HourlySpec
 from sim.spec.scenario import VERSION
@@ -29,6 +30,8 @@ def resolve(
     policies: dict[str, Any],
     expectations: tuple[Expectation, ...],
     facility: CheckedFacility,
+    telemetry: Telemetry,
+    actuation: Actuation,
 ) -> dict[str, Any]:
     """The canonical tree: dicts, lists, text, numbers, booleans and None only."""
     spec = document.spec
@@ -66,6 +69,7 @@ def resolve(
             )
         },
         **_around(document, facility),
+        **_control(policies["power"], telemetry, actuation),
     }
 
 
@@ -96,6 +100,13 @@ def _hourly(
         return value
     relative = os.path.relpath(file, document.folders.root)
     return {**value.model_dump(mode="json"), "file": Path(relative).as_posix()}
+
+
+def _control(policy: Any, telemetry: Telemetry, actuation: Actuation) -> dict[str, Any]:
+    """How control is timed, where there is any: else it means nothing."""
+    if not watched(policy):
+        return {}
+    return {"telemetry": asdict(telemetry), "actuation": asdict(actuation)}
 
 
 def _policy(policy: Any) -> dict[str, Any]:

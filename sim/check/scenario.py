@@ -62,6 +62,35 @@ class PlannedEvent:
 
 
 @dataclass(frozen=True)
+class Telemetry:
+    """What controllers see of the electrical tree, and how late."""
+
+    period_s: float = 2.0  # a reading is the mean over it
+    delay_s: float = 2.0  # from the end of the period to the controller
+    quantum_w: float = 100.0  # readings are multiples of it; 0: of a milliwatt
+    lost: float = 0.0  # share of readings that never arrive
+    stale_after_s: float = 10.0  # without a reading for so long, a controller is blind
+
+
+@dataclass(frozen=True)
+class Actuation:
+    """How long commands take, and what the brake is."""
+
+    clock_delay_s: float = 40.0  # from a command to its first step
+    clock_steps: int = 1  # of equal size, the last one at the commanded clock
+    clock_step_s: float = 1.0  # between steps
+    brake_delay_s: float = 5.0  # of pulling and of releasing
+    brake_clock: float = 0.2  # share of the maximum clock
+    brake_hold_s: float = 45.0  # in force for at least so long
+    brake_refractory_s: float = 60.0  # after a release clocks do not rise for so long
+
+    @property
+    def clock_s(self) -> float:
+        """From a command to the last step of its ramp, if nothing else is in flight."""
+        return self.clock_delay_s + (self.clock_steps - 1) * self.clock_step_s
+
+
+@dataclass(frozen=True)
 class Scenario:
     """A whole checked scenario: what ``engine.build`` needs, and what the manifest records."""
 
@@ -89,3 +118,5 @@ class Scenario:
     #: Plant, weather, hours of price and carbon, as far as they are stated.
     facility: Facility = field(default_factory=Facility)
     record_power: str = "changes"  # "changes" of power nodes' draw, or "minutes" only
+    telemetry: Telemetry = Telemetry()
+    actuation: Actuation = Actuation()

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sim.cli.summary_control import control_sentence
 from sim.results.limit import TOUCH
 from sim.results.metrics import Metric
 from sim.results.result import RunResult
@@ -87,6 +88,9 @@ def print_summary(result: RunResult, out: Console) -> None:
     table = _power_table(result, marks)
     if table.row_count:
         out.print(table)
+    control = control_sentence(result)
+    if control:
+        out.print(Text(plain_text(control)))
     out.print(Text(_energy_sentence(result.metrics)))
     for sentence in _facility_sentences(result.metrics):
         out.print(Text(sentence))

@@ -97,7 +97,7 @@ def run_scenario(
     try:
         world = build(scenario, seed)
         notes = world.notes
-        run(world, rows, engine=engine, progress=note)
+        notes += run(world, rows, engine=engine, progress=note)
     except KeyboardInterrupt:
         rows.abort(f"stopped by the user at {reached_s:.0f} s of {horizon_s:.0f} s")
         raise Interrupted(freeze(rows, parts(reached_s))) from None

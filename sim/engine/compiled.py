@@ -39,6 +39,7 @@ from sim.engine.compiled_power import rewire
 from sim.engine.idle import idle_gpu_mw
 from sim.engine.meter_tables import Readings, write_meters
 from sim.engine.plane import Stop
+from sim.engine.power_reading import judged_mj
 from sim.engine.prefix_arrays import ids_of, load_ids
 from sim.engine.recorder import Recorder
 from sim.engine.wiring import Wiring
@@ -101,6 +102,7 @@ class CompiledPlane:
         while True:
             code = advance(self._table, until_s)
             if code == layout.DONE:
+                self._drain_decisions()  # before those that the control plane takes now
                 return Stop("done", until_s)
             if code == layout.POWER:
                 return Stop("power", float(self.state.power.guard["due_s"].min()))
@@ -150,6 +152,10 @@ class CompiledPlane:
         """A replica serves again."""
         self._drain_power()
         outage.end_outage(self._table, replica, time_s)
+
+    def judged_mj(self, time_s: float) -> NDArray[np.float64]:
+        """[nodes] energy of what is judged up to ``time_s``."""
+        return judged_mj(self.state.power, time_s)
 
     def peek(self) -> float:
         """Time of the next event, inf when nothing is pending."""

@@ -33,6 +33,10 @@ class OrderedEnvironment(simpy.Environment):
         self.schedule_at(event, time_s, order, identity)
         return event
 
+    def forget(self) -> None:
+        """Drop what is still to come: the processes that wait for it end here."""
+        self._queue.clear()
+
     def move(self, event: Event, time_s: float, order: int, identity: int) -> Event:
         """Replace a scheduled event by one at ``time_s``; who waited for it waits for the new one.
 

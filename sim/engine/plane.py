@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sim.engine.wiring import Wiring
 
 
@@ -29,7 +32,8 @@ class ServingPlane(Protocol):
     def advance(self, until_s: float) -> Stop:
         """Handle every event strictly before ``until_s``, in the stated order of equal times.
 
-        Returns early at the first event that only the control plane can answer.
+        Returns early at the first event that only the control plane can answer. Decisions up to
+        there are written down when it returns.
         """
         ...
 
@@ -63,6 +67,14 @@ class ServingPlane(Protocol):
 
     def restore(self, replica: int, time_s: float) -> None:
         """A replica that was down serves again, empty."""
+        ...
+
+    def judged_mj(self, time_s: float) -> NDArray[np.float64]:
+        """[nodes of the electrical tree] energy up to ``time_s``, mJ, of what is judged.
+
+        That is what a utility takes in and what any other node delivers. ``time_s`` is at least
+        every time handled so far, and nothing before it may be pending. Changes nothing.
+        """
         ...
 
     def peek(self) -> float:

@@ -53,6 +53,10 @@ class NodeMeter:
         if self.limit_mw is not None:
             self.over.set(float(self.judged > self.limit_mw), time_s)
 
+    def judged_mj(self, time_s: float) -> float:
+        """Energy of what is judged up to ``time_s``, mJ; changes nothing."""
+        return self.mean.total + self.mean.value * (time_s - self.mean.since_s)
+
     def open_window(self, time_s: float) -> None:
         """The measurement window starts: the peak counts from here."""
         self.set(self.out_mw, self.in_mw, time_s)

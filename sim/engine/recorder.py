@@ -97,6 +97,8 @@ class Recorder:
         self._events = Rows(sink, "events", ("t_s", "kind", "entity", "detail"))
         self._gaps: list[dict[int, int]] = [{} for _ in scenario.workloads]
         self.power = self._power.add
+        #: What a user should know about this run, found while it ran.
+        self.warnings: list[str] = []
         #: Whether each change of draw is wanted; else what nodes draw in each minute is enough.
         self.keeps_changes = not self.takes_rows or (
             scenario.record != "summary" and scenario.record_power == "changes"
@@ -137,6 +139,11 @@ class Recorder:
     def event(self, time_s: float, kind: str, entity: str, detail: str) -> None:
         """A row of the ``events`` table."""
         self._events.add(time_s, kind, entity, detail)
+
+    def warn(self, text: str) -> None:
+        """Something a user should know; the same text counts once."""
+        if text not in self.warnings:
+            self.warnings.append(text)
 
     def token_gap(self, workload: int, gap_s: float, tokens: int) -> None:
         """Count ``tokens`` gaps of ``gap_s`` in the workload's histogram."""

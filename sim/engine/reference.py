@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from simpy.events import Event
 
 from sim.check.scenario import Pool
@@ -149,6 +151,10 @@ class ReferencePlane:
     def restore(self, replica: int, time_s: float) -> None:
         """A replica serves again."""
         self.replicas[replica].restore(time_s)
+
+    def judged_mj(self, time_s: float) -> NDArray[np.float64]:
+        """[nodes] energy of what is judged up to ``time_s``."""
+        return np.array([node.judged_mj(time_s) for node in self.power.nodes])
 
     def peek(self) -> float:
         """Time of the next event, inf when nothing is pending."""
@@ -372,15 +378,9 @@ class ReferencePlane:
         if self.record_iterations and replica.batch is not None:
             batch = replica.batch
             self.recorder.iteration(
-                replica.index,
-                replica.start_s,
-                end_s,
-                batch.decodes,
-                batch.tokens - batch.decodes,
-                replica.batcher.kv_tokens(),
-                len(replica.batcher.waiting),
-                replica.draw_mw / 1000,
-            )
+                replica.index, replica.start_s, end_s, batch.decodes, batch.tokens - batch.decodes,
+                replica.batcher.kv_tokens(), len(replica.batcher.waiting), replica.draw_mw / 1000,
+            )  # fmt: skip
 
     # ---- power ---------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from itertools import count
 
 from simpy.events import Event
 
+from sim.engine.control import Chain
 from sim.engine.environment import FACILITY, POWER, OrderedEnvironment
 from sim.engine.facility import Facility
 from sim.engine.first_compile import prepare
@@ -47,8 +48,11 @@ PROGRESS_STEPS = 500
 
 def run(
     world: World, sink: Sink, *, engine: str = ENGINE, progress: Progress | None = None
-) -> None:
+) -> tuple[str, ...]:
     """Run ``world`` to its horizon; every row goes to ``sink``.
+
+    Returns:
+        What a user should know that only the run could find out.
 
     Raises:
         UnknownName: no such engine.
@@ -69,6 +73,7 @@ def run(
         event.callbacks = [lambda _: act(time_s)]
 
     facility = Facility(world, plane, recorder, at)
+    chain = Chain(env, plane, world, recorder)
 
     horizon_s = world.horizon_s
 
@@ -82,17 +87,22 @@ def run(
 
     def open_window(time_s: float) -> None:
         plane.open_window(time_s)
+        chain.open_window(time_s)
         recorder.event(time_s, "window-opens", scenario.name, "metrics cover arrivals from here")
 
     def close_window(time_s: float) -> None:
         plane.close_window(time_s)
+        chain.close_window(time_s)
         detail = f"arrivals end, {plane.in_flight()} requests in flight have the drain to finish"
         recorder.event(time_s, "window-closes", scenario.name, detail)
 
     def finish(time_s: float, why: str) -> None:
         if scenario.warm_up_s < time_s < scenario.duration_s:
             plane.close_window(time_s)
+            chain.close_window(time_s)
         plane.finish(time_s)
+        chain.finish(min(scenario.duration_s, time_s) - scenario.warm_up_s)
+        env.forget()
         recorder.event(time_s, "run-ends", scenario.name, why)
         recorder.close()
 
@@ -113,6 +123,7 @@ def run(
         schedule(planned.at_s, partial(act, planned.node), 2 + number)
     for step in range(1, PROGRESS_STEPS if progress is not None else 0):
         schedule(horizon_s * step / PROGRESS_STEPS, report, 2 + len(scenario.events))
+    chain.start()
     while True:
         stop = plane.advance(min(env.peek(), horizon_s))
         if stop.code == "power":
@@ -123,3 +134,4 @@ def run(
     finish(horizon_s, "the drain is over")
     if progress is not None:
         progress(horizon_s, horizon_s)
+    return tuple(recorder.warnings)

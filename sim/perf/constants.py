@@ -88,6 +88,7 @@ class ClockCurve:
     """Levels as fractions of the maximum clock; the knees of memory time and of voltage."""
 
     levels: tuple[float, ...]
+    brake: float  # one level more, below all others: that of the power brake
     memory_knee: float
     voltage_knee: float
     voltage_floor: float  # V below its knee, as a share of V at the maximum clock

@@ -21,6 +21,7 @@ POINTS_PER_OCTAVE = 32
 
 def step_costs(
     stages: Sequence[Stage],
+    fitted: int,
     pipeline_parallel: int,
     window: int,
     max_sequences: int,
@@ -30,11 +31,12 @@ def step_costs(
     """The operator sum of a stage at each clock, highest first, as costs of the whole replica.
 
     All share one grid, so that a lower clock is never faster between grid points either: the
-    points that the highest and the lowest clock need.
+    points that the highest and the lowest of the first ``fitted`` clocks need. What is below them
+    (the brake's clock) is interpolated between these, too, and moves no time at any other clock.
     """
     high, low = (
         token_grid(partial(batch_s, stage, pipeline_parallel, stage_bytes_per_s), max_batch_tokens)
-        for stage in (stages[0], stages[-1])
+        for stage in (stages[0], stages[fitted - 1])
     )
     grid = np.union1d(high, low)
     return tuple(

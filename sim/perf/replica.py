@@ -73,6 +73,7 @@ def replica_model(
     shares = clock_shares(gpu)
     costs = step_costs(
         [Stage(slowest, gpu, tensor_parallel, clock_factors(share)) for share in shares],
+        sum(share > clock_curve().brake for share in shares),
         pipeline_parallel,
         llm.window if llm.windowed_layers else 0,
         max_sequences,
@@ -122,9 +123,13 @@ def stage_layers(layers: int, stages: int) -> tuple[int, ...]:
 
 
 def clock_shares(gpu: Gpu) -> tuple[float, ...]:
-    """Clock levels of this GPU as shares of its maximum, from 1 down to what it supports."""
+    """Clock levels of this GPU as shares of its maximum, from 1 down to the brake's.
+
+    Levels below what it supports are left out.
+    """
     lowest = gpu.min_clock_hz / gpu.max_clock_hz
-    return tuple(share for share in clock_curve().levels if share >= lowest)
+    curve = clock_curve()
+    return tuple(share for share in (*curve.levels, curve.brake) if share >= lowest)
 
 
 def clock_factors(share: float) -> Clock:

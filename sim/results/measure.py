@@ -19,6 +19,7 @@ from sim.results.bins import (
 )
 from sim.results.latency import COLUMNS, FAMILIES, Floats, floats, latencies
 from sim.results.measure_power import (
+    Controllers,
     pool_values,
     power_node_values,
     site_values,
@@ -70,8 +71,9 @@ def measure(result: RunResult) -> dict[str, Metric]:
     for pool in result.manifest["pools"]:
         put("pool", pool["name"], pool_values(result, pool["name"], window_s))
     nodes = result.tables["power_nodes"].to_pylist()
+    controllers = Controllers(result)
     for node in nodes:
-        put("power", node["name"], power_node_values(node))
+        put("power", node["name"], power_node_values(node) | controllers.at(node["node"]))
     put("site", "", site | site_values(result, nodes, site, window_s))
     return metrics
 

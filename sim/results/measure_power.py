@@ -55,12 +55,60 @@ def pool_values(result: RunResult, pool: str, window_s: float) -> dict[str, Valu
         "preemptions": known(total("preemptions")),
         "energy_j": known(total("energy_j")),
     }
+    values |= _pool_clocks(result, pool, window_s)
     for what in ("blocks", "sequences", "tokens"):
         values[f"blocked_{what}_fraction"] = ratio(total(f"blocked_{what}_s"), replica_s, NO_WINDOW)
     return values
 
 
 _NO_LIMIT = "no budget and no rating is stated for it"
+
+
+class Controllers:
+    """What power policies did, from the table ``controllers``, which older runs do not have."""
+
+    def __init__(self, result: RunResult) -> None:
+        self._there = "controllers" in result.tables
+        self._rows = result.tables["controllers"].to_pylist() if self._there else []
+        self._by_node = {row["node"]: [row] for row in self._rows}
+
+    def at(self, node: int) -> dict[str, Value]:
+        """What the controller of one power node did."""
+        if self._there and node not in self._by_node:
+            return _nothing_controlled("no power policy watches it")
+        return self._sum(self._by_node.get(node, []))
+
+    def everywhere(self) -> dict[str, Value]:
+        """What all of them did."""
+        return self._sum(self._rows)
+
+    def _sum(self, rows: list[dict[str, Any]]) -> dict[str, Value]:
+        return _control(rows) if self._there else _nothing_controlled(NO_METER)
+
+
+def _nothing_controlled(why: str) -> dict[str, Value]:
+    return dict.fromkeys(("brakes", "brake_s", "clock_commands"), unknown(why))
+
+
+def _control(rows: list[dict[str, Any]]) -> dict[str, Value]:
+    return {
+        "brakes": known(sum(row["brakes"] for row in rows)),
+        "brake_s": known(sum(row["brake_s"] for row in rows)),
+        "clock_commands": known(sum(row["commands"] for row in rows)),
+    }
+
+
+def _pool_clocks(result: RunResult, pool: str, window_s: float) -> dict[str, Value]:
+    """How far below the maximum a pool's clocks were."""
+    table = result.tables["clocks"].to_pylist() if "clocks" in result.tables else []
+    row = next((row for row in table if row["pool"] == pool), None)
+    if row is None:
+        return dict.fromkeys(("capped_fraction", "mean_clock"), unknown(NO_METER))
+    mean = row["mean_clock"]
+    return {
+        "capped_fraction": ratio(row["capped_s"], row["replicas"] * window_s, NO_WINDOW),
+        "mean_clock": unknown(NO_WINDOW) if mean is None else known(mean),
+    }
 
 
 def power_node_values(node: Mapping[str, Any]) -> dict[str, Value]:
@@ -104,6 +152,7 @@ def site_values(
     provisioned = result.manifest["power"]["provisioned_w"]
     goodput, no_goodput, _ = counted["goodput_per_s"]
     return {
+        **Controllers(result).everywhere(),
         "output_tokens_per_s": ratio(tokens if rows else None, window_s, NO_WINDOW, NO_METER),
         "over_budget_s": at_utility["over_limit_s"],
         "peak_draw_w": at_utility["peak_w"],

@@ -156,6 +156,10 @@ _ROWS = (
      "pool"),
     ("energy_j", "J", "energy", "lower", "energy of the pool's GPUs over the measurement window",
      "pool"),
+    ("capped_fraction", "", "fraction", "lower", "share of the measurement window that replicas "
+     "spent below their highest clock, by a power policy's doing, mean over replicas", "pool"),
+    ("mean_clock", "", "fraction", "higher", "mean clock as a share of the maximum over the "
+     "measurement window, mean over replicas", "pool"),
     ("blocked_blocks_fraction", "", "fraction", "lower", "share of the measurement window in which "
      "the head of a queue waited for KV blocks, mean over replicas", "pool"),
     ("blocked_sequences_fraction", "", "fraction", "lower", "share of the measurement window in "
@@ -173,6 +177,12 @@ _ROWS = (
      "budget, or its rating where no budget is stated", "power"),
     ("headroom_w", "W", "power", "higher", "the node's budget (or rating) less its peak draw over "
      "the measurement window", "power"),
+    ("brakes", "", "count", "lower", "times in the measurement window that a power brake was "
+     "commanded", "power site"),
+    ("brake_s", "s", "time", "lower", "time in the measurement window with the power brake on, "
+     "summed over the power nodes that have one", "power site"),
+    ("clock_commands", "", "count", "lower", "commands to clocks that power policies gave in the "
+     "measurement window", "power site"),
     ("over_budget_s", "s", "time", "lower", "time in the measurement window in which the site took "
      "more from the utility than its budget (or rating)", "site"),
     ("peak_draw_w", "W", "power", "lower", "peak draw of the site from the utility over the "

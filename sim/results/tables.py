@@ -142,6 +142,28 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
         ("entity", "string", "", "to what"),
         ("detail", "string", "", "in words"),
     ),
+    "controllers": _columns(
+        ("node", "int32", "", "index of the power node that it watches"),
+        ("name", "string", "", "name of the node"),
+        ("kind", "category", "", "kind of the node"),
+        ("commands", "int64", "", "commands to clocks in [warm-up, duration)"),
+        ("refused", "int64", "", "suggestions of its policy that were refused, same window"),
+        ("brakes", "int64", "", "times the brake was commanded, same window"),
+        ("brake_s", "float64", "s", "time with the brake on, same window"),
+        ("lost_readings", "int64", "", "readings that never arrived, same window"),
+    ),
+    "clocks": _columns(
+        ("pool", "category", "", "name of the pool"),
+        ("priority", "int8", "", "its class: 0 is served first"),
+        ("replicas", "int64", "", "its replicas"),
+        (
+            "capped_s",
+            "float64",
+            "replica·s",
+            "integral of replicas below their highest clock, over [warm-up, duration)",
+        ),
+        ("mean_clock", "float64", "", "mean clock as a share of the maximum, same window"),
+    ),
     # Counted while writing, so that any view of any run is instant.
     "summary/latency": _columns(
         ("minute", "int32", "min", "minute of arrival (itl: of the token)"),

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from sim.spec.actuation import ActuationSpec
 from sim.spec.cooling import CoolingSpec
 from sim.spec.events import EventSpec
 from sim.spec.expect import Expectation, ExpectSpec
@@ -19,6 +20,7 @@ from sim.spec.power import PowerSpec
 from sim.spec.price import PriceSpec
 from sim.spec.record import RECORDS, RecordSpec
 from sim.spec.site import SiteSpec
+from sim.spec.telemetry import TelemetrySpec
 from sim.spec.types import (
     Many,
     Name,
@@ -93,6 +95,12 @@ class ScenarioSpec(Spec):
     expect: Many[Annotated[ExpectSpec, Expectation()] | None] = Field(
         default=(), description="what the run must meet"
     )
+    telemetry: TelemetrySpec = Field(
+        default=TelemetrySpec(), description="what power controllers see, and how late"
+    )
+    actuation: ActuationSpec = Field(
+        default=ActuationSpec(), description="how long their commands take"
+    )
     price: PriceSpec = Field(default=PriceSpec(), description="what things cost")
     events: Many[EventSpec | None] = Field(
         default=(), description="what fails and is restored, and when"
@@ -103,7 +111,6 @@ class ScenarioSpec(Spec):
         description="average carbon of the grid's energy, such as 300 gCO2/kWh, or a file of hours",
     )
     tenants: _Reserved = Field(default=None)
-    telemetry: _Reserved = Field(default=None)
     faults: _Reserved = Field(default=None)
     scaling: _Reserved = Field(default=None)
     storage: _Reserved = Field(default=None)

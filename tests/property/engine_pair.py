@@ -30,7 +30,7 @@ IN_ORDER_BY = {
     "iterations": "replica", "power": "node", "summary/itl": "workload", "summary/power": "node",
 }  # fmt: skip
 #: Sums that an engine may add up in another order; everything in them that is no float is equal.
-METERS = ("replicas", "workloads", "power_nodes", "summary/power")
+METERS = ("replicas", "workloads", "power_nodes", "summary/power", "controllers", "clocks")
 RELATIVE = ABSOLUTE = 1e-9
 MOST_LINES = 12
 
@@ -72,6 +72,7 @@ class Outcome:
 
     tables: dict[str, list[Row]] = field(default_factory=dict)
     looks: list[Look] = field(default_factory=list)
+    judged_mj: list[list[float]] = field(default_factory=list)  # at each look, by power node
     error: str = ""
     faults: list[str] = field(default_factory=list)  # broken promises of ``ServingPlane``
 
@@ -101,6 +102,7 @@ def by_hand(case: Case, engine: str, sink: PlainSink, outcome: Outcome) -> None:
     for act in (*case.acts, Act(case.horizon_s, "advance")):
         stop = plane.advance(act.time_s)
         outcome.looks.append(Look(act.time_s, stop.code, stop.time_s, plane.in_flight()))
+        outcome.judged_mj.append(plane.judged_mj(act.time_s).tolist())
         pending_s = plane.peek()
         if pending_s < act.time_s:
             outcome.faults.append(f"advanced to {act.time_s}, an event is pending at {pending_s}")
@@ -133,6 +135,9 @@ def differences(one: Outcome, two: Outcome) -> list[str]:
     for a, b in zip(one.looks, two.looks, strict=False):
         if a != b:
             found.append(f"seen on the way: {a} | {b}")
+    for look, a_mj, b_mj in zip(one.looks, one.judged_mj, two.judged_mj, strict=False):
+        if not all(map(alike, a_mj, b_mj)):
+            found.append(f"energy at {look.time_s}: {a_mj} | {b_mj}")
     if len(one.looks) != len(two.looks):
         found.append(f"looks: {len(one.looks)} | {len(two.looks)}")
     for name in sorted({*one.tables, *two.tables}):

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
+
+import yaml
+
+import sim
 
 ROOT = Path(__file__).resolve().parents[2]
 FENCE = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
@@ -43,6 +48,33 @@ def test_the_example_policy_routes_requests(tmp_path: Path) -> None:
     count, *split = python(code, tmp_path).split()
     assert int(count) > 400
     assert split == ["True"]
+
+
+def test_the_example_power_policy_caps_a_row(tmp_path: Path) -> None:
+    (policy,) = blocks("docs/control.md", "python")
+    (tmp_path / "two_step.py").write_text(policy, encoding="utf-8")
+    code = (
+        "import two_step, sim\n"
+        "power = '{kind: two-step, watch: utility, cap_at: 70 %, free_at: 50 %, clock: 79 %}'\n"
+        "scenario = sim.load_scenario('scenarios/quickstart.yaml', sets=[\n"
+        "    'duration=60 s', 'warm_up=5 s', 'workload[chat].rate=100 /s',\n"
+        "    'actuation={clock: {delay: 2 s}}', f'policies.power={power}'])\n"
+        "result = sim.run_scenario(scenario)\n"
+        "rows = result.tables['decisions'].to_pylist()\n"
+        "print(result.metrics['pools[chat].mean_clock'].value < 0.85,\n"
+        "      {row['policy'] for row in rows if row['role'] == 'power'})"
+    )
+    assert python(code, tmp_path).split() == ["True", "{'two-step'}"]
+
+
+def test_the_document_of_control_shows_the_defaults() -> None:
+    (shown, *_) = blocks("docs/control.md", "yaml")
+    quickstart = ROOT / "scenarios" / "quickstart.yaml"
+    tree = yaml.safe_load(shown)
+    polca = sim.load_scenario(quickstart, sets=["policies.power={kind: polca, watch: pdu}"])
+    sets = [f"{key}={json.dumps(value)}" for key, value in tree.items() if key != "policies"]
+    stated = sim.load_scenario(quickstart, sets=["policies.power={kind: polca, watch: pdu}", *sets])
+    assert (stated.telemetry, stated.actuation) == (polca.telemetry, polca.actuation)
 
 
 def test_the_example_in_python_runs(tmp_path: Path) -> None:

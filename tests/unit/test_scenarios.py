@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import sim
+from sim.cli.summary_control import control_sentence
 from sim.paths import share
 
 FILES = sorted(share("scenarios").glob("*.yaml"))
@@ -27,6 +28,29 @@ def test_it_asks_a_question_and_runs(file: Path) -> None:
     assert result.outcome == "complete"
     assert result.metrics["arrivals"].value > 0
     assert result.metrics["peak_draw_w"].value > 1000
+
+
+def test_polca_keeps_the_row_and_low_priority_pays() -> None:
+    over_s, e2e_s = [], []
+    for kind in ("none", "polca"):
+        sets = [f"policies.power={{kind: {kind}}}", "duration=8 min"]
+        scenario = sim.load_scenario(share("scenarios") / "power-control.yaml", sets=sets)
+        result = sim.run_scenario(scenario)
+        metrics = result.metrics
+        assert (control_sentence(result) == "") == (kind == "none")
+        over_s.append(metrics["power[row-1-pdu-a].over_limit_s"].value)
+        e2e_s.append([metrics[f"{pool}.e2e_p50"].value for pool in ("chat", "batch")])
+    assert over_s[0] > 5.0
+    assert over_s[1] < 0.1
+    (chat, batch), (chat_capped, batch_capped) = e2e_s
+    assert chat_capped == chat
+    assert 1.02 < batch_capped / batch < 1.15
+    assert metrics["brakes"].value == 0
+    told = control_sentence(result)
+    assert told.startswith("Power control: polca at 1 pdu: ")
+    assert "no brake; below their highest clock: batch 100 % of the time (mean clock 8" in told
+    assert metrics["pools[batch].capped_fraction"].value > 0.95
+    assert metrics["pools[batch].mean_clock"].value < 0.9
 
 
 def test_there_are_four() -> None:

@@ -246,7 +246,7 @@ def test_the_worst_are_kept_whatever_the_order(shape: str) -> None:
         ("arrival_s", 1e12, "arrival_s of 1000000000000"),
         ("workload", 4, "names workload 4 of 4"),
         ("workload", -1, "names workload -1 of 4"),
-        ("outcome", 7, "names outcome 7 of 7"),
+        ("outcome", 8, "names outcome 8 of 8"),
         ("first_token_s", -5.0, "has a ttft of -"),
         ("end_s", 0.0, "has a tpot of -"),
         ("admitted_s", 0.0, "has a queue of -"),

@@ -63,7 +63,7 @@ def test_what_resembles_nothing_lists_what_there_is() -> None:
         lookup("power[ups-a].qqq", **KNOWN)
     assert str(caught.value) == (
         "unknown metric 'power[ups-a].qqq'; metrics of a power node: "
-        "peak_w, mean_w, energy_j, over_limit_s, headroom_w"
+        "peak_w, mean_w, energy_j, over_limit_s, headroom_w, brakes, brake_s, clock_commands"
     )
 
 

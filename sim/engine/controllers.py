@@ -1,0 +1,168 @@
+"""Controllers of power nodes: what each has commanded, what has acted, and which replicas obey it.
+
+A controller stands at every watched node with a limit. Below it are the replicas with a GPU on a
+server that the node feeds, in classes by the priority of their pools.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from sim.check.control import controlled_nodes
+from sim.engine.meters import Integral
+from sim.engine.world import World
+from sim.policies.power.base import ClassView, PowerPolicy, PowerView
+from sim.rng import KeyedBits
+
+_WORDS = ("high", "normal", "low")
+
+
+def priority_name(priority: int) -> str:
+    """``high``, ``normal``, ``low``, ``priority 5``."""
+    return _WORDS[priority] if priority < len(_WORDS) else f"priority {priority}"
+
+
+@dataclass
+class ClassState:
+    """One class of a controller's replicas. Clocks are shares of the maximum."""
+
+    priority: int
+    replicas: tuple[int, ...]
+    commanded: float = 1.0
+    in_force: float = 1.0
+    acted_s: float = 0.0  # when the last command that acted had acted in full
+    free_s: float = 0.0  # when the actuator is done with all it was told
+    in_flight: int = 0  # commands that have not acted in full
+
+    def view(self, from_s: float) -> ClassView:
+        """What the policy sees of it beside a reading of a period that began at ``from_s``."""
+        seen = self.in_flight == 0 and from_s >= self.acted_s
+        return ClassView(self.priority, self.commanded, self.in_force, seen)
+
+
+@dataclass
+class BrakeState:
+    """The brake of one controller."""
+
+    commanded: bool = False
+    on: bool = False
+    since_s: float = 0.0  # when it last took hold
+    released_s: float = -math.inf
+    in_flight: int = 0
+    time_on: Integral = field(default_factory=Integral)  # 1 while it is on → s
+
+    @property
+    def word(self) -> str:
+        """As ``PowerView.brake``."""
+        if self.on:
+            return "on" if self.commanded else "releasing"
+        return "commanded" if self.commanded else "off"
+
+
+@dataclass
+class Controller:
+    """One watched node, and everything about it that changes during a run."""
+
+    node: int  # index in the electrical tree
+    name: str
+    kind: str
+    limit_w: float | None
+    classes: tuple[ClassState, ...]  # the one served last first
+    state: Any  # of the policy
+    rng: KeyedBits  # of the policy, keyed by period
+    losses: KeyedBits  # of its telemetry, keyed by period
+    brake: BrakeState = field(default_factory=BrakeState)
+    number: int = 0  # of the period of the last reading that arrived
+    from_s: float = 0.0  # that period
+    until_s: float = 0.0
+    blind: bool = False
+    refused: dict[str, str] = field(default_factory=dict)  # suggestion → why, since the last taken
+    counts: dict[str, int] = field(
+        default_factory=lambda: dict.fromkeys(("commands", "brakes", "refused", "lost"), 0)
+    )
+
+    measuring: bool = False  # the measurement window is open
+
+    def count(self, what: str) -> None:
+        """One more of ``counts``, if the window is open."""
+        if self.measuring:
+            self.counts[what] += 1
+
+    @property
+    def replicas(self) -> tuple[int, ...]:
+        """Every replica below the node."""
+        return tuple(sorted(replica for one in self.classes for replica in one.replicas))
+
+    def view(
+        self, time_s: float, number: int, reading_w: float | None, refractory_s: float
+    ) -> PowerView:
+        """What the policy sees at a decision."""
+        return PowerView(
+            time_s=time_s,
+            number=number,
+            node=self.name,
+            kind=self.kind,
+            limit_w=self.limit_w,
+            reading_w=reading_w,
+            from_s=self.from_s,
+            until_s=self.until_s,
+            classes=tuple(one.view(self.from_s) for one in self.classes),
+            brake=self.brake.word,
+            refractory=self.refractory(time_s, refractory_s),
+        )
+
+    def refractory(self, time_s: float, refractory_s: float) -> bool:
+        """Whether its brake was released less than ``refractory_s`` ago."""
+        return not self.brake.on and time_s < self.brake.released_s + refractory_s
+
+
+def build_controllers(world: World, policy: PowerPolicy) -> tuple[Controller, ...]:
+    """A controller for each node that ``policy`` watches, in the order of the tree."""
+    tree = world.scenario.power
+    nodes = controlled_nodes(tree, policy)
+    below = _replicas_below(world) if nodes else []
+    found = []
+    for node in nodes:
+        plan = tree.nodes[node]
+        by_priority: dict[int, list[int]] = {}
+        for replica in below[node]:
+            pool = world.scenario.pools[world.replicas[replica].pool]
+            by_priority.setdefault(pool.priority, []).append(replica)
+        found.append(
+            Controller(
+                node=node,
+                name=plan.name,
+                kind=plan.kind,
+                limit_w=plan.rating_w if plan.budget_w is None else plan.budget_w,
+                classes=tuple(
+                    ClassState(priority, tuple(by_priority[priority]))
+                    for priority in sorted(by_priority, reverse=True)
+                ),
+                state=policy.new_state(),
+                rng=KeyedBits(world.seed, f"policy/power/{plan.name}"),
+                losses=KeyedBits(world.seed, f"telemetry/{plan.name}/lost"),
+            )
+        )
+    return tuple(found)
+
+
+def _replicas_below(world: World) -> list[list[int]]:
+    """[nodes of the tree] the replicas with a GPU below each, ascending."""
+    tree = world.scenario.power
+    above: list[list[int]] = [[] for _ in tree.nodes]
+    for child, parent, _ in tree.edges:
+        above[child].append(parent)
+    below: list[list[int]] = [[] for _ in tree.nodes]
+    for replica, placed in enumerate(world.replicas):
+        fed_by: set[int] = set()
+        rest = [int(tree.server_index[server]) for server, _ in placed.servers]
+        while rest:
+            node = rest.pop()
+            if node not in fed_by:
+                fed_by.add(node)
+                rest += above[node]
+        for node in sorted(fed_by):
+            below[node].append(replica)
+    return below

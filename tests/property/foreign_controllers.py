@@ -1,0 +1,65 @@
+"""Power policies that no engine has heard of: one that raves, one that flaps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sim.policies.base import register
+from sim.policies.power.base import Brake, Clock, Command, Note, PowerPolicy, PowerView, Release
+from sim.rng import KeyedBits
+
+SHARES = (0.1, 0.5, 0.6, 0.75, 0.8, 1.0, 1.0, 0.0, 1.5, float("nan"))
+
+
+@register("power", "test-raving")
+@dataclass(frozen=True)
+class Raving(PowerPolicy):
+    """Says anything, whatever it reads, senseless things among it."""
+
+    watch: str = "pdu"
+    most: int = 4
+
+    def decide(self, view: PowerView, state: Any, rng: KeyedBits) -> Iterator[Command]:
+        for place in range(rng.below(view.number, self.most + 1)):
+            word, other = rng.two_below(view.number + (place + 1 << 32), 1000)
+            if word < 100:
+                yield Brake()
+            elif word < 250:
+                yield Release()
+            elif word < 300:
+                yield Note("raving", f"{view.reading_w} after {view.brake}")
+            else:
+                yield Clock(SHARES[word % len(SHARES)], (None, 0, 1, 2, 5)[other % 5])
+
+
+@dataclass
+class Swing:
+    """Which way it goes next."""
+
+    down: bool = True
+
+
+@register("power", "test-flapping")
+@dataclass(frozen=True)
+class Flapping(PowerPolicy):
+    """Down, up, down, up: all it has, at every reading, and blind as well."""
+
+    watch: str = "utility+ups+pdu"
+    needs_limit = False
+
+    def new_state(self) -> Swing:
+        return Swing()
+
+    def at_start(self, priority: int) -> float:
+        return 0.75 if priority == 2 else 1.0
+
+    def decide(self, view: PowerView, state: Swing, rng: KeyedBits) -> Iterator[Command]:
+        if state.down:
+            yield Brake()
+            yield Clock(0.5)
+        else:
+            yield Release()
+            yield Clock(1.0)
+        state.down = not state.down

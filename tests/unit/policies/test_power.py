@@ -1,0 +1,191 @@
+"""Power policies on a plant whose draw follows clocks: what they hold, and in which order."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sim.check.control import control_deadline
+from sim.check.scenario import Actuation, Telemetry
+from sim.policies.base import policies
+from tests.unit.engine.control_plant import LIMIT_W, Run, control
+
+SLOW = Actuation()
+FAST = Actuation(clock_delay_s=2.0)
+
+
+def policy(kind: str, **parameters: Any) -> Any:
+    return policies("power")[kind](**parameters)
+
+
+def clocks(run: Run, pool: int) -> list[tuple[float, float]]:
+    """(time, share) of every change of a pool's clocks."""
+    return [(time_s, share) for time_s, some, share in run.plant.calls if 2 * pool in some]
+
+
+def draw_w(run: Run, base_w: float) -> float:
+    """What a node draws at the end."""
+    return base_w * sum(run.plant.shares) / len(run.plant.shares)
+
+
+# ---- static clock -----------------------------------------------------------------------------
+
+
+def test_a_static_clock_is_there_from_the_start_by_priority() -> None:
+    run = control(
+        policy("static-clock", high=0.93, normal=0.9, low=0.79), 10.0, priorities=(0, 1, 2, 5)
+    )
+    assert sorted(run.plant.calls) == [
+        (0.0, (0, 1), 0.93), (0.0, (2, 3), 0.9), (0.0, (4, 5, 6, 7), 0.79),
+    ]  # fmt: skip
+    assert run.chain.controllers == ()
+
+
+# ---- POLCA ------------------------------------------------------------------------------------
+
+
+def test_polca_caps_low_priority_first_and_undoes_it_below_the_hysteresis() -> None:
+    # 0.84 of the limit; from 100 s on 0.70.
+    run = control(policy("polca"), 200.0, lambda t: 8_400.0 if t < 100.0 else 7_000.0)
+    assert clocks(run, 0) == []
+    assert clocks(run, 1) == [(44.0, 0.9), (144.0, 1.0)]
+
+
+def test_polca_caps_high_priority_only_when_a_reading_shows_the_deep_cap() -> None:
+    # 0.98 of the limit: 0.877 with the low class at 0.79.
+    held = control(policy("polca"), 200.0, lambda _: 9_800.0)
+    assert clocks(held, 1) == [(44.0, 0.79)]
+    assert clocks(held, 0) == []
+    # 0.999: still 0.894 with it, seen in the period (44, 46], which arrives at 48 s.
+    fine = Telemetry(quantum_w=10.0)
+    above = control(policy("polca"), 200.0, lambda _: 9_990.0, telemetry=fine)
+    assert clocks(above, 1)[0] == (44.0, 0.79)
+    assert clocks(above, 0)[0] == (88.0, 0.93)
+    assert above.times("brake-commanded") == []
+
+
+def test_polca_brakes_once_where_caps_hold_the_surge() -> None:
+    """Readings under the brake look like headroom; without the rules it would flap."""
+    run = control(policy("polca"), 400.0, lambda t: 8_000.0 if t < 100.0 else 10_900.0)
+    assert run.times("brake-commanded") == [104.0] * 2  # a controller at each PDU
+    assert run.times("brake-on") == [109.0] * 2
+    # Held for 45 s; the deep caps of 144 s show in the reading of (144, 146].
+    assert run.times("release-commanded") == [154.0] * 2
+    assert clocks(run, 0) == [(109.0, 0.2), (159.0, 0.93)]
+    assert clocks(run, 1) == [(109.0, 0.2), (159.0, 0.79)]
+    assert draw_w(run, 10_900.0) < LIMIT_W
+    naive = control(
+        policy("polca"), 400.0, lambda t: 8_000.0 if t < 100.0 else 10_900.0,
+        actuation=replace(SLOW, brake_hold_s=0.0, brake_refractory_s=0.0),
+    )  # fmt: skip
+    assert len(naive.times("brake-commanded")) == 8
+
+
+@pytest.mark.parametrize("onset_s", [100.0, 100.125, 100.5, 101.0, 101.875])
+def test_the_brake_acts_within_the_deadline_whenever_a_surge_begins(onset_s: float) -> None:
+    run = control(policy("polca"), 130.0, lambda t: 7_000.0 if t < onset_s else 10_200.0)
+    late_s = run.times("brake-on")[0] - onset_s
+    deadline_s = -control_deadline(Telemetry(), Actuation(), "brake", 0.0)
+    assert deadline_s - 2.0 - 0.25 <= late_s <= deadline_s
+    if onset_s == 100.125:  # just after a reading: the whole of the sum but an eighth
+        assert late_s == deadline_s - 0.125
+
+
+def test_polca_without_telemetry_takes_its_deepest_clocks_and_no_brake() -> None:
+    run = control(policy("polca"), 60.0, telemetry=Telemetry(lost=1.0))
+    assert clocks(run, 0) == [(50.0, 0.93)]
+    assert clocks(run, 1) == [(50.0, 0.79)]
+    assert run.times("brake-commanded") == []
+
+
+def test_polca_takes_everyone_for_high_where_nobody_is_low() -> None:
+    run = control(policy("polca"), 60.0, lambda _: 9_500.0, priorities=(1,))
+    assert run.plant.calls == [(44.0, (0, 1), 0.93)]
+
+
+# ---- Dynamo -----------------------------------------------------------------------------------
+
+
+def test_dynamo_brings_the_draw_under_its_cap_from_low_to_high() -> None:
+    run = control(policy("dynamo", gain=1.0), 60.0, lambda _: 11_000.0, actuation=FAST)
+    first = next(row for row in run.decisions)
+    assert first["suggestion"] == "clock of low 86.3636 %"
+    assert clocks(run, 1)[0] == (6.0, 0.79)
+    assert draw_w(run, 11_000.0) <= 0.99 * LIMIT_W
+    assert clocks(run, 0) == []
+
+
+def test_dynamo_goes_on_to_the_next_class_and_stops_at_floors() -> None:
+    run = control(policy("dynamo", floor=0.9), 90.0, lambda _: 12_000.0, actuation=FAST)
+    assert [share for _, share in clocks(run, 1)] == [0.9]
+    assert [share for _, share in clocks(run, 0)] == [0.9]
+    assert clocks(run, 0)[0][0] > clocks(run, 1)[0][0]
+
+
+def test_dynamo_frees_everyone_below_the_uncap_band() -> None:
+    run = control(
+        policy("dynamo"), 120.0, lambda t: 10_500.0 if t < 30.0 else 8_000.0, actuation=FAST
+    )
+    assert run.plant.shares == [1.0] * 4
+    assert clocks(run, 1)[-1][1] == 1.0
+
+
+def test_upper_nodes_of_dynamo_decide_more_seldom() -> None:
+    both = policy("dynamo", watch="ups+pdu", upper_period=9.0, floor=0.01, gain=0.1)
+    run = control(both, 80.0, lambda _: 1e7, actuation=replace(FAST, clock_delay_s=0.0))
+    upper = [row["t_s"] for row in run.decisions if row["subject"] == "ups-a"]
+    leaf = [row["t_s"] for row in run.decisions if row["subject"] == "row-pdu-a"]
+    assert upper == [4.0, 14.0, 24.0, 34.0, 44.0, 54.0, 64.0, 74.0]
+    assert len(leaf) > 2 * len(upper)
+
+
+# ---- demand response --------------------------------------------------------------------------
+
+
+def test_demand_response_reaches_its_target_low_priority_first_and_rises_in_steps() -> None:
+    ask = policy("demand-response", at=100.0, lasts=200.0, cut=0.1, release_every=50.0)
+    run = control(ask, 600.0, lambda _: 9_000.0, actuation=FAST)
+    (event,) = [row for row in run.events if row["kind"] == "demand-response"]
+    assert event["detail"] == "asked for 10 % less than 9,000 W: at most 8,100 W"
+    assert event["t_s"] == 100.0
+    lowered = [share for t, share in clocks(run, 1) if t < 300.0]
+    assert lowered == [0.9, 0.79]
+    assert clocks(run, 0) == []
+    assert [t for t, share in clocks(run, 1) if t > 300.0] == [302.0, 352.0]
+    assert run.plant.shares == [1.0] * 4
+
+
+def test_demand_response_says_when_its_target_is_out_of_reach() -> None:
+    ask = policy("demand-response", at=100.0, lasts=300.0, cut=0.5)
+    run = control(ask, 380.0, lambda _: 9_000.0, actuation=FAST)
+    assert len(run.times("not-reachable")) == 1
+    assert "with every class at its floor it draws" in run.warnings[-1]
+    assert run.times("brake-commanded") == []
+
+
+# ---- parameters -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "message"),
+    [
+        ("polca", {"watch": "pud"}, "watch 'pud' must be kinds of power nodes"),
+        ("polca", {"watch": "pdu+utility"}, "from the top down"),
+        ("polca", {"cap_at": 0.9}, "cap_at 0.9 must be below deep_at 0.89"),
+        ("polca", {"hysteresis": 0.8}, "hysteresis must be from 0 to below cap_at"),
+        ("polca", {"low_clock": 1.2}, "low_clock must be above 0 % and at most 100 %, not 120 %"),
+        ("polca", {"low_from": 0}, "low_from must be a priority from 1 to 7"),
+        ("dynamo", {"target": 1.0}, "target 1 must be below cap_at 0.99"),
+        ("dynamo", {"gain": 0.0}, "gain must be above 0"),
+        ("static-clock", {"high": 0.0}, "high must be above 0 %"),
+        ("demand-response", {"at": -1.0}, "at must not be negative"),
+        ("demand-response", {"at": 1.0, "cut": 0.0}, "cut must be above 0 %"),
+    ],
+)
+def test_senseless_parameters_are_refused(
+    kind: str, parameters: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message.replace("+", r"\+")):
+        policy(kind, **parameters)
