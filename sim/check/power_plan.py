@@ -105,10 +105,4 @@ def _gear(found: Collector, spec: UpsSpec, path: Path) -> UpsGear:
         battery = Battery(
             stated.ride_through, stated.exponent, stated.recharge, stated.recharge_share
         )
-    modules, needed = (1, 1) if spec.modules is None else (spec.modules.count, spec.modules.needed)
-    if needed > modules:
-        found.error(
-            (*path, "modules", "needed"),
-            f"{needed} modules are needed to carry the rating, and there are {modules}",
-        )
-    return UpsGear(product, battery, modules, needed)
+    return UpsGear(product, battery)

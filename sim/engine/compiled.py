@@ -113,10 +113,9 @@ class CompiledPlane:
         self._drain_power()
         control.set_clocks(self._table, np.asarray(replicas, dtype=np.int64), level, time_s)
 
-    def due_guards(self) -> list[int]:
-        """The guards that are at their limit next."""
-        due_s = self.state.power.guard["due_s"]
-        return [int(at) for at in np.flatnonzero(due_s == due_s.min())]
+    def due_guards(self, time_s: float) -> list[int]:
+        """The guards that are at their limit by ``time_s``."""
+        return [int(at) for at in np.flatnonzero(self.state.power.guard["due_s"] <= time_s)]
 
     def give_up(self, guard: int, time_s: float) -> None:
         """A guard is at its limit."""

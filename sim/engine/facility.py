@@ -68,7 +68,9 @@ class Facility:
 
     def settle(self, time_s: float) -> None:
         """Guards of the plane are at their limit at ``time_s``: they act, one after another."""
-        due = self._plane.due_guards()
+        due = self._plane.due_guards(time_s)
+        if not due:  # something else at this very time has relieved it
+            return
         first = min(due, key=lambda at: (-self._depth[self._guards[at].node], at))
         guard = self._guards[first]
         charged = guard.kind == CHARGE and first not in self._on

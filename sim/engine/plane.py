@@ -41,8 +41,8 @@ class ServingPlane(Protocol):
         """Put replicas on a clock level at ``time_s`` (≥ every time handled so far)."""
         ...
 
-    def due_guards(self) -> Sequence[int]:
-        """The guards of the electrical tree that are at their limit next, at the same time."""
+    def due_guards(self, time_s: float) -> Sequence[int]:
+        """The guards of the electrical tree that are at their limit by ``time_s``."""
         ...
 
     def give_up(self, guard: int, time_s: float) -> None:

@@ -121,10 +121,9 @@ class ReferencePlane:
         for index in replicas:
             self.replicas[index].set_clock(level, time_s)
 
-    def due_guards(self) -> list[int]:
-        """The guards that are at their limit next."""
-        guards = self.power.guards
-        return [at for at, one in enumerate(guards.all) if one.due_s == guards.due_s]
+    def due_guards(self, time_s: float) -> list[int]:
+        """The guards that are at their limit by ``time_s``."""
+        return [at for at, one in enumerate(self.power.guards.all) if one.due_s <= time_s]
 
     def give_up(self, guard: int, time_s: float) -> None:
         """A guard is at its limit."""

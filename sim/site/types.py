@@ -50,16 +50,14 @@ class RatedBreaker:
 
 @dataclass(frozen=True)
 class UpsGear:
-    """What makes a UPS one: modules that share its load, what they can carry, a battery.
+    """What makes a UPS one.
 
-    ``modules`` share the load evenly; ``needed`` of them carry the rating. ``product`` None: what
-    it carries beyond its rating is not modelled; ``battery`` None: it has none.
+    ``product`` None: what it carries beyond its rating is not modelled; ``battery`` None: it has
+    none.
     """
 
     product: UpsProduct | None = None
     battery: Battery | None = None
-    modules: int = 1
-    needed: int = 1
 
 
 @dataclass(frozen=True)

@@ -71,13 +71,6 @@ class BatterySpec(Spec):
     )
 
 
-class ModulesSpec(Spec):
-    """Modules of a UPS that share its load: N+1 is one more than are needed."""
-
-    count: Count = Field(description="how many there are")
-    needed: Count = Field(description="how many carry the rating")
-
-
 class UpsSpec(Spec):
     """One UPS; its rating and budget are what it delivers."""
 
@@ -91,7 +84,6 @@ class UpsSpec(Spec):
     battery: Annotated[BatterySpec, Shorthand("ride_through")] | None = Field(
         default=None, description="its battery: how long it carries the rating"
     )
-    modules: ModulesSpec | None = Field(default=None, description="modules that share its load")
     reserve: Identifier | None = Field(
         default=None, description="the UPS that takes its loads over when it fails"
     )

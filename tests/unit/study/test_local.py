@@ -102,7 +102,7 @@ def interrupt_after_the_first(executor: LocalExecutor, log: Path, found: list[Ou
     with closing(executor.map(act, tasks(log, "ok", "wait"))) as outcomes:
         for outcome in outcomes:
             found.append(outcome)
-            while "1 " not in log.read_text():
+            while "waits " not in log.read_text():
                 time.sleep(0.01)
             for line in log.read_text().splitlines():
                 os.kill(int(line.split()[1]), signal.SIGINT)
