@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sim.cli.summary_control import control_sentence
+from sim.cli.summary_outages import outage_sentence
 from sim.results.limit import TOUCH
 from sim.results.metrics import Metric
 from sim.results.result import RunResult
@@ -88,9 +89,9 @@ def print_summary(result: RunResult, out: Console) -> None:
     table = _power_table(result, marks)
     if table.row_count:
         out.print(table)
-    control = control_sentence(result)
-    if control:
-        out.print(Text(plain_text(control)))
+    for sentence in (outage_sentence(result), control_sentence(result)):
+        if sentence:
+            out.print(Text(plain_text(sentence)))
     out.print(Text(_energy_sentence(result.metrics)))
     for sentence in _facility_sentences(result.metrics):
         out.print(Text(sentence))

@@ -126,10 +126,13 @@ class Facility:
             for n, node in enumerate(self._nodes)
             if node.ups is not None and n not in dead and not self._inputs(n, live)
         )
-        for node in sorted(dead - self._dead):
-            self._tell(time_s, "loses-power", node, "nothing feeds it")
-        for node in sorted(self._dead - dead):
-            self._tell(time_s, "has-power", node, "it is fed again")
+        for node in sorted(dead ^ self._dead):
+            if self._nodes[node].kind == "generator":
+                continue  # starts and stops
+            if node in dead:
+                self._tell(time_s, "loses-power", node, "nothing feeds it")
+            else:
+                self._tell(time_s, "has-power", node, "it is fed again")
         for node in sorted(on_battery - self._on_battery):
             self._tell(time_s, "on-battery", node, "its input is dead")
         for node in sorted(self._on_battery - on_battery - dead):

@@ -32,6 +32,7 @@ class Bench:
     routing: str = "least-outstanding-tokens"
     max_queue: int | None = None
     shared_prefix: bool = False
+    protected: bool = False  # six levels, with a breaker at each and overload tables of UPSs
 
     @property
     def rate_per_s(self) -> float:
@@ -66,7 +67,7 @@ class Bench:
             "drain": "1 min",
             "record": record,
             "site": {"halls": [{"name": "hall", "rows": _rows(racks)}]},
-            "power": _power(racks),
+            "power": _protected(_power(racks)) if self.protected else _power(racks),
             "llms": [{"name": self.llm, "precision": "fp8", "kv_precision": "fp8"}],
             "pools": [pool],
             "workload": [
@@ -120,3 +121,21 @@ def _power(racks: int) -> dict[str, Any]:
             "redundancy": "2N",
         },
     }  # fmt: skip
+
+
+def _protected(power: dict[str, Any]) -> dict[str, Any]:
+    """The same with switchboards, breakers at every level and UPSs that know their sheet."""
+    ups = [
+        {**one, "product": "galaxy-vxl", "battery": "5 min", "breaker": "mccb"}
+        for one in power["ups"]
+    ]
+    site_w = float(power["utility"]["budget"].split()[0])
+    return {
+        "utility": {**power["utility"], "rating": f"{2 * site_w} kW", "breaker": "msb"},
+        "msbs": [
+            {"name": f"msb-{side}", "rating": f"{2 * site_w} kW", "breaker": "msb"} for side in "ab"
+        ],
+        "ups": ups,
+        "pdus": {**power["pdus"], "breaker": "rpp"},
+        "racks": {"breaker": {"preset": "mccb", "rating": f"{2 * RACK_KW} kW"}},
+    }

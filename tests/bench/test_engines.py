@@ -145,6 +145,23 @@ def test_variants(name: str, figures: Figures) -> None:
 
 
 @pytest.mark.bench
+@pytest.mark.parametrize("replicas", [64, 1250])
+def test_protection(replicas: int, figures: Figures) -> None:
+    """A tree of six levels with breakers and overload tables, against one of five without."""
+    name = f"protection/{replicas:,} replicas"
+    plain, guarded = (
+        Bench(replicas, protected=protected).scenario(Bench(replicas).duration_s(REQUESTS // 4))
+        for protected in (False, True)
+    )
+    without, with_ = dropped_s(plain), dropped_s(guarded)
+    result = sim.run_scenario(guarded, engine="compiled")
+    assert result.metrics["failed"].value == 0  # everything is watched, nothing opens
+    made = arrivals(result)
+    figures.add(f"{name}/rows dropped", made / with_, PER_CPU_S)
+    figures.add(f"{name}/throughput lost", 1.0 - without / with_, "of that without")
+
+
+@pytest.mark.bench
 @pytest.mark.parametrize("replicas", [8, 64, 1250])
 def test_a_routing_policy_in_python(replicas: int, figures: Figures) -> None:
     """Fewer requests will do: each costs a call of the policy with a view of every replica."""

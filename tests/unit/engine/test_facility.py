@@ -1,0 +1,160 @@
+"""The facility: cascades, transfers, batteries, generators, restarts; one thing at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import sim
+
+BASE = """\
+rackplan: 1
+name: facility
+duration: 2 min
+drain: 1 min
+site:
+  halls: [{{name: hall-a, rows: [{{name: row-1, racks: [{{type: dgx-h100-2, count: 2}}]}}]}}]
+power: {power}
+llms: [{{name: llama-3.1-8b, precision: fp8}}]
+pools: [{{name: chat, llm: llama-3.1-8b, tensor_parallel: 1, replicas: 32}}]
+workload: [{{name: chat, pool: chat, source: synthetic-chat, rate: 40 /s}}]
+events: {events}
+"""
+Events = list[tuple[float, str, str]]
+
+
+def happened(
+    tmp_path: Path, power: str, events: str, engine: str = "compiled"
+) -> tuple[Events, Any]:
+    """(time, kind, entity) of what the facility did, and the run."""
+    file = tmp_path / "facility.yaml"
+    file.write_text(BASE.format(power=power, events=events))
+    result = sim.run_scenario(sim.load_scenario(file), engine=engine)
+    silent = ("window-opens", "window-closes", "run-ends")
+    rows = result.tables["events"].to_pylist()
+    return [(r["t_s"], r["kind"], r["entity"]) for r in rows if r["kind"] not in silent], result
+
+
+def of(found: Events, *kinds: str) -> Events:
+    return [event for event in found if event[1] in kinds]
+
+
+TWO_N = "pdus: {per_row: 2, rating: 80 kW, redundancy: 2N}, restart: 20 s"
+
+
+@pytest.mark.parametrize("engine", ["reference", "compiled"])
+def test_a_dual_fed_row_survives_the_loss_of_one_side(tmp_path: Path, engine: str) -> None:
+    power = "{ups: [{name: a, rating: 80 kW}, {name: b, rating: 80 kW}], " + TWO_N + "}"
+    found, result = happened(tmp_path, power, "[{at: 1 min, fail: a}]", engine)
+    assert found == [(60.0, "fails", "a"), (60.0, "loses-power", "a"),
+                     (60.0, "loses-power", "row-1-pdu-a")]  # fmt: skip
+    assert result.metrics["failed"].value == 0
+    nodes = {node["name"]: node for node in result.tables["power_nodes"].to_pylist()}
+    assert nodes["b"]["peak_w"] > 1.9 * nodes["a"]["peak_w"]
+
+
+@pytest.mark.parametrize("engine", ["reference", "compiled"])
+def test_both_sides_lost_is_dark_and_replicas_return_after_a_restart(
+    tmp_path: Path, engine: str
+) -> None:
+    power = "{ups: [{name: a, rating: 80 kW}, {name: b, rating: 80 kW}], " + TWO_N + "}"
+    script = "[{at: 30 s, fail: a}, {at: 40 s, fail: b}, {at: 50 s, restore: b}]"
+    found, result = happened(tmp_path, power, script, engine)
+    assert len(of(found, "replica-fails")) == 32
+    assert {time_s for time_s, *_ in of(found, "replica-fails")} == {40.0}
+    assert {time_s for time_s, *_ in of(found, "replica-returns")} == {70.0}
+    failed = result.metrics["failed"].value
+    # 30 s without a replica at 40 requests a second, and what was in flight.
+    assert 1100 < failed < 1500
+    late = [row for row in result.tables["requests"].to_pylist() if row["arrival_s"] > 70.0]
+    assert {row["outcome"] for row in late} == {"completed"}
+    rack = next(n for n in result.tables["power_nodes"].to_pylist() if n["kind"] == "rack")
+    draws = [r for r in result.tables["power"].to_pylist() if r["node"] == rack["node"]]
+    assert [r["out_mw"] for r in draws if 40.0 <= r["t_s"] < 50.0] == [0.0]
+
+
+def test_a_breaker_that_moves_its_load_can_take_the_other_down(tmp_path: Path) -> None:
+    """A cascade out of the model: no rule says that b follows a."""
+    breaker = "breaker: {preset: msb, rating: 14 kW}"
+    power = "{ups: [{name: a, rating: 80 kW, " + breaker + "}, {name: b, rating: 80 kW, " + breaker
+    found, result = happened(tmp_path, power + "}], " + TWO_N + "}", "[{at: 20 s, fail: a}]")
+    (tripped,) = of(found, "trips")
+    assert tripped[2] == "b"
+    assert 20.0 < tripped[0] < 90.0
+    assert len(of(found, "replica-fails")) == 32
+    assert result.metrics["goodput_fraction"].value < 1.0
+
+
+def test_a_reserve_takes_over_at_once(tmp_path: Path) -> None:
+    power = ("{ups: [{name: a, rating: 80 kW, reserve: r}, {name: r, rating: 80 kW}], "
+             "pdus: {per_row: 1, rating: 80 kW}}")  # fmt: skip
+    found, result = happened(tmp_path, power, "[{at: 1 min, fail: a}]")
+    assert found == [(60.0, "fails", "a"), (60.0, "loses-power", "a")]
+    nodes = {node["name"]: node for node in result.tables["power_nodes"].to_pylist()}
+    assert nodes["r"]["peak_w"] == pytest.approx(nodes["a"]["peak_w"], rel=0.2)
+    assert result.metrics["failed"].value == 0
+
+
+GENERATOR = (
+    "generators: [{name: gen, rating: 100 kW, start: 12 s}], msbs: [{name: m, rating: 100 kW}]"
+)
+
+
+def test_a_battery_bridges_the_start_of_a_generator(tmp_path: Path) -> None:
+    power = (
+        "{"
+        + GENERATOR
+        + (", ups: [{name: a, rating: 80 kW, battery: 1 min}], pdus: {per_row: 1, rating: 80 kW}}")
+    )
+    script = "[{at: 30 s, fail: utility}, {at: 1 min, restore: utility}]"
+    found, result = happened(tmp_path, power, script)
+    told = of(found, "on-battery", "starts", "on-mains", "stops", "battery-empty")
+    assert told == [(30.0, "on-battery", "a"), (42.0, "starts", "gen"), (42.0, "on-mains", "a"),
+                    (60.0, "stops", "gen")]  # fmt: skip
+    assert result.metrics["failed"].value == 0
+
+
+def test_a_battery_that_is_too_small_does_not(tmp_path: Path) -> None:
+    power = (
+        "{"
+        + GENERATOR
+        + (
+            ", ups: [{name: a, rating: 30 kW, battery: 5 s}], pdus: {per_row: 1, rating: 80 kW}, "
+            "restart: 10 s}"
+        )
+    )
+    found, result = happened(tmp_path, power, "[{at: 30 s, fail: utility}]")
+    (empty,) = of(found, "battery-empty")
+    assert 33.0 < empty[0] < 42.0  # loaded by less than its rating, it lasts longer than 5 s
+    assert of(found, "starts") == [(42.0, "starts", "gen")]
+    assert {time_s for time_s, *_ in of(found, "replica-returns")} == {52.0}
+    assert result.metrics["failed"].value > 0
+
+
+def test_an_overloaded_ups_goes_to_bypass_and_then_lets_go(tmp_path: Path) -> None:
+    power = ("{ups: [{name: a, rating: 22 kW, product: riello-dlp}], "
+             "pdus: {per_row: 1, rating: 80 kW}}")  # fmt: skip
+    found, _ = happened(tmp_path, power, "[]")
+    told = [kind for _, kind, _ in of(found, "to-bypass", "drops-load")]
+    assert told == ["to-bypass", "drops-load"]
+
+
+def test_energy_is_conserved_through_an_outage(tmp_path: Path) -> None:
+    """What the utility takes in is what servers take in and what is lost on the way."""
+    power = "{ups: [{name: a, rating: 80 kW}, {name: b, rating: 80 kW}], " + TWO_N + "}"
+    _, result = happened(tmp_path, power, "[{at: 30 s, fail: a}, {at: 50 s, restore: a}]")
+    rows, end_s = result.tables["power"].to_pylist(), 180.0
+    nodes = {n["node"]: n for n in result.tables["power_nodes"].to_pylist()}
+    taken = dict.fromkeys(nodes, 0.0)
+    given = dict.fromkeys(nodes, 0.0)
+    for node in nodes:
+        mine = [r for r in rows if r["node"] == node]
+        for row, after in zip(mine, [*mine[1:], {"t_s": end_s}], strict=True):
+            taken[node] += row["in_mw"] * (after["t_s"] - row["t_s"])
+            given[node] += row["out_mw"] * (after["t_s"] - row["t_s"])
+    utility = next(n for n in nodes if nodes[n]["kind"] == "utility")
+    servers = sum(taken[n] for n in nodes if nodes[n]["kind"] == "server")
+    lost = sum(taken[n] - given[n] for n in nodes if nodes[n]["kind"] in ("ups", "pdu", "rack"))
+    assert given[utility] == pytest.approx(servers + lost, rel=1e-9)
