@@ -8,13 +8,15 @@ import pytest
 
 import sim
 from sim.cli.summary_control import control_sentence
+from sim.cli.summary_outages import outage_sentence
 from sim.paths import share
 
 FILES = sorted(share("scenarios").glob("*.yaml"))
 
-#: What of a scenario is run here, unless it has ten thousand GPUs: then seconds say enough.
+#: What of a scenario is run here, unless it has ten thousand GPUs: then seconds say enough; or
+#: tells a story: then all of it.
 SHORT = ("duration=40 s", "warm_up=20 s")
-SHORTER = {"day-10k-gpus": ("duration=6 s", "warm_up=2 s")}
+SHORTER = {"day-10k-gpus": ("duration=6 s", "warm_up=2 s"), "ups-failure": ()}
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -51,6 +53,23 @@ def test_polca_keeps_the_row_and_low_priority_pays() -> None:
     assert "no brake; below their highest clock: batch 100 % of the time (mean clock 8" in told
     assert metrics["pools[batch].capped_fraction"].value > 0.95
     assert metrics["pools[batch].mean_clock"].value < 0.9
+
+
+@pytest.mark.parametrize(
+    ("rating", "product", "fails"),
+    [("145 kW", "galaxy-vxl", False), ("105 kW", "galaxy-vxl", False),
+     ("105 kW", "riello-dlp", True), ("88 kW", "galaxy-vxl", True)],
+)  # fmt: skip
+def test_the_survivor_of_two_upss_is_what_its_sheet_says(
+    rating: str, product: str, fails: bool
+) -> None:
+    sets = [f"power.ups[ups-{side}].rating={rating}" for side in "ab"]
+    sets.append(f"power.ups[ups-b].product={product}")
+    scenario = sim.load_scenario(share("scenarios") / "ups-failure.yaml", sets=sets)
+    result = sim.run_scenario(scenario)
+    assert (result.metrics["failed"].value > 0) == fails
+    assert ("let their load go" in outage_sentence(result)) == fails
+    assert "ups-a, utility failed" in outage_sentence(result)
 
 
 def test_there_are_four() -> None:
