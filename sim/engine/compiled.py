@@ -125,10 +125,6 @@ class CompiledPlane:
         """A guard is on duty or off it."""
         tree.switch(self.state.power, guard, on, time_s)
 
-    def gathered(self, guard: int) -> float:
-        """What a guard had gathered when its load last changed."""
-        return float(self.state.power.guard["gathered"][guard])
-
     def rewire(self, wiring: Wiring, time_s: float) -> None:
         """The electrical tree is connected otherwise."""
         self._drain_power()

@@ -53,10 +53,6 @@ class ServingPlane(Protocol):
         """A guard is on duty from ``time_s`` on, or off it."""
         ...
 
-    def gathered(self, guard: int) -> float:
-        """What a guard had gathered when its load last changed."""
-        ...
-
     def rewire(self, wiring: Wiring, time_s: float) -> None:
         """The electrical tree is connected otherwise from ``time_s`` on."""
         ...

@@ -133,10 +133,6 @@ class ReferencePlane:
         """A guard is on duty or off it."""
         self.power.guards.all[guard].switch(on, time_s)
 
-    def gathered(self, guard: int) -> float:
-        """What a guard had gathered when its load last changed."""
-        return self.power.guards.all[guard].gathered
-
     def rewire(self, wiring: Wiring, time_s: float) -> None:
         """The electrical tree is connected otherwise."""
         self.power.reroute(wiring, time_s)
