@@ -36,7 +36,7 @@ def outage_sentence(result: RunResult) -> str:
         first_s = min(row["t_s"] for row in rows if row["kind"] == "replica-fails")
         failed = result.metrics["failed"].value or 0.0
         told.append(
-            f"{len(lost):,} replicas lost power, the first after {span(first_s)}; "
-            f"{failed:,.0f} requests failed"
+            f"{len(lost):,} replica{'s' if len(lost) > 1 else ''} lost power, the first after "
+            f"{span(first_s)}; {failed:,.0f} requests of those measured failed"
         )
     return f"Outages: {'; '.join(told)}" if told else ""

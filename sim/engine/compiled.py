@@ -121,9 +121,9 @@ class CompiledPlane:
         """A guard is at its limit."""
         tree.give_up(self.state.power, guard, time_s)
 
-    def switch_guard(self, guard: int, on: bool, time_s: float) -> None:
+    def switch_guard(self, guard: int, on: bool, charging: bool, time_s: float) -> None:
         """A guard is on duty or off it."""
-        tree.switch(self.state.power, guard, on, time_s)
+        tree.switch(self.state.power, guard, on, charging, time_s)
 
     def rewire(self, wiring: Wiring, time_s: float) -> None:
         """The electrical tree is connected otherwise."""

@@ -56,12 +56,13 @@ class Facility:
         self._open: set[int] = set()  # breakers that opened, UPSs that dropped their load
         self._bypass: set[int] = set()
         self._empty: set[int] = set()  # batteries
-        self._charging: set[int] = set()
+        self._uncharged: set[int] = set()  # UPSs whose battery is not full
+        self._charging: frozenset[int] = frozenset()
         self._running: set[int] = set()  # generators
         self._starting: set[int] = set()
         self._dead: frozenset[int] = frozenset()  # nodes without power
         self._on_battery: frozenset[int] = frozenset()
-        self._down: set[int] = set()  # replicas
+        self._down: dict[int, int] = {}  # replicas, and what each GPU of theirs draws, mW
         self._returns = dict.fromkeys(range(len(world.replicas)), 0)  # outages so far, by replica
 
     # ---- what happens --------------------------------------------------------------------
@@ -77,7 +78,7 @@ class Facility:
         self._plane.give_up(first, time_s)
         self._on.discard(first)
         if charged:
-            self._charging.discard(guard.node)
+            self._uncharged.discard(guard.node)
         else:
             self._act_on(guard.kind, guard.node, time_s)
         self._update(time_s)
@@ -137,11 +138,11 @@ class Facility:
             self._tell(time_s, "on-battery", node, "its input is dead")
         for node in sorted(self._on_battery - on_battery - dead):
             self._tell(time_s, "on-mains", node, "its input is back")
-        self._charging |= {n for n in self._on_battery - on_battery if n not in dead}
-        self._charging -= on_battery | dead
+        self._uncharged |= on_battery
+        charging = frozenset(self._uncharged - on_battery - dead)
         self._empty -= {n for n in self._empty if self._inputs(n, live)}
         self._dead, self._on_battery = dead, on_battery
-        self._change_duty(time_s)
+        self._change_duty(charging, time_s)
         self._plane.rewire(self._wiring(live), time_s)
         self._replicas(time_s)
 
@@ -200,16 +201,21 @@ class Facility:
             raise AssertionError("only a UPS with a battery charges")
         return milliwatts(gear.battery.recharge_share * rating_w)
 
-    def _change_duty(self, time_s: float) -> None:
+    def _change_duty(self, charging: frozenset[int], time_s: float) -> None:
         """Put the guards on duty that watch what the load goes through now."""
         on = {
             at
             for at, guard in enumerate(self._guards)
             if guard.node not in self._dead and guard.kind in self._duty(guard.node)
         }
-        for at in sorted(on ^ self._on):
-            self._plane.switch_guard(at, at in on, time_s)
-        self._on = on
+        batteries = {
+            at
+            for at, guard in enumerate(self._guards)
+            if guard.kind == CHARGE and guard.node in charging ^ self._charging
+        }
+        for at in sorted((on ^ self._on) | batteries):
+            self._plane.switch_guard(at, at in on, self._guards[at].node in charging, time_s)
+        self._on, self._charging = on, charging
 
     def _duty(self, node: int) -> tuple[str, ...]:
         """The kinds of guards that watch a node that has power."""
@@ -229,7 +235,7 @@ class Facility:
                 lost = not any(self._live(p, mains) for p, _ in self._primary[child])
                 without[generator] = without.get(generator, False) or lost
         self._running = {g for g in running if without[g] and g not in self._failed}
-        for generator in sorted(running - self._running):
+        for generator in sorted(running - self._running - self._failed):
             self._tell(time_s, "stops", generator, "mains are back")
         for generator, lost in sorted(without.items()):
             if lost and generator not in self._running | self._starting | self._failed:
@@ -254,19 +260,23 @@ class Facility:
         site = self._world.scenario.site
         for index, placed in enumerate(self._world.replicas):
             dead = [server for server, _ in placed.servers if servers[server] in self._dead]
-            if dead and index not in self._down:
-                self._down.add(index)
+            if not dead and index not in self._down:
+                continue
+            parked_w = site.gpu_types[placed.servers[0][0]].parked_w
+            gpu_mw = 0 if len(dead) == len(placed.servers) else milliwatts(parked_w)
+            fresh = index not in self._down
+            if self._down.get(index) != gpu_mw:
+                self._down[index] = gpu_mw
+                self._plane.fail(index, gpu_mw, time_s)
+            if fresh:
                 self._returns[index] += 1
-                gpu = site.gpu_types[placed.servers[0][0]]
-                all_dead = len(dead) == len(placed.servers)
-                self._plane.fail(index, 0 if all_dead else milliwatts(gpu.parked_w), time_s)
                 self._recorder.event(
                     time_s, "replica-fails", f"replica {index}",
                     f"{site.node_names[dead[0]]} has no power",
                 )  # fmt: skip
             elif dead:
                 self._returns[index] += 1  # it was about to come back
-            elif index in self._down:
+            else:
                 self._at(
                     time_s + self._tree.restart_s,
                     partial(self._restart, index, self._returns[index]),
@@ -276,6 +286,6 @@ class Facility:
         """A replica is loaded again, unless it lost power once more, or has been back since."""
         if replica not in self._down or self._returns[replica] != outage:
             return
-        self._down.discard(replica)
+        del self._down[replica]
         self._plane.restore(replica, time_s)
         self._recorder.event(time_s, "replica-returns", f"replica {replica}", "it is loaded again")

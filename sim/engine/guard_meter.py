@@ -11,11 +11,12 @@ from sim.site.guards import AT_FIRST, Guard
 class GuardMeter:
     """One guard: what it has gathered up to ``since_s``, and when it will give up."""
 
-    __slots__ = ("due_s", "gathered", "guard", "on", "out_mw", "since_s")
+    __slots__ = ("charging", "due_s", "gathered", "guard", "on", "out_mw", "since_s")
 
     def __init__(self, guard: Guard) -> None:
         self.guard = guard
         self.on = guard.kind in AT_FIRST
+        self.charging = False
         self.gathered = 0.0
         self.out_mw = 0
         self.since_s = 0.0
@@ -27,10 +28,10 @@ class GuardMeter:
         self.out_mw = out_mw
         self._look_ahead(time_s)
 
-    def switch(self, on: bool, time_s: float) -> None:
-        """It is on duty from ``time_s`` on, or off it."""
+    def switch(self, on: bool, charging: bool, time_s: float) -> None:
+        """It is on duty from ``time_s`` on, or off it; a battery off duty charges or rests."""
         self._settle(time_s)
-        self.on = on
+        self.on, self.charging = on, charging
         self._look_ahead(time_s)
 
     def give_up(self, time_s: float) -> None:
@@ -44,12 +45,14 @@ class GuardMeter:
         # A load held for no time gathers nothing, and is not a pause either.
         if time_s > self.since_s:
             self.gathered = self.guard.after(
-                self.gathered, self.out_mw, time_s - self.since_s, self.on
+                self.gathered, self.out_mw, time_s - self.since_s, self.on, self.charging
             )
         self.since_s = time_s
 
     def _look_ahead(self, time_s: float) -> None:
-        self.due_s = time_s + self.guard.seconds_left(self.gathered, self.out_mw, self.on)
+        self.due_s = time_s + self.guard.seconds_left(
+            self.gathered, self.out_mw, self.on, self.charging
+        )
 
 
 class GuardMeters:

@@ -49,8 +49,8 @@ class ServingPlane(Protocol):
         """A guard is at its limit at ``time_s``; it is off from then on."""
         ...
 
-    def switch_guard(self, guard: int, on: bool, time_s: float) -> None:
-        """A guard is on duty from ``time_s`` on, or off it."""
+    def switch_guard(self, guard: int, on: bool, charging: bool, time_s: float) -> None:
+        """A guard is on duty from ``time_s`` on, or off it; a battery off duty charges or rests."""
         ...
 
     def rewire(self, wiring: Wiring, time_s: float) -> None:

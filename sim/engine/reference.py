@@ -129,9 +129,9 @@ class ReferencePlane:
         """A guard is at its limit."""
         self.power.guards.all[guard].give_up(time_s)
 
-    def switch_guard(self, guard: int, on: bool, time_s: float) -> None:
+    def switch_guard(self, guard: int, on: bool, charging: bool, time_s: float) -> None:
         """A guard is on duty or off it."""
-        self.power.guards.all[guard].switch(on, time_s)
+        self.power.guards.all[guard].switch(on, charging, time_s)
 
     def rewire(self, wiring: Wiring, time_s: float) -> None:
         """The electrical tree is connected otherwise."""

@@ -72,6 +72,8 @@ def gathered_after(power: PowerState, guard: Any, dt: float) -> float:
         return max(0.0, guard.gathered - dt / guard.recovery_s)
     if guard.on:
         return guard.gathered + battery_rate(guard, load) * dt
+    if not guard.charging:
+        return guard.gathered
     return max(0.0, guard.gathered - dt / guard.recovery_s)
 
 
@@ -119,7 +121,8 @@ def seconds_left(power: PowerState, guard: Any) -> float:
             if guard.out_mw == 0.0:
                 return math.inf
             return left / battery_rate(guard, load_of(guard))
-        return guard.gathered * guard.recovery_s if guard.gathered > 0.0 else math.inf
+        full = not guard.charging or guard.gathered == 0.0
+        return math.inf if full else guard.gathered * guard.recovery_s
     if not guard.on:
         return math.inf
     load = load_of(guard)
@@ -140,11 +143,12 @@ def seconds_left(power: PowerState, guard: Any) -> float:
 
 
 @kernel
-def switch_guard(power: PowerState, place: int, on: bool, t: float) -> None:
-    """The guard is on duty from ``t`` on, or off it."""
+def switch_guard(power: PowerState, place: int, on: bool, charging: bool, t: float) -> None:
+    """The guard is on duty from ``t`` on, or off it; a battery off duty charges or rests."""
     guard = power.guard[place]
     settle_guard(power, guard, t)
     guard.on = on
+    guard.charging = charging
     look_ahead(power, place, t)
 
 

@@ -259,9 +259,9 @@ def warm_up(power: PowerState, t: float) -> None:
 
 
 @entry
-def switch(power: PowerState, place: int, on: bool, t: float) -> None:
-    """Guard ``place`` is on duty from ``t`` on, or off it."""
-    switch_guard(power, place, on, t)
+def switch(power: PowerState, place: int, on: bool, charging: bool, t: float) -> None:
+    """Guard ``place`` is on duty from ``t`` on, or off it; a battery off duty charges or rests."""
+    switch_guard(power, place, on, charging, t)
 
 
 @entry

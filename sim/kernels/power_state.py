@@ -117,6 +117,7 @@ GUARD = np.dtype(
         ("node", np.uint32),
         ("kind", np.int8),
         ("on", np.bool_),
+        ("charging", np.bool_),  # a battery that is not on
     ],
     align=True,
 )

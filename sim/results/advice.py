@@ -27,6 +27,8 @@ def next_step(
         return _more_load(manifest, metrics)
     if binding.kind == "power":
         return _power(metrics, binding)
+    if binding.kind == "outage":
+        return "a second feed, a battery, a reserve or a larger rating before what gave way"
     pool = next((pool for pool in manifest["pools"] if pool["name"] == binding.entity), None)
     if pool is None:
         return ""

@@ -16,8 +16,8 @@ class Limit:
     """One limit of a run.
 
     Attributes:
-        kind: "power", "refused-context", "refused-kv-capacity", "queue", "kv", "sequences",
-            "tokens", "speed" or "objective".
+        kind: "power", "outage", "refused-context", "refused-kv-capacity", "queue", "kv",
+            "sequences", "tokens", "speed" or "objective".
         entity: the power node, pool or workload it belongs to.
         binds: it was exceeded or held requests back.
         share: of the window, of replica time or of arrivals, in which it was hit.

@@ -109,6 +109,18 @@ def _refusals(result: RunResult) -> Iterator[Limit]:
             f"refused or pushed out at max_queue of pool {workload['pool']}",
             label=f"max_queue of {workload['pool']}",
         )
+        failed = (_value(result.metrics, f"{name}.failed") or 0.0) / arrivals
+        yield Limit(
+            kind="outage",
+            entity=workload["pool"],
+            binds=failed >= TOUCH,
+            share=failed,
+            use=None,
+            sentence=f"outages: {percent(failed)} of {name} requests failed because their replica, "
+            f"or all of pool {workload['pool']}, had no power",
+            label=f"outages of {workload['pool']}",
+            outranks=failed >= TOUCH,
+        )
 
 
 def _pools(result: RunResult) -> Iterator[Limit]:

@@ -15,7 +15,7 @@ from sim.results.result import RunResult
 from sim.results.wording import percent
 
 # Outcomes of requests that came too late for an answer.
-_TOO_LATE = ("timed-out", "cancelled", "unfinished", "failed")
+_TOO_LATE = ("timed-out", "cancelled", "unfinished")
 # Where this share of the requests that decode are slower than their objective, letting more of them
 # run at once could only make it worse.
 _MOST = 0.5

@@ -66,8 +66,13 @@ class Guard:
             return min(self.device.element.steady(out_mw / self.rating_mw), self.limit)
         return 0.0
 
-    def after(self, gathered: float, out_mw: int, dt_s: float, on: bool) -> float:
-        """What it has gathered ``dt_s`` later; one that is not ``on`` recovers."""
+    def after(
+        self, gathered: float, out_mw: int, dt_s: float, on: bool, charging: bool = False
+    ) -> float:
+        """What it has gathered ``dt_s`` later; one that is not ``on`` recovers.
+
+        A battery recovers while it is ``charging`` only.
+        """
         load = out_mw / self.rating_mw if on else 0.0
         match self.device:
             case Breaker(element=element):
@@ -77,16 +82,17 @@ class Guard:
             case Battery():
                 if on:
                     return 1.0 - self.device.after(1.0 - gathered, load, dt_s)
-                return max(0.0, gathered - dt_s / self.device.recharge_s)
+                return max(0.0, gathered - dt_s / self.device.recharge_s) if charging else gathered
 
-    def seconds_left(self, gathered: float, out_mw: int, on: bool) -> float:
-        """When it gives up at this load, inf = never; of a battery off duty, when it is full."""
+    def seconds_left(self, gathered: float, out_mw: int, on: bool, charging: bool = False) -> float:
+        """When it gives up at this load, inf = never; a battery that charges: when it is full."""
         load = out_mw / self.rating_mw
         match self.device:
             case Battery():
                 if on:
                     return self.device.seconds_left(1.0 - gathered, load)
-                return gathered * self.device.recharge_s if gathered > 0.0 else math.inf
+                full = not charging or gathered == 0.0
+                return math.inf if full else gathered * self.device.recharge_s
             case Overload():
                 return self.device.seconds_left(gathered, load) if on else math.inf
             case Breaker(element=element):

@@ -149,7 +149,7 @@ class PowerPlan:
     generators: tuple[GeneratorPlan, ...] = ()
     utility_breaker: RatedBreaker | None = None
     pdu_breaker: RatedBreaker | None = None
-    rack_breaker: RatedBreaker | None = None  # in each feed of a rack
+    rack_breaker: RatedBreaker | None = None  # before each rack, on the sum of its feeds
     restart_s: float = 300.0
 
 

@@ -103,9 +103,11 @@ class PduSpec(Spec):
 
 
 class RackPowerSpec(Spec):
-    """What is in the feeds of every rack."""
+    """What is before every rack."""
 
-    breaker: Breaker | None = Field(default=None, description="the breaker in each feed of a rack")
+    breaker: Breaker | None = Field(
+        default=None, description="one breaker before each rack, on the sum of its feeds"
+    )
 
 
 class PowerSpec(Spec):
@@ -116,7 +118,7 @@ class PowerSpec(Spec):
     msbs: Many[MsbSpec] = Field(default=(), description="main switchboards with transformers")
     ups: Many[UpsSpec] = Field(default=(), description="the UPSs, side by side")
     pdus: PduSpec | None = Field(default=None, description="the PDUs of every row")
-    racks: RackPowerSpec | None = Field(default=None, description="the feeds of every rack")
+    racks: RackPowerSpec | None = Field(default=None, description="what is before every rack")
     restart: Seconds = Field(
         default=300.0, description="from the return of power to a replica serving again"
     )

@@ -158,3 +158,46 @@ def test_energy_is_conserved_through_an_outage(tmp_path: Path) -> None:
     servers = sum(taken[n] for n in nodes if nodes[n]["kind"] == "server")
     lost = sum(taken[n] - given[n] for n in nodes if nodes[n]["kind"] in ("ups", "pdu", "rack"))
     assert given[utility] == pytest.approx(servers + lost, rel=1e-9)
+
+
+def test_a_battery_charges_while_it_has_input_and_only_then(tmp_path: Path) -> None:
+    """Empty at about 40 s, 10 s of mains at 80 s: a tenth of its charge, not all of it."""
+    power = ("{ups: [{name: a, rating: 30 kW, "
+             "battery: {ride_through: 8 s, recharge: 100 s, recharge_share: 10 %}}], "
+             "pdus: {per_row: 1, rating: 80 kW}, restart: 1 s}")  # fmt: skip
+    script = "[{at: 30 s, fail: utility}, {at: 80 s, restore: utility}, {at: 90 s, fail: utility}]"
+    found, result = happened(tmp_path, power, script)
+    first, second = (time_s for time_s, *_ in of(found, "battery-empty"))
+    assert 38.0 < first < 60.0
+    assert 0.05 < (second - 90.0) / (first - 30.0) < 0.15
+    nodes = {node["name"]: node["node"] for node in result.tables["power_nodes"].to_pylist()}
+    charging = [
+        row["in_mw"] - row["out_mw"]
+        for row in result.tables["power"].to_pylist()
+        if row["node"] == nodes["a"] and 81.0 < row["t_s"] < 90.0
+    ]
+    assert min(charging) > 3_000_000  # a tenth of the rating, beside its losses
+
+
+def test_powered_gpus_of_a_replica_that_restarts_are_parked(tmp_path: Path) -> None:
+    power = "{ups: [{name: a, rating: 80 kW}, {name: b, rating: 80 kW}], " + TWO_N + "}"
+    script = "[{at: 30 s, fail: row-1-rack-1}, {at: 40 s, restore: row-1-rack-1}]"
+    _, result = happened(tmp_path, power, script)
+    nodes = {node["name"]: node["node"] for node in result.tables["power_nodes"].to_pylist()}
+    server = nodes["row-1-rack-1-node-1"]
+    rows = [row for row in result.tables["power"].to_pylist() if row["node"] == server]
+    dark = [row["out_mw"] for row in rows if 30.0 <= row["t_s"] < 40.0]
+    restarting = [row["out_mw"] for row in rows if 40.0 <= row["t_s"] < 60.0]
+    assert dark == [0]
+    node = sim.load_scenario(tmp_path / "facility.yaml").site.node_types[0]
+    assert restarting == [pytest.approx((node.base_w + 8 * 70.0) * 1000, rel=0.05)]
+
+
+def test_misses_of_an_outage_are_blamed_on_it(tmp_path: Path) -> None:
+    from sim.results.verdict import verdict
+
+    power = "{ups: [{name: a, rating: 80 kW}, {name: b, rating: 80 kW}], " + TWO_N + "}"
+    _, result = happened(
+        tmp_path, power, "[{at: 30 s, fail: row-1-rack-1}, {at: 31 s, fail: row-1-rack-2}]"
+    )
+    assert "had no power" in str(verdict(result))

@@ -123,8 +123,9 @@ def test_guards_gather_and_give_up_as_in_the_reference(data: st.DataObject) -> N
         elif what == "switch" and meter.guards.all:
             at = data.draw(st.integers(0, len(meter.guards.all) - 1))
             on = data.draw(st.booleans())
-            meter.guards.all[at].switch(on, time_s)
-            kernels.switch(power, at, on, time_s)
+            charging = data.draw(st.booleans())
+            meter.guards.all[at].switch(on, charging, time_s)
+            kernels.switch(power, at, on, charging, time_s)
         elif what == "wiring":
             now = wiring(data.draw, where, over)
             meter.reroute(now, time_s)
