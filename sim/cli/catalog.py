@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import inf
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -125,6 +124,7 @@ def _show_kind(console: Console, kind: str) -> None:
     from rich.table import Table
 
     from sim.catalog import names
+    from sim.cli.catalog_numbers import main_numbers
 
     table = Table(
         box=box.SIMPLE, pad_edge=False, collapse_padding=True, title=_TITLES[kind],
@@ -134,89 +134,12 @@ def _show_kind(console: Console, kind: str) -> None:
     for heading in _HEADINGS[kind]:
         table.add_column(heading, justify="right", no_wrap=True)
     for name in names(kind):
-        table.add_row(name, *_main_numbers(kind, name))
+        table.add_row(name, *main_numbers(kind, name))
     console.print(table)
     if kind == "llm":
         console.print(
             "total, active: parameters. window: layers that see one only. KV/token: in bf16."
         )
-
-
-def _main_numbers(kind: str, name: str) -> tuple[str, ...]:
-    from sim import catalog as rows
-    from sim.catalog.arithmetic import (
-        active_parameters,
-        kv_bytes_per_token,
-        parameters,
-        weight_bytes,
-    )
-    from sim.units import format_si
-
-    if kind == "gpu":
-        gpu = rows.gpu(name)
-        peaks = [gpu.peak_flops.get(precision) for precision in ("bf16", "fp8")]
-        return (
-            f"{gpu.memory_bytes / 1e9:.1f} GB",
-            f"{gpu.memory_bandwidth_bytes_per_s / 1e12:.2f} TB/s",
-            *("-" if peak is None else f"{peak / 1e12:,.0f} TFLOP/s" for peak in peaks),
-            f"{gpu.tdp_w:,.0f} W",
-        )
-    if kind == "node":
-        node = rows.node_type(name)
-        return (
-            f"{node.gpus} {node.gpu}",
-            format_si(node.max_w, "W"),
-            format_si(node.base_w, "W"),
-            format_si(node.fan_w, "W"),
-            f"{node.nics} x {node.nic_bytes_per_s * 8 / 1e9:.0f} Gb/s",
-        )
-    if kind == "rack":
-        rack = rows.rack_type(name)
-        node = rows.node_type(rack.node_type)
-        return (
-            f"{rack.nodes} {rack.node_type}",
-            f"{rack.nodes * node.gpus} {node.gpu}",
-            format_si(rack.rating_w, "W"),
-            f"per {rack.nvlink_domain}",
-        )
-    if kind == "llm":
-        llm = rows.llm(name)
-        return (
-            f"{parameters(llm) / 1e9:.1f} B",
-            f"{active_parameters(llm) / 1e9:.1f} B" if llm.experts else "all",
-            f"{llm.layers}",
-            f"{llm.windowed_layers or '-'}",
-            f"{weight_bytes(llm, llm.native_precision) / 1e9:,.0f} GB {llm.native_precision}",
-            f"{kv_bytes_per_token(llm, 'bf16') / 1024:,.0f} KiB",
-        )
-    if kind == "gear":
-        curve = rows.gear_loss(name, 1.0)
-        return tuple(
-            f"{100 * (curve.a + x * (curve.b + x * curve.c)):.2f} % of rating"
-            for x in (0.0, 0.5, 1.0)
-        )
-    if kind == "breaker":
-        breaker = rows.breaker(name)
-        cold = (breaker.seconds_left(0.0, load) for load in (1.25, 1.5, 2.0))
-        return (
-            *("holds" if s == inf else f"{s:,.0f} s" for s in cold),
-            f"{100 * breaker.magnetic:,.0f} %",
-        )
-    if kind == "ups":
-        product = rows.ups_product(name)
-        mains, battery = product.inverter, product.battery
-        carried = (mains.allowed_s(1.25), mains.allowed_s(1.5), battery.allowed_s(1.25))
-        return (f"{100 * mains.continuous:.0f} %", *(f"{s:,g} s" for s in carried))
-    if kind == "plant":
-        plant = rows.plant(name)
-        moving = plant.air_fans + plant.pumps + plant.tower_fans
-        return (
-            f"{plant.air_supply_c:g} C",
-            f"{plant.liquid_supply_c:g} C",
-            f"{100 * moving:.2g} % of design heat",
-            f"{plant.water_m3_per_j * 3.6e9:.2g} L/kWh",
-        )
-    return (f"{rows.entry(kind, name).number('bits_per_weight'):g}",)
 
 
 def _show_entry(console: Console, shown: Entry) -> None:

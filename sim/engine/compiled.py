@@ -35,21 +35,20 @@ from sim.engine.compile import (
     more_room,
     more_source,
 )
-from sim.engine.compiled_power import rewire
+from sim.engine.compiled_meters import readings
+from sim.engine.compiled_power import TreeControl
 from sim.engine.idle import idle_gpu_mw
-from sim.engine.meter_tables import Readings, write_meters
+from sim.engine.meter_tables import write_meters
 from sim.engine.plane import Stop
 from sim.engine.power_reading import judged_mj
 from sim.engine.prefix_arrays import ids_of, load_ids
 from sim.engine.recorder import Recorder
-from sim.engine.wiring import Wiring
 from sim.engine.world import World
 from sim.kernels import control, layout, outage
 from sim.kernels import power as tree
 from sim.kernels.advance import advance
 from sim.kernels.followers import adopt, load_rows, refresh_arrivals, release
 from sim.kernels.layout import NONE
-from sim.kernels.power_state import node_meters
 from sim.kernels.state import Records, State, tables
 from sim.policies.base import RoutingView, kind_of
 from sim.results.tables import OUTCOMES
@@ -65,7 +64,7 @@ WINDOWED = (
 CHARGED = ("energy_mj", "delivered")
 
 
-class CompiledPlane:
+class CompiledPlane(TreeControl):
     """Implements ``engine.plane.ServingPlane`` (see there)."""
 
     def __init__(self, world: World, recorder: Recorder) -> None:
@@ -112,24 +111,6 @@ class CompiledPlane:
         """Put replicas on a clock level at ``time_s``."""
         self._drain_power()
         control.set_clocks(self._table, np.asarray(replicas, dtype=np.int64), level, time_s)
-
-    def due_guards(self, time_s: float) -> list[int]:
-        """The guards that are at their limit by ``time_s``."""
-        return [int(at) for at in np.flatnonzero(self.state.power.guard["due_s"] <= time_s)]
-
-    def give_up(self, guard: int, time_s: float) -> None:
-        """A guard is at its limit."""
-        tree.give_up(self.state.power, guard, time_s)
-
-    def switch_guard(self, guard: int, on: bool, charging: bool, time_s: float) -> None:
-        """A guard is on duty or off it."""
-        tree.switch(self.state.power, guard, on, charging, time_s)
-
-    def rewire(self, wiring: Wiring, time_s: float) -> None:
-        """The electrical tree is connected otherwise."""
-        self._drain_power()
-        rewire(self.state.power, wiring)
-        tree.reroute(self.state.power, time_s)
 
     def fail(self, replica: int, gpu_mw: int, time_s: float) -> None:
         """A replica is down."""
@@ -181,7 +162,7 @@ class CompiledPlane:
         tree.finish(self.state.power, time_s)
         self._drain_power()
         self._write_gaps()
-        write_meters(self.recorder, self.world, self._readings(), time_s)
+        write_meters(self.recorder, self.world, readings(self.state, self._window), time_s)
 
     # ---- requests on their way in --------------------------------------------------------
 
@@ -402,30 +383,6 @@ class CompiledPlane:
         """Copies of what a window cuts out, as it stands now."""
         replicas = {name: self.state.replica[name].copy() for name in WINDOWED}
         return replicas | {f"workload_{n}": self.state.workload[n].copy() for n in CHARGED}
-
-    def _readings(self) -> Readings:
-        """Every meter at the end of the run."""
-        state, window = self.state, self._window
-        blocked = ("blocked_blocks_s", "blocked_sequences_s", "blocked_tokens_s")
-        nodes = node_meters(state.power)
-        return Readings(
-            replicas={
-                name: window[name] for name in ("busy_s", "kv_token_s", "waiting_s", "running_s")
-            }
-            | {name: window[name] for name in blocked}
-            | {"energy_mj": window["energy_mj"]}
-            | {
-                name: state.replica[name].copy()
-                for name in ("iterations", "prefill_tokens", "decode_tokens", "preemptions")
-            },
-            workload_energy_mj=window["workload_energy_mj"],
-            workload_tokens=window["workload_delivered"],
-            node_energy_mj=nodes.energy_mj,
-            node_judged_mj=nodes.judged_mj,
-            node_peak_mw=nodes.peak_mw,
-            node_over_s=nodes.over_s,
-            node_total_mj=nodes.energy_total_mj,
-        )
 
 
 #: What ``advance`` returned → what to do before it goes on. Not bound to a plane: a plane that

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from sim.engine.wiring import Wiring
+from sim.kernels import power as tree
 from sim.kernels.power_state import PowerState, set_feeds
+from sim.kernels.state import State
 
 
 def rewire(power: PowerState, wiring: Wiring) -> None:
@@ -18,3 +20,31 @@ def rewire(power: PowerState, wiring: Wiring) -> None:
     for node, extra_mw in wiring.extra_mw.items():
         power.node["extra_mw"][node] = extra_mw
     power.server["off"] = np.isin(np.arange(len(power.server)), sorted(wiring.off))
+
+
+class TreeControl:
+    """The part of the compiled plane that the facility talks to about the electrical tree."""
+
+    state: State
+
+    def _drain_power(self) -> None:
+        """Hand on what rows the tree has filled."""
+        raise NotImplementedError
+
+    def due_guards(self, time_s: float) -> list[int]:
+        """The guards that are at their limit by ``time_s``."""
+        return [int(at) for at in np.flatnonzero(self.state.power.guard["due_s"] <= time_s)]
+
+    def give_up(self, guard: int, time_s: float) -> None:
+        """A guard is at its limit."""
+        tree.give_up(self.state.power, guard, time_s)
+
+    def switch_guard(self, guard: int, on: bool, charging: bool, time_s: float) -> None:
+        """A guard is on duty or off it."""
+        tree.switch(self.state.power, guard, on, charging, time_s)
+
+    def rewire(self, wiring: Wiring, time_s: float) -> None:
+        """The electrical tree is connected otherwise."""
+        self._drain_power()
+        rewire(self.state.power, wiring)
+        tree.reroute(self.state.power, time_s)

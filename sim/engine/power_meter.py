@@ -190,3 +190,25 @@ class PowerMeter:
         """The measurement window ends."""
         for meter in self.nodes:
             meter.close_window(time_s)
+
+
+class TreeControl:
+    """The part of the reference plane that the facility talks to about the electrical tree."""
+
+    power: PowerMeter
+
+    def due_guards(self, time_s: float) -> list[int]:
+        """The guards that are at their limit by ``time_s``."""
+        return [at for at, one in enumerate(self.power.guards.all) if one.due_s <= time_s]
+
+    def give_up(self, guard: int, time_s: float) -> None:
+        """A guard is at its limit."""
+        self.power.guards.all[guard].give_up(time_s)
+
+    def switch_guard(self, guard: int, on: bool, charging: bool, time_s: float) -> None:
+        """A guard is on duty or off it."""
+        self.power.guards.all[guard].switch(on, charging, time_s)
+
+    def rewire(self, wiring: Wiring, time_s: float) -> None:
+        """The electrical tree is connected otherwise."""
+        self.power.reroute(wiring, time_s)

@@ -34,14 +34,14 @@ from sim.engine.arrivals import Feed, Row, follows_at
 from sim.engine.batcher import blocks_for
 from sim.engine.environment import ARRIVAL, TIME_OUT, OrderedEnvironment
 from sim.engine.idle import idle_gpu_mw
-from sim.engine.meter_tables import Readings, write_meters
-from sim.engine.meters import BLOCKS, SEQUENCES, TOKENS, WorkloadMeters
+from sim.engine.meter_tables import write_meters
+from sim.engine.meters import WorkloadMeters
 from sim.engine.plane import Stop
-from sim.engine.power_meter import PowerMeter
+from sim.engine.power_meter import PowerMeter, TreeControl
 from sim.engine.recorder import Recorder
+from sim.engine.reference_meters import readings
 from sim.engine.replica import Replica
 from sim.engine.request import Request
-from sim.engine.wiring import Wiring
 from sim.engine.world import ROW_BITS, PlacedReplica, World
 from sim.policies.base import RoutingView, kind_of
 from sim.rng import KeyedBits
@@ -67,7 +67,7 @@ class PoolState:
         self.most_blocks = max(replica.model.kv_blocks for replica in replicas)
 
 
-class ReferencePlane:
+class ReferencePlane(TreeControl):
     """Implements ``engine.plane.ServingPlane`` (see there) and ``engine.replica.Observer``."""
 
     def __init__(self, world: World, recorder: Recorder) -> None:
@@ -121,22 +121,6 @@ class ReferencePlane:
         for index in replicas:
             self.replicas[index].set_clock(level, time_s)
 
-    def due_guards(self, time_s: float) -> list[int]:
-        """The guards that are at their limit by ``time_s``."""
-        return [at for at, one in enumerate(self.power.guards.all) if one.due_s <= time_s]
-
-    def give_up(self, guard: int, time_s: float) -> None:
-        """A guard is at its limit."""
-        self.power.guards.all[guard].give_up(time_s)
-
-    def switch_guard(self, guard: int, on: bool, charging: bool, time_s: float) -> None:
-        """A guard is on duty or off it."""
-        self.power.guards.all[guard].switch(on, charging, time_s)
-
-    def rewire(self, wiring: Wiring, time_s: float) -> None:
-        """The electrical tree is connected otherwise."""
-        self.power.reroute(wiring, time_s)
-
     def fail(self, replica: int, gpu_mw: int, time_s: float) -> None:
         """A replica is down."""
         for request in self.replicas[replica].fail(gpu_mw, time_s):
@@ -182,7 +166,12 @@ class ReferencePlane:
             self.recorder.request(self.live[identity], "unfinished", None)
         self.live.clear()
         self.power.finish(time_s)
-        write_meters(self.recorder, self.world, self._readings(), time_s)
+        write_meters(
+            self.recorder,
+            self.world,
+            readings([replica.meters for replica in self.replicas], self.charges, self.power),
+            time_s,
+        )
 
     # ---- arrivals ------------------------------------------------------------------------
 
@@ -402,31 +391,3 @@ class ReferencePlane:
         self.replicas[replica].meters.draw.set(total_mw, time_s)
         for server, gpus in placed.servers:
             self.power.change(server, gpus * delta_mw, time_s)
-
-    def _readings(self) -> Readings:
-        """Every meter at the end of the run."""
-        meters = [replica.meters for replica in self.replicas]
-        nodes = self.power.nodes
-        return Readings(
-            replicas={
-                "busy_s": [m.busy.window for m in meters],
-                "kv_token_s": [m.kv_tokens.window for m in meters],
-                "waiting_s": [m.waiting.window for m in meters],
-                "running_s": [m.running.window for m in meters],
-                "blocked_blocks_s": [m.blocked[BLOCKS].window for m in meters],
-                "blocked_sequences_s": [m.blocked[SEQUENCES].window for m in meters],
-                "blocked_tokens_s": [m.blocked[TOKENS].window for m in meters],
-                "energy_mj": [m.draw.window for m in meters],
-                "iterations": [m.iterations for m in meters],
-                "prefill_tokens": [m.prefill_tokens for m in meters],
-                "decode_tokens": [m.decode_tokens for m in meters],
-                "preemptions": [m.preemptions for m in meters],
-            },
-            workload_energy_mj=self.charges.window_mj,
-            workload_tokens=self.charges.window_delivered,
-            node_energy_mj=[node.energy.window for node in nodes],
-            node_judged_mj=[node.mean.window for node in nodes],
-            node_peak_mw=[node.window_peak_mw for node in nodes],
-            node_over_s=[node.over.window for node in nodes],
-            node_total_mj=[node.energy.total for node in nodes],
-        )

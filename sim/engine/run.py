@@ -60,78 +60,103 @@ def run(
     """
     if engine not in ENGINES:
         raise UnknownName("engine", engine, ENGINES)
-    scenario = world.scenario
-    recorder = Recorder(scenario, sink)
-    for row in world.decisions:
-        recorder.decision(row)
-    plane = ENGINES[engine](world, recorder)
-    env = OrderedEnvironment()
-    timers = count()
+    controlled = _Run(world, Recorder(world.scenario, sink), engine, progress)
+    controlled.plan()
+    controlled.loop()
+    return tuple(controlled.recorder.warnings)
 
-    def at(time_s: float, act: Callable[[float], None]) -> None:
-        event = env.at(time_s, POWER, next(timers))
-        event.callbacks = [lambda _: act(time_s)]
 
-    facility = Facility(world, plane, recorder, at)
-    chain = Chain(env, plane, world, recorder)
+class _Run:
+    """One run: the plane, the clock, and whoever acts on the plane at stated times."""
 
-    horizon_s = world.horizon_s
+    def __init__(
+        self, world: World, recorder: Recorder, engine: str, progress: Progress | None
+    ) -> None:
+        self.world, self.recorder, self.progress = world, recorder, progress
+        self.scenario, self.horizon_s = world.scenario, world.horizon_s
+        for row in world.decisions:
+            recorder.decision(row)
+        self.plane = ENGINES[engine](world, recorder)
+        self.env = OrderedEnvironment()
+        self._timers = count()
+        self.facility = Facility(world, self.plane, recorder, self._at)
+        self.chain = Chain(self.env, self.plane, world, recorder)
 
-    def schedule(time_s: float, act: Callable[[float], None], order: int) -> None:
-        event = env.at(time_s, FACILITY, order)
+    def plan(self) -> None:
+        """Put on the clock what is known beforehand: the window, the script, reports."""
+        scenario = self.scenario
+        acts: list[tuple[float, Callable[[float], None]]] = [
+            (scenario.warm_up_s, self._open_window),
+            (scenario.duration_s, self._close_window),
+        ]
+        for planned in scenario.events:
+            act = self.facility.fail if planned.kind == "fail" else self.facility.restore
+            acts.append((planned.at_s, partial(act, planned.node)))
+        if self.progress is not None:
+            acts += [
+                (self.horizon_s * step / PROGRESS_STEPS, self._report)
+                for step in range(1, PROGRESS_STEPS)
+            ]
+        for number, (time_s, happens) in enumerate(acts):
+            self._schedule(time_s, happens, FACILITY, number)
+        self.chain.start()
+
+    def loop(self) -> None:
+        """Advance the plane to the next event of the clock, and the clock through it."""
+        while True:
+            stop = self.plane.advance(min(self.env.peek(), self.horizon_s))
+            if stop.code == "power":
+                self._at(stop.time_s, self.facility.settle)
+            elif self.env.peek() > self.horizon_s:
+                break
+            self.env.step()
+        self._finish(self.horizon_s, "the drain is over")
+        if self.progress is not None:
+            self.progress(self.horizon_s, self.horizon_s)
+
+    def _at(self, time_s: float, act: Callable[[float], None]) -> None:
+        self._schedule(time_s, act, POWER, next(self._timers))
+
+    def _schedule(
+        self, time_s: float, act: Callable[[float], None], order: int, number: int
+    ) -> None:
+        event = self.env.at(time_s, order, number)
 
         def happen(_: Event) -> None:
             act(time_s)
 
         event.callbacks = [happen]
 
-    def open_window(time_s: float) -> None:
-        plane.open_window(time_s)
-        chain.open_window(time_s)
-        recorder.event(time_s, "window-opens", scenario.name, "metrics cover arrivals from here")
+    def _open_window(self, time_s: float) -> None:
+        self.plane.open_window(time_s)
+        self.chain.open_window(time_s)
+        detail = "metrics cover arrivals from here"
+        self.recorder.event(time_s, "window-opens", self.scenario.name, detail)
 
-    def close_window(time_s: float) -> None:
-        plane.close_window(time_s)
-        chain.close_window(time_s)
-        detail = f"arrivals end, {plane.in_flight()} requests in flight have the drain to finish"
-        recorder.event(time_s, "window-closes", scenario.name, detail)
+    def _close_window(self, time_s: float) -> None:
+        self.plane.close_window(time_s)
+        self.chain.close_window(time_s)
+        flying = self.plane.in_flight()
+        detail = f"arrivals end, {flying} requests in flight have the drain to finish"
+        self.recorder.event(time_s, "window-closes", self.scenario.name, detail)
 
-    def finish(time_s: float, why: str) -> None:
+    def _finish(self, time_s: float, why: str) -> None:
+        scenario = self.scenario
         if scenario.warm_up_s < time_s < scenario.duration_s:
-            plane.close_window(time_s)
-            chain.close_window(time_s)
-        plane.finish(time_s)
-        chain.finish(min(scenario.duration_s, time_s) - scenario.warm_up_s)
-        env.forget()
-        recorder.event(time_s, "run-ends", scenario.name, why)
-        recorder.close()
+            self.plane.close_window(time_s)
+            self.chain.close_window(time_s)
+        self.plane.finish(time_s)
+        self.chain.finish(min(scenario.duration_s, time_s) - scenario.warm_up_s)
+        self.env.forget()
+        self.recorder.event(time_s, "run-ends", scenario.name, why)
+        self.recorder.close()
 
-    def report(time_s: float) -> None:
-        if progress is None:
+    def _report(self, time_s: float) -> None:
+        if self.progress is None:
             return
         try:
-            progress(time_s, horizon_s)
+            self.progress(time_s, self.horizon_s)
         except KeyboardInterrupt:
             # Between events everything is whole: what was simulated so far is worth keeping.
-            finish(time_s, "stopped by the user")
+            self._finish(time_s, "stopped by the user")
             raise
-
-    schedule(scenario.warm_up_s, open_window, 0)
-    schedule(scenario.duration_s, close_window, 1)
-    for number, planned in enumerate(scenario.events):
-        act = facility.fail if planned.kind == "fail" else facility.restore
-        schedule(planned.at_s, partial(act, planned.node), 2 + number)
-    for step in range(1, PROGRESS_STEPS if progress is not None else 0):
-        schedule(horizon_s * step / PROGRESS_STEPS, report, 2 + len(scenario.events))
-    chain.start()
-    while True:
-        stop = plane.advance(min(env.peek(), horizon_s))
-        if stop.code == "power":
-            at(stop.time_s, facility.settle)
-        elif env.peek() > horizon_s:
-            break
-        env.step()
-    finish(horizon_s, "the drain is over")
-    if progress is not None:
-        progress(horizon_s, horizon_s)
-    return tuple(recorder.warnings)

@@ -77,7 +77,7 @@ def wiring(draw: st.DrawFn, where: Site, over: PowerTree) -> Wiring:
     )
 
 
-def same(meter: PowerMeter, power: PowerState) -> None:
+def assert_same(meter: PowerMeter, power: PowerState) -> None:
     """Loads as whole numbers, what is gathered and when it ends to 1e-9."""
     assert power.node["out_mw"].tolist() == [node.out_mw for node in meter.nodes]
     assert power.node["in_mw"].tolist() == [node.in_mw for node in meter.nodes]
@@ -101,7 +101,7 @@ def test_guards_gather_and_give_up_as_in_the_reference(data: st.DataObject) -> N
     meter.guards.warm_up()
     kernels.start(power, np.array(now_mw))
     kernels.warm_up(power, 0.0)
-    same(meter, power)
+    assert_same(meter, power)
     time_s = 0.0
     for _ in range(data.draw(st.integers(1, 12))):
         until_s = later(time_s, data.draw(PAUSES_S))
@@ -131,7 +131,7 @@ def test_guards_gather_and_give_up_as_in_the_reference(data: st.DataObject) -> N
             meter.reroute(now, time_s)
             rewire(power, now)
             kernels.reroute(power, time_s)
-        same(meter, power)
+        assert_same(meter, power)
 
 
 def test_a_guard_that_is_due_in_the_past_of_rounding_is_due_now() -> None:
