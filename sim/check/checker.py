@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sim import catalog
 from sim.catalog.types import CoolingPlant
+from sim.check.caps import check_caps
 from sim.check.collector import Collector
 from sim.check.control import check_control
 from sim.check.cooling import check_facility
@@ -47,6 +48,7 @@ def check(document: Document) -> Scenario:
     policies = check_policies(found)
     telemetry, actuation = check_control(found, power, policies)
     pools = check_pools(found, llms, site, policies)
+    check_caps(found, policies.get("power"), pools.values())
     workloads = check_workloads(found, pools)
     check_failed(found, site)
     expectations = check_expectations(found, power)

@@ -29,6 +29,7 @@ def check_control(
     actuation = Actuation(
         clock.delay, clock.steps, clock.step_time,
         brake.delay, brake.clock, brake.hold, brake.refractory,
+        acts.cap.delay, acts.admission.delay,
     )  # fmt: skip
     policy = policies.get("power")
     if policy is None or power is None:
@@ -82,9 +83,11 @@ def control_deadline(
     """Seconds that are left when a surge is acted on, at the worst: negative is too late.
 
     A surge that begins just after a reading shows in full only in the second one after it: two
-    periods, the delay of the reading, then the actuator (``fastest``: "brake" or "clock").
+    periods, the delay of the reading, then the actuator (``fastest``: "brake", "clock" or "cap").
     """
-    acts_s = actuation.brake_delay_s if fastest == "brake" else actuation.clock_s
+    acts_s = {
+        "brake": actuation.brake_delay_s, "clock": actuation.clock_s, "cap": actuation.cap_delay_s,
+    }[fastest]  # fmt: skip
     return tolerance_s - (2.0 * telemetry.period_s + telemetry.delay_s + acts_s)
 
 

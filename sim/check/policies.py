@@ -30,7 +30,7 @@ RESERVED: Mapping[str, tuple[str, ...]] = {
     "placement": ("fgd",),
     "routing": (),
     "batching": (),
-    "power": ("static-cap",),
+    "power": (),
 }
 #: What a kind is called elsewhere.
 HABITS: Mapping[str, Mapping[str, str]] = {
@@ -52,7 +52,14 @@ HABITS: Mapping[str, Mapping[str, str]] = {
         "inflight": "prefill-first",
         "vllm": "chunked-prefill",
     },
-    "power": {"unlimited": "none", "off": "none", "static": "static-clock"},
+    "power": {
+        "unlimited": "none",
+        "off": "none",
+        "static": "static-clock",
+        "power-cap": "static-cap",
+        "powercap": "static-cap",
+        "power-limit": "static-cap",
+    },
 }
 
 

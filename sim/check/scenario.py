@@ -82,7 +82,9 @@ class Actuation:
     brake_delay_s: float = 5.0  # of pulling and of releasing
     brake_clock: float = 0.2  # share of the maximum clock
     brake_hold_s: float = 45.0  # in force for at least so long
-    brake_refractory_s: float = 60.0  # after a release clocks do not rise for so long
+    brake_refractory_s: float = 60.0  # after a release nothing rises for so long
+    cap_delay_s: float = 40.0  # from a command to a cap until it acts
+    admission_delay_s: float = 1.0  # from a command to admission until it acts
 
     @property
     def clock_s(self) -> float:

@@ -24,16 +24,25 @@ def control_sentence(result: RunResult) -> str:
             done.append(f"{brakes.value:,.0f} brakes, on for {span(brake.value)}")
         else:
             done.append("no brake")
-    slowed = []
-    for pool in result.manifest["pools"]:
-        name = pool["name"]
-        capped, mean = (metrics[f"pools[{name}].{m}"] for m in ("capped_fraction", "mean_clock"))
-        if capped.value and mean.value is not None:
-            slowed.append(
-                f"{name} {percent(capped.value)} of the time (mean clock {percent(mean.value)})"
-            )
+    pools = [pool["name"] for pool in result.manifest["pools"]]
+
+    def said(metric: str, pool: str) -> str | None:
+        value = metrics[f"pools[{pool}].{metric}"].value
+        return f"{pool} {percent(value)} of the time" if value else None
+
+    slowed = [
+        f"{words} (mean clock {percent(metrics[f'pools[{pool}].mean_clock'].value or 0.0)})"
+        for pool in pools
+        if (words := said("capped_fraction", pool))
+    ]
+    capped = [words for pool in pools if (words := said("cap_bound_fraction", pool))]
+    held = [words for pool in pools if (words := said("blocked_held_fraction", pool))]
     if slowed:
         done.append(f"below their highest clock: {', '.join(slowed)}")
-    else:
+    if capped:
+        done.append(f"slowed by a power cap: {', '.join(capped)}")
+    if held:
+        done.append(f"requests held back: {', '.join(held)}")
+    if not slowed and not capped:
         done.append("every clock at its highest")
     return "; ".join(done)

@@ -1,23 +1,27 @@
-"""Actuators: commands on their way to the GPUs, in order, and the clocks that come of them.
+"""Actuators: commands on their way to the GPUs, in order, and what comes of them.
 
 A replica runs at the lowest clock that anybody has in force over it: the policy's at the start, any
-controller's above it (two feeds are two controllers), the brake's.
+controller's above it (two feeds are two controllers), the brake's; under the lowest cap likewise;
+and it admits requests if all let it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass
 
 from simpy.events import Event
 
-from sim.engine.controllers import ClassState, Controller, priority_name
+from sim.engine.controllers import ClassState, Controller
 from sim.engine.environment import POWER, OrderedEnvironment
+from sim.engine.levers import Lever, kinds
 from sim.engine.meters import Integral
 from sim.engine.plane import ServingPlane
 from sim.engine.recorder import Recorder
 from sim.engine.world import World
 from sim.perf.step import ReplicaModel
-from sim.policies.power.base import SAME_CLOCK
+from sim.policies.power.base import SAME_CLOCK, PowerPolicy, priority_name
 
 #: What happens to power at one instant, in this order; then by number.
 ACT, READ, ARRIVE = range(3)
@@ -36,6 +40,22 @@ def level_at(model: ReplicaModel, share: float) -> int:
     if fitting:
         return max(fitting, key=shares.__getitem__)
     return min(range(len(shares)), key=shares.__getitem__)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a replica runs under: a clock level, a cap of each GPU in watts (inf: none), and whether
+    it admits requests."""
+
+    level: int
+    cap_w: float
+    admits: bool
+
+
+def _at_start(policy: PowerPolicy, priority: int) -> tuple[float, float]:
+    """Clock and cap (inf: none) under which a class runs from the first moment to the last."""
+    cap_w = policy.cap_at_start(priority)
+    return policy.at_start(priority), math.inf if cap_w is None else cap_w
 
 
 class PoolClocks:
@@ -65,60 +85,68 @@ class Actuators:
     ) -> None:
         self._env, self._plane, self._recorder = env, plane, recorder
         self._plan = world.scenario.actuation
+        self.kinds = kinds(self._plan)
         self._models = [placed.model for placed in world.replicas]
         self._pool_of = [placed.pool for placed in world.replicas]
         policy, pools = world.scenario.power_policy, world.scenario.pools
-        self._start: list[float] = [policy.at_start(pools[pool].priority) for pool in self._pool_of]
+        self._start = [_at_start(policy, pools[pool].priority) for pool in self._pool_of]
         self._over: list[list[tuple[Controller, ClassState]]] = [[] for _ in world.replicas]
         for controller in controllers:
             for one in controller.classes:
                 for replica in one.replicas:
                     self._over[replica].append((controller, one))
-        self._share = [1.0] * len(world.replicas)
-        self._level = [0] * len(world.replicas)
+        self._limits = [Limits(0, math.inf, True)] * len(world.replicas)
         self._levels: dict[tuple[int, float], int] = {}
         self.pools = [PoolClocks(self._pool_of.count(pool)) for pool in range(len(pools))]
         self._commands = 0
 
     def start(self) -> None:
-        """Put every replica on the clock at which the policy lets it start, at time 0."""
-        for share in sorted({share for share in self._start if share < 1.0}):
-            mine = [replica for replica, own in enumerate(self._start) if own == share]
-            text = f"{len(mine)} replicas run at {100 * share:g} % of the maximum clock at most"
-            self._recorder.event(0.0, "clock-set", "site", text)
+        """Put every replica on what the policy lets it start with, at time 0."""
+        for place, (name, kind) in enumerate(list(self.kinds.items())[:2]):
+            for value in sorted({start[place] for start in self._start} - {kind.start}):
+                mine = sum(start[place] == value for start in self._start)
+                text = f"{mine} replicas: {kind.show(value)}"
+                self._recorder.event(0.0, f"{name}-set", "site", text)
         self._apply(range(len(self._start)), 0.0)
 
     # ---- commands ------------------------------------------------------------------------
 
-    def set_clock(
-        self, controller: Controller, one: ClassState, share: float, now_s: float
+    def set_lever(
+        self, controller: Controller, one: ClassState, lever: Lever, value: float, now_s: float
     ) -> None:
         """Send a command for a class; it follows what is in flight to the same actuator."""
-        begins_s = max(now_s + self._plan.clock_delay_s, one.free_s)
-        one.free_s = begins_s + (self._plan.clock_steps - 1) * self._plan.clock_step_s
-        one.commanded = share
-        one.in_flight += 1
-        what = f"{priority_name(one.priority)} to {100 * share:g} % of the maximum clock"
+        kind = lever.kind
+        begins_s = max(now_s + kind.delay_s, lever.free_s)
+        lever.free_s = begins_s + (kind.steps - 1) * kind.step_s
+        lever.commanded = value
+        lever.in_flight += 1
+        what = f"{priority_name(one.priority)} to {kind.show(value)}"
         text = f"{what}, from {begins_s:.10g} s on"
-        self._recorder.event(now_s, "clock-commanded", controller.name, text)
-        self._env.process(self._ramp(controller, one, share, begins_s, what))
+        self._recorder.event(now_s, f"{kind.name}-commanded", controller.name, text)
+        self._env.process(self._ramp(controller, one, lever, value, begins_s, what))
 
     def _ramp(
-        self, controller: Controller, one: ClassState, share: float, begins_s: float, what: str
+        self,
+        controller: Controller,
+        one: ClassState,
+        lever: Lever,
+        value: float,
+        begins_s: float,
+        what: str,
     ) -> Generator[Event, None, None]:
-        """Equal steps from the clock in force to the commanded one."""
-        identity, steps = self._next(), self._plan.clock_steps
+        """Equal steps from the value in force to the commanded one."""
+        identity, steps = self._next(), lever.kind.steps
         yield self._env.at(begins_s, POWER, identity)
-        first = one.in_force
+        first = lever.in_force
         for step in range(1, steps + 1):
             if step > 1:
-                at_s = begins_s + (step - 1) * self._plan.clock_step_s
+                at_s = begins_s + (step - 1) * lever.kind.step_s
                 yield self._env.at(at_s, POWER, identity)
-            one.in_force = share if step == steps else first + (share - first) * step / steps
+            lever.in_force = value if step == steps else first + (value - first) * step / steps
             self._apply(one.replicas, self._env.now)
-        one.in_flight -= 1
-        one.acted_s = self._env.now
-        self._recorder.event(self._env.now, "clock-acted", controller.name, what)
+        lever.in_flight -= 1
+        lever.acted_s = self._env.now
+        self._recorder.event(self._env.now, f"{lever.kind.name}-acted", controller.name, what)
 
     def set_brake(self, controller: Controller, on: bool, now_s: float) -> None:
         """Send a command to a node's brake; it follows what is in flight."""
@@ -148,28 +176,47 @@ class Actuators:
         self._commands += 1
         return order(ACT, self._commands)
 
-    # ---- clocks --------------------------------------------------------------------------
+    # ---- what is in force ----------------------------------------------------------------
 
-    def _wanted(self, replica: int) -> float:
-        """The lowest share of the maximum clock in force over a replica."""
-        share: float = self._start[replica]
-        for controller, one in self._over[replica]:
-            share = min(share, one.in_force)
-            if controller.brake.on:
-                share = min(share, self._plan.brake_clock)
-        return share
+    def idle_w(self, replicas: Iterable[int]) -> float:
+        """The most that one GPU of these replicas draws without work."""
+        return max(self._models[replica].power[0].idle_mw for replica in replicas) / 1000
 
     def _apply(self, replicas: Iterable[int], time_s: float) -> None:
-        """Set the clocks of replicas whose level changes, level by level."""
-        changed: dict[int, list[int]] = {}
+        """Set what changes for replicas: clocks level by level, caps, admission."""
+        levels: dict[int, list[int]] = {}
+        caps: dict[float, list[int]] = {}
+        admits: dict[bool, list[int]] = {}
         for replica in replicas:
-            level = self._level_at(replica, self._wanted(replica))
-            if level != self._level[replica]:
-                changed.setdefault(level, []).append(replica)
-        for level, some in sorted(changed.items()):
+            own = self._limits[replica]
+            limits = self._wanted(replica)
+            if limits.level != own.level:
+                levels.setdefault(limits.level, []).append(replica)
+                self._count(replica, own.level, limits.level, time_s)
+            if limits.cap_w != own.cap_w:
+                caps.setdefault(limits.cap_w, []).append(replica)
+            if limits.admits != own.admits:
+                admits.setdefault(limits.admits, []).append(replica)
+            self._limits[replica] = limits
+        for level, some in sorted(levels.items()):
             self._plane.set_clocks(some, level, time_s)
-            for replica in some:
-                self._count(replica, level, time_s)
+        for cap_w, some in sorted(caps.items()):
+            cap_mw = None if cap_w == math.inf else math.floor(1000 * cap_w)
+            self._plane.set_caps(some, cap_mw, time_s)
+        for some_admit, some in sorted(admits.items()):
+            self._plane.set_admission(some, some_admit, time_s)
+
+    def _wanted(self, replica: int) -> Limits:
+        """The strictest of what is in force over a replica."""
+        share, cap_w = self._start[replica]
+        admits = True
+        for controller, one in self._over[replica]:
+            share = min(share, one.levers["clock"].in_force)
+            cap_w = min(cap_w, one.levers["cap"].in_force)
+            admits = admits and one.admits(replica)
+            if controller.brake.on:
+                share = min(share, self._plan.brake_clock)
+        return Limits(self._level_at(replica, share), cap_w, admits)
 
     def _level_at(self, replica: int, share: float) -> int:
         model = self._models[replica]
@@ -178,11 +225,11 @@ class Actuators:
             self._levels[key] = level_at(model, share)
         return self._levels[key]
 
-    def _count(self, replica: int, level: int, time_s: float) -> None:
+    def _count(self, replica: int, before: int, level: int, time_s: float) -> None:
         """Meter a replica's change of level."""
         hz = self._models[replica].clocks_hz
-        share, clocks = hz[level] / max(hz), self.pools[self._pool_of[replica]]
-        capped = int(share < 1.0) - int(self._share[replica] < 1.0)
+        old, new = hz[before] / max(hz), hz[level] / max(hz)
+        clocks = self.pools[self._pool_of[replica]]
+        capped = int(new < 1.0) - int(old < 1.0)
         clocks.capped.set(clocks.capped.value + capped, time_s)
-        clocks.shares.set(clocks.shares.value + share - self._share[replica], time_s)
-        self._level[replica], self._share[replica] = level, share
+        clocks.shares.set(clocks.shares.value + new - old, time_s)

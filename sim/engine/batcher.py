@@ -8,7 +8,7 @@ Time plays no part here: see ``engine.replica``.
 
 from __future__ import annotations
 
-from sim.engine.meters import BLOCKS, SEQUENCES, TOKENS
+from sim.engine.meters import BLOCKS, HELD, SEQUENCES, TOKENS
 from sim.engine.prefix import PrefixCache
 from sim.engine.queue import WaitingQueue
 from sim.engine.request import Request
@@ -53,6 +53,7 @@ class Batcher:
         self.chunks: list[tuple[Request, int]] = []
         self.serves_decodes = False
         self.admission_open = True  # static batching: the batch is still forming
+        self.admits = True  # else nobody leaves the queue, whatever is free
         self.membership = 0
         self.leaving = 0
         self.preemptions = 0
@@ -128,8 +129,8 @@ class Batcher:
     def plan(self, now_s: float) -> int | None:
         """Fill ``chunks`` and ``serves_decodes`` for the next iteration.
 
-        Returns why the head of the queue was left waiting (``BLOCKS``, ``SEQUENCES``, ``TOKENS``),
-        or None if nobody waits.
+        Returns why the head of the queue was left waiting (``BLOCKS``, ``SEQUENCES``, ``TOKENS``,
+        ``HELD``), or None if nobody waits.
         """
         self.chunks = []
         if self.mode == "chunked-prefill":
@@ -202,6 +203,8 @@ class Batcher:
     def _admit(self, left: int, now_s: float) -> int | None:
         """Admit from the queue while budget, sequences and blocks allow; nobody is skipped."""
         while self.waiting:
+            if not self.admits:
+                return HELD
             if len(self.decoding) + len(self.prefilling) >= self.max_sequences:
                 return SEQUENCES
             if left <= 0:

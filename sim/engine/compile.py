@@ -289,6 +289,8 @@ def _replicas(world: World, first_cost: Sequence[int]) -> Records:
         record["free"] = record["kv_blocks"] = placed.model.kv_blocks
         record["mode"] = MODES[pool.batching.mode]
         record["open"] = 1
+        record["cap_mw"] = layout.FAR
+        record["levels"] = len(placed.model.clocks_hz)
         record["first_finish"] = layout.FAR
         for name in ("head", "tail", "joining", "part", "blocked", "oldest", "newest"):
             record[name] = NONE
@@ -362,6 +364,7 @@ def _cost(
     record["decode"] = offsets[1]
     record["decode_rows"], record["decode_stride"] = decode.shape
     record["idle_mw"] = power.idle_mw
+    record["most_mw"] = max(decode.max(), *power.prefill_mw)
     return records
 
 

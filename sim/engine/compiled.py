@@ -57,8 +57,8 @@ from sim.workload.types import OPEN, RequestChunk
 
 #: Fields of a replica that a window cuts out of the run.
 WINDOWED = (
-    "busy_s", "energy_mj", "kv_token_s", "waiting_s", "running_s",
-    "blocked_blocks_s", "blocked_sequences_s", "blocked_tokens_s",
+    "busy_s", "cap_bound_s", "energy_mj", "kv_token_s", "waiting_s", "running_s",
+    "blocked_blocks_s", "blocked_sequences_s", "blocked_tokens_s", "blocked_held_s",
 )  # fmt: skip
 #: Fields of a workload likewise.
 CHARGED = ("energy_mj", "delivered")
@@ -111,6 +111,17 @@ class CompiledPlane(TreeControl):
         """Put replicas on a clock level at ``time_s``."""
         self._drain_power()
         control.set_clocks(self._table, np.asarray(replicas, dtype=np.int64), level, time_s)
+
+    def set_caps(self, replicas: Sequence[int], cap_mw: int | None, time_s: float) -> None:
+        """Cap what each GPU of replicas draws."""
+        self._drain_power()
+        cap = layout.FAR if cap_mw is None else cap_mw
+        control.set_caps(self._table, np.asarray(replicas, dtype=np.int64), cap, time_s)
+
+    def set_admission(self, replicas: Sequence[int], admits: bool, time_s: float) -> None:
+        """Let replicas admit requests, or hold those that wait."""
+        every = np.asarray(replicas, dtype=np.int64)
+        control.set_admission(self._table, every, not admits, time_s)
 
     def fail(self, replica: int, gpu_mw: int, time_s: float) -> None:
         """A replica is down."""

@@ -14,10 +14,11 @@ from sim.kernels.state import State
 
 def readings(state: State, window: Mapping[str, NDArray[Any]]) -> Readings:
     """Every meter at the end of the run."""
-    blocked = ("blocked_blocks_s", "blocked_sequences_s", "blocked_tokens_s")
+    blocked = ("blocked_blocks_s", "blocked_sequences_s", "blocked_tokens_s", "blocked_held_s")
     nodes = node_meters(state.power)
     return Readings(
-        replicas={name: window[name] for name in ("busy_s", "kv_token_s", "waiting_s", "running_s")}
+        replicas={name: window[name] for name in ("busy_s", "cap_bound_s")}
+        | {name: window[name] for name in ("kv_token_s", "waiting_s", "running_s")}
         | {name: window[name] for name in blocked}
         | {"energy_mj": window["energy_mj"]}
         | {

@@ -27,7 +27,7 @@ from sim.engine.recorder import Recorder
 from sim.engine.world import World
 from sim.errors import SimulationError
 from sim.policies.base import kind_of
-from sim.policies.power.base import Brake, Clock, Note, Release
+from sim.policies.power.base import Admit, Brake, Cap, Clock, Note, Release
 
 #: A policy that yields more commands at one decision does not end.
 MOST_COMMANDS = 1000
@@ -126,7 +126,7 @@ class Chain:
         for rank, command in enumerate(commands):
             if rank == MOST_COMMANDS:
                 raise self._nonsense(now_s, controller, f"more than {MOST_COMMANDS} commands")
-            if isinstance(command, (Clock, Brake, Release)):
+            if isinstance(command, (Clock, Cap, Admit, Brake, Release)):
                 self._gate.take(controller, command, rank, now_s)
             elif isinstance(command, Note):
                 self._recorder.event(now_s, command.kind, controller.name, command.text)
@@ -139,8 +139,8 @@ class Chain:
         return SimulationError(
             now_s,
             controller.name,
-            f"power policy {self._kind!r} yielded {what}; a decision is a few of Clock, Brake, "
-            "Release and Note",
+            f"power policy {self._kind!r} yielded {what}; a decision is a few of Clock, Cap, "
+            "Admit, Brake, Release and Note",
         )
 
     # ---- the measurement window and the end ----------------------------------------------
@@ -174,7 +174,9 @@ class Chain:
                 "node": [one.node for one in every],
                 "name": [one.name for one in every],
                 "kind": [one.kind for one in every],
-                "commands": [one.counts["commands"] for one in every],
+                "commands": [one.counts["clock"] for one in every],
+                "cap_commands": [one.counts["cap"] for one in every],
+                "admission_commands": [one.counts["admission"] for one in every],
                 "refused": [one.counts["refused"] for one in every],
                 "brakes": [one.counts["brakes"] for one in every],
                 "brake_s": [one.brake.time_on.window for one in every],

@@ -11,35 +11,45 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sim.check.control import controlled_nodes
+from sim.engine.levers import Lever, levers
 from sim.engine.meters import Integral
 from sim.engine.world import World
 from sim.policies.power.base import ClassView, PowerPolicy, PowerView
 from sim.rng import KeyedBits
 
-_WORDS = ("high", "normal", "low")
-
-
-def priority_name(priority: int) -> str:
-    """``high``, ``normal``, ``low``, ``priority 5``."""
-    return _WORDS[priority] if priority < len(_WORDS) else f"priority {priority}"
+#: What is counted of a controller inside the measurement window.
+COUNTED = ("clock", "cap", "admission", "brakes", "refused", "lost")
 
 
 @dataclass
 class ClassState:
-    """One class of a controller's replicas. Clocks are shares of the maximum."""
+    """One class of a controller's replicas, and the levers over it by name."""
 
     priority: int
     replicas: tuple[int, ...]
-    commanded: float = 1.0
-    in_force: float = 1.0
-    acted_s: float = 0.0  # when the last command that acted had acted in full
-    free_s: float = 0.0  # when the actuator is done with all it was told
-    in_flight: int = 0  # commands that have not acted in full
+    levers: dict[str, Lever]
+
+    def seen(self, from_s: float) -> bool:
+        """Whether everything commanded shows in a reading of a period that began at ``from_s``."""
+        return all(lever.seen(from_s) for lever in self.levers.values())
 
     def view(self, from_s: float) -> ClassView:
-        """What the policy sees of it beside a reading of a period that began at ``from_s``."""
-        seen = self.in_flight == 0 and from_s >= self.acted_s
-        return ClassView(self.priority, self.commanded, self.in_force, seen)
+        """What the policy sees of it beside such a reading."""
+        clock, cap_w = self.levers["clock"], self.levers["cap"].commanded
+        return ClassView(
+            priority=self.priority,
+            commanded=clock.commanded,
+            in_force=clock.in_force,
+            seen=self.seen(from_s),
+            cap_w=None if cap_w == math.inf else cap_w,
+            admitting=self.levers["admission"].commanded,
+            replicas=len(self.replicas),
+        )
+
+    def admits(self, replica: int) -> bool:
+        """Whether a replica is among those that admit requests."""
+        share = self.levers["admission"].in_force
+        return self.replicas.index(replica) < math.ceil(share * len(self.replicas))
 
 
 @dataclass
@@ -79,9 +89,7 @@ class Controller:
     until_s: float = 0.0
     blind: bool = False
     refused: dict[str, str] = field(default_factory=dict)  # suggestion → why, since the last taken
-    counts: dict[str, int] = field(
-        default_factory=lambda: dict.fromkeys(("commands", "brakes", "refused", "lost"), 0)
-    )
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTED, 0))
 
     measuring: bool = False  # the measurement window is open
 
@@ -137,7 +145,11 @@ def build_controllers(world: World, policy: PowerPolicy) -> tuple[Controller, ..
                 kind=plan.kind,
                 limit_w=plan.rating_w if plan.budget_w is None else plan.budget_w,
                 classes=tuple(
-                    ClassState(priority, tuple(by_priority[priority]))
+                    ClassState(
+                        priority,
+                        tuple(by_priority[priority]),
+                        levers(world.scenario.actuation),
+                    )
                     for priority in sorted(by_priority, reverse=True)
                 ),
                 state=policy.new_state(),

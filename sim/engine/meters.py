@@ -43,7 +43,7 @@ class Integral:
 
 
 #: Why the head of a queue was not admitted: indices of ``ReplicaMeters.blocked``.
-BLOCKS, SEQUENCES, TOKENS = range(3)
+BLOCKS, SEQUENCES, TOKENS, HELD = range(4)
 
 
 class ReplicaMeters:
@@ -53,17 +53,18 @@ class ReplicaMeters:
     """
 
     __slots__ = (
-        "blocked", "busy", "decode_tokens", "draw", "iterations", "kv_tokens", "preemptions",
-        "prefill_tokens", "running", "waiting",
+        "blocked", "busy", "cap_bound", "decode_tokens", "draw", "iterations", "kv_tokens",
+        "preemptions", "prefill_tokens", "running", "waiting",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.busy = Integral()  # 1 during an iteration → s
+        self.cap_bound = Integral()  # 1 while a cap keeps the clock below the locked one → s
         self.draw = Integral()  # mW of all its GPUs → mJ
         self.kv_tokens = Integral()  # tokens in KV at the start of the iteration → token·s
         self.waiting = Integral()  # requests → request·s
         self.running = Integral()
-        self.blocked = (Integral(), Integral(), Integral())
+        self.blocked = (Integral(), Integral(), Integral(), Integral())
         self.iterations = 0
         self.prefill_tokens = 0
         self.decode_tokens = 0
@@ -72,7 +73,8 @@ class ReplicaMeters:
     def integrals(self) -> tuple[Integral, ...]:
         """Every integral, for the ends of the window."""
         return (
-            self.busy, self.draw, self.kv_tokens, self.waiting, self.running, *self.blocked,
+            self.busy, self.cap_bound, self.draw, self.kv_tokens, self.waiting, self.running,
+            *self.blocked,
         )  # fmt: skip
 
 

@@ -38,7 +38,22 @@ class ServingPlane(Protocol):
         ...
 
     def set_clocks(self, replicas: Sequence[int], level: int, time_s: float) -> None:
-        """Put replicas on a clock level at ``time_s`` (≥ every time handled so far)."""
+        """Lock the clocks of replicas to a level at ``time_s`` (≥ every time handled so far)."""
+        ...
+
+    def set_caps(self, replicas: Sequence[int], cap_mw: int | None, time_s: float) -> None:
+        """Each GPU of replicas draws at most ``cap_mw`` (None: no cap) from ``time_s`` on.
+
+        Every run of iterations takes the highest clock level, from the locked one down, at which
+        it keeps to the cap; the lowest where none does. The running iteration changes at once.
+        """
+        ...
+
+    def set_admission(self, replicas: Sequence[int], admits: bool, time_s: float) -> None:
+        """Replicas admit requests at their boundaries, or hold those that wait in their queues.
+
+        What runs goes on; who was preempted waits as well.
+        """
         ...
 
     def due_guards(self, time_s: float) -> Sequence[int]:

@@ -117,9 +117,19 @@ class ReferencePlane(TreeControl):
         return Stop("done", until_s)
 
     def set_clocks(self, replicas: Sequence[int], level: int, time_s: float) -> None:
-        """Put replicas on a clock level at ``time_s``."""
+        """Lock the clocks of replicas to a level at ``time_s``."""
         for index in replicas:
             self.replicas[index].set_clock(level, time_s)
+
+    def set_caps(self, replicas: Sequence[int], cap_mw: int | None, time_s: float) -> None:
+        """Cap what each GPU of replicas draws."""
+        for index in replicas:
+            self.replicas[index].set_cap(cap_mw, time_s)
+
+    def set_admission(self, replicas: Sequence[int], admits: bool, time_s: float) -> None:
+        """Let replicas admit requests, or hold those that wait."""
+        for index in replicas:
+            self.replicas[index].set_admission(admits, time_s)
 
     def fail(self, replica: int, gpu_mw: int, time_s: float) -> None:
         """A replica is down."""

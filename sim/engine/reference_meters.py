@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sim.engine.meter_tables import Readings
-from sim.engine.meters import BLOCKS, SEQUENCES, TOKENS, ReplicaMeters, WorkloadMeters
+from sim.engine.meters import BLOCKS, HELD, SEQUENCES, TOKENS, ReplicaMeters, WorkloadMeters
 from sim.engine.power_meter import PowerMeter
 
 
@@ -17,12 +17,14 @@ def readings(
     return Readings(
         replicas={
             "busy_s": [m.busy.window for m in meters],
+            "cap_bound_s": [m.cap_bound.window for m in meters],
             "kv_token_s": [m.kv_tokens.window for m in meters],
             "waiting_s": [m.waiting.window for m in meters],
             "running_s": [m.running.window for m in meters],
             "blocked_blocks_s": [m.blocked[BLOCKS].window for m in meters],
             "blocked_sequences_s": [m.blocked[SEQUENCES].window for m in meters],
             "blocked_tokens_s": [m.blocked[TOKENS].window for m in meters],
+            "blocked_held_s": [m.blocked[HELD].window for m in meters],
             "energy_mj": [m.draw.window for m in meters],
             "iterations": [m.iterations for m in meters],
             "prefill_tokens": [m.prefill_tokens for m in meters],

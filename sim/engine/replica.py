@@ -66,7 +66,9 @@ class Replica:
             batching, model.kv_blocks, model.cost[0].window, prefix_cache=prefix_cache
         )
         self.meters = ReplicaMeters()
-        self.level = 0
+        self.level = 0  # of the clock: the locked one, or lower where that keeps the cap
+        self.lock = 0
+        self.cap_mw: int | None = None  # that one GPU should not draw more than
         self.down = False
         # The running iteration; ``batch`` is None while idle.
         self.batch: Batch | None = None
@@ -116,10 +118,11 @@ class Replica:
             lost.append(self.batcher.waiting.pop())
         self.batcher.clear(self.model.kv_blocks)
         self.down = True
-        self.batch, self.plan = None, ()
+        self.batch, self.plan, self.level = None, (), self.lock
         self.boundary = self.env.put_off(self.boundary)
         self.count(time_s)
-        for integral in (*self.meters.blocked, self.meters.kv_tokens, self.meters.busy):
+        meters = self.meters
+        for integral in (*meters.blocked, meters.kv_tokens, meters.busy, meters.cap_bound):
             integral.set(0.0, time_s)
         self.draw_mw = gpu_mw
         self.observer.draw(self.index, gpu_mw, [], time_s)
@@ -131,17 +134,37 @@ class Replica:
         self.report_draw(time_s)
 
     def set_clock(self, level: int, time_s: float) -> None:
-        """Change the clock now: draw changes, what remains of the iteration is rescaled.
+        """Lock the clock to a level."""
+        if level != self.lock:
+            self.lock = level
+            self._retune(time_s)
+
+    def set_cap(self, cap_mw: int | None, time_s: float) -> None:
+        """No GPU draws more than this, as far as its clock levels allow; None: no cap."""
+        if cap_mw != self.cap_mw:
+            self.cap_mw = cap_mw
+            self._retune(time_s)
+
+    def set_admission(self, admits: bool, time_s: float) -> None:
+        """Admit who waits at boundaries, or hold them; an idle replica wakes for them."""
+        self.batcher.admits = admits
+        idle = self.batch is None and not self.down
+        if admits and idle and self.batcher.waiting and not self.boundary.triggered:
+            self.env.schedule_at(self.boundary, time_s, BOUNDARY, self.index)
+
+    def _retune(self, time_s: float) -> None:
+        """Take the clock that lock and cap leave: draw changes now, what remains is rescaled.
 
         The running iteration becomes a run of its own of length one.
         """
+        level = self._level_within()
+        self.meters.cap_bound.set(float(level != self.lock), time_s)
         if level == self.level:
-            return
-        if self.down:
-            self.level = level
             return
         before = self.cost
         self.level = level
+        if self.down:
+            return
         if self.batch is not None:
             scale = self.cost.iteration_s(self.batch) / before.iteration_s(self.batch)
             rest_s = (self.end_s - time_s) * scale
@@ -163,7 +186,7 @@ class Replica:
         if self.batch is None:
             self.draw_mw, shares = power.idle_mw, []
         else:
-            decode_s, total_s = self._phase_times(self.batch)
+            decode_s, total_s = self._phase_times(self.batch, self.level)
             self.draw_mw = power.draw_mw(self.batch, decode_s, total_s)
             shares = self._shares(decode_s / total_s)
         self.observer.draw(self.index, self.draw_mw, shares, time_s)
@@ -276,9 +299,11 @@ class Replica:
             self._anchor(now_s)
 
     def _anchor(self, now_s: float) -> None:
-        """A new run starts here: its first cost, its growth, its draw."""
+        """A new run starts here: its clock under the cap, its first cost, its growth, its draw."""
         if self.batch is None:
             raise AssertionError("a run needs a batch")
+        self.level = self._level_within()
+        self.meters.cap_bound.set(float(self.level != self.lock), now_s)
         cost, batcher = self.cost, self.batcher
         self.anchor_s, self.steps = now_s, 0
         self.first_s = cost.iteration_s(self.batch)
@@ -295,24 +320,40 @@ class Replica:
         self.report_draw(now_s)
 
     def _rest(self, now_s: float) -> None:
-        if self.batcher.waiting:
+        if self.batcher.waiting and self.batcher.admits:
             raise SimulationError(
                 now_s, f"replica {self.index}", "requests wait, nothing runs, nobody is admitted"
             )
         self.batch = None
         self.plan = ()
+        self.level = self.lock
         self.meters.busy.set(0.0, now_s)
+        self.meters.cap_bound.set(0.0, now_s)
         self.report_draw(now_s)
 
-    def _phase_times(self, batch: Batch) -> tuple[float, float]:
-        """Seconds of the iteration without its prefill, and of all of it."""
-        total_s = self.cost.iteration_s(batch)
+    def _level_within(self) -> int:
+        """The highest level, from the locked one down, at which the iteration keeps to the cap.
+
+        The lowest if none does; the locked one without a cap or an iteration.
+        """
+        if self.batch is None or self.cap_mw is None:
+            return self.lock
+        for level in range(self.lock, len(self.model.power)):
+            times = self._phase_times(self.batch, level)
+            if self.model.power[level].draw_mw(self.batch, *times) <= self.cap_mw:
+                return level
+        return len(self.model.power) - 1
+
+    def _phase_times(self, batch: Batch, level: int) -> tuple[float, float]:
+        """Seconds of the iteration without its prefill, and of all of it, at a clock level."""
+        cost = self.model.cost[level]
+        total_s = cost.iteration_s(batch)
         if batch.tokens == batch.decodes:
             return total_s, total_s
         if batch.decodes == 0:
             return 0.0, total_s
         alone = Batch(batch.decodes, batch.decodes, batch.kv_tokens, batch.windowed_kv_tokens, 0, 0)
-        return self.cost.iteration_s(alone), total_s
+        return cost.iteration_s(alone), total_s
 
     def _shares(self, decode_share: float) -> list[tuple[int, float]]:
         """Who the draw is charged to: decode by sequences, prefill by tokens."""

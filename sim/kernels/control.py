@@ -6,7 +6,7 @@ from sim.kernels.alarms import set_alarms
 from sim.kernels.arrivals import dispatch, sheds, turn_away
 from sim.kernels.bits import value_of
 from sim.kernels.boundary import schedule
-from sim.kernels.cost import boundaries_before, boundary_s, iteration_s
+from sim.kernels.cost import boundaries_before, boundary_s, iteration_s, level_within
 from sim.kernels.iterations import go_on_to
 from sim.kernels.jit import entry, rare
 from sim.kernels.layout import (
@@ -21,8 +21,9 @@ from sim.kernels.lifecycle import (
     emit,
     free_slot,
 )
-from sim.kernels.meters import count, count_kv_within, report_draw
+from sim.kernels.meters import count, count_draw, count_kv_within, report_draw
 from sim.kernels.state import Ints, State, state_of
+from sim.kernels.stops import stop_at_next
 
 
 @entry
@@ -68,16 +69,36 @@ def pause_all(table: Ints, t: float) -> None:
 
 @entry
 def set_clocks(table: Ints, replicas: Ints, level: int, t: float) -> None:
-    """Put replicas on a clock level: draw changes now, the rest of the iteration is rescaled."""
+    """Lock the clocks of replicas: draw changes now, the rest of the iteration is rescaled."""
     s = state_of(table)
     for place in range(len(replicas)):
-        set_clock(s, replicas[place], level, t)
+        r = replicas[place]
+        if s.replica[r].lock != level:
+            count_draw(s, r, t)  # whether the cap held the clock down
+            s.replica[r].lock = level
+            retune(s, r, t)
+
+
+@entry
+def set_caps(table: Ints, replicas: Ints, cap_mw: int, t: float) -> None:
+    """Cap the draw of each GPU of replicas (FAR: no cap), from the running iteration on."""
+    s = state_of(table)
+    for place in range(len(replicas)):
+        r = replicas[place]
+        if s.replica[r].cap_mw != cap_mw:
+            s.replica[r].cap_mw = cap_mw
+            retune(s, r, t)
 
 
 @rare
-def set_clock(s: State, r: int, level: int, t: float) -> None:
-    """The running iteration becomes a run of its own of length one."""
+def retune(s: State, r: int, t: float) -> None:
+    """The clock that lock and cap leave; a running iteration that changes it becomes a run of its
+    own of length one."""
     replica = s.replica[r]
+    level = replica.lock
+    if replica.busy and replica.cap_mw < s.cost[replica.cost + level].most_mw:
+        pause(s, r, t)
+        level = level_within(s, replica)
     if replica.level == level:
         return
     if replica.down:
@@ -99,6 +120,24 @@ def set_clock(s: State, r: int, level: int, t: float) -> None:
         schedule(s, r, boundary_s(replica, 1))
     replica.level = level
     report_draw(s, r, total_s, t)
+
+
+@entry
+def set_admission(table: Ints, replicas: Ints, held: bool, t: float) -> None:
+    """Let replicas admit nobody who waits (``held``), or admit again from the next boundary on."""
+    s = state_of(table)
+    for place in range(len(replicas)):
+        r = replicas[place]
+        replica = s.replica[r]
+        if replica.held == held:
+            continue
+        replica.held = held
+        if replica.down or replica.waiting == 0:
+            continue
+        if replica.busy:
+            stop_at_next(s, r, t)
+        elif not held:
+            schedule(s, r, t)
 
 
 @entry

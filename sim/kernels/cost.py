@@ -131,9 +131,34 @@ def bit_length(value: int) -> int:
 
 
 @kernel
-def draw_mw(s: State, replica: Record, share: float) -> int:
+def decode_share(s: State, replica: Record, level: int, total_s: float) -> float:
+    """Share of the planned iteration, which takes ``total_s``, that it takes without prefill."""
+    if replica.chunk_tokens == 0:
+        return 1.0
+    if replica.serving and replica.decoding > 0:
+        return decode_s(s, replica, level) / total_s
+    return 0.0
+
+
+@kernel
+def level_within(s: State, replica: Record) -> int:
+    """The highest clock level, from the locked one down, whose draw keeps to the cap in the planned
+    iteration; the lowest if none does."""
+    level = replica.lock
+    if replica.cap_mw >= s.cost[replica.cost + level].most_mw:
+        return level
+    while level < replica.levels - 1:
+        share = decode_share(s, replica, level, iteration_s(s, replica, level))
+        if draw_mw(s, replica, level, share) <= replica.cap_mw:
+            break
+        level += 1
+    return level
+
+
+@kernel
+def draw_mw(s: State, replica: Record, level: int, share: float) -> int:
     """Draw of one GPU in the planned iteration; ``share``: of its time without prefill."""
-    cost = s.cost[replica.cost + replica.level]
+    cost = s.cost[replica.cost + level]
     decoding = replica.decoding if replica.serving else 0
     decode = 0
     if decoding > 0:

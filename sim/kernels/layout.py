@@ -36,7 +36,7 @@ FREE, WAITING, PREFILLING, DECODING, ASKED = range(5)
 #: Who asks for the prefix ids of a request: it has none, only its router, the cache too.
 NO_IDS, ROUTED, CACHED = range(3)
 #: Why the head of a queue was not admitted (as ``sim.engine.meters``), or NONE.
-BLOCKS, SEQUENCES, TOKENS = range(3)
+BLOCKS, SEQUENCES, TOKENS, HELD = range(4)
 #: Kinds of guards of the electrical tree.
 THERMAL, ELECTRONIC, OVERLOAD, BATTERY = range(4)
 #: Outcomes: indices in ``sim.results.tables.OUTCOMES``.
@@ -119,7 +119,9 @@ REPLICA = np.dtype(
         ("elapsed", np.int8),  # this iteration's gaps are differences of times
         ("open", np.int8),  # static batching: the batch is still forming
         ("blocked", np.int8),  # why the head of the queue waits
-        ("level", np.int8),
+        ("level", np.int8),  # of the clock: the locked one, or lower where that keeps the cap
+        ("lock", np.int8),
+        ("held", np.int8),  # nobody is admitted
         ("mode", np.int8),
         ("down", np.int8),  # without power: nobody is sent to it
         ("classes", np.uint8),  # bit p: somebody of priority p waits
@@ -159,8 +161,10 @@ REPLICA = np.dtype(
         ("decode_mw", np.float64),  # charged for each decoding sequence, each prefill token
         ("prefill_mw", np.float64),
         ("draw_mw", np.int64),  # of one GPU
+        ("cap_mw", np.int64),  # that one GPU should not draw more than; FAR: none
         ("total_mw", np.int64),  # of all
         ("busy_s", np.float64),
+        ("cap_bound_s", np.float64),  # below the locked clock
         ("energy_mj", np.float64),
         ("kv_token_s", np.float64),
         ("waiting_s", np.float64),
@@ -168,6 +172,7 @@ REPLICA = np.dtype(
         ("blocked_blocks_s", np.float64),
         ("blocked_sequences_s", np.float64),
         ("blocked_tokens_s", np.float64),
+        ("blocked_held_s", np.float64),
         ("iterations", np.int64),
         ("prefill_tokens", np.int64),
         ("decode_tokens", np.int64),
@@ -179,6 +184,7 @@ REPLICA = np.dtype(
         ("pool", np.int32),
         ("position", np.int32),  # in its pool
         ("cost", np.int32),  # row of ``cost`` at clock level 0
+        ("levels", np.int8),
         ("gpus", np.int32),
         ("servers", np.int32),  # first row of ``server`` and their number
         ("server_count", np.int32),
@@ -264,6 +270,7 @@ COST = np.dtype(
         ("decode_rows", np.int64),
         ("decode_stride", np.int64),
         ("idle_mw", np.int64),
+        ("most_mw", np.int64),  # of any iteration
     ],
     align=True,
 )

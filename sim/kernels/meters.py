@@ -14,13 +14,14 @@ and the gaps of a run ascend, so that those in one bin of the histogram are a ra
 from __future__ import annotations
 
 from sim.kernels.bits import MANTISSA_BITS, bits_of, value_of
-from sim.kernels.cost import boundary_s, decode_s, draw_mw
+from sim.kernels.cost import boundary_s, decode_share, draw_mw
 from sim.kernels.jit import kernel
 from sim.kernels.layout import (
     BLOCK_SHIFT,
     BLOCKS,
     GAP_LOW,
     GAPS_PER_OCTAVE,
+    HELD,
     NONE,
     SEQUENCES,
     TOKENS,
@@ -54,6 +55,8 @@ def count_queue(s: State, r: int, t: float) -> None:
         replica.blocked_sequences_s += dt
     elif replica.blocked == TOKENS:
         replica.blocked_tokens_s += dt
+    elif replica.blocked == HELD:
+        replica.blocked_held_s += dt
 
 
 @kernel
@@ -70,6 +73,8 @@ def count_draw(s: State, r: int, t: float) -> None:
     if not replica.busy:
         return
     replica.busy_s += dt
+    if replica.level != replica.lock:
+        replica.cap_bound_s += dt
     pool = s.pool[replica.pool]
     if replica.workloads == 1:
         s.workload[pool.only].energy_mj += energy_mj
@@ -212,10 +217,8 @@ def report_draw(s: State, r: int, total_s: float, t: float) -> None:
         set_draw(s, r, s.cost[replica.cost + replica.level].idle_mw, t)
         return
     serving = replica.serving and replica.decoding > 0
-    share = 1.0
-    if replica.chunk_tokens > 0:
-        share = decode_s(s, replica, replica.level) / total_s if serving else 0.0
-    set_draw(s, r, draw_mw(s, replica, share), t)
+    share = decode_share(s, replica, replica.level, total_s)
+    set_draw(s, r, draw_mw(s, replica, replica.level, share), t)
     if replica.workloads > 1:
         replica.decode_mw = replica.total_mw * share / replica.decoding if serving else 0.0
         replica.prefill_mw = 0.0

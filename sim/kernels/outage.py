@@ -96,6 +96,7 @@ def forget(s: State, r: int) -> None:
     replica.serving = 0
     replica.elapsed = 0
     replica.planned = 0
+    replica.level = replica.lock
     replica.open = 1
     replica.blocked = NONE
     replica.done = 0

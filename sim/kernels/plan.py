@@ -9,7 +9,7 @@ on with the same run: only a changed plan or clock gives it a new anchor.
 from __future__ import annotations
 
 from sim.kernels.blocks import blocks_for, needed, starts_possible
-from sim.kernels.cost import growth_s, iteration_s, windowed_half
+from sim.kernels.cost import growth_s, iteration_s, level_within, windowed_half
 from sim.kernels.heaps import first_step
 from sim.kernels.jit import kernel, rare
 from sim.kernels.layout import (
@@ -17,6 +17,7 @@ from sim.kernels.layout import (
     CACHED,
     CHUNKED,
     FAR,
+    HELD,
     NONE,
     PREFILL_FIRST,
     PREFILLING,
@@ -141,6 +142,8 @@ def admit(s: State, r: int, left: int, t: float) -> int:
     """Admit while budget, sequences and blocks allow; why the head then waits, or NONE."""
     replica = s.replica[r]
     while replica.waiting > 0:
+        if replica.held:
+            return HELD
         if replica.running >= replica.max_sequences:
             return SEQUENCES
         if left <= 0:
@@ -224,8 +227,9 @@ def is_new_run(s: State, r: int) -> bool:
 
 @kernel
 def anchor(s: State, r: int, t: float) -> None:
-    """A new run starts here: its first cost, its growth, its draw."""
+    """A new run starts here: its clock under the cap, its first cost, its growth, its draw."""
     replica = s.replica[r]
+    replica.level = level_within(s, replica)
     single = replica.chunks == 1
     replica.busy = 1
     replica.done = 0
@@ -263,10 +267,11 @@ def leap(s: State, r: int, preempted: bool) -> int:
 def rest(s: State, r: int, t: float) -> None:
     """Nothing is left to do."""
     replica = s.replica[r]
-    if replica.waiting > 0:
+    if replica.waiting > 0 and not replica.held:
         s.all[0].fault = STUCK
         s.all[0].fault_s = t
         s.all[0].faulty = r
     replica.busy = 0
     replica.planned = 0
     replica.serving = 0
+    replica.level = replica.lock

@@ -51,6 +51,7 @@ BUILT_IN = (
     "sim.policies.batching.prefill_first",
     "sim.policies.batching.static",
     "sim.policies.power.none",
+    "sim.policies.power.static_cap",
     "sim.policies.power.static_clock",
     "sim.policies.power.polca",
     "sim.policies.power.dynamo",

@@ -29,6 +29,8 @@ def next_step(
         return _power(metrics, binding)
     if binding.kind == "outage":
         return "a second feed, a battery, a reserve or a larger rating before what gave way"
+    if binding.kind == "control":
+        return "what power control costs: --set 'policies.power={kind: none}'"
     pool = next((pool for pool in manifest["pools"] if pool["name"] == binding.entity), None)
     if pool is None:
         return ""

@@ -6,6 +6,7 @@ The rule, which is also what ``Limit`` values are sorted by:
    waited for it, or of arrivals that it cost. Less than ``TOUCH`` does not bind, nor does a wait in
    a pool whose workloads all meet their objectives. Speed comes first of these where the median
    request decodes slower than its objective: more room in a batch could only slow it further.
+   So does power control that kept clocks down, or requests back, for most of the time.
 2. Then a power limit that was exceeded: nothing in the run held the draw below it, so it cost no
    request anything, but the site cannot go on like that.
 3. Then what did not bind, by use: the part of the limit that was used.
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from sim.results.control_limits import control_limits
 from sim.results.limit import TOUCH, Limit
 from sim.results.metrics import Metric
 from sim.results.result import RunResult
@@ -29,7 +31,10 @@ _ROW_BITS = 40
 def limits(result: RunResult) -> tuple[Limit, ...]:
     """Every limit of a run, the one that binds first."""
     found = [*_power(result), *_refusals(result), *_pools(result), *speed_limits(result)]
-    found += _objectives(result)
+    content = frozenset(
+        pool["name"] for pool in result.manifest["pools"] if _content(result, pool["name"])
+    )
+    found += [*control_limits(result, content), *_objectives(result)]
     return tuple(sorted(found, key=Limit.order))
 
 

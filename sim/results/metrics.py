@@ -156,10 +156,16 @@ _ROWS = (
      "pool"),
     ("energy_j", "J", "energy", "lower", "energy of the pool's GPUs over the measurement window",
      "pool"),
-    ("capped_fraction", "", "fraction", "lower", "share of the measurement window that replicas "
-     "spent below their highest clock, by a power policy's doing, mean over replicas", "pool"),
-    ("mean_clock", "", "fraction", "higher", "mean clock as a share of the maximum over the "
-     "measurement window, mean over replicas", "pool"),
+    ("capped_fraction", "", "fraction", "lower", "share of the measurement window in which the "
+     "clocks of replicas were locked below their highest by a power policy, mean over replicas",
+     "pool"),
+    ("mean_clock", "", "fraction", "higher", "mean of the locked clock as a share of the maximum "
+     "over the measurement window, mean over replicas", "pool"),
+    ("cap_bound_fraction", "", "fraction", "lower", "share of the measurement window in which a "
+     "power cap kept the clocks of replicas below the locked one, mean over replicas", "pool"),
+    ("blocked_held_fraction", "", "fraction", "lower", "share of the measurement window in which "
+     "the head of a queue waited because a power policy let nobody in, mean over replicas",
+     "pool"),
     ("blocked_blocks_fraction", "", "fraction", "lower", "share of the measurement window in which "
      "the head of a queue waited for KV blocks, mean over replicas", "pool"),
     ("blocked_sequences_fraction", "", "fraction", "lower", "share of the measurement window in "

@@ -24,7 +24,7 @@ _MOST = 0.5
 def speed_limits(result: RunResult) -> Iterator[Limit]:
     """The speed of each workload's pool.
 
-    Where no queue's head waited for blocks, places or tokens, every miss is one of speed; else
+    Where no queue's head waited for anything, every miss is one of speed; else
     those whose time went mainly into running. If the median request decodes slower than its
     objective, speed outranks whatever queues waited for.
     """
@@ -89,7 +89,7 @@ def _held(result: RunResult, pool: str) -> float:
     """Share of replica time in which the head of a queue of ``pool`` waited for anything."""
     return sum(
         result.metrics[f"pools[{pool}].blocked_{what}_fraction"].value or 0.0
-        for what in ("blocks", "sequences", "tokens")
+        for what in ("blocks", "sequences", "tokens", "held")
     )
 
 

@@ -118,6 +118,8 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
         ("blocked_blocks_s", "float64", "s", "head of the queue waited for KV blocks, same window"),
         ("blocked_sequences_s", "float64", "s", "… waited because max_sequences were running"),
         ("blocked_tokens_s", "float64", "s", "… waited because the token budget was spent"),
+        ("blocked_held_s", "float64", "s", "… waited because a power policy let nobody in"),
+        ("cap_bound_s", "float64", "s", "a power cap kept its clock below the locked one"),
     ),
     "workloads": _columns(
         ("workload", "category", "", "name of the workload"),
@@ -147,6 +149,8 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
         ("name", "string", "", "name of the node"),
         ("kind", "category", "", "kind of the node"),
         ("commands", "int64", "", "commands to clocks in [warm-up, duration)"),
+        ("cap_commands", "int64", "", "commands to power caps, same window"),
+        ("admission_commands", "int64", "", "commands to admission, same window"),
         ("refused", "int64", "", "suggestions of its policy that were refused, same window"),
         ("brakes", "int64", "", "times the brake was commanded, same window"),
         ("brake_s", "float64", "s", "time with the brake on, same window"),

@@ -19,6 +19,18 @@ class ClockActuatorSpec(Spec):
     step_time: Seconds = Field(default=1.0, description="from one step to the next")
 
 
+class CapActuatorSpec(Spec):
+    """Setting power caps, on the same ways as clocks."""
+
+    delay: Seconds = Field(default=40.0, description="from a command until it acts")
+
+
+class AdmissionSpec(Spec):
+    """Telling replicas to admit requests or to hold them: software, and quick."""
+
+    delay: Seconds = Field(default=1.0, description="from a command until it acts")
+
+
 class BrakeSpec(Spec):
     """The power brake: every GPU below a node on one low clock."""
 
@@ -34,6 +46,10 @@ class ActuationSpec(Spec):
     """Actuators of power controllers, and the time within which they must act."""
 
     clock: ClockActuatorSpec = Field(default=ClockActuatorSpec(), description="setting clocks")
+    cap: CapActuatorSpec = Field(default=CapActuatorSpec(), description="setting power caps")
+    admission: AdmissionSpec = Field(
+        default=AdmissionSpec(), description="which replicas admit requests"
+    )
     brake: BrakeSpec = Field(default=BrakeSpec(), description="the power brake")
     deadline: PositiveSeconds | None = Field(
         default=None, description="how long equipment tolerates an overload; default: 10 s"

@@ -99,6 +99,7 @@ def by_hand(case: Case, engine: str, sink: PlainSink, outcome: Outcome) -> None:
     for row in case.world.decisions:
         recorder.decision(row)
     plane = ENGINES[engine](case.world, recorder)
+    held: frozenset[int] = frozenset()
     for act in (*case.acts, Act(case.horizon_s, "advance")):
         stop = plane.advance(act.time_s)
         outcome.looks.append(Look(act.time_s, stop.code, stop.time_s, plane.in_flight()))
@@ -106,7 +107,7 @@ def by_hand(case: Case, engine: str, sink: PlainSink, outcome: Outcome) -> None:
         pending_s = plane.peek()
         if pending_s < act.time_s:
             outcome.faults.append(f"advanced to {act.time_s}, an event is pending at {pending_s}")
-        if pending_s == math.inf and plane.in_flight():
+        if pending_s == math.inf and plane.in_flight() and not held:
             outcome.faults.append(f"nothing is pending at {act.time_s}, requests are in flight")
         if act.kind == "open":
             plane.open_window(act.time_s)
@@ -114,6 +115,13 @@ def by_hand(case: Case, engine: str, sink: PlainSink, outcome: Outcome) -> None:
             plane.close_window(act.time_s)
         elif act.kind == "clocks":
             plane.set_clocks(act.replicas, act.level, act.time_s)
+        elif act.kind == "cap":
+            plane.set_caps(act.replicas, act.cap_mw, act.time_s)
+        elif act.kind in ("hold", "admit"):
+            plane.set_admission(act.replicas, act.kind == "admit", act.time_s)
+            held = (
+                held.difference(act.replicas) if act.kind == "admit" else held.union(act.replicas)
+            )
         elif act.kind == "fail":
             for replica in act.replicas:
                 plane.fail(replica, act.gpu_mw, act.time_s)

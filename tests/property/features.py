@@ -165,6 +165,46 @@ class WatchedPlane(ReferencePlane):
             )
         super().set_clocks(replicas, level, time_s)
 
+    def set_caps(self, replicas: Sequence[int], cap_mw: int | None, time_s: float) -> None:
+        """Caps."""
+        before = [self.replicas[index].level for index in replicas]
+        super().set_caps(replicas, cap_mw, time_s)
+        for index, level in zip(replicas, before, strict=True):
+            replica = self.replicas[index]
+            self.note(
+                cap_slows_an_iteration=replica.level > level,
+                cap_lifted_in_an_iteration=replica.level < level,
+                cap_changes_nothing=replica.level == level and replica.batch is not None,
+            )
+
+    def set_admission(self, replicas: Sequence[int], admits: bool, time_s: float) -> None:
+        """Holds, and their end."""
+        for index in replicas:
+            replica = self.replicas[index]
+            waits = bool(replica.batcher.waiting)
+            self.note(
+                hold_while_somebody_waits=not admits and waits,
+                admission_wakes_a_replica=admits and waits and replica.batch is None,
+                admission_in_a_run=admits and waits and replica.batch is not None,
+            )
+        super().set_admission(replicas, admits, time_s)
+
+    # ---- caps at the start of a run ------------------------------------------------------
+
+    def draw(
+        self, replica: int, gpu_mw: int, shares: Sequence[tuple[int, float]], time_s: float
+    ) -> None:
+        """Whether a cap chose the clock."""
+        one = self.replicas[replica]
+        if one.batch is not None and one.cap_mw is not None:
+            self.note(
+                cap_below_every_level=gpu_mw > one.cap_mw,
+                cap_met_exactly=gpu_mw == one.cap_mw,
+                run_slowed_by_a_cap=one.level > one.lock and gpu_mw <= one.cap_mw,
+                run_slowed_by_cap_and_lock=one.level > one.lock > 0,
+            )
+        super().draw(replica, gpu_mw, shares, time_s)
+
     # ---- arrivals and ends ---------------------------------------------------------------
 
     def _on_arrival(self, workload: int, row: Row, event: Event) -> None:

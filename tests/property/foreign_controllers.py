@@ -7,10 +7,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from sim.policies.base import register
-from sim.policies.power.base import Brake, Clock, Command, Note, PowerPolicy, PowerView, Release
+from sim.policies.power.base import (
+    Admit,
+    Brake,
+    Cap,
+    Clock,
+    Command,
+    Note,
+    PowerPolicy,
+    PowerView,
+    Release,
+)  # fmt: skip
 from sim.rng import KeyedBits
 
 SHARES = (0.1, 0.5, 0.6, 0.75, 0.8, 1.0, 1.0, 0.0, 1.5, float("nan"))
+CAPS = (None, None, 100.0, 200.0, 290.0, 350.0, 420.0, 700.0, -1.0, float("nan"))
 
 
 @register("power", "test-raving")
@@ -31,7 +42,13 @@ class Raving(PowerPolicy):
             elif word < 300:
                 yield Note("raving", f"{view.reading_w} after {view.brake}")
             else:
-                yield Clock(SHARES[word % len(SHARES)], (None, 0, 1, 2, 5)[other % 5])
+                priority = (None, 0, 1, 2, 5)[other % 5]
+                if word < 500:
+                    yield Cap(CAPS[word % len(CAPS)], priority)
+                elif word < 650:
+                    yield Admit(SHARES[word % len(SHARES)], priority)
+                else:
+                    yield Clock(SHARES[word % len(SHARES)], priority)
 
 
 @dataclass
@@ -54,6 +71,9 @@ class Flapping(PowerPolicy):
 
     def at_start(self, priority: int) -> float:
         return 0.75 if priority == 2 else 1.0
+
+    def cap_at_start(self, priority: int) -> float | None:
+        return 420.0 if priority == 1 else None
 
     def decide(self, view: PowerView, state: Swing, rng: KeyedBits) -> Iterator[Command]:
         if state.down:

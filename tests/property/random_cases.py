@@ -20,9 +20,11 @@ class Act:
     """Something that the control plane does once every event before ``time_s`` is handled."""
 
     time_s: float
-    kind: str  # "advance" (just look), "open" or "close" (the window), "clocks", "fail", "restore"
+    kind: str  # "advance" (just look), "open" or "close" (the window), "clocks", "cap", "hold",
+    # "admit", "fail", "restore"
     replicas: tuple[int, ...] = ()
     level: int = 0
+    cap_mw: int | None = None
     gpu_mw: int = 0  # of replicas that fail
 
 
@@ -68,6 +70,9 @@ def random_case(rng: Random, prefixes: Random | None) -> Case:
     acts += random_window(rng, times)
     if focus != "looks":
         acts += random_clocks(rng, drawn, times, at_least=focus == "clocks")
+        limits = Random(repr(acts))  # of its own: the draws of the cases before it stay
+        acts += random_caps(limits, drawn, times.drawn_by(limits))
+        acts += random_holds(limits, drawn, times.drawn_by(limits))
     span_s = drawn.beats.duration_s
     horizon_s = rng.choice([span_s * 0.4, span_s, LONG_S, LONG_S, LONG_S])
     ordered = sorted((act for act in acts if act.time_s <= horizon_s), key=lambda act: act.time_s)
@@ -81,6 +86,10 @@ class Times:
     rng: Random
     drawn: Drawn
     moments: Sequence[float]
+
+    def drawn_by(self, rng: Random) -> Times:
+        """The same times, drawn by ``rng``."""
+        return replace(self, rng=rng)
 
     def draw(self) -> float:
         """A time before the last request."""
@@ -107,4 +116,31 @@ def random_clocks(rng: Random, drawn: Drawn, times: Times, at_least: bool) -> li
         time_s = times.draw()
         levels = [rng.randrange(drawn.levels) for _ in range(rng.choice([1, 1, 3]))]
         acts += [Act(time_s, "clocks", some, level) for level in levels]
+    return acts
+
+
+def random_caps(rng: Random, drawn: Drawn, times: Times) -> list[Act]:
+    """Caps on the draw of some replicas: too low for every level, between levels, at a draw that
+    occurs, above all; and none again."""
+    everyone = range(len(drawn.world.replicas))
+    acts: list[Act] = []
+    for _ in range(rng.choice([0, 1, 4])):
+        some = tuple(rng.sample(everyone, rng.randint(1, len(everyone))))
+        power = rng.choice(drawn.world.replicas[some[0]].model.power)
+        exact = rng.choice([*rng.choice(power.decode_mw)[1:4], *power.prefill_mw[:2]])
+        near = rng.choice([exact, exact - 1, rng.randrange(100_000, 700_000)])
+        acts.append(Act(times.draw(), "cap", some, cap_mw=rng.choice([near, near, near, None])))
+    return acts
+
+
+def random_holds(rng: Random, drawn: Drawn, times: Times) -> list[Act]:
+    """Some replicas admit nobody for a while; in some cases to the end."""
+    everyone = range(len(drawn.world.replicas))
+    acts: list[Act] = []
+    for _ in range(rng.choice([0, 0, 1, 3])):
+        some = tuple(rng.sample(everyone, rng.randint(1, len(everyone))))
+        from_s, to_s = sorted((times.draw(), times.draw()))
+        acts.append(Act(from_s, "hold", some))
+        if rng.randrange(6):
+            acts.append(Act(to_s, "admit", some))
     return acts

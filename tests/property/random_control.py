@@ -54,7 +54,9 @@ def limited(rng: Random, tree: PowerTree) -> PowerTree:
 def random_policy(rng: Random, span_s: float) -> Any:
     """One of ours, or one of nobody's."""
     watch = rng.choice(["pdu", "pdu", "utility", "rack", "utility+pdu", "ups+rack"])
-    match rng.choice(["polca", "polca", "dynamo", "demand", "static", "raving", "flapping"]):
+    match rng.choice(
+        ["polca", "polca", "dynamo", "demand", "static", "cap", "raving", "raving", "flapping"]
+    ):
         case "polca":
             return BUILT_IN["polca"](
                 watch=watch, low_clock=0.75, low_deep_clock=0.5, high_clock=0.75,
@@ -69,6 +71,10 @@ def random_policy(rng: Random, span_s: float) -> Any:
             )  # fmt: skip
         case "static":
             return BUILT_IN["static-clock"](high=rng.choice([1.0, 0.75]), low=0.5)
+        case "cap":
+            return BUILT_IN["static-cap"](
+                high=rng.choice([0.0, 350.0]), normal=rng.choice([290.0, 420.0]), low=200.0
+            )
         case "raving":
             return Raving(watch=watch)
     return Flapping()
@@ -95,4 +101,6 @@ def random_actuation(rng: Random) -> Actuation:
         brake_clock=rng.choice([0.2, 0.5, 0.75]),
         brake_hold_s=rng.choice([0.0, 0.5, 2.0]),
         brake_refractory_s=rng.choice([0.0, 0.5, 2.0]),
+        cap_delay_s=rng.choice([0.0, 0.125, 0.4]),
+        admission_delay_s=rng.choice([0.0, 0.125, 0.4]),
     )

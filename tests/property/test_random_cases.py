@@ -21,6 +21,8 @@ from tests.property.random_requests import InPieces
 CASES = 200
 #: In how many of the cases each of these happens at least: about half of what it is today.
 FLOORS = {
+    "admission in a run": 10,
+    "admission wakes a replica": 15,
     "arrival at a boundary": 30,
     "arrival beside a boundary": 20,
     "boundaries tie": 60,
@@ -33,6 +35,11 @@ FLOORS = {
     "cancelled before its last token": 4,
     "cancelled decoding": 37,
     "cancelled in prefill": 26,
+    "cap below every level": 10,
+    "cap changes nothing": 18,
+    "cap lifted in an iteration": 4,
+    "cap met exactly": 2,
+    "cap slows an iteration": 10,
     "chunk crosses the window": 15,
     "clock change again at once": 13,
     "clock change at a boundary": 14,
@@ -56,6 +63,7 @@ FLOORS = {
     "head blocked by sequences": 30,
     "head blocked by tokens": 36,
     "head gives up before others": 28,
+    "hold while somebody waits": 15,
     "long growing run": 50,
     "long run": 80,
     "long run of chunks": 60,
@@ -87,6 +95,8 @@ FLOORS = {
     "routing refused by several alike": 22,
     "routing to another than the first": 18,
     "run over bins": 50,
+    "run slowed by a cap": 10,
+    "run slowed by cap and lock": 2,
     "several end at a boundary": 26,
     "several preempted at a boundary": 7,
     "several wake a replica": 60,

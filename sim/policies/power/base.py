@@ -21,12 +21,44 @@ WATCHABLE = ("utility", "ups", "pdu", "rack")
 SAME_CLOCK = 1e-9
 
 
+#: What the first priorities are called.
+_WORDS = ("high", "normal", "low")
+
+
+def priority_name(priority: int) -> str:
+    """``high``, ``normal``, ``low``, ``priority 5``."""
+    return _WORDS[priority] if priority < len(_WORDS) else f"priority {priority}"
+
+
 @dataclass(frozen=True)
 class Clock:
-    """Run the replicas of one priority class below the node at a share of the maximum clock.
+    """Lock the clocks of one priority class below the node to a share of the maximum.
 
     A GPU takes the highest of its clock levels that is not above ``share``, else its lowest.
     ``priority`` None: every class.
+    """
+
+    share: float
+    priority: int | None = None
+
+
+@dataclass(frozen=True)
+class Cap:
+    """No GPU of one priority class is to draw more than ``watts``; None lifts the cap.
+
+    A cap lowers the clocks of those iterations only that would draw more: each takes the highest
+    of the GPU's levels, from the locked clock down, that keeps to it, else the lowest.
+    """
+
+    watts: float | None
+    priority: int | None = None
+
+
+@dataclass(frozen=True)
+class Admit:
+    """Only a share of the replicas of one priority class admits requests, those placed first.
+
+    The others finish what runs and keep who waits. Any share above 0 leaves one replica.
     """
 
     share: float
@@ -52,7 +84,7 @@ class Note:
     warn: bool = False
 
 
-Command: TypeAlias = Clock | Brake | Release | Note
+Command: TypeAlias = Clock | Cap | Admit | Brake | Release | Note
 
 
 @dataclass(frozen=True)
@@ -63,6 +95,9 @@ class ClassView:
         priority: of its pools; 0 is served first.
         commanded: share of the maximum clock last commanded by this controller.
         in_force: share that its actuator has reached.
+        cap_w: cap of each GPU last commanded; None: no cap.
+        admitting: share of the replicas last told to admit requests.
+        replicas: how many there are.
         seen: every command has acted, and the whole period of the reading lies after that.
     """
 
@@ -70,6 +105,9 @@ class ClassView:
     commanded: float
     in_force: float
     seen: bool
+    cap_w: float | None = None
+    admitting: float = 1.0
+    replicas: int = 0
 
 
 @dataclass(frozen=True)
@@ -114,7 +152,8 @@ class PowerPolicy:
         watch: kinds of ``WATCHABLE`` that controllers watch, from the top down, joined by "+";
             empty: none.
         needs_limit: a node without budget and rating has no controller.
-        fastest: the actuator that must act before equipment drops: "brake", "clock", "" (none).
+        fastest: the actuator that must act before equipment drops: "brake", "clock", "cap",
+            "" (none).
     """
 
     watch: str = "pdu"
@@ -128,6 +167,10 @@ class PowerPolicy:
     def at_start(self, priority: int) -> float:
         """Share of the maximum clock at which a class runs from the first moment to the last."""
         return 1.0
+
+    def cap_at_start(self, priority: int) -> float | None:
+        """Watts that each GPU of a class draws at most, from the first moment to the last."""
+        return None
 
     def decide(self, view: PowerView, state: Any, rng: KeyedBits) -> Iterator[Command]:
         """Commands, in order; ``rng`` is keyed by the number of the period."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from sim.policies.base import register
 from sim.policies.power.base import (
+    Admit,
     Clock,
     Command,
     Note,
@@ -22,13 +23,25 @@ _S = {"dimension": "time"}
 
 @dataclass
 class Ask:
-    """What one controller knows of the event: readings of the hour before, and what it did."""
+    """What one controller knows of the event: means of readings, and what it did."""
 
-    sum_w: float = 0.0
+    sum_w: float = 0.0  # of readings since the last step; before the event, of the hour before
     readings: int = 0
-    target_w: float | None = None
+    base_w: float = 0.0
+    held_w: float | None = None  # mean once everything that can wait was held
     said: bool = False
     raised_s: float = float("-inf")
+
+    def add(self, reading_w: float) -> None:
+        """One more reading."""
+        self.sum_w += reading_w
+        self.readings += 1
+
+    def mean_w(self) -> float:
+        """Of the readings since the last step, which begins anew."""
+        mean_w = self.sum_w / max(self.readings, 1)
+        self.sum_w, self.readings = 0.0, 0
+        return mean_w
 
 
 @register("power", "demand-response")
@@ -36,11 +49,14 @@ class Ask:
 class DemandResponse(PowerPolicy):
     """From ``at`` for ``lasts``, draw ``cut`` less than ``base`` (0 W: mean of the hour before).
 
-    Clocks go down by ``step`` at a time, the class served last first, each down to its floor
-    (``low_floor`` from priority 2 on, else ``high_floor``) and each step only once the one before
-    shows in a reading; never the brake. Where every class is at its floor and the draw still above
-    the target, it says so. Afterwards all classes rise together by ``step`` every
-    ``release_every``, so that what was put off makes no new peak.
+    One step at a time, each once the mean of the readings over ``settle`` after the one before is
+    still above the target: first work that can wait is held (``hold_step`` of the replicas of pools
+    of priority ``flexible_from`` and above stop admitting; 8: nothing can wait), then clocks go
+    down by ``step``, the class served last first, each to its floor (``low_floor`` from priority 2
+    on, else ``high_floor``); never the brake. Where nothing is left and the draw still above the
+    target, it says so, with the share of the replicas that would have to wait. Afterwards all
+    rises together every ``release_every``, clocks first, then admission, so that what was put off
+    makes no new peak.
     """
 
     at: float = field(metadata=_S)
@@ -48,9 +64,12 @@ class DemandResponse(PowerPolicy):
     cut: float = 0.25
     base: float = field(default=0.0, metadata={"dimension": "power"})
     watch: str = "utility"
+    flexible_from: int = 2
+    hold_step: float = 0.25
     step: float = 0.1
     low_floor: float = 0.6
     high_floor: float = 0.79
+    settle: float = field(default=60.0, metadata=_S)
     release_every: float = field(default=300.0, metadata=_S)
 
     needs_limit = False
@@ -58,10 +77,12 @@ class DemandResponse(PowerPolicy):
 
     def __post_init__(self) -> None:
         watched(self)
-        need_shares(self, "cut", "step", "low_floor", "high_floor")
-        for name in ("at", "lasts", "base", "release_every"):
+        need_shares(self, "cut", "hold_step", "step", "low_floor", "high_floor")
+        for name in ("at", "lasts", "base", "settle", "release_every"):
             if getattr(self, name) < 0.0:
                 raise ValueError(f"{name} must not be negative, not {getattr(self, name):g}")
+        if not 0 <= self.flexible_from <= 8:
+            raise ValueError(f"flexible_from must be from 0 to 8, not {self.flexible_from}")
 
     def new_state(self) -> Ask:
         """Nothing is asked yet."""
@@ -73,29 +94,89 @@ class DemandResponse(PowerPolicy):
             return
         if view.time_s < self.at:
             if view.from_s >= self.at - 3600.0:
-                state.sum_w += view.reading_w
-                state.readings += 1
+                state.add(view.reading_w)
         elif view.time_s < self.at + self.lasts:
             yield from self._hold(view, view.reading_w, state)
         elif view.time_s >= state.raised_s + self.release_every:
             state.raised_s = view.time_s
-            for one in view.classes:
-                yield Clock(min(one.commanded + self.step, 1.0), one.priority)
+            yield from self._release(view)
+
+    # ---- while it lasts ------------------------------------------------------------------
 
     def _hold(self, view: PowerView, reading_w: float, state: Ask) -> Iterator[Command]:
-        if state.target_w is None:
-            base_w = self.base or state.sum_w / max(state.readings, 1) or reading_w
-            state.target_w = (1.0 - self.cut) * base_w
-            text = f"asked for {100 * self.cut:g} % less than {base_w:,.0f} W"
-            yield Note("demand-response", f"{text}: at most {state.target_w:,.0f} W")
-        if reading_w <= state.target_w or not all(one.seen for one in view.classes):
+        first = state.base_w == 0.0
+        if first:
+            state.base_w = self.base or state.mean_w() or reading_w
+            text = f"asked for {100 * self.cut:g} % less than {state.base_w:,.0f} W"
+            yield Note("demand-response", f"{text}: at most {self._target_w(state):,.0f} W")
+        if not all(one.seen for one in view.classes):
             return
+        state.add(reading_w)
+        spanned_s = state.readings * (view.until_s - view.from_s)
+        if not first and spanned_s < self.settle:
+            return
+        mean_w = state.mean_w()
+        if mean_w <= self._target_w(state):
+            return
+        command = self._next_hold(view)
+        if command is None:
+            if state.held_w is None:
+                state.held_w = mean_w
+            command = self._next_clock(view)
+        if command is not None:
+            yield command
+        elif not state.said:
+            state.said = True
+            yield Note("not-reachable", self._shortfall(view, mean_w, state), warn=True)
+
+    def _target_w(self, state: Ask) -> float:
+        return (1.0 - self.cut) * state.base_w
+
+    def _next_hold(self, view: PowerView) -> Command | None:
+        """Hold one more part of the work that can wait."""
+        for one in view.classes:
+            if one.priority >= self.flexible_from and one.admitting > 0.0:
+                return Admit(max(one.admitting - self.hold_step, 0.0), one.priority)
+        return None
+
+    def _next_clock(self, view: PowerView) -> Command | None:
+        """Lower the clock of the class served last that is above its floor."""
         for one in view.classes:
             floor = self.low_floor if one.priority >= 2 else self.high_floor
             if one.commanded > floor + 1e-9:
-                yield Clock(max(one.commanded - self.step, floor), one.priority)
-                return
-        if not state.said:
-            state.said = True
-            text = f"with every class at its floor it draws {reading_w:,.0f} W, above the target"
-            yield Note("not-reachable", f"{text} of {state.target_w:,.0f} W", warn=True)
+                return Clock(max(one.commanded - self.step, floor), one.priority)
+        return None
+
+    def _shortfall(self, view: PowerView, mean_w: float, state: Ask) -> str:
+        """What was reached, and how much work would have to wait.
+
+        What holding took off is taken to be proportional to the replicas held.
+        """
+        missed = (
+            f"not reachable with objectives held: with everything that can wait held and every "
+            f"clock at its floor it draws {mean_w:,.0f} W, above {self._target_w(state):,.0f} W"
+        )
+        every = sum(one.replicas for one in view.classes)
+        flexible = sum(one.replicas for one in view.classes if one.priority >= self.flexible_from)
+        if flexible == 0:
+            return f"{missed}; no pool can wait: give some priority {self.flexible_from} or more"
+        held_w = state.base_w - (state.held_w or mean_w)
+        if held_w <= 0.0:
+            return f"{missed}; holding {flexible} of {every} replicas took nothing off"
+        clocks_w = state.base_w - held_w - mean_w
+        share = flexible / every * (self.cut * state.base_w - clocks_w) / held_w
+        took = f"{missed}; holding {flexible} of {every} replicas took {held_w:,.0f} W off"
+        if share > 1.0:
+            return f"{took}, and not even all of them held would do"
+        return f"{took}, so about {100 * share:.0f} % of the replicas would have to wait"
+
+    # ---- afterwards ----------------------------------------------------------------------
+
+    def _release(self, view: PowerView) -> Iterator[Command]:
+        """One step up for everybody: clocks first, then admission."""
+        slow = [one for one in view.classes if one.commanded < 1.0]
+        for one in slow:
+            yield Clock(min(one.commanded + self.step, 1.0), one.priority)
+        if not slow:
+            for one in view.classes:
+                yield Admit(min(one.admitting + self.hold_step, 1.0), one.priority)

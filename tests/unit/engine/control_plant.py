@@ -58,6 +58,8 @@ class Plant:
 
     def __init__(self, replicas: int, nodes: int, base_w: Callable[[float], float]) -> None:
         self.calls: list[tuple[float, tuple[int, ...], float]] = []  # time, replicas, share
+        self.caps: list[tuple[float, tuple[int, ...], int | None]] = []  # time, replicas, mW
+        self.holds: list[tuple[float, tuple[int, ...], bool]] = []  # time, replicas, admit
         self.shares = [1.0] * replicas
         self.nodes, self.base_w = nodes, base_w
         self.time_s, self.energy_mj = 0.0, 0.0
@@ -74,6 +76,12 @@ class Plant:
         self.calls.append((time_s, tuple(replicas), SHARES[level]))
         for replica in replicas:
             self.shares[replica] = SHARES[level]
+
+    def set_caps(self, replicas: Sequence[int], cap_mw: int | None, time_s: float) -> None:
+        self.caps.append((time_s, tuple(replicas), cap_mw))
+
+    def set_admission(self, replicas: Sequence[int], admits: bool, time_s: float) -> None:
+        self.holds.append((time_s, tuple(replicas), admits))
 
     def judged_mj(self, time_s: float) -> NDArray[np.float64]:
         assert time_s == self.time_s

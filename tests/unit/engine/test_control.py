@@ -9,7 +9,16 @@ import pytest
 from sim.check.scenario import Actuation, Telemetry
 from sim.engine.control import rounded_mw
 from sim.errors import SimulationError
-from sim.policies.power.base import Brake, ClassView, Clock, Note, PowerView, Release
+from sim.policies.power.base import (
+    Admit,
+    Brake,
+    Cap,
+    ClassView,
+    Clock,
+    Note,
+    PowerView,
+    Release,
+)
 from sim.rng import KeyedBits
 from tests.unit.engine.control_plant import Run, Scripted, control
 
@@ -205,3 +214,86 @@ def test_seconds_below_the_highest_clock_are_counted_by_pool() -> None:
     high, low = run.chain._actuators.pools
     assert (high.capped.window, low.capped.window) == (0.0, 2 * 4.0)
     assert low.shares.window == 2 * (16.0 + 4.0 * 0.5)
+
+
+# ---- caps and admission -----------------------------------------------------------------------
+
+
+def test_caps_have_an_actuator_of_their_own() -> None:
+    slow_clocks = replace(AT_ONCE, clock_delay_s=30.0, cap_delay_s=3.0, admission_delay_s=0.5)
+    run = control(
+        on_a((4.0, Clock(0.5, 2)), (4.0, Cap(400.0, 2)), (8.0, Cap(None)), (8.0, Cap(500.0, 0))),
+        40.0, actuation=slow_clocks,
+    )  # fmt: skip
+    assert run.plant.caps == [(7.0, (2, 3), 400_000), (11.0, (2, 3), None), (11.0, (0, 1), 500_000)]
+    assert run.times("cap-commanded") == [4.0, 8.0, 8.0]
+    assert run.times("cap-acted") == [7.0, 11.0, 11.0]
+    assert calls(run) == []
+    low = {view.time_s: view.classes[0] for view in run.views()}
+    assert [low[t].cap_w for t in (4.0, 6.0, 8.0, 10.0)] == [None, 400.0, 400.0, None]
+    assert not low[36.0].seen  # the clock acts at 34 s: it shows in the reading of (34, 36]
+    assert low[38.0].seen
+
+
+def test_a_cap_is_rounded_down_to_milliwatts_and_the_lowest_of_two_feeds_counts() -> None:
+    run = control(
+        Scripted(
+            (
+                (4.0, Cap(400.0009, 2), "row-pdu-a"),
+                (6.0, Cap(350.0, 2), "row-pdu-b"),
+                (8.0, Cap(None, 2), "row-pdu-a"),
+                (10.0, Cap(None, 2), "row-pdu-b"),
+            )
+        ),
+        20.0,
+        actuation=replace(AT_ONCE, cap_delay_s=0.0),
+    )
+    assert run.plant.caps == [(4.0, (2, 3), 400_000), (6.0, (2, 3), 350_000), (10.0, (2, 3), None)]
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        (Cap(0.0, 2), "a cap is a number of watts above 0, or none"),
+        (Cap(float("nan")), "a cap is a number of watts above 0, or none"),
+        (Cap(120.0, 2), "one of its GPUs draws 120 W without work"),
+        (Cap(300.0, 5), "no replica of this priority is below row-pdu-a"),
+        (Admit(1.5), "a share of replicas is from 0 to 1"),
+        (Admit(-0.1), "a share of replicas is from 0 to 1"),
+    ],
+)
+def test_senseless_caps_and_shares_are_refused(command: Cap | Admit, reason: str) -> None:
+    run = control(on_a((4.0, command)), 10.0, actuation=AT_ONCE)
+    refused = [row for row in run.decisions if not row["accepted"]]
+    assert [row["reason"] for row in refused] == [reason]
+    assert run.plant.caps == run.plant.holds == []
+
+
+def test_a_share_of_the_replicas_admits_those_placed_first() -> None:
+    at_once = replace(AT_ONCE, admission_delay_s=0.0)
+    run = control(
+        on_a((4.0, Admit(0.5, 2)), (6.0, Admit(0.0, 2)), (8.0, Admit(0.01, 2)), (10.0, Admit(1.0))),
+        20.0, actuation=at_once,
+    )  # fmt: skip
+    assert run.plant.holds == [
+        (4.0, (3,), False), (6.0, (2,), False), (8.0, (2,), True), (10.0, (3,), True),
+    ]  # fmt: skip
+    assert run.times("admission-acted") == [4.0, 6.0, 8.0, 10.0]
+    (pdu_a, pdu_b) = run.chain.controllers
+    assert (pdu_a.counts["admission"], pdu_b.counts["admission"]) == (4, 0)
+
+
+def test_caps_and_admission_do_not_rise_while_the_brake_is_in_use() -> None:
+    slow = replace(AT_ONCE, cap_delay_s=0.0, admission_delay_s=0.0, brake_refractory_s=6.0)
+    run = control(
+        on_a(
+            (4.0, Cap(300.0, 2)), (4.0, Admit(0.5, 2)), (6.0, Brake()),
+            (8.0, Cap(None, 2)), (8.0, Admit(1.0, 2)), (8.0, Cap(250.0, 2)),
+            (12.0, Release()), (14.0, Admit(1.0, 2)), (20.0, Admit(1.0, 2)), (20.0, Cap(None, 2)),
+        ),
+        24.0, actuation=slow,
+    )  # fmt: skip
+    assert [cap for _, _, cap in run.plant.caps] == [300_000, 250_000, None]
+    assert [time_s for time_s, _, _ in run.plant.holds] == [4.0, 20.0]
+    codes = [row["reason_code"] for row in run.decisions if not row["accepted"]]
+    assert codes == ["brake", "brake", "refractory"]

@@ -111,7 +111,7 @@ def test_polca_takes_everyone_for_high_where_nobody_is_low() -> None:
 def test_dynamo_brings_the_draw_under_its_cap_from_low_to_high() -> None:
     run = control(policy("dynamo", gain=1.0), 60.0, lambda _: 11_000.0, actuation=FAST)
     first = next(row for row in run.decisions)
-    assert first["suggestion"] == "clock of low 86.3636 %"
+    assert first["suggestion"] == "low to 86.3636 % of the maximum clock"
     assert clocks(run, 1)[0] == (6.0, 0.79)
     assert draw_w(run, 11_000.0) <= 0.99 * LIMIT_W
     assert clocks(run, 0) == []
@@ -145,24 +145,65 @@ def test_upper_nodes_of_dynamo_decide_more_seldom() -> None:
 
 
 def test_demand_response_reaches_its_target_low_priority_first_and_rises_in_steps() -> None:
-    ask = policy("demand-response", at=100.0, lasts=200.0, cut=0.1, release_every=50.0)
+    """Nothing can wait here, so clocks have to do."""
+    ask = policy(
+        "demand-response", at=100.0, lasts=200.0, cut=0.1, release_every=50.0, flexible_from=8,
+        settle=20.0,
+    )  # fmt: skip
     run = control(ask, 600.0, lambda _: 9_000.0, actuation=FAST)
     (event,) = [row for row in run.events if row["kind"] == "demand-response"]
     assert event["detail"] == "asked for 10 % less than 9,000 W: at most 8,100 W"
     assert event["t_s"] == 100.0
-    lowered = [share for t, share in clocks(run, 1) if t < 300.0]
-    assert lowered == [0.9, 0.79]
+    lowered = [(t, share) for t, share in clocks(run, 1) if t < 300.0]
+    # 102 s; seen in the reading that arrives at 106 s, and ten of them make 20 s: 124 s.
+    assert lowered == [(102.0, 0.9), (126.0, 0.79)]
     assert clocks(run, 0) == []
     assert [t for t, share in clocks(run, 1) if t > 300.0] == [302.0, 352.0]
     assert run.plant.shares == [1.0] * 4
+    assert run.plant.holds == []
 
 
-def test_demand_response_says_when_its_target_is_out_of_reach() -> None:
-    ask = policy("demand-response", at=100.0, lasts=300.0, cut=0.5)
-    run = control(ask, 380.0, lambda _: 9_000.0, actuation=FAST)
+def test_demand_response_holds_what_can_wait_before_it_slows_anybody() -> None:
+    """The low class is half of the replicas; what holding takes off is seen in the readings."""
+
+    ask = policy(
+        "demand-response", at=100.0, lasts=300.0, cut=0.5, settle=20.0, hold_step=0.5,
+        release_every=50.0,
+    )  # fmt: skip
+    run = control(ask, 900.0, lambda t: 9_000.0 if t < 101.0 else 8_000.0, actuation=FAST)
+    assert run.plant.holds[:2] == [(101.0, (3,), False), (125.0, (2,), False)]
+    assert clocks(run, 1)[0][0] > 125.0
+    (warning,) = [w for w in run.warnings if "not reachable" in w]
+    assert "of 4 replicas took 1,000 W off" in warning
+    # 4,500 W are asked for; clocks take 2,800 W of the 8,000 W: half a replica more per 1,000 W.
+    assert "so about 85 % of the replicas would have to wait" in warning
+    # Afterwards clocks rise first, then who was held is let in, in two steps.
+    back = [(t, some) for t, some, admits in run.plant.holds if admits]
+    assert [some for _, some in back] == [(2,), (3,)]
+    assert back[1][0] - back[0][0] == 50.0
+    assert run.plant.shares == [1.0] * 4
+
+
+def test_demand_response_says_when_its_target_is_out_of_reach_and_what_would_do() -> None:
+    ask = policy(
+        "demand-response", at=100.0, lasts=600.0, cut=0.4, settle=20.0, low_floor=0.79,
+        hold_step=1.0,
+    )  # fmt: skip
+    run = control(ask, 680.0, lambda t: 9_000.0 if t < 101.0 else 7_500.0, actuation=FAST)
     assert len(run.times("not-reachable")) == 1
-    assert "with every class at its floor it draws" in run.warnings[-1]
+    text = run.warnings[-1]
+    # 7,500 W · 0.79 = 5,925 W is reached, 5,400 W was asked for.
+    assert "every clock at its floor it draws 5,900 W, above 5,400 W" in text
+    held_w, clocks_w = 1_500.0, 1_600.0
+    share = 0.5 * (3_600.0 - clocks_w) / held_w
+    assert f"so about {100 * share:.0f} % of the replicas would have to wait" in text
     assert run.times("brake-commanded") == []
+    more = policy("demand-response", at=100.0, lasts=600.0, cut=0.7, settle=20.0, hold_step=1.0)
+    run = control(more, 680.0, lambda t: 9_000.0 if t < 101.0 else 7_500.0, actuation=FAST)
+    assert "not even all of them held would do" in run.warnings[-1]
+    none = policy("demand-response", at=100.0, lasts=600.0, cut=0.4, settle=0.0, flexible_from=8)
+    run = control(none, 680.0, lambda _: 9_000.0, actuation=FAST)
+    assert "no pool can wait: give some priority 8 or more" in run.warnings[-1]
 
 
 # ---- parameters -------------------------------------------------------------------------------

@@ -114,6 +114,8 @@ def replicas(**changes: Any) -> dict[str, Any]:
         "blocked_blocks_s": [54.0, 0.0],
         "blocked_sequences_s": [0.0, 0.0],
         "blocked_tokens_s": [0.0, 0.0],
+        "blocked_held_s": [0.0, 0.0],
+        "cap_bound_s": [0.0, 0.0],
     }
     return {**columns, **changes}
 
