@@ -29,12 +29,7 @@ from sim.engine.arbiter import (
     turned_away_for_ever,
 )
 from sim.engine.batcher import blocks_for
-from sim.engine.compile import (
-    compile_world,
-    more_followers,
-    more_room,
-    more_source,
-)
+from sim.engine.compile import compile_world
 from sim.engine.compiled_meters import readings
 from sim.engine.compiled_power import TreeControl
 from sim.engine.idle import idle_gpu_mw
@@ -43,6 +38,7 @@ from sim.engine.plane import Stop
 from sim.engine.power_reading import judged_mj
 from sim.engine.prefix_arrays import ids_of, load_ids
 from sim.engine.recorder import Recorder
+from sim.engine.room import more_followers, more_room, more_source
 from sim.engine.world import World
 from sim.kernels import control, layout, outage
 from sim.kernels import power as tree
@@ -284,7 +280,7 @@ class CompiledPlane(TreeControl):
         pool, router_state, rng = self._routers[number]
         first, count = int(state.pool[number]["first"]), int(state.pool[number]["replicas"])
         replicas = state.replica[first : first + count]
-        now_s, identity = float(request["arrival_s"]), int(request["id"])
+        now_s, identity = float(state.all[0]["asked_s"]), int(request["id"])
         view = RoutingView(
             time_s=now_s,
             request_id=identity,

@@ -14,6 +14,7 @@ from sim.engine.request import Request
 from sim.results.bins import gap_bin
 from sim.results.rows import power_columns, request_columns
 from sim.results.sink import RowSink, Sink
+from sim.results.tables import OUTCOMES
 
 #: Rows that a table gathers here before they go to the sink.
 BATCH_ROWS = 8192
@@ -66,7 +67,11 @@ class Rows:
 REQUEST_COLUMNS = (
     "request_id", "workload", "pool", "replica", "priority", "arrival_s", "ingress_s",
     "admitted_s", "first_token_s", "end_s", "egress_s", "input_tokens", "output_tokens",
-    "delivered_tokens", "preemptions", "prefix_hit_tokens", "outcome", "met",
+    "delivered_tokens", "preemptions", "prefix_hit_tokens", "attempts", "outcome", "met",
+)  # fmt: skip
+ATTEMPT_COLUMNS = (
+    "request_id", "workload", "attempt", "sent_s", "replica", "end_s", "delivered_tokens",
+    "outcome",
 )  # fmt: skip
 ITERATION_COLUMNS = (
     "replica", "start_s", "end_s", "decodes", "prefill_tokens", "kv_tokens", "waiting", "draw_w",
@@ -90,7 +95,9 @@ class Recorder:
             for w in scenario.workloads
         ]
         self._sink = sink
+        self._sends_again = any(workload.retry is not None for workload in scenario.workloads)
         self._requests = Rows(sink, "requests", REQUEST_COLUMNS)
+        self._attempts = Rows(sink, "attempts", ATTEMPT_COLUMNS)
         self._iterations = Rows(sink, "iterations", ITERATION_COLUMNS)
         self._power = Rows(sink, "power", ("node", "t_s", "out_mw", "in_mw"))
         self._decisions = Rows(sink, "decisions", DECISION_COLUMNS)
@@ -114,7 +121,7 @@ class Recorder:
             request.replica if request.replica >= 0 else None,
             request.priority,
             request.arrival_s,
-            0.0,
+            request.sent_s - request.arrival_s,
             None if math.isnan(request.admitted_s) else request.admitted_s,
             None if math.isnan(request.first_token_s) else request.first_token_s,
             end_s,
@@ -124,8 +131,22 @@ class Recorder:
             request.delivered,
             request.preemptions,
             request.hit_tokens,
+            request.attempt + int(not request.away),
             outcome,
             met(request, outcome, *self._limits[request.workload]),
+        )
+
+    def attempt(self, request: Request, outcome: str, end_s: float) -> None:
+        """An attempt that got no answer, and that another follows."""
+        self._attempts.add(
+            request.identity,
+            self._workloads[request.workload].name,
+            request.attempt + 1,
+            request.arrival_s + (request.sent_s - request.arrival_s),
+            request.replica if request.replica >= 0 else None,
+            end_s,
+            request.delivered,
+            outcome,
         )
 
     def iteration(self, *values: Any) -> None:
@@ -160,6 +181,9 @@ class Recorder:
 
     def request_rows(self, rows: NDArray[np.void]) -> None:
         """[n] of ``REQUEST_ROW``, whose memory is used again."""
+        if self._sends_again:
+            self._attempt_rows(rows[rows["again"]])
+            rows = rows[~rows["again"]]
         if not len(rows):
             return
         if isinstance(self._sink, RowSink):
@@ -169,6 +193,20 @@ class Recorder:
             pools = [workload.pool for workload in self._workloads]
             columns = request_columns(rows, names, pools)
             self._sink.write("requests", {name: c.to_pylist() for name, c in columns.items()})
+
+    def _attempt_rows(self, rows: NDArray[np.void]) -> None:
+        """[n] of ``REQUEST_ROW``, each an attempt that another follows."""
+        for row in rows:
+            self._attempts.add(
+                int(row["request_id"]),
+                self._workloads[row["workload"]].name,
+                int(row["attempts"]),
+                float(row["arrival_s"] + row["ingress_s"]),
+                int(row["replica"]) if row["replica"] >= 0 else None,
+                float(row["end_s"]),
+                int(row["delivered_tokens"]),
+                OUTCOMES[row["outcome"]],
+            )
 
     def power_rows(self, rows: NDArray[np.void]) -> None:
         """[n] of ``POWER_ROW``, whose memory is used again."""
@@ -194,7 +232,8 @@ class Recorder:
     def close(self) -> None:
         """Hand on everything that is still gathered."""
         for rows in (
-            self._requests, self._iterations, self._power, self._decisions, self._events,
+            self._requests, self._attempts, self._iterations, self._power, self._decisions,
+            self._events,
         ):  # fmt: skip
             rows.flush()
         for workload, gaps in zip(self._workloads, self._gaps, strict=True):

@@ -20,6 +20,8 @@ SLOT_BITS = 26
 SLOT_MASK = (1 << SLOT_BITS) - 1
 #: A request's id is ``workload << ROW_BITS | row`` (as ``sim.engine.world.ROW_BITS``).
 ROW_BITS = 40
+#: An attempt's draws are keyed by ``attempt << RETRY_BITS | id`` (as ``sim.engine.retries``).
+RETRY_BITS = 56
 #: A prefix id's workload is above its low bits (as ``sim.engine.prefix``).
 PREFIX_BITS = 47
 #: Classes of priority.
@@ -31,8 +33,8 @@ CHUNKED, PREFILL_FIRST, STATIC = range(3)
 ROUND_ROBIN, RANDOM, LEAST_REQUESTS, LEAST_TOKENS, POWER_OF_TWO, ASK = range(6)
 #: What to do when a queue is full.
 REJECT, OLDEST = range(2)
-#: Where a request is.
-FREE, WAITING, PREFILLING, DECODING, ASKED = range(5)
+#: Where a request is. ``AWAY``: with its client, who sends it again.
+FREE, WAITING, PREFILLING, DECODING, ASKED, AWAY = range(6)
 #: Who asks for the prefix ids of a request: it has none, only its router, the cache too.
 NO_IDS, ROUTED, CACHED = range(3)
 #: Why the head of a queue was not admitted (as ``sim.engine.meters``), or NONE.
@@ -71,6 +73,7 @@ GLOBAL = np.dtype(
         ("in_flight", np.int64),
         ("free_slot", np.int64),
         ("asked", np.int64),  # slot of the request that Python must route
+        ("asked_s", np.float64),
         ("asked_cancel_s", np.float64),
         ("hungry", np.int64),  # workload whose rows are used up
         ("most_rows", np.int64),  # more filled rows might not leave room for one event's
@@ -193,7 +196,7 @@ REPLICA = np.dtype(
 REQUEST = np.dtype(
     [
         ("id", np.int64),
-        ("arrival_s", np.float64),
+        ("arrival_s", np.float64),  # first sent
         ("admitted_s", np.float64),
         ("first_token_s", np.float64),
         ("last_token_s", np.float64),  # when it joined the decoding set, or was preempted
@@ -214,6 +217,16 @@ REQUEST = np.dtype(
         ("cancelled", np.int8),
         ("growing", np.int8),
         ("prefixed", np.int8),  # NO_IDS: its PREFIX says nothing
+        ("attempt", np.int8),  # attempts that have failed before this one
+    ],
+    align=True,
+)
+
+#: What else is known of the request in a slot, where some workload sends requests again.
+AGAIN = np.dtype(
+    [
+        ("sent_s", np.float64),  # this attempt, if it is not the first
+        ("cancel_s", np.float64),  # the client's patience ends
     ],
     align=True,
 )
@@ -305,6 +318,10 @@ WORKLOAD = np.dtype(
         ("pool", np.int32),
         ("share", np.int32),  # its place among the workloads of its pool
         ("prefix_block_tokens", np.int32),  # that a prefix id stands for
+        ("retry_salt", np.uint64),
+        ("jitter", np.float64),  # share of a wait, at most, that is taken off it
+        ("retry_on", np.int32),  # bit o: what ended with outcome o is sent again
+        ("attempts", np.int8),  # in all; 1: nothing is sent again
         ("final", np.int8),  # no open row comes after those in ``source``
         ("follows", np.int8),  # some rows follow others
         ("endless", np.int8),  # more rows can be asked for

@@ -6,11 +6,12 @@ from sim.kernels.boundary import schedule
 from sim.kernels.control import pause
 from sim.kernels.jit import entry, kernel
 from sim.kernels.layout import CACHED, DECODING, FAILED, FAR, NONE
-from sim.kernels.lifecycle import delivered_now, end_request, free_slot, settle_outstanding
+from sim.kernels.lifecycle import delivered_now, free_slot, settle_outstanding
 from sim.kernels.lists import queue_head, queue_remove, run_remove
 from sim.kernels.meters import set_draw
 from sim.kernels.plan import clear_plan
 from sim.kernels.prefix import evict, release
+from sim.kernels.retries import end_attempt
 from sim.kernels.routing import load_changed
 from sim.kernels.state import Ints, State, state_of
 
@@ -48,8 +49,7 @@ def fail_next(table: Ints, r: int, t: float) -> bool:
     else:
         return False
     settle_outstanding(s, slot)
-    end_request(s, slot, FAILED, t)
-    free_slot(s, slot)
+    end_attempt(s, slot, FAILED, t)
     return True
 
 

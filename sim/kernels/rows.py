@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 #: One request at its outcome. NaN = not reached; ``replica`` -1 = sent to none; ``outcome`` is an
-#: index in ``sim.results.tables.OUTCOMES``, ``workload`` one in the scenario's list.
+#: index in ``sim.results.tables.OUTCOMES``, ``workload`` one in the scenario's list. ``again``: not
+#: the request, but one attempt, after which it is sent once more.
 REQUEST_ROW = np.dtype(
     [
         ("request_id", np.int64),
         ("arrival_s", np.float64),
+        ("ingress_s", np.float64),
         ("admitted_s", np.float64),
         ("first_token_s", np.float64),
         ("end_s", np.float64),
@@ -20,9 +22,11 @@ REQUEST_ROW = np.dtype(
         ("prefix_hit_tokens", np.int32),
         ("replica", np.int32),
         ("workload", np.int16),
+        ("attempts", np.int16),
         ("outcome", np.int8),
         ("priority", np.int8),
         ("met", np.bool_),
+        ("again", np.bool_),
     ],
     align=True,
 )

@@ -29,6 +29,8 @@ class State(NamedTuple):
     all: Records  # [1] GLOBAL
     replica: Records  # [R] REPLICA
     request: Records  # [S] REQUEST
+    again: Records  # [S] AGAIN; [1] where nobody sends anything again
+    wait: Floats  # [W, attempts] before the next attempt, without jitter
     prefix: Records  # [S] PREFIX
     ids: Ints  # prefix ids of requests in flight and to come
     entry: Records  # [E] ENTRY
@@ -90,6 +92,8 @@ STATE = BundleType(
         ("all", array_of(layout.GLOBAL)),
         ("replica", array_of(layout.REPLICA)),
         ("request", array_of(layout.REQUEST)),
+        ("again", array_of(layout.AGAIN)),
+        ("wait", array_of(np.float64, 2)),
         ("prefix", array_of(layout.PREFIX)),
         ("ids", array_of(np.int64)),
         ("entry", array_of(layout.ENTRY)),

@@ -22,8 +22,8 @@ CANDIDATE = os.environ.get(
 
 #: Rows in one order of all.
 IN_ORDER = (
-    "requests", "decisions", "events", "power_edges", "summary/latency", "summary/counts",
-    "summary/worst",
+    "requests", "attempts", "decisions", "events", "power_edges", "summary/latency",
+    "summary/counts", "summary/worst",
 )  # fmt: skip
 #: Rows in order for each value of a column; whole runs of them may be written at once.
 IN_ORDER_BY = {

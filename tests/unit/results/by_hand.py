@@ -60,6 +60,7 @@ def requests(n: int, seed: int = 1, duration_s: float = 600.0) -> dict[str, Any]
         "delivered_tokens": output,
         "preemptions": rng.integers(0, 2, n),
         "prefix_hit_tokens": np.zeros(n, np.int64),
+        "attempts": np.ones(n, np.int64),
         "outcome": ["completed"] * n,
         "met": met,
     }
