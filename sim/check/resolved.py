@@ -70,7 +70,16 @@ def resolve(
         },
         **_around(document, facility),
         **_control(policies["power"], telemetry, actuation),
+        **_events(document),
     }
+
+
+def _events(document: Document) -> dict[str, Any]:
+    """``events`` in order of time, where there are any."""
+    stated = [event for event in document.spec.events if event is not None]
+    ordered = sorted(stated, key=lambda event: event.at)
+    plain = [event.model_dump(mode="json", exclude_none=True) for event in ordered]
+    return {"events": plain} if plain else {}
 
 
 def _around(document: Document, facility: CheckedFacility) -> dict[str, Any]:
@@ -118,7 +127,7 @@ def _pool(pool: Pool) -> dict[str, Any]:
     return {
         "name": pool.name,
         "llm": pool.llm.name,
-        "replicas": pool.replicas,
+        "replicas": pool.replicas if pool.starts is None else pool.starts,
         "tensor_parallel": pool.tensor_parallel,
         "pipeline_parallel": pool.pipeline_parallel,
         "priority": pool.priority,

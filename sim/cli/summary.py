@@ -189,10 +189,10 @@ def _power_table(result: RunResult, marks: Marks) -> Table:
         ]
         if not limited:
             continue
-        worst = max(limited, key=lambda node: (node["peak_w"] / node["limit_w"], -node["node"]))
+        worst = max(limited, key=lambda node: (node["nearest_w"] / node["limit_w"], -node["node"]))
         over = worst["over_limit_s"] or 0.0
-        near = over == 0.0 and worst["peak_w"] >= _NEAR * worst["limit_w"]
-        used = Text(percent(worst["peak_w"] / worst["limit_w"]) + " ")
+        near = over == 0.0 and worst["nearest_w"] >= _NEAR * worst["limit_w"]
+        used = Text(percent(worst["nearest_w"] / worst["limit_w"]) + " ")
         table.add_row(
             level,
             str(sum(node["kind"] == level for node in nodes)),

@@ -16,7 +16,7 @@ from sim.engine.world import World
 from sim.kernels import layout
 from sim.kernels.layout import NONE
 from sim.kernels.power_state import power_state
-from sim.kernels.rows import REQUEST_ROW
+from sim.kernels.rows import DECISION, ITERATION, REQUEST_ROW
 from sim.kernels.state import Records, State
 from sim.kernels.tree import leaves_for, new_tree
 from sim.perf.step import ReplicaModel, StepCost, StepPower
@@ -103,8 +103,8 @@ def compile_world(world: World, *, minutes: bool, changes: bool) -> State:
         ),
         server=_servers(world),
         out=np.zeros(out_rows, REQUEST_ROW),
-        decision=np.zeros(OTHER_ROWS, layout.DECISION),
-        iteration=np.zeros(OTHER_ROWS if scenario.record_iterations else 1, layout.ITERATION),
+        decision=np.zeros(OTHER_ROWS, DECISION),
+        iteration=np.zeros(OTHER_ROWS if scenario.record_iterations else 1, ITERATION),
         power=power_state(scenario.site, scenario.power, minutes, changes),
     )
 

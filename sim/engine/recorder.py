@@ -161,6 +161,11 @@ class Recorder:
         """A row of the ``events`` table."""
         self._events.add(time_s, kind, entity, detail)
 
+    def parked(self, replica: int, time_s: float) -> None:
+        """A replica that was taken away has finished what it held."""
+        text = "it has finished what it held"
+        self.event(time_s, "replica-parked", f"replica {replica}", text)
+
     def warn(self, text: str) -> None:
         """Something a user should know; the same text counts once."""
         if text not in self.warnings:

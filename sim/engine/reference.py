@@ -32,6 +32,7 @@ from sim.engine.arrivals import Feed, Row, follows_at
 from sim.engine.batcher import blocks_for
 from sim.engine.environment import ARRIVAL, TIME_OUT, OrderedEnvironment
 from sim.engine.idle import idle_gpu_mw
+from sim.engine.limits import Limits
 from sim.engine.meter_tables import write_meters
 from sim.engine.meters import WorkloadMeters
 from sim.engine.plane import Stop
@@ -39,6 +40,7 @@ from sim.engine.power_meter import PowerMeter, TreeControl
 from sim.engine.recorder import Recorder
 from sim.engine.reference_meters import readings
 from sim.engine.reference_pools import PoolState
+from sim.engine.reference_replicas import ReplicaControl
 from sim.engine.replica import Replica
 from sim.engine.request import Request
 from sim.engine.retries import Retries
@@ -51,7 +53,7 @@ TURNED_AWAY = ("never-fits", "queue-full", "shed", "failed")
 MOST_RETURNS = 100_000
 
 
-class ReferencePlane(TreeControl):
+class ReferencePlane(TreeControl, ReplicaControl):
     """Implements ``engine.plane.ServingPlane`` (see there) and ``engine.replica.Observer``."""
 
     def __init__(self, world: World, recorder: Recorder) -> None:
@@ -80,6 +82,7 @@ class ReferencePlane(TreeControl):
         self.live: dict[int, Request] = {}
         self.returns = [(0.0, 0)] * len(scenario.workloads)  # (instant, returns at once)
         self.power = PowerMeter(scenario.site, scenario.power, recorder.power)
+        self.limits = Limits(scenario.power)
         self.charges = WorkloadMeters(len(scenario.workloads), len(self.replicas))
         self.gpu_mw = [0] * len(self.replicas)
         self._start_power()
@@ -106,16 +109,6 @@ class ReferencePlane(TreeControl):
         for index in replicas:
             self.replicas[index].set_clock(level, time_s)
 
-    def fail(self, replica: int, gpu_mw: int, time_s: float) -> None:
-        """A replica is down."""
-        for request in self.replicas[replica].fail(gpu_mw, time_s):
-            self._settle_outstanding(request)
-            self._end(request, "failed", time_s)
-
-    def restore(self, replica: int, time_s: float) -> None:
-        """A replica serves again."""
-        self.replicas[replica].restore(time_s)
-
     def judged_mj(self, time_s: float) -> NDArray[np.float64]:
         """[nodes] energy of what is judged up to ``time_s``."""
         return np.array([node.judged_mj(time_s) for node in self.power.nodes])
@@ -137,12 +130,14 @@ class ReferencePlane(TreeControl):
         """The measurement window starts at ``time_s``."""
         self._each_integral(lambda integral: integral.open_window(time_s))
         self.power.open_window(time_s)
+        self.limits.open_window(time_s)
         self.charges.open_window(time_s)
 
     def close_window(self, time_s: float) -> None:
         """The measurement window ends at ``time_s``."""
         self._each_integral(lambda integral: integral.close_window(time_s))
         self.power.close_window(time_s)
+        self.limits.close_window()
         self.charges.close_window(time_s)
 
     def finish(self, time_s: float) -> None:
@@ -155,6 +150,7 @@ class ReferencePlane(TreeControl):
             self.recorder,
             self.world,
             readings([replica.meters for replica in self.replicas], self.charges, self.power),
+            self.limits,
             time_s,
         )
 
@@ -249,7 +245,7 @@ class ReferencePlane(TreeControl):
         suggestions = state.router.decide(view, state.router_state, state.rng)
         checked = checked_positions(suggestions, len(state.replicas), now_s, state.router_kind)
         # A gateway takes replicas that are down out of rotation: nobody is asked, nothing logged.
-        positions = (position for position in checked if not state.replicas[position].down)
+        positions = (position for position in checked if not state.replicas[position].shut)
         accepted, refusals = first_that_holds(
             positions, lambda position: self._refuse(state, position, request, now_s)
         )

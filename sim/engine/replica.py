@@ -41,6 +41,9 @@ class Observer(Protocol):
     ) -> None:
         """Each GPU of the replica draws ``gpu_mw`` from now on, on account of these workloads."""
 
+    def parked(self, replica: int, time_s: float) -> None:
+        """The replica has finished what it held, and is down."""
+
     def iteration(self, replica: Replica, end_s: float) -> None:
         """An iteration has ended; ``replica`` still describes it."""
 
@@ -67,7 +70,9 @@ class Replica:
         )
         self.meters = ReplicaMeters()
         self.level = 0
-        self.down = False
+        self.down = False  # it serves nobody
+        self.shut = False  # nobody is sent to it
+        self.parks_mw: int | None = None  # once it has finished: down, each GPU drawing so much
         # The running iteration; ``batch`` is None while idle.
         self.batch: Batch | None = None
         self.start_s = 0.0
@@ -114,20 +119,38 @@ class Replica:
         lost = [r for r in (*self.batcher.decoding, *self.batcher.prefilling) if not r.cancelled]
         while self.batcher.waiting:
             lost.append(self.batcher.waiting.pop())
-        self.batcher.clear(self.model.kv_blocks)
-        self.down = True
-        self.batch, self.plan = None, ()
         self.boundary = self.env.put_off(self.boundary)
+        self._go_down(gpu_mw, time_s)
+        return lost
+
+    def _go_down(self, gpu_mw: int, time_s: float) -> None:
+        """It is empty, nothing is loaded, and each GPU draws ``gpu_mw``."""
+        self.batcher.clear(self.model.kv_blocks)
+        self.down, self.shut, self.parks_mw = True, True, None
+        self.batch, self.plan = None, ()
         self.count(time_s)
         for integral in (*self.meters.blocked, self.meters.kv_tokens, self.meters.busy):
             integral.set(0.0, time_s)
         self.draw_mw = gpu_mw
         self.observer.draw(self.index, gpu_mw, [], time_s)
-        return lost
+
+    def drain(self, gpu_mw: int, time_s: float) -> None:
+        """Take no more requests, finish those that are here, then be down."""
+        self.shut, self.parks_mw = True, gpu_mw
+        if self.batch is None and not self.batcher.waiting:
+            self._park(gpu_mw, time_s)
+
+    def reopen(self) -> None:
+        """Take requests again, before all are finished."""
+        self.shut, self.parks_mw = False, None
+
+    def _park(self, gpu_mw: int, time_s: float) -> None:
+        self._go_down(gpu_mw, time_s)
+        self.observer.parked(self.index, time_s)
 
     def restore(self, time_s: float) -> None:
         """Power is back, and the LLM is loaded."""
-        self.down = False
+        self.down = self.shut = False
         self.report_draw(time_s)
 
     def set_clock(self, level: int, time_s: float) -> None:
@@ -302,7 +325,10 @@ class Replica:
         self.batch = None
         self.plan = ()
         self.meters.busy.set(0.0, now_s)
-        self.report_draw(now_s)
+        if self.parks_mw is None:
+            self.report_draw(now_s)
+        else:
+            self._park(self.parks_mw, now_s)
 
     def _phase_times(self, batch: Batch) -> tuple[float, float]:
         """Seconds of the iteration without its prefill, and of all of it."""

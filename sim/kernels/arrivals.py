@@ -206,7 +206,7 @@ def next_choice(s: State, p: int, slot: int, first: int, t: float) -> int:
     rank = 0
     for place in range(pool.replicas):
         position = s.order[place]
-        if s.replica[pool.first + position].down:
+        if s.replica[pool.first + position].shut:
             continue
         if takes(s, pool.first + position, request, t):
             log.rank = rank

@@ -49,7 +49,7 @@ KV_CAPACITY, FULL_QUEUE, CONTEXT = range(3)
 DOWN = 3
 
 #: Why ``advance`` returned.
-DONE, ROOM, GROW, CHUNK, ORPHANS, ROUTE, STANDSTILL, STUCK, POWER = range(9)
+DONE, ROOM, GROW, CHUNK, ORPHANS, ROUTE, STANDSTILL, STUCK, POWER, PARKED = range(10)
 #: How often a workload's clients may be turned away and return at one instant.
 MOST_RETURNS = 100_000
 #: Rows of ``heap``.
@@ -77,9 +77,9 @@ GLOBAL = np.dtype(
         ("asked_cancel_s", np.float64),
         ("hungry", np.int64),  # workload whose rows are used up
         ("most_rows", np.int64),  # more filled rows might not leave room for one event's
-        ("fault", np.int64),  # STANDSTILL or STUCK; DONE = none
+        ("fault", np.int64),  # STANDSTILL, STUCK or PARKED; DONE = none
         ("fault_s", np.float64),
-        ("faulty", np.int64),  # the workload or replica that cannot go on
+        ("faulty", np.int64),  # the workload or replica that it is about
         ("fault_outcome", np.int64),
         ("rows", np.int64),  # filled rows of ``out``, ``decision``, ``iteration``
         ("decisions", np.int64),
@@ -124,7 +124,10 @@ REPLICA = np.dtype(
         ("blocked", np.int8),  # why the head of the queue waits
         ("level", np.int8),
         ("mode", np.int8),
-        ("down", np.int8),  # without power: nobody is sent to it
+        ("down", np.int8),  # without power, not loaded or parked: it serves nobody
+        ("shut", np.int8),  # nobody is sent to it: it is down, or finishes what it holds
+        ("parks", np.int8),  # once it has finished that it is down, and a GPU draws so much:
+        ("parks_mw", np.int64),
         ("classes", np.uint8),  # bit p: somebody of priority p waits
         ("head", np.int32),  # running list, in order of admission
         ("tail", np.int32),
@@ -354,39 +357,6 @@ ALARM = np.dtype([("t_s", np.float64), ("order", np.int64), ("slot", np.int64)],
 
 #: A request whose followers are not there yet.
 ORPHAN = np.dtype([("id", np.int64), ("end_s", np.float64), ("outcome", np.int64)], align=True)
-
-DECISION = np.dtype(
-    [
-        ("t_s", np.float64),
-        ("id", np.int64),
-        ("pool", np.int64),
-        ("kind", np.int64),  # CONTEXT or KV_CAPACITY: never fits; NONE: replicas refused
-        ("amount", np.int64),  # tokens or blocks that the request needs
-        ("rank", np.int64),  # of the suggestion that was taken, and its position; NONE = none
-        ("position", np.int64),
-        ("capacity_rank", np.int64),  # first refusal for KV capacity, its position; their number
-        ("capacity_position", np.int64),
-        ("capacity_count", np.int64),
-        ("full_rank", np.int64),  # … because the queue was full
-        ("full_position", np.int64),
-        ("full_count", np.int64),
-    ],
-    align=True,
-)
-
-ITERATION = np.dtype(
-    [
-        ("start_s", np.float64),
-        ("end_s", np.float64),
-        ("kv_tokens", np.int64),
-        ("prefill_tokens", np.int64),
-        ("draw_mw", np.int64),
-        ("replica", np.int32),
-        ("decodes", np.int32),
-        ("waiting", np.int32),
-    ],
-    align=True,
-)
 
 #: A node of a winner tree.
 BRANCH = np.dtype([("key", np.int64), ("id", np.int64)], align=True)

@@ -1,4 +1,4 @@
-"""A replica loses its power and gets it back."""
+"""A replica loses its power and gets it back, or is taken away and brought back."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ def begin_outage(table: Ints, r: int, t: float) -> None:
     s = state_of(table)
     pause(s, r, t)
     s.replica[r].down = 1
+    s.replica[r].shut = 1
+    s.replica[r].parks = 0
 
 
 @entry
@@ -70,8 +72,47 @@ def end_outage(table: Ints, r: int, t: float) -> None:
     replica = s.replica[r]
     pause(s, r, t)
     replica.down = 0
+    replica.shut = 0
     load_changed(s, r)
     set_draw(s, r, s.cost[replica.cost + replica.level].idle_mw, t)
+
+
+@entry
+def begin_drain(table: Ints, r: int, gpu_mw: int) -> bool:
+    """It finishes what it holds, then each of its GPUs draws ``gpu_mw``; whether it holds nothing.
+
+    In the latter case the caller parks it now, else when ``advance`` returns PARKED.
+    """
+    s = state_of(table)
+    replica = s.replica[r]
+    replica.shut = 1
+    replica.parks = 1
+    replica.parks_mw = gpu_mw
+    load_changed(s, r)
+    return replica.busy == 0 and replica.waiting == 0
+
+
+@entry
+def park(table: Ints, r: int, t: float) -> None:
+    """It has finished what it held."""
+    s = state_of(table)
+    replica = s.replica[r]
+    pause(s, r, t)
+    replica.down = 1
+    replica.parks = 0
+    forget(s, r)
+    load_changed(s, r)
+    schedule(s, r, float("inf"))
+    set_draw(s, r, replica.parks_mw, t)
+
+
+@entry
+def end_drain(table: Ints, r: int) -> None:
+    """It stays: requests are sent to it again."""
+    s = state_of(table)
+    s.replica[r].shut = 0
+    s.replica[r].parks = 0
+    load_changed(s, r)
 
 
 @kernel

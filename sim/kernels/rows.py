@@ -56,3 +56,38 @@ MINUTE_ROW = np.dtype(
     ],
     align=True,
 )
+
+#: What was decided about a request, and why replicas refused it.
+DECISION = np.dtype(
+    [
+        ("t_s", np.float64),
+        ("id", np.int64),
+        ("pool", np.int64),
+        ("kind", np.int64),  # CONTEXT or KV_CAPACITY: never fits; NONE: replicas refused
+        ("amount", np.int64),  # tokens or blocks that the request needs
+        ("rank", np.int64),  # of the suggestion that was taken, and its position; NONE = none
+        ("position", np.int64),
+        ("capacity_rank", np.int64),  # first refusal for KV capacity, its position; their number
+        ("capacity_position", np.int64),
+        ("capacity_count", np.int64),
+        ("full_rank", np.int64),  # … because the queue was full
+        ("full_position", np.int64),
+        ("full_count", np.int64),
+    ],
+    align=True,
+)
+
+#: One iteration of a replica.
+ITERATION = np.dtype(
+    [
+        ("start_s", np.float64),
+        ("end_s", np.float64),
+        ("kv_tokens", np.int64),
+        ("prefill_tokens", np.int64),
+        ("draw_mw", np.int64),
+        ("replica", np.int32),
+        ("decodes", np.int32),
+        ("waiting", np.int32),
+    ],
+    align=True,
+)

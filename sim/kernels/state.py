@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sim.kernels import layout, power_state
 from sim.kernels.bundle import BundleType, array_of, opener, table_of
 from sim.kernels.power_state import PowerState
-from sim.kernels.rows import MINUTE_ROW, POWER_ROW, REQUEST_ROW
+from sim.kernels.rows import DECISION, ITERATION, MINUTE_ROW, POWER_ROW, REQUEST_ROW
 
 Records = NDArray[np.void]
 Ints = NDArray[np.int64]
@@ -121,8 +121,8 @@ STATE = BundleType(
         ("gaps", array_of(np.int64, 2)),
         ("server", array_of(layout.SERVER)),
         ("out", array_of(REQUEST_ROW)),
-        ("decision", array_of(layout.DECISION)),
-        ("iteration", array_of(layout.ITERATION)),
+        ("decision", array_of(DECISION)),
+        ("iteration", array_of(ITERATION)),
         ("power", POWER),
     ),
 )

@@ -89,7 +89,13 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
         ("kind", "category", "", "utility, generator, msb, ups, pdu, rack, server"),
         ("rating_w", "float64", "W", "rating; null if none was stated"),
         ("budget_w", "float64", "W", "contracted limit; null if none was stated"),
-        ("limit_w", "float64", "W", "the budget, else the rating; null if neither"),
+        (
+            "limit_w",
+            "float64",
+            "W",
+            "the budget, else the rating; null if neither; of several in "
+            "turn, the one that it came nearest to",
+        ),
         ("loss_rating_w", "float64", "W", "rating in the loss polynomial; null if lossless"),
         ("loss_a", "float64", "", "loss polynomial, constant"),
         ("loss_b", "float64", "", "loss polynomial, linear"),
@@ -97,6 +103,7 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
         ("energy_j", "float64", "J", "taken in over [warm-up, duration)"),
         ("mean_w", "float64", "W", "mean of what is compared with the limit, same window"),
         ("peak_w", "float64", "W", "peak of what is compared with the limit, same window"),
+        ("nearest_w", "float64", "W", "peak under limit_w: peak_w, unless the limit changed"),
         ("over_limit_s", "float64", "s", "time above the limit, same window; null if no limit"),
         ("energy_total_j", "float64", "J", "taken in over the whole run, drain included"),
     ),

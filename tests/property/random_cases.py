@@ -20,10 +20,13 @@ class Act:
     """Something that the control plane does once every event before ``time_s`` is handled."""
 
     time_s: float
-    kind: str  # "advance" (just look), "open" or "close" (the window), "clocks", "fail", "restore"
+    kind: str  # "advance" (just look), "open" or "close" (the window), "clocks", "fail",
+    # "restore" (if it is down), "drain" and "reopen" (if not), "limit"
     replicas: tuple[int, ...] = ()
     level: int = 0
-    gpu_mw: int = 0  # of replicas that fail
+    gpu_mw: int = 0  # of replicas that fail, or are drained
+    node: int = 0  # of the electrical tree, whose limit changes
+    limit_mw: int = 0
 
 
 @dataclass(frozen=True)

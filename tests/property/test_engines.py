@@ -25,7 +25,7 @@ from tests.property.invariants import broken_laws, broken_retries
 from tests.property.named import Named
 from tests.property.named_cases import LONG, NAMED, PREFIXED
 from tests.property.random_cases import Case, cases, seeded_case
-from tests.property.random_outages import with_outages
+from tests.property.random_outages import with_changes, with_outages
 from tests.property.random_retries import with_retries
 from tests.property.recorded import LEVELS, record_case
 
@@ -152,6 +152,33 @@ def test_thousands_of_random_retries(first: int) -> None:
     seen = check_retries(first, 10 * CHUNK)
     ends = (*RETRIED, "cancelled", "unfinished")
     assert {f"sent again, {outcome}" for outcome in ends} <= seen.keys()
+
+
+def check_changes(first: int, count: int) -> Counter[str]:
+    """Cases in which replicas are taken away and limits change; half have outages and retries."""
+    seen: Counter[str] = Counter()
+    for seed in range(first, first + count):
+        case = with_changes(Random(seed), seeded_case(seed, prefixes=seed % 4 == 1))
+        if seed % 2:
+            case = with_outages(Random(seed), with_retries(Random(~seed), case))
+        expected, found = serve_case(case, REFERENCE), serve_case(case, CANDIDATE)
+        assert differences(expected, found)[:MOST_LINES] == [], seed
+        seen.update(row["kind"] for row in expected.tables.get("events", []))
+        nodes = expected.tables.get("power_nodes", [])
+        seen.update("limits in turn" for row in nodes if row["nearest_w"] != row["peak_w"])
+    return seen
+
+
+@pytest.mark.parametrize("first", range(11_000, 11_100, 2 * CHUNK))
+def test_random_changes(first: int) -> None:
+    seen = check_changes(first, 2 * CHUNK)
+    assert {"replica-parked", "limits in turn"} <= seen.keys()
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("first", range(11_100, 13_100, 10 * CHUNK))
+def test_thousands_of_random_changes(first: int) -> None:
+    check_changes(first, 10 * CHUNK)
 
 
 @pytest.mark.parametrize("level", LEVELS, ids=" ".join)
