@@ -14,7 +14,6 @@ from sim.engine.request import Request
 from sim.results.bins import gap_bin
 from sim.results.rows import power_columns, request_columns
 from sim.results.sink import RowSink, Sink
-from sim.results.tables import OUTCOMES
 
 #: Rows that a table gathers here before they go to the sink.
 BATCH_ROWS = 8192
@@ -194,24 +193,22 @@ class Recorder:
         if isinstance(self._sink, RowSink):
             self._sink.write_requests(rows)
         else:
-            names = [workload.name for workload in self._workloads]
-            pools = [workload.pool for workload in self._workloads]
-            columns = request_columns(rows, names, pools)
+            columns = self._columns_of(rows)
             self._sink.write("requests", {name: c.to_pylist() for name, c in columns.items()})
+
+    def _columns_of(self, rows: NDArray[np.void]) -> dict[str, Any]:
+        names = [workload.name for workload in self._workloads]
+        pools = [workload.pool for workload in self._workloads]
+        return request_columns(rows, names, pools)
 
     def _attempt_rows(self, rows: NDArray[np.void]) -> None:
         """[n] of ``REQUEST_ROW``, each an attempt that another follows."""
-        for row in rows:
-            self._attempts.add(
-                int(row["request_id"]),
-                self._workloads[row["workload"]].name,
-                int(row["attempts"]),
-                float(row["arrival_s"] + row["ingress_s"]),
-                int(row["replica"]) if row["replica"] >= 0 else None,
-                float(row["end_s"]),
-                int(row["delivered_tokens"]),
-                OUTCOMES[row["outcome"]],
-            )
+        if not len(rows):
+            return
+        columns = self._columns_of(rows)
+        columns["attempt"] = columns["attempts"]
+        columns["sent_s"] = rows["arrival_s"] + rows["ingress_s"]
+        self._sink.write("attempts", {name: columns[name] for name in ATTEMPT_COLUMNS})
 
     def power_rows(self, rows: NDArray[np.void]) -> None:
         """[n] of ``POWER_ROW``, whose memory is used again."""
