@@ -63,7 +63,8 @@ class Collector:
         place = show_path(path)
         for i, name in self.document.declared(str(path[0])):
             if path[1:2] == (i,):
-                place = f"{path[0]}[{name}]" + "".join(f".{part}" for part in path[2:])
+                inside = show_path(path[2:])
+                place = f"{path[0]}[{name}]" + (f".{inside}" if inside else "")
         self._warnings.append(f"{place}: {message}")
 
     def names(self, section: str) -> Names:

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import NamedTuple, TypeAlias
+
 from sim.check.collector import Collector, Names
 from sim.check.scenario import PlannedEvent
-from sim.site.types import PowerTree
+from sim.site.types import PowerNode, PowerTree
+from sim.spec import Document
 from sim.spec.events import EventSpec
 from sim.spec.nodes import Path
 from sim.units import format_si
+
+#: What an event can do, with an example.
+KINDS = {
+    "fail": "fail: ups-a",
+    "restore": "restore: ups-a",
+    "budget": "budget: {node: utility, to: 100 kW}",
+    "add": "add: {pool: chat, replicas: 2}",
+    "remove": "remove: {pool: chat, replicas: 2}",
+}
+#: Position in the file, event.
+_Placed: TypeAlias = tuple[int, EventSpec]
 
 
 def check_events(
@@ -15,33 +30,133 @@ def check_events(
 ) -> tuple[PlannedEvent, ...]:
     """The events in order of time; what is wrong with them is reported."""
     planned = []
-    for position, event in enumerate(found.document.spec.events):
-        if event is not None:
-            one = _event(found, event, ("events", position), tree, horizon_s)
-            if one is not None:
-                planned.append(one)
-    return tuple(sorted(planned, key=lambda event: event.at_s))
+    for position, event in _by_time(found.document):
+        one = _event(found, event, ("events", position), tree, horizon_s)
+        if one is not None:
+            planned.append(one)
+    _fleets(found)
+    return tuple(planned)
+
+
+class Peak(NamedTuple):
+    """The most replicas that a pool has at a time."""
+
+    replicas: int
+    event: int  # position of the event that brings them
+
+
+def peaks(document: Document) -> dict[str, Peak]:
+    """Pool → its most replicas, for those that ``events`` bring above what they start with."""
+    most = {spec.name: Peak(spec.replicas, -1) for spec in document.spec.pools if spec is not None}
+    for position, _, pool, count in _counts(document):
+        if count > most[pool].replicas:
+            most[pool] = Peak(count, position)
+    return {pool: peak for pool, peak in most.items() if peak.event >= 0}
+
+
+def _by_time(document: Document) -> list[_Placed]:
+    stated = [(i, event) for i, event in enumerate(document.spec.events) if event is not None]
+    return sorted(stated, key=lambda one: one[1].at)
+
+
+def _counts(document: Document) -> Iterator[tuple[int, EventSpec, str, int]]:
+    """(position, event, pool, replicas of it after the event), in order of time."""
+    have = {spec.name: spec.replicas for spec in document.spec.pools if spec is not None}
+    for position, event in _by_time(document):
+        change = event.add or event.remove
+        if change is None or change.pool not in have:
+            continue
+        have[change.pool] += change.replicas if event.add is not None else -change.replicas
+        yield position, event, change.pool, have[change.pool]
+
+
+def _fleets(found: Collector) -> None:
+    """No more replicas are taken away than there are."""
+    for position, event, pool, count in _counts(found.document):
+        if event.remove is not None and count < 0:
+            there = event.remove.replicas + count
+            found.error(
+                ("events", position, "remove", "replicas"),
+                f"takes {event.remove.replicas} away, but pool {pool!r} has {max(there, 0)} then",
+            )
+            return
 
 
 def _event(
     found: Collector, event: EventSpec, path: Path, tree: PowerTree | None, horizon_s: float
 ) -> PlannedEvent | None:
-    stated = [(kind, name) for kind, name in (("fail", event.fail), ("restore", event.restore))
-              if name is not None]  # fmt: skip
+    stated = [kind for kind in KINDS if getattr(event, kind) is not None]
     if len(stated) != 1:
-        found.error(path, "does one thing: `fail: ups-a` or `restore: ups-a`")
+        some = [f"`{example}`" for kind, example in KINDS.items() if kind in stated or not stated]
+        found.error(path, f"does one thing: {', '.join(some[:-1])} or {some[-1]}")
         return None
-    kind, name = stated[0]
     if event.at >= horizon_s:
         found.error(
             (*path, "at"),
             f"is not before the end of the run at {format_si(horizon_s, 's')} (duration + drain)",
         )
         return None
+    change = event.add or event.remove
+    if change is not None:
+        names = found.names("pools")
+        if change.pool not in names.known:
+            found.unknown((*path, stated[0], "pool"), "pool", change.pool, names)
+            return None
+        return PlannedEvent(event.at, stated[0], pool=change.pool, replicas=change.replicas)
+    if event.budget is not None:
+        node = _node(found, (*path, "budget", "node"), event.budget.node, tree)
+        if node is None or tree is None:
+            return None
+        _budget(found, path, event.budget.to, tree.nodes[node])
+        return PlannedEvent(event.at, "budget", node, budget_w=event.budget.to)
+    name = event.fail or event.restore or ""
+    node = _node(found, (*path, stated[0]), name, tree)
+    if node is None or tree is None:
+        return None
+    _twice(found, path, event, tree.nodes[node])
+    return PlannedEvent(event.at, stated[0], node)
+
+
+def _node(found: Collector, path: Path, name: str, tree: PowerTree | None) -> int | None:
+    """Index of a node of the power tree; an unknown one is reported."""
     if tree is None:
         return None
     nodes = {node.name: index for index, node in enumerate(tree.nodes)}
     if name not in nodes:
-        found.unknown((*path, kind), "node of the power tree", name, Names(tuple(nodes), True))
-        return None
-    return PlannedEvent(event.at, kind, nodes[name])
+        found.unknown(path, "node of the power tree", name, Names(tuple(nodes), True))
+    return nodes.get(name)
+
+
+def _budget(found: Collector, path: Path, budget_w: float, node: PowerNode) -> None:
+    """A contract is for what the gear can carry, and changes one that there is."""
+    here: Path = (*path, "budget", "to")
+    if node.rating_w is not None and budget_w > node.rating_w:
+        found.error(
+            here,
+            f"{format_si(budget_w, 'W')} is more than {node.name} is rated for, "
+            f"{format_si(node.rating_w, 'W')}",
+        )
+    elif node.rating_w is None and node.budget_w is None:
+        found.error(
+            here,
+            f"{node.name} has neither budget nor rating before; state what it begins with in "
+            "`power`",
+        )
+
+
+def _twice(found: Collector, path: Path, event: EventSpec, node: PowerNode) -> None:
+    """What failed cannot fail, and what is whole need not be restored: worth a warning."""
+    before = [
+        (i, one)
+        for i, one in _by_time(found.document)
+        if node.name in (one.fail, one.restore) and (one.at, i) < (event.at, path[1])
+    ]
+    place, last = before[-1] if before else (None, None)
+    if event.fail is not None and last is not None and last.fail is not None:
+        found.warn((*path, "fail"), f"{node.name} has failed already, by events[{place}]")
+    opens = node.breaker is not None or node.ups is not None
+    if event.restore is not None and not opens and (last is None or last.fail is None):
+        found.warn(
+            (*path, "restore"),
+            f"{node.name} has not failed by then, and has no breaker that could have opened",
+        )

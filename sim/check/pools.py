@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from sim import catalog
 from sim.catalog.types import Gpu, NodeType
 from sim.check.collector import Collector
+from sim.check.events import Peak, peaks
 from sim.check.policies import make
 from sim.check.scenario import LlmUse, Pool
 from sim.errors import RackplanError, UnknownName
@@ -61,14 +62,17 @@ def check_pools(
     found.unique("pool", ((("pools", i, "name"), name) for i, name in document.declared("pools")))
     have = None if site is None else stock(site)
     pools: dict[str, Pool] = {}
+    most = peaks(document)
     for i, spec in enumerate(document.spec.pools):
         if spec is None:
             continue
         pool = _pool(spec, ("pools", i), llms, have, policies, found)
+        if pool is not None and pool.name in most:
+            pool = replace(pool, replicas=most[pool.name].replicas, starts=spec.replicas)
         if pool is not None:
             pools.setdefault(pool.name, pool)
-    if have is not None:
-        _enough(found, have)
+    if have is not None and not _lacking(found, have):
+        _lacking(found, have, most)
     return pools
 
 
@@ -224,14 +228,17 @@ def _model(spec: PoolSpec, use: LlmUse, kind: GpuStock, batching: Any) -> Replic
     )
 
 
-def _enough(found: Collector, have: Mapping[str, GpuStock]) -> None:
-    """All replicas together need no more GPUs than there are, of each type and in all.
+def _lacking(
+    found: Collector, have: Mapping[str, GpuStock], most: Mapping[str, Peak] | None = None
+) -> bool:
+    """Whether replicas together need more GPUs than there are, of a type or in all; told if so.
 
-    A pool whose degrees cannot be is not counted up: its need is not meant either.
+    With ``most``, those that events bring count as well. A pool whose degrees cannot be is not
+    counted up: its need is not meant either.
     """
     degrees = ("tensor_parallel", "pipeline_parallel")
     specs = [
-        (i, spec)
+        (i, _grown(spec, most))
         for i, spec in enumerate(found.document.spec.pools)
         if spec is not None and not any(found.blames(("pools", i, key)) for key in degrees)
     ]
@@ -245,25 +252,45 @@ def _enough(found: Collector, have: Mapping[str, GpuStock]) -> None:
         if needed > count:
             path: Path = ("pools", bound[0][0], "replicas") if len(bound) == 1 else ("pools",)
             found.error(
-                path, f"{_sum(bound)} need {needed:,} GPUs, but the site has {count:,}{name}"
+                _blamed(bound, most) or path,
+                f"{_sum(bound)} need {needed:,} GPUs, but the site has {count:,}{name}",
             )
-            return
+            return True
     for i, spec in specs:
         kinds = [kind for name, kind in have.items() if spec.gpu is None or _is(spec.gpu, name)]
-        _groups(i, spec, kinds, found)
+        if _groups(i, spec, kinds, _blamed([(i, spec)], most), found):
+            return True
+    return False
 
 
-def _groups(i: int, spec: PoolSpec, kinds: list[GpuStock], found: Collector) -> None:
-    """NVLink domains can leave GPUs over that no group of this size can use."""
+def _grown(spec: PoolSpec, most: Mapping[str, Peak] | None) -> PoolSpec:
+    """The pool at its largest."""
+    if most is None or spec.name not in most:
+        return spec
+    return spec.model_copy(update={"replicas": most[spec.name].replicas})
+
+
+def _blamed(bound: list[tuple[int, PoolSpec]], most: Mapping[str, Peak] | None) -> Path | None:
+    """The last event that brings replicas to one of these pools."""
+    positions = [most[spec.name].event for _, spec in bound if most and spec.name in most]
+    return ("events", max(positions), "add", "replicas") if positions else None
+
+
+def _groups(
+    i: int, spec: PoolSpec, kinds: list[GpuStock], path: Path | None, found: Collector
+) -> bool:
+    """NVLink domains can leave GPUs over that no group of this size can use; whether they do."""
     size = spec.tensor_parallel
     groups = sum(kind.groups(size) for kind in kinds)
     needed = spec.replicas * spec.pipeline_parallel
-    if 0 < groups < needed:
-        found.error(
-            ("pools", i, "tensor_parallel"),
-            f"{needed:,} groups of {size} GPUs are needed, but NVLink domains of "
-            f"{max(max(kind.domains) for kind in kinds)} hold {groups:,} of them in all",
-        )
+    if not 0 < groups < needed:
+        return False
+    found.error(
+        path or ("pools", i, "tensor_parallel"),
+        f"{needed:,} groups of {size} GPUs are needed, but NVLink domains of "
+        f"{max(max(kind.domains) for kind in kinds)} hold {groups:,} of them in all",
+    )
+    return True
 
 
 def _is(gpu: str, name: str) -> bool:

@@ -70,7 +70,16 @@ def resolve(
         },
         **_around(document, facility),
         **_control(policies["power"], telemetry, actuation),
+        **_events(document),
     }
+
+
+def _events(document: Document) -> dict[str, Any]:
+    """``events`` in order of time, where there are any."""
+    stated = [event for event in document.spec.events if event is not None]
+    ordered = sorted(stated, key=lambda event: event.at)
+    plain = [event.model_dump(mode="json", exclude_none=True) for event in ordered]
+    return {"events": plain} if plain else {}
 
 
 def _around(document: Document, facility: CheckedFacility) -> dict[str, Any]:
@@ -118,7 +127,7 @@ def _pool(pool: Pool) -> dict[str, Any]:
     return {
         "name": pool.name,
         "llm": pool.llm.name,
-        "replicas": pool.replicas,
+        "replicas": pool.replicas if pool.starts is None else pool.starts,
         "tensor_parallel": pool.tensor_parallel,
         "pipeline_parallel": pool.pipeline_parallel,
         "priority": pool.priority,
@@ -134,8 +143,12 @@ def _workload(workload: Workload, root: Path) -> dict[str, Any]:
     tree = {
         key: None if isinstance(value, float) and math.isinf(value) else value
         for key, value in asdict(workload).items()
-        if key not in ("trace", "synthetic")
+        if key not in ("trace", "synthetic", "retry")
     }
+    if workload.retry is not None:  # what nobody states leaves the tree as it is
+        retry = workload.retry
+        most_s = None if math.isinf(retry.most_s) else retry.most_s
+        tree["retry"] = {**asdict(retry), "most_s": most_s, "outcomes": sorted(retry.outcomes)}
     tree["trace"] = None if workload.trace is None else _trace(workload.trace, root)
     synthetic = workload.synthetic
     tree["synthetic"] = None

@@ -31,7 +31,7 @@ class Pool:
     llm: LlmUse
     tensor_parallel: int
     pipeline_parallel: int
-    replicas: int
+    replicas: int  # that have a place; more than ``starts`` if events add some
     priority: int
     gpu: str | None  # restrict placement to this GPU type
     max_queue: int | None  # waiting requests per replica; None = no limit
@@ -40,6 +40,7 @@ class Pool:
     routing: Any  # a routing policy object
     batching: Any  # a batching policy object
     prefix_cache: bool = True  # what is in KV of a prompt's beginning is not prefilled again
+    starts: int | None = None  # replicas that serve from the start, the first ones; None = all
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,18 @@ class Expectation:
 
 @dataclass(frozen=True)
 class PlannedEvent:
-    """Something that the scenario lets happen to a node of the electrical tree."""
+    """Something that the scenario lets happen.
+
+    ``fail``, ``restore`` and ``budget`` are of a ``node`` of the electrical tree, ``add`` and
+    ``remove`` of a ``pool``.
+    """
 
     at_s: float
-    kind: str  # "fail" or "restore"
-    node: int
+    kind: str
+    node: int = -1
+    budget_w: float = 0.0  # from then on
+    pool: str = ""
+    replicas: int = 0  # that are added or taken away
 
 
 @dataclass(frozen=True)

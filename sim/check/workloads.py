@@ -12,10 +12,10 @@ from sim.check.traces import check_trace
 from sim.errors import UnknownName
 from sim.perf.step import BLOCK_TOKENS
 from sim.spec.nodes import Path, shorten
-from sim.spec.workload import SloSpec, SourceSpec, WorkloadSpec
+from sim.spec.workload import RetrySpec, SloSpec, SourceSpec, WorkloadSpec
 from sim.units import format_si
 from sim.workload import synthetic_names
-from sim.workload.plan import Objectives, SharedPrefix, Synthetic, Workload
+from sim.workload.plan import Objectives, Retry, SharedPrefix, Synthetic, Workload
 
 #: More arrivals of one workload, or turns of on and off, are a slip of the keyboard: a day of a
 #: large site has 10⁸ requests.
@@ -91,7 +91,39 @@ def _workload(
         think_s=spec.think or 0.0,
         trace=trace,
         synthetic=synthetic,
+        retry=None if spec.retry is None else _retry(spec, spec.retry, pool, path, found),
     )
+
+
+def _retry(spec: WorkloadSpec, retry: RetrySpec, pool: Pool, path: Path, found: Collector) -> Retry:
+    """How clients send again; words that cannot mean anything here are reported."""
+    here: Path = (*path, "retry")
+    outcomes = retry.outcomes or ("failed",)
+    if retry.max_wait is not None and retry.max_wait < retry.wait:
+        found.error(
+            (*here, "max_wait"),
+            f"{_s(retry.max_wait)} is shorter than the first wait of {_s(retry.wait)}",
+        )
+    never = {
+        "queue-full": (pool.max_queue is None, f"pool {pool.name!r} has no max_queue"),
+        "shed": (pool.shed != "oldest", f"pool {pool.name!r} sheds nothing (shed: oldest)"),
+        "timed-out": (spec.timeout is None, "the workload has no timeout"),
+    }
+    for place, outcome in enumerate(outcomes):
+        applies, why = never.get(outcome, (False, ""))
+        if outcome in outcomes[:place]:
+            found.error((*here, "outcomes", place), f"{outcome!r} is there already")
+        elif applies:
+            found.warn((*here, "outcomes", place), f"no request ends as {outcome!r}: {why}")
+    least_s = retry.wait * (1.0 - retry.jitter)
+    if spec.cancel is not None and spec.cancel.fraction == 1.0 and spec.cancel.after <= least_s:
+        found.warn(
+            here,
+            f"nobody sends again: clients give up after {_s(spec.cancel.after)}, before the wait "
+            f"of at least {_s(least_s)} is over",
+        )
+    most_s = math.inf if retry.max_wait is None else retry.max_wait
+    return Retry(retry.attempts, retry.wait, retry.backoff, most_s, retry.jitter, outcomes)
 
 
 def declared_pool(name: str, path: Path, found: Collector) -> None:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from sim.cli.summary_control import control_sentence
 from sim.cli.summary_outages import outage_sentence
+from sim.cli.summary_retries import retry_sentence
 from sim.results.limit import TOUCH
 from sim.results.metrics import Metric
 from sim.results.result import RunResult
@@ -89,7 +90,7 @@ def print_summary(result: RunResult, out: Console) -> None:
     table = _power_table(result, marks)
     if table.row_count:
         out.print(table)
-    for sentence in (outage_sentence(result), control_sentence(result)):
+    for sentence in (outage_sentence(result), retry_sentence(result), control_sentence(result)):
         if sentence:
             out.print(Text(plain_text(sentence)))
     out.print(Text(_energy_sentence(result.metrics)))
@@ -188,10 +189,10 @@ def _power_table(result: RunResult, marks: Marks) -> Table:
         ]
         if not limited:
             continue
-        worst = max(limited, key=lambda node: (node["peak_w"] / node["limit_w"], -node["node"]))
+        worst = max(limited, key=lambda node: (node["nearest_w"] / node["limit_w"], -node["node"]))
         over = worst["over_limit_s"] or 0.0
-        near = over == 0.0 and worst["peak_w"] >= _NEAR * worst["limit_w"]
-        used = Text(percent(worst["peak_w"] / worst["limit_w"]) + " ")
+        near = over == 0.0 and worst["nearest_w"] >= _NEAR * worst["limit_w"]
+        used = Text(percent(worst["nearest_w"] / worst["limit_w"]) + " ")
         table.add_row(
             level,
             str(sum(node["kind"] == level for node in nodes)),

@@ -68,7 +68,7 @@ def _print_node(
 def _line(node: dict[str, Any], depth: int, also: list[str], wide: bool) -> Text:
     name = f"{'  ' * depth}{plain_text(node['name'])}"
     text = Text(f"{name:<26} ")
-    peak, limit = node["peak_w"], node["limit_w"]
+    peak, limit = node["nearest_w"], node["limit_w"]
     if peak is None:
         return text.append("not measured")
     if not limit:

@@ -9,17 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.check.scenario import Pool
-from sim.engine.prefix_arrays import ENTRIES, buckets, entries, more_entries
+from sim.engine.prefix_arrays import ENTRIES, buckets, entries
+from sim.engine.retries import salt_of
+from sim.engine.room import SLOTS, empty_places, followers, slots
 from sim.engine.world import World
 from sim.kernels import layout
-from sim.kernels.followers import put_back
 from sim.kernels.layout import NONE
 from sim.kernels.power_state import power_state
-from sim.kernels.rows import REQUEST_ROW
-from sim.kernels.state import Records, State, tables
+from sim.kernels.rows import DECISION, ITERATION, REQUEST_ROW
+from sim.kernels.state import Records, State
 from sim.kernels.tree import leaves_for, new_tree
 from sim.perf.step import ReplicaModel, StepCost, StepPower
 from sim.policies.base import kind_of
+from sim.results.tables import OUTCOMES
 from sim.rng import KeyedBits
 
 MODES = {
@@ -40,8 +42,6 @@ ROUTING = {
 #: Rows that the buffers hold; filled ones go to the sink.
 OUT_ROWS = 4096
 OTHER_ROWS = 4096
-#: Request slots, alarms and followers to begin with; they grow as needed.
-SLOTS = 1024
 
 
 def compile_world(world: World, *, minutes: bool, changes: bool) -> State:
@@ -71,7 +71,9 @@ def compile_world(world: World, *, minutes: bool, changes: bool) -> State:
     return State(
         all=whole,
         replica=replicas,
-        request=_slots(SLOTS, 0),
+        request=slots(SLOTS, 0),
+        again=np.zeros(SLOTS if _sends_again(world) else 1, layout.AGAIN),
+        wait=_waits(world),
         prefix=np.zeros(SLOTS, layout.PREFIX),
         ids=np.zeros(SLOTS, np.int64),
         entry=entries(ENTRIES, 0),
@@ -88,10 +90,10 @@ def compile_world(world: World, *, minutes: bool, changes: bool) -> State:
         members=_members(world),
         workload=_workloads(world),
         source=np.zeros((len(scenario.workloads), SLOTS), layout.SOURCE),
-        follower=_followers(SLOTS, 0),
+        follower=followers(SLOTS, 0),
         place=empty_places(4 * SLOTS),
         ring=np.zeros((len(scenario.workloads), SLOTS), layout.ALARM),
-        heap=np.zeros((2, SLOTS + 4), layout.ALARM),
+        heap=np.zeros((2, 2 * SLOTS + 4), layout.ALARM),
         orphan=np.zeros(most_sequences + 4, layout.ORPHAN),
         event=new_tree(len(replicas), math.inf),
         load=np.concatenate([new_tree(int(pool["replicas"]), 0.0) for pool in pools]),
@@ -101,108 +103,10 @@ def compile_world(world: World, *, minutes: bool, changes: bool) -> State:
         ),
         server=_servers(world),
         out=np.zeros(out_rows, REQUEST_ROW),
-        decision=np.zeros(OTHER_ROWS, layout.DECISION),
-        iteration=np.zeros(OTHER_ROWS if scenario.record_iterations else 1, layout.ITERATION),
+        decision=np.zeros(OTHER_ROWS, DECISION),
+        iteration=np.zeros(OTHER_ROWS if scenario.record_iterations else 1, ITERATION),
         power=power_state(scenario.site, scenario.power, minutes, changes),
     )
-
-
-# ---- arrays that grow ----------------------------------------------------------------------------
-
-
-def _linked(count: int, first: int, dtype: np.dtype[np.void]) -> Records:
-    """Records whose ``next`` links them from index ``first`` on; the last one's is NONE."""
-    records = np.zeros(count, dtype)
-    records["next"] = np.arange(first + 1, first + count + 1)
-    records["next"][-1] = NONE
-    return records
-
-
-def _slots(count: int, first: int) -> Records:
-    return _linked(count, first, layout.REQUEST)
-
-
-def _followers(count: int, first: int) -> Records:
-    return _linked(count, first, layout.SOURCE)
-
-
-def empty_places(count: int) -> Records:
-    """An empty table of followers; ``count`` is a power of two."""
-    return np.full(count, NONE, layout.PLACE)
-
-
-def more_room(state: State) -> State:
-    """Twice what the next event might find too small, whatever it is."""
-    whole = state.all[0]
-    new_entries = int(state.replica["new_entries"].max())
-    if new_entries > whole["free_entries"]:
-        return more_entries(state, new_entries)
-    if whole["free_slot"] == NONE:
-        return more_slots(state)
-    if int(state.workload["alarms"].max()) + 1 >= state.ring.shape[1]:
-        return more_alarms(state)
-    return more_events(state, int(whole["cancels"]) + 2)
-
-
-def more_slots(state: State) -> State:
-    """Twice the request slots; none was free."""
-    have = len(state.request)
-    state.all[0]["free_slot"] = have
-    return state._replace(
-        request=np.concatenate([state.request, _slots(have, have)]),
-        prefix=np.concatenate([state.prefix, np.zeros(have, layout.PREFIX)]),
-    )
-
-
-def more_alarms(state: State) -> State:
-    """Twice the room in the rings of time-outs."""
-    workloads, have = state.ring.shape
-    ring = np.zeros((workloads, 2 * have), layout.ALARM)
-    for index, workload in enumerate(state.workload):
-        places = int(workload["first_alarm"]) + np.arange(int(workload["alarms"]))
-        ring[index, places & (2 * have - 1)] = state.ring[index, places & (have - 1)]
-    return state._replace(ring=ring)
-
-
-def more_events(state: State, needed: int) -> State:
-    """Room for ``needed`` returns or cancellations."""
-    have = state.heap.shape[1]
-    heap = np.zeros((2, max(2 * have, needed + 4)), layout.ALARM)
-    heap[:, :have] = state.heap
-    return state._replace(heap=heap)
-
-
-def more_followers(state: State, needed: int) -> State:
-    """Room for ``needed`` more followers in the pool, in their table and in the heap of returns."""
-    whole, have = state.all[0], len(state.follower)
-    used = int(whole["followers"])
-    if used + needed <= have:
-        return state
-    extra = max(have, used + needed - have)
-    more = _followers(extra, have)
-    more["next"][-1] = whole["free_follower"]
-    whole["free_follower"] = have
-    state = state._replace(follower=np.concatenate([state.follower, more]))
-    places = len(state.place)
-    if 2 * len(state.follower) > places:
-        old = state.place[state.place["id"] != NONE]
-        place = empty_places(leaves_for(4 * len(state.follower)))
-        state = state._replace(place=place)
-        table, _power = tables(state)  # both must live through the call
-        put_back(table, old)
-    if state.heap.shape[1] < len(state.follower) + 4:
-        state = more_events(state, len(state.follower))
-    return state
-
-
-def more_source(state: State, needed: int) -> State:
-    """Room for ``needed`` rows of each source; rows that were sent are dropped."""
-    have = state.source.shape[1]
-    if have >= needed:
-        return state
-    source = np.zeros((len(state.workload), needed), layout.SOURCE)
-    source[:, :have] = state.source
-    return state._replace(source=source)
 
 
 # ---- constants -----------------------------------------------------------------------------------
@@ -276,7 +180,26 @@ def _workloads(world: World) -> Records:
         record["pool"] = pool_names.index(workload.pool)
         record["share"] = seen[workload.pool]
         seen[workload.pool] += 1
+        record["attempts"] = 1
+        if workload.retry is not None:
+            retry = workload.retry
+            record["attempts"], record["jitter"] = retry.attempts, retry.jitter
+            record["retry_on"] = sum(1 << OUTCOMES.index(outcome) for outcome in retry.outcomes)
+            record["retry_salt"] = salt_of(world.seed, workload)
     return records
+
+
+def _sends_again(world: World) -> bool:
+    return any(workload.retry is not None for workload in world.scenario.workloads)
+
+
+def _waits(world: World) -> NDArray[np.float64]:
+    """[W, attempts] what is waited before the next attempt, without jitter."""
+    waits = [w.retry.waits_s if w.retry else () for w in world.scenario.workloads]
+    table = np.zeros((len(waits), max(1, *map(len, waits))))
+    for row, seconds in zip(table, waits, strict=True):
+        row[: len(seconds)] = seconds
+    return table
 
 
 def _replicas(world: World, first_cost: Sequence[int]) -> Records:

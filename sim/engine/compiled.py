@@ -29,22 +29,20 @@ from sim.engine.arbiter import (
     turned_away_for_ever,
 )
 from sim.engine.batcher import blocks_for
-from sim.engine.compile import (
-    compile_world,
-    more_followers,
-    more_room,
-    more_source,
-)
+from sim.engine.compile import compile_world
 from sim.engine.compiled_meters import readings
 from sim.engine.compiled_power import TreeControl
+from sim.engine.compiled_replicas import ReplicaControl
 from sim.engine.idle import idle_gpu_mw
+from sim.engine.limits import Limits
 from sim.engine.meter_tables import write_meters
 from sim.engine.plane import Stop
 from sim.engine.power_reading import judged_mj
 from sim.engine.prefix_arrays import ids_of, load_ids
 from sim.engine.recorder import Recorder
+from sim.engine.room import more_followers, more_room, more_source
 from sim.engine.world import World
-from sim.kernels import control, layout, outage
+from sim.kernels import control, layout
 from sim.kernels import power as tree
 from sim.kernels.advance import advance
 from sim.kernels.followers import adopt, load_rows, refresh_arrivals, release
@@ -64,7 +62,7 @@ WINDOWED = (
 CHARGED = ("energy_mj", "delivered")
 
 
-class CompiledPlane(TreeControl):
+class CompiledPlane(TreeControl, ReplicaControl):
     """Implements ``engine.plane.ServingPlane`` (see there)."""
 
     def __init__(self, world: World, recorder: Recorder) -> None:
@@ -83,6 +81,7 @@ class CompiledPlane(TreeControl):
             (pool, pool.routing.new_state(), KeyedBits(world.seed, f"policy/routing/{pool.name}"))
             for pool in scenario.pools
         ]
+        self.limits = Limits(scenario.power)
         self._opened = self._read_windowed()
         self._window = self._opened
         self._start_power()
@@ -123,23 +122,6 @@ class CompiledPlane(TreeControl):
         every = np.asarray(replicas, dtype=np.int64)
         control.set_admission(self._table, every, not admits, time_s)
 
-    def fail(self, replica: int, gpu_mw: int, time_s: float) -> None:
-        """A replica is down."""
-        outage.begin_outage(self._table, replica, time_s)
-        while outage.fail_next(self._table, replica, time_s):
-            if self.state.all[0]["orphans"]:
-                self._feed_orphans()
-            if self.state.all[0]["rows"] >= len(self.state.out):
-                self._drain()
-        self._drain_power()
-        outage.complete_outage(self._table, replica, gpu_mw, time_s)
-        refresh_arrivals(self._table)
-
-    def restore(self, replica: int, time_s: float) -> None:
-        """A replica serves again."""
-        self._drain_power()
-        outage.end_outage(self._table, replica, time_s)
-
     def judged_mj(self, time_s: float) -> NDArray[np.float64]:
         """[nodes] energy of what is judged up to ``time_s``."""
         return judged_mj(self.state.power, time_s)
@@ -156,12 +138,14 @@ class CompiledPlane(TreeControl):
         """The measurement window starts at ``time_s``."""
         control.pause_all(self._table, time_s)
         tree.open_window(self.state.power, time_s)
+        self.limits.open_window(time_s)
         self._opened = self._read_windowed()
 
     def close_window(self, time_s: float) -> None:
         """The measurement window ends at ``time_s``."""
         control.pause_all(self._table, time_s)
         tree.close_window(self.state.power, time_s)
+        self.limits.close_window()
         closed = self._read_windowed()
         self._window = {name: closed[name] - self._opened[name] for name in closed}
 
@@ -173,7 +157,8 @@ class CompiledPlane(TreeControl):
         tree.finish(self.state.power, time_s)
         self._drain_power()
         self._write_gaps()
-        write_meters(self.recorder, self.world, readings(self.state, self._window), time_s)
+        meters = readings(self.state, self._window)
+        write_meters(self.recorder, self.world, meters, self.limits, time_s)
 
     # ---- requests on their way in --------------------------------------------------------
 
@@ -295,7 +280,7 @@ class CompiledPlane(TreeControl):
         pool, router_state, rng = self._routers[number]
         first, count = int(state.pool[number]["first"]), int(state.pool[number]["replicas"])
         replicas = state.replica[first : first + count]
-        now_s, identity = float(request["arrival_s"]), int(request["id"])
+        now_s, identity = float(state.all[0]["asked_s"]), int(request["id"])
         view = RoutingView(
             time_s=now_s,
             request_id=identity,
@@ -314,7 +299,7 @@ class CompiledPlane(TreeControl):
         kind = kind_of(pool.routing)
         suggestions = pool.routing.decide(view, router_state, rng)
         checked = checked_positions(suggestions, count, now_s, kind)
-        positions = (position for position in checked if not replicas[position]["down"])
+        positions = (position for position in checked if not replicas[position]["shut"])
         accepted, refusals = first_that_holds(positions, refuse)
         for row in routing_rows(now_s, kind, identity, refusals, accepted):
             self.recorder.decision(row)
@@ -406,4 +391,5 @@ ANSWERS: dict[int, Callable[[CompiledPlane], None]] = {
     layout.ROUTE: CompiledPlane._route,
     layout.STANDSTILL: CompiledPlane._stand_still,
     layout.STUCK: CompiledPlane._stuck,
+    layout.PARKED: CompiledPlane._park,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from sim.engine.limits import Limits
 from sim.engine.wiring import Wiring
 from sim.kernels import power as tree
 from sim.kernels.power_state import PowerState, set_feeds
@@ -26,10 +27,17 @@ class TreeControl:
     """The part of the compiled plane that the facility talks to about the electrical tree."""
 
     state: State
+    limits: Limits
 
     def _drain_power(self) -> None:
         """Hand on what rows the tree has filled."""
         raise NotImplementedError
+
+    def change_limit(self, node: int, limit_mw: int, time_s: float) -> None:
+        """A node has another limit."""
+        self._drain_power()
+        peak_mw = tree.change_limit(self.state.power, node, float(limit_mw), time_s)
+        self.limits.change(node, limit_mw, peak_mw, time_s)
 
     def due_guards(self, time_s: float) -> list[int]:
         """The guards that are at their limit by ``time_s``."""

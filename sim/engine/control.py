@@ -69,6 +69,12 @@ class Chain:
         if self.controllers:
             self._env.process(self._read())
 
+    def change_limit(self, node: int, limit_w: float) -> None:
+        """A node has another limit, which its controller sees from its next decision on."""
+        for controller in self.controllers:
+            if controller.node == node:
+                controller.limit_w = limit_w
+
     # ---- telemetry -----------------------------------------------------------------------
 
     def _read(self) -> Generator[Event, None, None]:

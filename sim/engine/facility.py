@@ -12,9 +12,9 @@ acts first, as selective breakers do; then the first by index.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
+from sim.engine.fleet import At, Fleet
 from sim.engine.plane import ServingPlane
 from sim.engine.recorder import Recorder
 from sim.engine.wiring import Wiring
@@ -31,9 +31,6 @@ from sim.site.guards import (
 from sim.site.load import WHOLE_SHARE, milliwatts
 from sim.site.power import depths as depths_of
 from sim.site.power import parents_of
-
-#: ``at(time_s, act)``: let ``act(time_s)`` happen then.
-At = Callable[[float, Callable[[float], None]], None]
 
 
 class Facility:
@@ -62,8 +59,8 @@ class Facility:
         self._starting: set[int] = set()
         self._dead: frozenset[int] = frozenset()  # nodes without power
         self._on_battery: frozenset[int] = frozenset()
-        self._down: dict[int, int] = {}  # replicas, and what each GPU of theirs draws, mW
-        self._returns = dict.fromkeys(range(len(world.replicas)), 0)  # outages so far, by replica
+        #: Which replicas serve, load or are away, as power and the script have it.
+        self.fleet = Fleet(world, plane, recorder, at)
 
     # ---- what happens --------------------------------------------------------------------
 
@@ -144,7 +141,7 @@ class Facility:
         self._dead, self._on_battery = dead, on_battery
         self._change_duty(charging, time_s)
         self._plane.rewire(self._wiring(live), time_s)
-        self._replicas(time_s)
+        self.fleet.power(self._dead, time_s)
 
     def _live(self, node: int, live: dict[int, bool]) -> bool:
         """Whether a node has power to deliver, as far as the rest of the tree goes."""
@@ -251,41 +248,3 @@ class Facility:
         self._running.add(generator)
         self._tell(time_s, "starts", generator, "up to speed")
         self._update(time_s)
-
-    # ---- replicas ------------------------------------------------------------------------
-
-    def _replicas(self, time_s: float) -> None:
-        """Replicas whose servers lost power fail; they serve again a restart after it is back."""
-        servers = self._tree.server_index.tolist()
-        site = self._world.scenario.site
-        for index, placed in enumerate(self._world.replicas):
-            dead = [server for server, _ in placed.servers if servers[server] in self._dead]
-            if not dead and index not in self._down:
-                continue
-            parked_w = site.gpu_types[placed.servers[0][0]].parked_w
-            gpu_mw = 0 if len(dead) == len(placed.servers) else milliwatts(parked_w)
-            fresh = index not in self._down
-            if self._down.get(index) != gpu_mw:
-                self._down[index] = gpu_mw
-                self._plane.fail(index, gpu_mw, time_s)
-            if fresh:
-                self._returns[index] += 1
-                self._recorder.event(
-                    time_s, "replica-fails", f"replica {index}",
-                    f"{site.node_names[dead[0]]} has no power",
-                )  # fmt: skip
-            elif dead:
-                self._returns[index] += 1  # it was about to come back
-            else:
-                self._at(
-                    time_s + self._tree.restart_s,
-                    partial(self._restart, index, self._returns[index]),
-                )
-
-    def _restart(self, replica: int, outage: int, time_s: float) -> None:
-        """A replica is loaded again, unless it lost power once more, or has been back since."""
-        if replica not in self._down or self._returns[replica] != outage:
-            return
-        del self._down[replica]
-        self._plane.restore(replica, time_s)
-        self._recorder.event(time_s, "replica-returns", f"replica {replica}", "it is loaded again")

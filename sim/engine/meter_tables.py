@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.engine.limits import Limits
 from sim.engine.recorder import Recorder
 from sim.engine.world import World
 
@@ -40,7 +41,9 @@ class Readings:
     node_total_mj: Values
 
 
-def write_meters(recorder: Recorder, world: World, readings: Readings, end_s: float) -> None:
+def write_meters(
+    recorder: Recorder, world: World, readings: Readings, limits: Limits, end_s: float
+) -> None:
     """Write ``replicas``, ``workloads``, ``power_nodes`` and ``power_edges`` at ``end_s``."""
     _write_replicas(recorder, world, readings)
     scenario = world.scenario
@@ -54,7 +57,7 @@ def write_meters(recorder: Recorder, world: World, readings: Readings, end_s: fl
         },
     )
     measured_s = min(scenario.duration_s, end_s) - scenario.warm_up_s
-    _write_power(recorder, world, readings, measured_s)
+    _write_power(recorder, world, readings, limits, measured_s)
 
 
 def _write_replicas(recorder: Recorder, world: World, readings: Readings) -> None:
@@ -79,12 +82,16 @@ def _write_replicas(recorder: Recorder, world: World, readings: Readings) -> Non
     )
 
 
-def _write_power(recorder: Recorder, world: World, readings: Readings, measured_s: float) -> None:
+def _write_power(
+    recorder: Recorder, world: World, readings: Readings, limits: Limits, measured_s: float
+) -> None:
     """A run that was stopped before the window opened has measured nothing: null, not zero."""
     tree = world.scenario.power
     measured = measured_s > 0.0
     losses = [node.loss for node in tree.nodes]
-    limits = [n.budget_w if n.budget_w is not None else n.rating_w for n in tree.nodes]
+    peaks_mw = np.asarray(readings.node_peak_mw).tolist()
+    near = [limits.nearest(node, peak_mw) for node, peak_mw in enumerate(peaks_mw)]
+    limits_w = [None if one.limit_mw is None else one.limit_mw * _MILLI for one in near]
     nothing = [None] * len(tree.nodes)
     recorder.write(
         "power_nodes",
@@ -93,8 +100,11 @@ def _write_power(recorder: Recorder, world: World, readings: Readings, measured_
             "name": [node.name for node in tree.nodes],
             "kind": [node.kind for node in tree.nodes],
             "rating_w": [node.rating_w for node in tree.nodes],
-            "budget_w": [node.budget_w for node in tree.nodes],
-            "limit_w": [None if w is None else round(w * 1000) * _MILLI for w in limits],
+            "budget_w": [
+                limit_w if one.changed else node.budget_w
+                for node, one, limit_w in zip(tree.nodes, near, limits_w, strict=True)
+            ],
+            "limit_w": limits_w,
             "loss_rating_w": [loss and loss.rating_w for loss in losses],
             "loss_a": [loss and loss.a for loss in losses],
             "loss_b": [loss and loss.b for loss in losses],
@@ -103,10 +113,11 @@ def _write_power(recorder: Recorder, world: World, readings: Readings, measured_
             "mean_w": (
                 np.asarray(readings.node_judged_mj) * _MILLI / measured_s if measured else nothing
             ),
-            "peak_w": np.asarray(readings.node_peak_mw) * _MILLI if measured else nothing,
+            "peak_w": [one.peak_mw * _MILLI for one in near] if measured else nothing,
+            "nearest_w": [one.draw_mw * _MILLI for one in near] if measured else nothing,
             "over_limit_s": [
                 float(over_s) if measured and limit_w is not None else None
-                for over_s, limit_w in zip(readings.node_over_s, limits, strict=True)
+                for over_s, limit_w in zip(readings.node_over_s, limits_w, strict=True)
             ],
             "energy_total_j": np.asarray(readings.node_total_mj) * _MILLI,
         },

@@ -80,6 +80,25 @@ class ServingPlane(Protocol):
         """A replica that was down serves again, empty."""
         ...
 
+    def drain(self, replica: int, gpu_mw: int, time_s: float) -> None:
+        """A replica takes no more requests and finishes those it holds.
+
+        Then it is down, each GPU draws ``gpu_mw``, and the ``events`` table says so.
+        """
+        ...
+
+    def reopen(self, replica: int, time_s: float) -> None:
+        """A replica that has not finished yet takes requests again."""
+        ...
+
+    def is_down(self, replica: int) -> bool:
+        """Whether a replica serves nobody, and has nothing loaded."""
+        ...
+
+    def change_limit(self, node: int, limit_mw: int, time_s: float) -> None:
+        """What a node of the electrical tree draws is compared with another limit from now on."""
+        ...
+
     def judged_mj(self, time_s: float) -> NDArray[np.float64]:
         """[nodes of the electrical tree] energy up to ``time_s``, mJ, of what is judged.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from sim.engine.guard_meter import GuardMeters
+from sim.engine.limits import Limits
 from sim.engine.meters import Integral
 from sim.engine.wiring import Wiring
 from sim.site.guards import guards_of
@@ -52,6 +53,14 @@ class NodeMeter:
         self.mean.set(self.judged, time_s)
         if self.limit_mw is not None:
             self.over.set(float(self.judged > self.limit_mw), time_s)
+
+    def change_limit(self, limit_mw: int, time_s: float) -> float:
+        """Another limit from ``time_s`` on; the peak since the last change, or the window's."""
+        self.set(self.out_mw, self.in_mw, time_s)
+        peak_mw, self.peak_mw = self.peak_mw, 0
+        self.limit_mw = limit_mw
+        self.over.set(float(self.judged > limit_mw), time_s)
+        return peak_mw
 
     def judged_mj(self, time_s: float) -> float:
         """Energy of what is judged up to ``time_s``, mJ; changes nothing."""
@@ -196,6 +205,12 @@ class TreeControl:
     """The part of the reference plane that the facility talks to about the electrical tree."""
 
     power: PowerMeter
+    limits: Limits
+
+    def change_limit(self, node: int, limit_mw: int, time_s: float) -> None:
+        """A node has another limit."""
+        peak_mw = self.power.nodes[node].change_limit(limit_mw, time_s)
+        self.limits.change(node, limit_mw, peak_mw, time_s)
 
     def due_guards(self, time_s: float) -> list[int]:
         """The guards that are at their limit by ``time_s``."""

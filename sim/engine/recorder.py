@@ -66,7 +66,11 @@ class Rows:
 REQUEST_COLUMNS = (
     "request_id", "workload", "pool", "replica", "priority", "arrival_s", "ingress_s",
     "admitted_s", "first_token_s", "end_s", "egress_s", "input_tokens", "output_tokens",
-    "delivered_tokens", "preemptions", "prefix_hit_tokens", "outcome", "met",
+    "delivered_tokens", "preemptions", "prefix_hit_tokens", "attempts", "outcome", "met",
+)  # fmt: skip
+ATTEMPT_COLUMNS = (
+    "request_id", "workload", "attempt", "sent_s", "replica", "end_s", "delivered_tokens",
+    "outcome",
 )  # fmt: skip
 ITERATION_COLUMNS = (
     "replica", "start_s", "end_s", "decodes", "prefill_tokens", "kv_tokens", "waiting", "draw_w",
@@ -90,7 +94,9 @@ class Recorder:
             for w in scenario.workloads
         ]
         self._sink = sink
+        self._sends_again = any(workload.retry is not None for workload in scenario.workloads)
         self._requests = Rows(sink, "requests", REQUEST_COLUMNS)
+        self._attempts = Rows(sink, "attempts", ATTEMPT_COLUMNS)
         self._iterations = Rows(sink, "iterations", ITERATION_COLUMNS)
         self._power = Rows(sink, "power", ("node", "t_s", "out_mw", "in_mw"))
         self._decisions = Rows(sink, "decisions", DECISION_COLUMNS)
@@ -114,7 +120,7 @@ class Recorder:
             request.replica if request.replica >= 0 else None,
             request.priority,
             request.arrival_s,
-            0.0,
+            request.sent_s - request.arrival_s,
             None if math.isnan(request.admitted_s) else request.admitted_s,
             None if math.isnan(request.first_token_s) else request.first_token_s,
             end_s,
@@ -124,8 +130,22 @@ class Recorder:
             request.delivered,
             request.preemptions,
             request.hit_tokens,
+            request.attempt + int(not request.away),
             outcome,
             met(request, outcome, *self._limits[request.workload]),
+        )
+
+    def attempt(self, request: Request, outcome: str, end_s: float) -> None:
+        """An attempt that got no answer, and that another follows."""
+        self._attempts.add(
+            request.identity,
+            self._workloads[request.workload].name,
+            request.attempt + 1,
+            request.arrival_s + (request.sent_s - request.arrival_s),
+            request.replica if request.replica >= 0 else None,
+            end_s,
+            request.delivered,
+            outcome,
         )
 
     def iteration(self, *values: Any) -> None:
@@ -139,6 +159,11 @@ class Recorder:
     def event(self, time_s: float, kind: str, entity: str, detail: str) -> None:
         """A row of the ``events`` table."""
         self._events.add(time_s, kind, entity, detail)
+
+    def parked(self, replica: int, time_s: float) -> None:
+        """A replica that was taken away has finished what it held."""
+        text = "it has finished what it held"
+        self.event(time_s, "replica-parked", f"replica {replica}", text)
 
     def warn(self, text: str) -> None:
         """Something a user should know; the same text counts once."""
@@ -160,15 +185,30 @@ class Recorder:
 
     def request_rows(self, rows: NDArray[np.void]) -> None:
         """[n] of ``REQUEST_ROW``, whose memory is used again."""
+        if self._sends_again:
+            self._attempt_rows(rows[rows["again"]])
+            rows = rows[~rows["again"]]
         if not len(rows):
             return
         if isinstance(self._sink, RowSink):
             self._sink.write_requests(rows)
         else:
-            names = [workload.name for workload in self._workloads]
-            pools = [workload.pool for workload in self._workloads]
-            columns = request_columns(rows, names, pools)
+            columns = self._columns_of(rows)
             self._sink.write("requests", {name: c.to_pylist() for name, c in columns.items()})
+
+    def _columns_of(self, rows: NDArray[np.void]) -> dict[str, Any]:
+        names = [workload.name for workload in self._workloads]
+        pools = [workload.pool for workload in self._workloads]
+        return request_columns(rows, names, pools)
+
+    def _attempt_rows(self, rows: NDArray[np.void]) -> None:
+        """[n] of ``REQUEST_ROW``, each an attempt that another follows."""
+        if not len(rows):
+            return
+        columns = self._columns_of(rows)
+        columns["attempt"] = columns["attempts"]
+        columns["sent_s"] = rows["arrival_s"] + rows["ingress_s"]
+        self._sink.write("attempts", {name: columns[name] for name in ATTEMPT_COLUMNS})
 
     def power_rows(self, rows: NDArray[np.void]) -> None:
         """[n] of ``POWER_ROW``, whose memory is used again."""
@@ -194,7 +234,8 @@ class Recorder:
     def close(self) -> None:
         """Hand on everything that is still gathered."""
         for rows in (
-            self._requests, self._iterations, self._power, self._decisions, self._events,
+            self._requests, self._attempts, self._iterations, self._power, self._decisions,
+            self._events,
         ):  # fmt: skip
             rows.flush()
         for workload, gaps in zip(self._workloads, self._gaps, strict=True):

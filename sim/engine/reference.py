@@ -20,8 +20,6 @@ from simpy.events import Event
 from sim.check.scenario import Pool
 from sim.engine.arbiter import (
     Refusal,
-    beyond_capacity,
-    beyond_context,
     checked_positions,
     decision,
     first_that_holds,
@@ -34,17 +32,20 @@ from sim.engine.arrivals import Feed, Row, follows_at
 from sim.engine.batcher import blocks_for
 from sim.engine.environment import ARRIVAL, TIME_OUT, OrderedEnvironment
 from sim.engine.idle import idle_gpu_mw
+from sim.engine.limits import Limits
 from sim.engine.meter_tables import write_meters
 from sim.engine.meters import WorkloadMeters
 from sim.engine.plane import Stop
 from sim.engine.power_meter import PowerMeter, TreeControl
 from sim.engine.recorder import Recorder
 from sim.engine.reference_meters import readings
+from sim.engine.reference_pools import PoolState
+from sim.engine.reference_replicas import ReplicaControl
 from sim.engine.replica import Replica
 from sim.engine.request import Request
+from sim.engine.retries import Retries
 from sim.engine.world import ROW_BITS, PlacedReplica, World
-from sim.policies.base import RoutingView, kind_of
-from sim.rng import KeyedBits
+from sim.policies.base import RoutingView
 
 #: Outcomes that take no time by themselves.
 TURNED_AWAY = ("never-fits", "queue-full", "shed", "failed")
@@ -52,22 +53,7 @@ TURNED_AWAY = ("never-fits", "queue-full", "shed", "failed")
 MOST_RETURNS = 100_000
 
 
-class PoolState:
-    """One pool at work: its replicas by position, and what its router knows of them."""
-
-    def __init__(self, pool: Pool, replicas: list[Replica], seed: int) -> None:
-        self.pool = pool
-        self.replicas = replicas
-        self.outstanding_requests = [0] * len(replicas)
-        self.outstanding_tokens = [0] * len(replicas)
-        self.router = pool.routing
-        self.router_kind = kind_of(pool.routing)
-        self.router_state = pool.routing.new_state()
-        self.rng = KeyedBits(seed, f"policy/routing/{pool.name}")
-        self.most_blocks = max(replica.model.kv_blocks for replica in replicas)
-
-
-class ReferencePlane(TreeControl):
+class ReferencePlane(TreeControl, ReplicaControl):
     """Implements ``engine.plane.ServingPlane`` (see there) and ``engine.replica.Observer``."""
 
     def __init__(self, world: World, recorder: Recorder) -> None:
@@ -92,9 +78,11 @@ class ReferencePlane(TreeControl):
         pool_index = {pool.name: index for index, pool in enumerate(scenario.pools)}
         self.pool_of = [pool_index[workload.pool] for workload in scenario.workloads]
         self.feeds = [Feed(source, index) for index, source in enumerate(world.sources)]
+        self.retries = [Retries(world.seed, workload) for workload in scenario.workloads]
         self.live: dict[int, Request] = {}
         self.returns = [(0.0, 0)] * len(scenario.workloads)  # (instant, returns at once)
         self.power = PowerMeter(scenario.site, scenario.power, recorder.power)
+        self.limits = Limits(scenario.power)
         self.charges = WorkloadMeters(len(scenario.workloads), len(self.replicas))
         self.gpu_mw = [0] * len(self.replicas)
         self._start_power()
@@ -131,16 +119,6 @@ class ReferencePlane(TreeControl):
         for index in replicas:
             self.replicas[index].set_admission(admits, time_s)
 
-    def fail(self, replica: int, gpu_mw: int, time_s: float) -> None:
-        """A replica is down."""
-        for request in self.replicas[replica].fail(gpu_mw, time_s):
-            self._settle_outstanding(request)
-            self._end(request, "failed", time_s)
-
-    def restore(self, replica: int, time_s: float) -> None:
-        """A replica serves again."""
-        self.replicas[replica].restore(time_s)
-
     def judged_mj(self, time_s: float) -> NDArray[np.float64]:
         """[nodes] energy of what is judged up to ``time_s``."""
         return np.array([node.judged_mj(time_s) for node in self.power.nodes])
@@ -162,12 +140,14 @@ class ReferencePlane(TreeControl):
         """The measurement window starts at ``time_s``."""
         self._each_integral(lambda integral: integral.open_window(time_s))
         self.power.open_window(time_s)
+        self.limits.open_window(time_s)
         self.charges.open_window(time_s)
 
     def close_window(self, time_s: float) -> None:
         """The measurement window ends at ``time_s``."""
         self._each_integral(lambda integral: integral.close_window(time_s))
         self.power.close_window(time_s)
+        self.limits.close_window()
         self.charges.close_window(time_s)
 
     def finish(self, time_s: float) -> None:
@@ -180,6 +160,7 @@ class ReferencePlane(TreeControl):
             self.recorder,
             self.world,
             readings([replica.meters for replica in self.replicas], self.charges, self.power),
+            self.limits,
             time_s,
         )
 
@@ -211,17 +192,21 @@ class ReferencePlane(TreeControl):
             prefix_block_tokens=row.prefix_block_tokens,
             prefix_ids=row.prefix_ids,
         )
+        request.cancel_s = now_s + row.cancel_after_s
         self.live[request.identity] = request
+        self._enter(request, now_s)
+
+    def _enter(self, request: Request, now_s: float) -> None:
+        """A request reaches its pool, for the first time or again."""
         refused = self._route(request, now_s)
         if refused is not None:
             self._end(request, refused, now_s)
             return
-        timeout_s = self.workloads[workload].timeout_s
+        timeout_s = self.workloads[request.workload].timeout_s
         if timeout_s < math.inf:
             self._set_alarm(request, now_s + timeout_s, 2 * request.identity, self._time_out)
-        if row.cancel_after_s < math.inf:
-            at_s = now_s + row.cancel_after_s
-            self._set_alarm(request, at_s, 2 * request.identity + 1, self._cancel)
+        if request.cancel_s < math.inf:
+            self._set_alarm(request, request.cancel_s, 2 * request.identity + 1, self._cancel)
 
     def _set_alarm(
         self, request: Request, at_s: float, order: int, act: Callable[[Request, float], None]
@@ -249,7 +234,7 @@ class ReferencePlane(TreeControl):
     def _route(self, request: Request, now_s: float) -> str | None:
         """Send a request to a replica; returns the outcome if it is refused."""
         state = self.pools[request.pool]
-        impossible = self._never_fits(request, state)
+        impossible = state.never_fits(request)
         if impossible is not None:
             who = str(request.identity)
             self.recorder.decision(
@@ -270,7 +255,7 @@ class ReferencePlane(TreeControl):
         suggestions = state.router.decide(view, state.router_state, state.rng)
         checked = checked_positions(suggestions, len(state.replicas), now_s, state.router_kind)
         # A gateway takes replicas that are down out of rotation: nobody is asked, nothing logged.
-        positions = (position for position in checked if not state.replicas[position].down)
+        positions = (position for position in checked if not state.replicas[position].shut)
         accepted, refusals = first_that_holds(
             positions, lambda position: self._refuse(state, position, request, now_s)
         )
@@ -279,17 +264,6 @@ class ReferencePlane(TreeControl):
         if accepted is None:
             return "queue-full" if refusals else "failed"
         self._dispatch(request, state, accepted[1], now_s)
-        return None
-
-    def _never_fits(self, request: Request, state: PoolState) -> Refusal | None:
-        """Why no replica of the pool could ever serve a request, or None."""
-        llm = state.pool.llm.llm
-        tokens = request.input_tokens + request.output_tokens
-        if tokens > llm.max_context:
-            return beyond_context(tokens, llm)
-        blocks = blocks_for(request.kv_tokens)
-        if blocks > state.most_blocks:
-            return beyond_capacity(blocks, state.most_blocks)
         return None
 
     def _refuse(
@@ -328,6 +302,8 @@ class ReferencePlane(TreeControl):
     def _end(self, request: Request, outcome: str, now_s: float) -> None:
         """The one place where a request gets its outcome; its followers are sent from here."""
         request.ended = True
+        if self._sends_again(request, outcome, now_s):
+            return
         del self.live[request.identity]
         self.recorder.request(request, outcome, now_s)
         for row in self.feeds[request.workload].followers(request.row):
@@ -336,6 +312,22 @@ class ReferencePlane(TreeControl):
                 self._return_at_once(request.workload, outcome, now_s)
             if at_s < self.duration_s:
                 self._schedule(request.workload, row, at_s)
+
+    def _sends_again(self, request: Request, outcome: str, now_s: float) -> bool:
+        """Whether the client sends a request again that got no answer, and waits for that one."""
+        retries = self.retries[request.workload]
+        at_s = retries.next_s(request.identity, request.attempt, outcome, now_s)
+        if at_s is None or request.cancel_s <= at_s:  # nobody waits for an answer by then
+            return False
+        self.recorder.attempt(request, outcome, now_s)
+        again = self.live[request.identity] = request.again(at_s)
+
+        def arrive(_: Event) -> None:
+            again.away = False
+            self._enter(again, at_s)
+
+        self.env.at(at_s, ARRIVAL, again.identity).callbacks = [arrive]
+        return True
 
     def _return_at_once(self, workload: int, outcome: str, now_s: float) -> None:
         """A client that was turned away sends its next request at this very instant.

@@ -41,6 +41,9 @@ class Observer(Protocol):
     ) -> None:
         """Each GPU of the replica draws ``gpu_mw`` from now on, on account of these workloads."""
 
+    def parked(self, replica: int, time_s: float) -> None:
+        """The replica has finished what it held, and is down."""
+
     def iteration(self, replica: Replica, end_s: float) -> None:
         """An iteration has ended; ``replica`` still describes it."""
 
@@ -68,8 +71,11 @@ class Replica:
         self.meters = ReplicaMeters()
         self.level = 0  # of the clock: the locked one, or lower where that keeps the cap
         self.lock = 0
+        self.held = False  # nobody is to be admitted
         self.cap_mw: int | None = None  # that one GPU should not draw more than
-        self.down = False
+        self.down = False  # it serves nobody
+        self.shut = False  # nobody is sent to it
+        self.parks_mw: int | None = None  # once it has finished: down, each GPU drawing so much
         # The running iteration; ``batch`` is None while idle.
         self.batch: Batch | None = None
         self.start_s = 0.0
@@ -116,21 +122,42 @@ class Replica:
         lost = [r for r in (*self.batcher.decoding, *self.batcher.prefilling) if not r.cancelled]
         while self.batcher.waiting:
             lost.append(self.batcher.waiting.pop())
-        self.batcher.clear(self.model.kv_blocks)
-        self.down = True
-        self.batch, self.plan, self.level = None, (), self.lock
         self.boundary = self.env.put_off(self.boundary)
+        self._go_down(gpu_mw, time_s)
+        return lost
+
+    def _go_down(self, gpu_mw: int, time_s: float) -> None:
+        """It is empty, nothing is loaded, and each GPU draws ``gpu_mw``."""
+        self.batcher.clear(self.model.kv_blocks)
+        self.down, self.shut, self.parks_mw = True, True, None
+        self.batch, self.plan, self.level = None, (), self.lock
         self.count(time_s)
         meters = self.meters
         for integral in (*meters.blocked, meters.kv_tokens, meters.busy, meters.cap_bound):
             integral.set(0.0, time_s)
         self.draw_mw = gpu_mw
         self.observer.draw(self.index, gpu_mw, [], time_s)
-        return lost
+
+    def drain(self, gpu_mw: int, time_s: float) -> None:
+        """Take no more requests, finish those that are here, then be down."""
+        self.shut, self.parks_mw = True, gpu_mw
+        if self.batch is None and not self.batcher.waiting:
+            self._park(gpu_mw, time_s)
+        else:
+            self._let_in(time_s)
+
+    def reopen(self, time_s: float) -> None:
+        """Take requests again, before all are finished."""
+        self.shut, self.parks_mw = False, None
+        self._let_in(time_s)
+
+    def _park(self, gpu_mw: int, time_s: float) -> None:
+        self._go_down(gpu_mw, time_s)
+        self.observer.parked(self.index, time_s)
 
     def restore(self, time_s: float) -> None:
         """Power is back, and the LLM is loaded."""
-        self.down = False
+        self.down = self.shut = False
         self.report_draw(time_s)
 
     def set_clock(self, level: int, time_s: float) -> None:
@@ -147,9 +174,14 @@ class Replica:
 
     def set_admission(self, admits: bool, time_s: float) -> None:
         """Admit who waits at boundaries, or hold them; an idle replica wakes for them."""
-        self.batcher.admits = admits
+        self.held = not admits
+        self._let_in(time_s)
+
+    def _let_in(self, time_s: float) -> None:
+        """Whether its batcher admits: one that is to be parked finishes what it has anyway."""
+        self.batcher.admits = not self.held or self.parks_mw is not None
         idle = self.batch is None and not self.down
-        if admits and idle and self.batcher.waiting and not self.boundary.triggered:
+        if self.batcher.admits and idle and self.batcher.waiting and not self.boundary.triggered:
             self.env.schedule_at(self.boundary, time_s, BOUNDARY, self.index)
 
     def _retune(self, time_s: float) -> None:
@@ -329,7 +361,10 @@ class Replica:
         self.level = self.lock
         self.meters.busy.set(0.0, now_s)
         self.meters.cap_bound.set(0.0, now_s)
-        self.report_draw(now_s)
+        if self.parks_mw is None:
+            self.report_draw(now_s)
+        else:
+            self._park(self.parks_mw, now_s)
 
     def _level_within(self) -> int:
         """The highest level, from the locked one down, at which the iteration keeps to the cap.

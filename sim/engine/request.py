@@ -16,13 +16,18 @@ class Request:
     with (see ``engine.prefix``); it holds references to the first ``shared`` of them in its
     replica's cache, and ``blocks`` KV blocks of its own. ``hit_tokens`` of its prompt were in the
     cache when it was first admitted.
+
+    One that is sent again is another object with the same identity: ``attempt`` counts those before
+    it. ``arrival_s`` is when the first was sent, ``sent_s`` when this one was, or will be if it is
+    still ``away``; at ``cancel_s`` the client gives up.
     """
 
     __slots__ = (
-        "admitted_s", "arrival_s", "blocks", "cancelled", "context", "delivered", "ended",
-        "first_token_s", "hit_tokens", "identity", "input_tokens", "key", "last_event_s",
-        "last_token_s", "output_tokens", "pool", "position", "preemptions", "prefix_block_tokens",
-        "prefix_ids", "priority", "replica", "row", "shared", "target", "waiting", "workload",
+        "admitted_s", "arrival_s", "attempt", "away", "blocks", "cancel_s", "cancelled", "context",
+        "delivered", "ended", "first_token_s", "hit_tokens", "identity", "input_tokens", "key",
+        "last_event_s", "last_token_s", "output_tokens", "pool", "position", "preemptions",
+        "prefix_block_tokens", "prefix_ids", "priority", "replica", "row", "sent_s", "shared",
+        "target", "waiting", "workload",
     )  # fmt: skip
 
     def __init__(
@@ -48,6 +53,10 @@ class Request:
         self.output_tokens = output_tokens
         self.prefix_block_tokens = prefix_block_tokens
         self.prefix_ids = prefix_ids
+        self.attempt = 0
+        self.away = False
+        self.sent_s = arrival_s
+        self.cancel_s = math.inf
         self.replica = -1
         self.position = -1
         self.key = (priority, 0)
@@ -65,6 +74,16 @@ class Request:
         self.hit_tokens = 0
         self.delivered = 0
         self.preemptions = 0
+
+    def again(self, sent_s: float) -> Request:
+        """The same request as it is sent once more at ``sent_s``."""
+        new = Request(
+            self.identity, self.workload, self.row, self.pool, self.priority, self.arrival_s,
+            self.input_tokens, self.output_tokens, self.prefix_block_tokens, self.prefix_ids,
+        )  # fmt: skip
+        new.attempt, new.away = self.attempt + 1, True
+        new.sent_s, new.cancel_s = sent_s, self.cancel_s
+        return new
 
     @property
     def admitted(self) -> bool:

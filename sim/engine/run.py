@@ -12,6 +12,7 @@ from itertools import count
 
 from simpy.events import Event
 
+from sim.check.scenario import PlannedEvent
 from sim.engine.control import Chain
 from sim.engine.environment import FACILITY, POWER, OrderedEnvironment
 from sim.engine.facility import Facility
@@ -22,6 +23,8 @@ from sim.engine.reference import ReferencePlane
 from sim.engine.world import World
 from sim.errors import UnknownName
 from sim.results.sink import Sink
+from sim.site.load import milliwatts
+from sim.units import format_si
 
 #: ``progress(simulated_s, horizon_s)``.
 Progress = Callable[[float, float], None]
@@ -89,9 +92,8 @@ class _Run:
             (scenario.warm_up_s, self._open_window),
             (scenario.duration_s, self._close_window),
         ]
-        for planned in scenario.events:
-            act = self.facility.fail if planned.kind == "fail" else self.facility.restore
-            acts.append((planned.at_s, partial(act, planned.node)))
+        self.facility.fleet.start()
+        acts += [(planned.at_s, partial(self._happen, planned)) for planned in scenario.events]
         if self.progress is not None:
             acts += [
                 (self.horizon_s * step / PROGRESS_STEPS, self._report)
@@ -126,6 +128,26 @@ class _Run:
             act(time_s)
 
         event.callbacks = [happen]
+
+    def _happen(self, planned: PlannedEvent, time_s: float) -> None:
+        """An event of the script."""
+        facility, node = self.facility, planned.node
+        match planned.kind:
+            case "fail":
+                facility.fail(node, time_s)
+            case "restore":
+                facility.restore(node, time_s)
+            case "budget":
+                self.plane.change_limit(node, milliwatts(planned.budget_w), time_s)
+                self.chain.change_limit(node, planned.budget_w)
+                name, text = self.scenario.power.nodes[node].name, format_si(planned.budget_w, "W")
+                self.recorder.event(time_s, "budget-changes", name, f"{text} from now on")
+            case "add":
+                facility.fleet.add(planned.pool, planned.replicas, time_s)
+            case "remove":
+                facility.fleet.remove(planned.pool, planned.replicas, time_s)
+            case _:
+                raise AssertionError(f"no such event: {planned.kind}")
 
     def _open_window(self, time_s: float) -> None:
         self.plane.open_window(time_s)

@@ -3,27 +3,32 @@
 A workload's time-out is the same for all its requests, so its alarms come in order of arrival: a
 ring per workload, into which a new one is sorted among those of the same instant. Cancellations
 are in a heap. An alarm whose request has gone, or (for a time-out) was admitted, is dead: it does
-nothing, for ever. Whoever looks for the next alarm drops those that are dead by then, so that few
-of the many whose request is served in time are ever an event.
+nothing, for ever; so is one of an attempt that is over. Whoever looks for the next alarm drops
+those that are dead by then, so that few of the many whose request is served in time are ever an
+event.
 """
 
 from __future__ import annotations
 
 from sim.kernels.heaps import earlier, event_pop, event_push
 from sim.kernels.jit import kernel
-from sim.kernels.layout import CANCELS, FREE, NONE
+from sim.kernels.layout import CANCELS, FREE, NONE, SLOT_BITS, SLOT_MASK
 from sim.kernels.state import Record, State
 
 
 @kernel
-def set_alarms(s: State, slot: int, cancel_after_s: float, t: float) -> None:
-    """A request was dispatched at ``t``; the caller made sure that there is room."""
+def set_alarms(s: State, slot: int, cancel_s: float, t: float) -> None:
+    """A request was dispatched at ``t``, and its client gives up at ``cancel_s``.
+
+    The caller made sure that there is room. An alarm's ``slot`` has the attempt above its low bits.
+    """
     all_, request = s.all[0], s.request[slot]
     timeout_s = s.workload[request.workload].timeout_s
+    whose = (request.attempt << SLOT_BITS) | slot
     if timeout_s < float("inf"):
-        ring_push(s, request.workload, t + timeout_s, 2 * request.id, slot)
-    if cancel_after_s < float("inf"):
-        event_push(s.heap, CANCELS, all_.cancels, t + cancel_after_s, 2 * request.id + 1, slot)
+        ring_push(s, request.workload, t + timeout_s, 2 * request.id, whose)
+    if cancel_s < float("inf"):
+        event_push(s.heap, CANCELS, all_.cancels, cancel_s, 2 * request.id + 1, whose)
         all_.cancels += 1
         next_alarm(s)
 
@@ -73,8 +78,10 @@ def next_alarm(s: State) -> None:
 @kernel
 def is_dead(s: State, alarm: Record) -> bool:
     """Whether an alarm concerns nobody. A cancellation has an odd order."""
-    request = s.request[alarm.slot]
+    request = s.request[alarm.slot & SLOT_MASK]
     if request.id != alarm.order >> 1 or request.state == FREE or request.cancelled:
+        return True
+    if request.attempt != alarm.slot >> SLOT_BITS:
         return True
     return alarm.order & 1 == 0 and request.admitted_s == request.admitted_s
 
@@ -105,7 +112,7 @@ def take_alarm(s: State) -> int:
     all_ = s.all[0]
     w = all_.alarm_workload
     alarm = s.heap[CANCELS, 1] if w == NONE else first_timeout(s, w)
-    slot = NONE if is_dead(s, alarm) else alarm.slot
+    slot = NONE if is_dead(s, alarm) else alarm.slot & SLOT_MASK
     if w == NONE:
         drop_cancel(s)
     else:

@@ -31,13 +31,10 @@ from sim.kernels.layout import (
     ROW_BITS,
     SHED,
 )
-from sim.kernels.lifecycle import (
-    end_request,
-    free_slot,
-)
 from sim.kernels.lists import oldest_to_shed, queue_append, queue_head
 from sim.kernels.meters import count_queue
 from sim.kernels.prefix import take_ids
+from sim.kernels.retries import end_attempt, take_return
 from sim.kernels.routing import (
     first_choice,
     load_changed,
@@ -67,7 +64,7 @@ def arrival(s: State, t: float) -> int:
         workload.next += 1
         prefetch(s.source, (w, workload.next + ROWS_AHEAD))
         slot = new_request(s, w, row, t)
-        cancel_after_s = row.cancel_after_s
+        cancel_s = t + row.cancel_after_s
         if workload.next == workload.count and not workload.final:
             all_.hungry = w
     else:
@@ -76,13 +73,19 @@ def arrival(s: State, t: float) -> int:
         if needs_growth(s, w):
             return GROW
         follower = first.slot
+        if follower < 0:
+            slot = take_return(s)
+            next_arrival(s)
+            return route(s, slot, s.again[slot].cancel_s, t)
         event_pop(s.heap, RETURNS, all_.returns)
         all_.returns -= 1
         slot = new_request(s, w, s.follower[follower], t)
-        cancel_after_s = s.follower[follower].cancel_after_s
+        cancel_s = t + s.follower[follower].cancel_after_s
         free_follower(s, follower)
+    if s.workload[w].attempts > 1:
+        s.again[slot].cancel_s = cancel_s
     next_arrival(s)
-    return route(s, slot, cancel_after_s, t)
+    return route(s, slot, cancel_s, t)
 
 
 @kernel
@@ -120,6 +123,7 @@ def new_request(s: State, w: int, row: Record, t: float) -> int:
     request.state = ASKED
     request.cancelled = 0
     request.growing = 0
+    request.attempt = 0
     request.prefixed = NO_IDS
     if row.ids > 0:
         take_ids(s, slot, row)
@@ -127,8 +131,8 @@ def new_request(s: State, w: int, row: Record, t: float) -> int:
 
 
 @kernel
-def route(s: State, slot: int, cancel_after_s: float, t: float) -> int:
-    """Send a new request to a replica, or refuse it; ROUTE if that is for Python to say."""
+def route(s: State, slot: int, cancel_s: float, t: float) -> int:
+    """Send a request to a replica, or refuse it; ROUTE if that is for Python to say."""
     request = s.request[slot]
     p = s.workload[request.workload].pool
     pool = s.pool[p]
@@ -137,7 +141,8 @@ def route(s: State, slot: int, cancel_after_s: float, t: float) -> int:
         return DONE
     if pool.routing == ASK:
         s.all[0].asked = slot
-        s.all[0].asked_cancel_s = cancel_after_s
+        s.all[0].asked_s = t
+        s.all[0].asked_cancel_s = cancel_s
         return ROUTE
     position = first_choice(s, pool, request.id)
     if not takes(s, pool.first + position, request, t):
@@ -146,7 +151,7 @@ def route(s: State, slot: int, cancel_after_s: float, t: float) -> int:
         turn_away(s, slot, QUEUE_FULL if position == NONE else FAILED, t)
     else:
         dispatch(s, pool.first + position, slot, t)
-        set_alarms(s, slot, cancel_after_s, t)
+        set_alarms(s, slot, cancel_s, t)
     return DONE
 
 
@@ -166,9 +171,8 @@ def never_fits(s: State, pool: Record, slot: int, t: float) -> bool:
 
 @rare
 def turn_away(s: State, slot: int, outcome: int, t: float) -> None:
-    """A request that no replica takes ends here."""
-    end_request(s, slot, outcome, t)
-    free_slot(s, slot)
+    """No replica takes a request."""
+    end_attempt(s, slot, outcome, t)
 
 
 @kernel
@@ -202,7 +206,7 @@ def next_choice(s: State, p: int, slot: int, first: int, t: float) -> int:
     rank = 0
     for place in range(pool.replicas):
         position = s.order[place]
-        if s.replica[pool.first + position].down:
+        if s.replica[pool.first + position].shut:
             continue
         if takes(s, pool.first + position, request, t):
             log.rank = rank

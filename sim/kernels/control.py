@@ -132,7 +132,7 @@ def set_admission(table: Ints, replicas: Ints, held: bool, t: float) -> None:
         if replica.held == held:
             continue
         replica.held = held
-        if replica.down or replica.waiting == 0:
+        if replica.down or replica.parks or replica.waiting == 0:
             continue
         if replica.busy:
             stop_at_next(s, r, t)

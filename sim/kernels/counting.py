@@ -46,9 +46,10 @@ DONE, NO_PAGE, NO_SEGMENTS, BAD_ARRIVAL, BAD_WORKLOAD, BAD_OUTCOME, BAD_MISS, BA
 #: What fell into one bin.
 CELL = np.dtype([("n", np.int64), ("sum_s", np.float64)])
 
-#: Sums over the requests of one place, outcome and cause: a cache line.
+#: Sums over the requests of one place, outcome and cause.
 SUMS = (
     "n",
+    "retries",
     "input_tokens",
     "admitted_tokens",  # input of those that were admitted
     "delivered_tokens",
@@ -138,7 +139,7 @@ def count_request(row: Any, counts: Counts) -> int:
     ttft_s = row.first_token_s - arrival_s
     tpot_s = (row.end_s - row.first_token_s) / gaps if completed and gaps >= 1 else np.nan
     e2e_s = row.end_s - arrival_s if completed else np.nan
-    queue_s = row.admitted_s - arrival_s
+    queue_s = row.admitted_s - (arrival_s + row.ingress_s)
     bad = negative(ttft_s, tpot_s, e2e_s, queue_s)
     if bad >= 0:
         return BAD_TIME + bad
@@ -226,6 +227,7 @@ def add_latency(counts: Counts, place: int, family: int, latency_s: float) -> No
 def add_count(row: Any, count: Any, queue_s: float) -> None:
     """Add a request to the sums of its outcome and cause."""
     count.n += 1
+    count.retries += row.attempts - 1
     count.input_tokens += row.input_tokens
     count.delivered_tokens += row.delivered_tokens
     count.preemptions += row.preemptions

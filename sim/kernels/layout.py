@@ -20,6 +20,8 @@ SLOT_BITS = 26
 SLOT_MASK = (1 << SLOT_BITS) - 1
 #: A request's id is ``workload << ROW_BITS | row`` (as ``sim.engine.world.ROW_BITS``).
 ROW_BITS = 40
+#: An attempt's draws are keyed by ``attempt << RETRY_BITS | id`` (as ``sim.engine.retries``).
+RETRY_BITS = 56
 #: A prefix id's workload is above its low bits (as ``sim.engine.prefix``).
 PREFIX_BITS = 47
 #: Classes of priority.
@@ -31,8 +33,8 @@ CHUNKED, PREFILL_FIRST, STATIC = range(3)
 ROUND_ROBIN, RANDOM, LEAST_REQUESTS, LEAST_TOKENS, POWER_OF_TWO, ASK = range(6)
 #: What to do when a queue is full.
 REJECT, OLDEST = range(2)
-#: Where a request is.
-FREE, WAITING, PREFILLING, DECODING, ASKED = range(5)
+#: Where a request is. ``AWAY``: with its client, who sends it again.
+FREE, WAITING, PREFILLING, DECODING, ASKED, AWAY = range(6)
 #: Who asks for the prefix ids of a request: it has none, only its router, the cache too.
 NO_IDS, ROUTED, CACHED = range(3)
 #: Why the head of a queue was not admitted (as ``sim.engine.meters``), or NONE.
@@ -47,7 +49,7 @@ KV_CAPACITY, FULL_QUEUE, CONTEXT = range(3)
 DOWN = 3
 
 #: Why ``advance`` returned.
-DONE, ROOM, GROW, CHUNK, ORPHANS, ROUTE, STANDSTILL, STUCK, POWER = range(9)
+DONE, ROOM, GROW, CHUNK, ORPHANS, ROUTE, STANDSTILL, STUCK, POWER, PARKED = range(10)
 #: How often a workload's clients may be turned away and return at one instant.
 MOST_RETURNS = 100_000
 #: Rows of ``heap``.
@@ -71,12 +73,13 @@ GLOBAL = np.dtype(
         ("in_flight", np.int64),
         ("free_slot", np.int64),
         ("asked", np.int64),  # slot of the request that Python must route
+        ("asked_s", np.float64),
         ("asked_cancel_s", np.float64),
         ("hungry", np.int64),  # workload whose rows are used up
         ("most_rows", np.int64),  # more filled rows might not leave room for one event's
-        ("fault", np.int64),  # STANDSTILL or STUCK; DONE = none
+        ("fault", np.int64),  # STANDSTILL, STUCK or PARKED; DONE = none
         ("fault_s", np.float64),
-        ("faulty", np.int64),  # the workload or replica that cannot go on
+        ("faulty", np.int64),  # the workload or replica that it is about
         ("fault_outcome", np.int64),
         ("rows", np.int64),  # filled rows of ``out``, ``decision``, ``iteration``
         ("decisions", np.int64),
@@ -123,7 +126,10 @@ REPLICA = np.dtype(
         ("lock", np.int8),
         ("held", np.int8),  # nobody is admitted
         ("mode", np.int8),
-        ("down", np.int8),  # without power: nobody is sent to it
+        ("down", np.int8),  # without power, not loaded or parked: it serves nobody
+        ("shut", np.int8),  # nobody is sent to it: it is down, or finishes what it holds
+        ("parks", np.int8),  # once it has finished that it is down, and a GPU draws so much:
+        ("parks_mw", np.int64),
         ("classes", np.uint8),  # bit p: somebody of priority p waits
         ("head", np.int32),  # running list, in order of admission
         ("tail", np.int32),
@@ -199,7 +205,7 @@ REPLICA = np.dtype(
 REQUEST = np.dtype(
     [
         ("id", np.int64),
-        ("arrival_s", np.float64),
+        ("arrival_s", np.float64),  # first sent
         ("admitted_s", np.float64),
         ("first_token_s", np.float64),
         ("last_token_s", np.float64),  # when it joined the decoding set, or was preempted
@@ -220,6 +226,16 @@ REQUEST = np.dtype(
         ("cancelled", np.int8),
         ("growing", np.int8),
         ("prefixed", np.int8),  # NO_IDS: its PREFIX says nothing
+        ("attempt", np.int8),  # attempts that have failed before this one
+    ],
+    align=True,
+)
+
+#: What else is known of the request in a slot, where some workload sends requests again.
+AGAIN = np.dtype(
+    [
+        ("sent_s", np.float64),  # this attempt, if it is not the first
+        ("cancel_s", np.float64),  # the client's patience ends
     ],
     align=True,
 )
@@ -312,6 +328,10 @@ WORKLOAD = np.dtype(
         ("pool", np.int32),
         ("share", np.int32),  # its place among the workloads of its pool
         ("prefix_block_tokens", np.int32),  # that a prefix id stands for
+        ("retry_salt", np.uint64),
+        ("jitter", np.float64),  # share of a wait, at most, that is taken off it
+        ("retry_on", np.int32),  # bit o: what ended with outcome o is sent again
+        ("attempts", np.int8),  # in all; 1: nothing is sent again
         ("final", np.int8),  # no open row comes after those in ``source``
         ("follows", np.int8),  # some rows follow others
         ("endless", np.int8),  # more rows can be asked for
@@ -344,39 +364,6 @@ ALARM = np.dtype([("t_s", np.float64), ("order", np.int64), ("slot", np.int64)],
 
 #: A request whose followers are not there yet.
 ORPHAN = np.dtype([("id", np.int64), ("end_s", np.float64), ("outcome", np.int64)], align=True)
-
-DECISION = np.dtype(
-    [
-        ("t_s", np.float64),
-        ("id", np.int64),
-        ("pool", np.int64),
-        ("kind", np.int64),  # CONTEXT or KV_CAPACITY: never fits; NONE: replicas refused
-        ("amount", np.int64),  # tokens or blocks that the request needs
-        ("rank", np.int64),  # of the suggestion that was taken, and its position; NONE = none
-        ("position", np.int64),
-        ("capacity_rank", np.int64),  # first refusal for KV capacity, its position; their number
-        ("capacity_position", np.int64),
-        ("capacity_count", np.int64),
-        ("full_rank", np.int64),  # … because the queue was full
-        ("full_position", np.int64),
-        ("full_count", np.int64),
-    ],
-    align=True,
-)
-
-ITERATION = np.dtype(
-    [
-        ("start_s", np.float64),
-        ("end_s", np.float64),
-        ("kv_tokens", np.int64),
-        ("prefill_tokens", np.int64),
-        ("draw_mw", np.int64),
-        ("replica", np.int32),
-        ("decodes", np.int32),
-        ("waiting", np.int32),
-    ],
-    align=True,
-)
 
 #: A node of a winner tree.
 BRANCH = np.dtype([("key", np.int64), ("id", np.int64)], align=True)

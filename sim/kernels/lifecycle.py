@@ -6,7 +6,16 @@ from sim.kernels.blocks import blocks_for
 from sim.kernels.followers import release_followers
 from sim.kernels.heaps import first_step, step_pop, step_push, step_remove
 from sim.kernels.jit import kernel
-from sim.kernels.layout import BLOCK_MASK, COMPLETED, DECODING, FREE, NO_IDS, NONE, PREFILLING
+from sim.kernels.layout import (
+    AWAY,
+    BLOCK_MASK,
+    COMPLETED,
+    DECODING,
+    FREE,
+    NO_IDS,
+    NONE,
+    PREFILLING,
+)
 from sim.kernels.lists import queue_push_front, run_remove
 from sim.kernels.prefix import give_back
 from sim.kernels.state import Record, State
@@ -37,12 +46,15 @@ def first_token_given(request: Record) -> bool:
 
 @kernel
 def emit(s: State, slot: int, outcome: int, t: float) -> None:
-    """Write the request's one row."""
+    """Write the row of a request, or of an attempt that another follows."""
     all_, request = s.all[0], s.request[slot]
     row = s.out[all_.rows]
     all_.rows += 1
     row.request_id = request.id
     row.arrival_s = request.arrival_s
+    row.ingress_s = 0.0
+    if request.attempt > 0:
+        row.ingress_s = s.again[slot].sent_s - request.arrival_s
     row.admitted_s = request.admitted_s
     row.first_token_s = request.first_token_s
     row.end_s = t
@@ -55,7 +67,9 @@ def emit(s: State, slot: int, outcome: int, t: float) -> None:
     row.workload = request.workload
     row.outcome = outcome
     row.priority = request.priority
+    row.attempts = request.attempt + int(request.state != AWAY)
     row.met = outcome == COMPLETED and met(s, request, t)
+    row.again = False
 
 
 @kernel

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from sim.kernels.bits import MANTISSA_BITS, bits_of, value_of
 from sim.kernels.cost import boundary_s, decode_share, draw_mw
-from sim.kernels.jit import kernel
+from sim.kernels.jit import kernel, rare
 from sim.kernels.layout import (
     BLOCK_SHIFT,
     BLOCKS,
@@ -23,6 +23,7 @@ from sim.kernels.layout import (
     GAPS_PER_OCTAVE,
     HELD,
     NONE,
+    PARKED,
     SEQUENCES,
     TOKENS,
 )
@@ -214,6 +215,9 @@ def report_draw(s: State, r: int, total_s: float, t: float) -> None:
     """
     replica = s.replica[r]
     if not replica.busy:
+        if replica.parks and replica.waiting == 0:
+            stop_for_parking(s, r, t)
+            return
         set_draw(s, r, s.cost[replica.cost + replica.level].idle_mw, t)
         return
     serving = replica.serving and replica.decoding > 0
@@ -224,6 +228,14 @@ def report_draw(s: State, r: int, total_s: float, t: float) -> None:
         replica.prefill_mw = 0.0
         if replica.chunk_tokens > 0:
             replica.prefill_mw = replica.total_mw * (1.0 - share) / replica.chunk_tokens
+
+
+@rare
+def stop_for_parking(s: State, r: int, t: float) -> None:
+    """A replica that was told to has finished what it held: Python parks it before all else."""
+    s.all[0].fault = PARKED
+    s.all[0].fault_s = t
+    s.all[0].faulty = r
 
 
 @kernel

@@ -1,4 +1,4 @@
-"""A replica loses its power and gets it back."""
+"""A replica loses its power and gets it back, or is taken away and brought back."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from sim.kernels.boundary import schedule
 from sim.kernels.control import pause
 from sim.kernels.jit import entry, kernel
 from sim.kernels.layout import CACHED, DECODING, FAILED, FAR, NONE
-from sim.kernels.lifecycle import delivered_now, end_request, free_slot, settle_outstanding
+from sim.kernels.lifecycle import delivered_now, free_slot, settle_outstanding
 from sim.kernels.lists import queue_head, queue_remove, run_remove
 from sim.kernels.meters import set_draw
 from sim.kernels.plan import clear_plan
 from sim.kernels.prefix import evict, release
+from sim.kernels.retries import end_attempt
 from sim.kernels.routing import load_changed
 from sim.kernels.state import Ints, State, state_of
+from sim.kernels.stops import stop_at_next
 
 
 @entry
@@ -21,6 +23,8 @@ def begin_outage(table: Ints, r: int, t: float) -> None:
     s = state_of(table)
     pause(s, r, t)
     s.replica[r].down = 1
+    s.replica[r].shut = 1
+    s.replica[r].parks = 0
 
 
 @entry
@@ -48,8 +52,7 @@ def fail_next(table: Ints, r: int, t: float) -> bool:
     else:
         return False
     settle_outstanding(s, slot)
-    end_request(s, slot, FAILED, t)
-    free_slot(s, slot)
+    end_attempt(s, slot, FAILED, t)
     return True
 
 
@@ -70,8 +73,56 @@ def end_outage(table: Ints, r: int, t: float) -> None:
     replica = s.replica[r]
     pause(s, r, t)
     replica.down = 0
+    replica.shut = 0
     load_changed(s, r)
     set_draw(s, r, s.cost[replica.cost + replica.level].idle_mw, t)
+
+
+@entry
+def begin_drain(table: Ints, r: int, gpu_mw: int, t: float) -> bool:
+    """It finishes what it holds, then each of its GPUs draws ``gpu_mw``; whether it holds nothing.
+
+    Whoever waits is admitted even if nobody was to be. Where it holds nothing the caller parks it
+    now, else when ``advance`` returns PARKED.
+    """
+    s = state_of(table)
+    replica = s.replica[r]
+    replica.shut = 1
+    replica.parks = 1
+    replica.parks_mw = gpu_mw
+    load_changed(s, r)
+    if replica.waiting > 0 and replica.held:
+        if replica.busy:
+            stop_at_next(s, r, t)
+        else:
+            schedule(s, r, t)
+    return replica.busy == 0 and replica.waiting == 0
+
+
+@entry
+def park(table: Ints, r: int, t: float) -> None:
+    """It has finished what it held."""
+    s = state_of(table)
+    replica = s.replica[r]
+    pause(s, r, t)
+    replica.down = 1
+    replica.parks = 0
+    forget(s, r)
+    load_changed(s, r)
+    schedule(s, r, float("inf"))
+    set_draw(s, r, replica.parks_mw, t)
+
+
+@entry
+def end_drain(table: Ints, r: int, t: float) -> None:
+    """It stays: requests are sent to it again."""
+    s = state_of(table)
+    replica = s.replica[r]
+    replica.shut = 0
+    replica.parks = 0
+    load_changed(s, r)
+    if replica.busy and replica.waiting > 0 and replica.held:
+        stop_at_next(s, r, t)
 
 
 @kernel

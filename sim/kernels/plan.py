@@ -142,7 +142,7 @@ def admit(s: State, r: int, left: int, t: float) -> int:
     """Admit while budget, sequences and blocks allow; why the head then waits, or NONE."""
     replica = s.replica[r]
     while replica.waiting > 0:
-        if replica.held:
+        if replica.held and not replica.parks:
             return HELD
         if replica.running >= replica.max_sequences:
             return SEQUENCES
@@ -267,7 +267,7 @@ def leap(s: State, r: int, preempted: bool) -> int:
 def rest(s: State, r: int, t: float) -> None:
     """Nothing is left to do."""
     replica = s.replica[r]
-    if replica.waiting > 0 and not replica.held:
+    if replica.waiting > 0 and (replica.parks or not replica.held):
         s.all[0].fault = STUCK
         s.all[0].fault_s = t
         s.all[0].faulty = r

@@ -311,6 +311,23 @@ def changes(power: PowerState, servers: IntArray, deltas_mw: IntArray, times_s: 
 
 
 @entry
+def change_limit(power: PowerState, index: int, limit_mw: float, t: float) -> float:
+    """A node has another limit from ``t`` on; returns its peak under the one before.
+
+    That is since the window opened or the limit last changed. Makes rows as an event does.
+    """
+    node, ledger = power.node[index], power.ledger[index]
+    if node.since_s <= t:
+        settle(power, np.uint32(index), t)
+    peak_mw: float = max(ledger.peak_mw, node.high_mw)
+    ledger.minute_high_mw = max(ledger.minute_high_mw, node.high_mw)
+    ledger.peak_mw = 0.0
+    node.high_mw = 0.0
+    node.limit_mw = limit_mw
+    return peak_mw
+
+
+@entry
 def open_window(power: PowerState, t: float) -> None:
     """The measurement window starts. Makes rows as an event does."""
     for index in range(len(power.node)):

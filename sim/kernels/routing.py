@@ -60,7 +60,7 @@ def load_changed(s: State, r: int) -> None:
         load = replica.outstanding_requests
     else:
         return
-    value = float("inf") if replica.down else float(load)
+    value = float("inf") if replica.shut else float(load)
     update(s.load, pool.tree, pool.leaves, replica.position, value)
 
 
@@ -194,7 +194,7 @@ def note_refusal(log: Record, code: int, rank: int, position: int) -> None:
 def refusal(s: State, r: int, request: Record) -> int:
     """Why a replica cannot take a request (DOWN, KV_CAPACITY or FULL_QUEUE), or NONE."""
     replica = s.replica[r]
-    if replica.down:
+    if replica.shut:
         return DOWN
     pool = s.pool[replica.pool]
     if blocks_for(most_kv_tokens(request)) > replica.kv_blocks:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 #: One request at its outcome. NaN = not reached; ``replica`` -1 = sent to none; ``outcome`` is an
-#: index in ``sim.results.tables.OUTCOMES``, ``workload`` one in the scenario's list.
+#: index in ``sim.results.tables.OUTCOMES``, ``workload`` one in the scenario's list. ``again``: not
+#: the request, but one attempt, after which it is sent once more.
 REQUEST_ROW = np.dtype(
     [
         ("request_id", np.int64),
         ("arrival_s", np.float64),
+        ("ingress_s", np.float64),
         ("admitted_s", np.float64),
         ("first_token_s", np.float64),
         ("end_s", np.float64),
@@ -20,9 +22,11 @@ REQUEST_ROW = np.dtype(
         ("prefix_hit_tokens", np.int32),
         ("replica", np.int32),
         ("workload", np.int16),
+        ("attempts", np.int16),
         ("outcome", np.int8),
         ("priority", np.int8),
         ("met", np.bool_),
+        ("again", np.bool_),
     ],
     align=True,
 )
@@ -49,6 +53,41 @@ MINUTE_ROW = np.dtype(
         ("node", np.int32),
         ("minute", np.int32),
         ("minutes", np.int32),
+    ],
+    align=True,
+)
+
+#: What was decided about a request, and why replicas refused it.
+DECISION = np.dtype(
+    [
+        ("t_s", np.float64),
+        ("id", np.int64),
+        ("pool", np.int64),
+        ("kind", np.int64),  # CONTEXT or KV_CAPACITY: never fits; NONE: replicas refused
+        ("amount", np.int64),  # tokens or blocks that the request needs
+        ("rank", np.int64),  # of the suggestion that was taken, and its position; NONE = none
+        ("position", np.int64),
+        ("capacity_rank", np.int64),  # first refusal for KV capacity, its position; their number
+        ("capacity_position", np.int64),
+        ("capacity_count", np.int64),
+        ("full_rank", np.int64),  # … because the queue was full
+        ("full_position", np.int64),
+        ("full_count", np.int64),
+    ],
+    align=True,
+)
+
+#: One iteration of a replica.
+ITERATION = np.dtype(
+    [
+        ("start_s", np.float64),
+        ("end_s", np.float64),
+        ("kv_tokens", np.int64),
+        ("prefill_tokens", np.int64),
+        ("draw_mw", np.int64),
+        ("replica", np.int32),
+        ("decodes", np.int32),
+        ("waiting", np.int32),
     ],
     align=True,
 )

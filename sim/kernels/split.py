@@ -18,8 +18,10 @@ class Columns(NamedTuple):
 
     request_id: NDArray[np.int64]
     times_s: NDArray[np.float64]  # [4, n] arrival, admitted, first token, end
+    ingress_s: NDArray[np.float64]
     tokens: NDArray[np.int32]  # [5, n] input, output, delivered, preemptions, prefix hits
     replica: NDArray[np.int32]
+    attempts: NDArray[np.int16]
     priority: NDArray[np.int8]
     codes: NDArray[np.int32]  # [3, n] workload, pool, outcome
     met: NDArray[np.uint8]  # bits
@@ -33,8 +35,10 @@ def columns(n: int) -> Columns:
     return Columns(
         np.empty(n, np.int64),
         np.empty((4, n), np.float64),
+        np.empty(n, np.float64),
         np.empty((5, n), np.int32),
         np.empty(n, np.int32),
+        np.empty(n, np.int16),
         np.empty(n, np.int8),
         np.empty((3, n), np.int32),
         np.zeros(bits, np.uint8),
@@ -58,12 +62,14 @@ def split_requests(rows: Any, pool: NDArray[np.int32], outcomes: int, into: Colu
         into.times_s[1, i] = row.admitted_s
         into.times_s[2, i] = row.first_token_s
         into.times_s[3, i] = row.end_s
+        into.ingress_s[i] = row.ingress_s
         into.tokens[0, i] = row.input_tokens
         into.tokens[1, i] = row.output_tokens
         into.tokens[2, i] = row.delivered_tokens
         into.tokens[3, i] = row.preemptions
         into.tokens[4, i] = row.prefix_hit_tokens
         into.replica[i] = row.replica
+        into.attempts[i] = row.attempts
         into.priority[i] = row.priority
         into.codes[0, i] = row.workload
         into.codes[1, i] = pool[row.workload]

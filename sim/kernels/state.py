@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sim.kernels import layout, power_state
 from sim.kernels.bundle import BundleType, array_of, opener, table_of
 from sim.kernels.power_state import PowerState
-from sim.kernels.rows import MINUTE_ROW, POWER_ROW, REQUEST_ROW
+from sim.kernels.rows import DECISION, ITERATION, MINUTE_ROW, POWER_ROW, REQUEST_ROW
 
 Records = NDArray[np.void]
 Ints = NDArray[np.int64]
@@ -29,6 +29,8 @@ class State(NamedTuple):
     all: Records  # [1] GLOBAL
     replica: Records  # [R] REPLICA
     request: Records  # [S] REQUEST
+    again: Records  # [S] AGAIN; [1] where nobody sends anything again
+    wait: Floats  # [W, attempts] before the next attempt, without jitter
     prefix: Records  # [S] PREFIX
     ids: Ints  # prefix ids of requests in flight and to come
     entry: Records  # [E] ENTRY
@@ -90,6 +92,8 @@ STATE = BundleType(
         ("all", array_of(layout.GLOBAL)),
         ("replica", array_of(layout.REPLICA)),
         ("request", array_of(layout.REQUEST)),
+        ("again", array_of(layout.AGAIN)),
+        ("wait", array_of(np.float64, 2)),
         ("prefix", array_of(layout.PREFIX)),
         ("ids", array_of(np.int64)),
         ("entry", array_of(layout.ENTRY)),
@@ -117,8 +121,8 @@ STATE = BundleType(
         ("gaps", array_of(np.int64, 2)),
         ("server", array_of(layout.SERVER)),
         ("out", array_of(REQUEST_ROW)),
-        ("decision", array_of(layout.DECISION)),
-        ("iteration", array_of(layout.ITERATION)),
+        ("decision", array_of(DECISION)),
+        ("iteration", array_of(ITERATION)),
         ("power", POWER),
     ),
 )

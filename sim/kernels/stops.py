@@ -14,11 +14,11 @@ from sim.kernels.layout import (
 from sim.kernels.lifecycle import (
     delivered_now,
     end_request,
-    free_slot,
     settle_outstanding,
 )
 from sim.kernels.lists import queue_head, queue_remove
 from sim.kernels.meters import count_queue
+from sim.kernels.retries import end_attempt
 from sim.kernels.routing import load_changed
 from sim.kernels.state import State
 
@@ -58,8 +58,7 @@ def withdraw(s: State, slot: int, outcome: int, t: float) -> None:
         queue_remove(s, r, slot)
         settle_outstanding(s, slot)
         load_changed(s, r)
-        end_request(s, slot, outcome, t)
-        free_slot(s, slot)
+        end_attempt(s, slot, outcome, t)
         if replica.busy and (replica.waiting == 0 or (was_head and replica.blocked == BLOCKS)):
             stop_at_next(s, r, t)
         return

@@ -45,7 +45,7 @@ def _value(metrics: Mapping[str, Metric], name: str) -> float | None:
 def _power(result: RunResult) -> Iterator[Limit]:
     window_s = result.manifest["window"]["measured_s"]
     for node in result.tables["power_nodes"].to_pylist():
-        limit, peak, over = node["limit_w"], node["peak_w"], node["over_limit_s"]
+        limit, peak, over = node["limit_w"], node["nearest_w"], node["over_limit_s"]
         if not limit or peak is None or over is None:
             continue
         what = "budget" if node["budget_w"] is not None else "rating"

@@ -100,6 +100,7 @@ def _counted(counts: pa.Table, window_s: float) -> dict[str, Value]:
         "goodput_per_s": ratio(met.as_py(), window_s, NO_WINDOW),
         "arrivals": known(arrivals),
         "arrival_rate": ratio(arrivals, window_s, NO_WINDOW),
+        "retries": _sum(counts, "retries"),
         "input_tokens_per_s": ratio(_sum(done, "input_tokens")[0], window_s, NO_WINDOW),
     }
     for outcome in ("completed", "never-fits", "queue-full", "shed", "timed-out", "cancelled",

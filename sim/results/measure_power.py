@@ -118,7 +118,7 @@ def _pool_clocks(result: RunResult, pool: str, window_s: float) -> dict[str, Val
 
 def power_node_values(node: Mapping[str, Any]) -> dict[str, Value]:
     """Draw, energy and headroom of one row of ``power_nodes``."""
-    limit, peak = node["limit_w"], node["peak_w"]
+    limit, nearest = node["limit_w"], node["nearest_w"]
     values = {
         name: unknown(NO_METER) if node[name] is None else known(node[name])
         for name in ("peak_w", "mean_w", "energy_j")
@@ -128,8 +128,8 @@ def power_node_values(node: Mapping[str, Any]) -> dict[str, Value]:
     values["headroom_w"] = values["over_limit_s"]
     if limit is not None and over is not None:
         values["over_limit_s"] = known(over)
-    if limit is not None and peak is not None:
-        values["headroom_w"] = known(limit - peak)
+    if limit is not None and nearest is not None:
+        values["headroom_w"] = known(limit - nearest)
     return values
 
 

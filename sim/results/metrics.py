@@ -128,7 +128,8 @@ _ROWS = (
      "workload site"),
     ("cancelled", "", "count", "lower", f"{_ARRIVED} and whose client gave up", "workload site"),
     ("failed", "", "count", "lower", f"{_ARRIVED} and whose replica lost power, or that found "
-     "no replica with power", "workload site"),
+     "no replica with power, at the last attempt", "workload site"),
+    ("retries", "", "count", "lower", f"times that {_ARRIVED} were sent again", "workload site"),
     ("unfinished", "", "count", "lower", f"{_ARRIVED} and had not ended when the drain did",
      "workload site"),
     ("preemptions", "", "count", "lower", "times that requests of the measurement window lost "
@@ -182,7 +183,7 @@ _ROWS = (
     ("over_limit_s", "s", "time", "lower", "time in the measurement window above the node's "
      "budget, or its rating where no budget is stated", "power"),
     ("headroom_w", "W", "power", "higher", "the node's budget (or rating) less its peak draw over "
-     "the measurement window", "power"),
+     "the measurement window; the least of several budgets in turn", "power"),
     ("brakes", "", "count", "lower", "times in the measurement window that a power brake was "
      "commanded", "power site"),
     ("brake_s", "s", "time", "lower", "time in the measurement window with the power brake on, "
@@ -195,8 +196,8 @@ _ROWS = (
      "measurement window", "site"),
     ("mean_draw_w", "W", "power", "lower", "mean draw of the site from the utility over the "
      "measurement window", "site"),
-    ("headroom_w", "W", "power", "higher", "the utility budget (or rating) less the peak draw",
-     "site"),
+    ("headroom_w", "W", "power", "higher", "the utility budget (or rating) less the peak draw; "
+     "the least of several budgets in turn", "site"),
     ("energy_j", "J", "energy", "lower", "energy taken from the utility over the measurement "
      "window, losses included", "site"),
     ("energy_per_output_token", "J/token", "energy_per_token", "lower", "energy taken from the "

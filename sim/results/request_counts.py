@@ -129,7 +129,7 @@ class RequestCounts:
             "ttft": first_s - arrival_s,
             "tpot": (end_s - first_s) / max(1, row["output_tokens"] - 1),
             "e2e": end_s - arrival_s,
-            "queue": row["admitted_s"] - arrival_s,
+            "queue": row["admitted_s"] - (arrival_s + row["ingress_s"]),
         }[family]
         return f"a request has a {family} of {latency_s} s; times go forward"
 

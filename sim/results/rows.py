@@ -71,12 +71,13 @@ def request_columns(
         "replica": plain(split.replica, "replica"),
         "priority": plain(split.priority),
         "arrival_s": times["arrival_s"],
-        "ingress_s": nowhere,
+        "ingress_s": plain(split.ingress_s),
         "admitted_s": times["admitted_s"],
         "first_token_s": times["first_token_s"],
         "end_s": times["end_s"],
         "egress_s": nowhere,
         **tokens,
+        "attempts": plain(split.attempts),
         "outcome": category(split.codes[2], OUTCOMES),
         "met": pa.Array.from_buffers(pa.bool_(), n, [None, pa.py_buffer(split.met)], 0),
     }
@@ -94,8 +95,7 @@ def request_rows(batch: pa.RecordBatch, workloads: Sequence[str]) -> Rows:
     """``REQUEST_ROW`` [n] from a batch of the ``requests`` table; null becomes NaN, -1 or 0.
 
     Raises:
-        ValueError: a workload or outcome that is not known, or a request that took time to reach
-            the pool, which rows have no place for.
+        ValueError: a workload or outcome that is not known.
     """
     from sim.kernels.rows import REQUEST_ROW
 
@@ -106,10 +106,9 @@ def request_rows(batch: pa.RecordBatch, workloads: Sequence[str]) -> Rows:
     rows["met"] = batch.column("met").fill_null(False).to_numpy(zero_copy_only=False)
     for name in _TIMES:
         rows[name] = batch.column(name).to_numpy(zero_copy_only=False)
-    for name in ("request_id", "priority", *_TOKENS):
+    for name in ("request_id", "ingress_s", "attempts", "priority", *_TOKENS):
         rows[name] = batch.column(name).fill_null(0).to_numpy()
-    if pc.any(pc.not_equal(batch.column("ingress_s"), 0.0)).as_py():
-        raise ValueError("a request took time to reach its pool (ingress_s), which is not modelled")
+    rows["again"] = False
     return rows
 
 

@@ -33,7 +33,7 @@ from sim.rng import KeyedBits
 DROPPED: Mapping[str, tuple[str, ...]] = {
     "full": (),
     "sampled": (),
-    "summary": ("requests", "power", "iterations"),
+    "summary": ("requests", "attempts", "power", "iterations"),
 }
 _COUNTED = ("summary/latency", "summary/counts", "summary/worst", "summary/power")
 
@@ -111,7 +111,7 @@ class Summariser:
             return
         if table in self._waiting:
             self._waiting[table].flush()
-        if table == "requests" and self._sample_every is not None:
+        if table in ("requests", "attempts") and self._sample_every is not None:
             batch = batch.filter(pa.array(self._sampled(batch.column("request_id").to_numpy())))
         self._pass(table, dict(zip(batch.schema.names, batch.columns, strict=True)))
 

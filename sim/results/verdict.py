@@ -163,6 +163,11 @@ def _power_sentence(result: RunResult) -> str:
     over, headroom = result.metrics["over_budget_s"].value, result.metrics["headroom_w"].value
     if over is None or headroom is None:
         return f"{drew}; no budget is stated for the utility"
+    utility = next(n for n in result.tables["power_nodes"].to_pylist() if n["kind"] == "utility")
+    if utility["nearest_w"] != utility["peak_w"]:
+        near = f"{format_si(utility['nearest_w'], 'W')} of {format_si(utility['limit_w'], 'W')}"
+        drew = f"{drew}, and came nearest to the budget in force with {near}"
+        return f"{drew}, over it for {span(over)}" if over > 0 else drew
     limit = format_si(peak.value + headroom, "W")
     if over > 0:
         return f"{drew} of {limit}, over it for {span(over)}"

@@ -4,11 +4,25 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from sim.spec.types import Identifier, Seconds, Spec
+from sim.spec.types import Count, Identifier, Seconds, Spec, Watts
+
+
+class BudgetChangeSpec(Spec):
+    """Another contracted budget for a node of the power tree."""
+
+    node: Identifier = Field(description="a node of the power tree, such as utility or row-1-pdu-a")
+    to: Watts = Field(description="its budget from then on")
+
+
+class FleetChangeSpec(Spec):
+    """Replicas of a pool that are added or taken away."""
+
+    pool: Identifier = Field(description="a name of 'pools'")
+    replicas: Count = Field(description="how many")
 
 
 class EventSpec(Spec):
-    """One event: something fails, or is restored."""
+    """One event: something fails or is restored, a budget changes, replicas come or go."""
 
     at: Seconds = Field(description="when it happens")
     fail: Identifier | None = Field(
@@ -16,4 +30,13 @@ class EventSpec(Spec):
     )
     restore: Identifier | None = Field(
         default=None, description="one that failed or tripped, and is whole again"
+    )
+    budget: BudgetChangeSpec | None = Field(
+        default=None, description="a contract changes: {node: utility, to: 100 kW}"
+    )
+    add: FleetChangeSpec | None = Field(
+        default=None, description="replicas that are loaded, then serve: {pool: chat, replicas: 2}"
+    )
+    remove: FleetChangeSpec | None = Field(
+        default=None, description="replicas that finish what they hold, then are parked"
     )

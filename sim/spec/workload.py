@@ -26,6 +26,8 @@ from sim.spec.types import (
 )
 
 TRACE_FORMATS = ("azure", "mooncake", "csv", "parquet")
+#: Outcomes that another attempt may better.
+RETRIED = ("failed", "queue-full", "shed", "timed-out")
 _DAY_S = 86400.0
 
 
@@ -113,6 +115,27 @@ class CancelSpec(Spec):
     fraction: Share = Field(default=1.0, description="share of requests whose client would")
 
 
+class RetrySpec(Spec):
+    """Clients that send a request again that got no answer."""
+
+    attempts: Annotated[int, Field(ge=2, le=100)] = Field(
+        description="how often a request is sent at most, the first time included"
+    )
+    wait: PositiveSeconds = Field(description="before the second attempt")
+    backoff: Annotated[float, Quantity("count", least=1.0, most=1000.0)] = Field(
+        default=2.0, description="each later wait is so many times the one before it; 1: all alike"
+    )
+    max_wait: PositiveSeconds | None = Field(default=None, description="no wait is longer")
+    jitter: Annotated[float, Quantity("fraction", least=0.0, most=1.0)] = Field(
+        default=0.0,
+        description="share of a wait, at most, that a random part takes off it; 100 %: full jitter",
+    )
+    outcomes: Some[Annotated[str, OneOf(RETRIED)]] | None = Field(
+        default=None,
+        description="outcomes of an attempt after which another is made; default: failed",
+    )
+
+
 class WorkloadSpec(Spec):
     """Requests of one kind to one pool: open (``rate`` or ``trace``) or closed (``clients``)."""
 
@@ -147,5 +170,8 @@ class WorkloadSpec(Spec):
         default=None, description="longest wait before a request is first admitted"
     )
     cancel: CancelSpec | None = Field(default=None, description="clients that give up")
+    retry: RetrySpec | None = Field(
+        default=None, description="clients that send again what got no answer; default: none do"
+    )
     path: Annotated[None, Reserved()] = Field(default=None)
     tenant: Annotated[None, Reserved()] = Field(default=None)

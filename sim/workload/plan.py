@@ -55,6 +55,25 @@ class Synthetic:
 
 
 @dataclass(frozen=True)
+class Retry:
+    """How a client sends a request again that got no answer."""
+
+    attempts: int  # in all, the first one too
+    wait_s: float  # before the second
+    backoff: float  # each later wait is so many times the one before it
+    most_s: float  # no wait is longer; inf = no limit
+    jitter: float  # share of a wait, at most, that a random part takes off it
+    outcomes: tuple[str, ...]  # outcomes of an attempt after which another is made
+
+    @property
+    def waits_s(self) -> tuple[float, ...]:
+        """Before each attempt but the first, without jitter: min(wait · backoff^n, most)."""
+        return tuple(
+            min(self.wait_s * self.backoff**n, self.most_s) for n in range(self.attempts - 1)
+        )
+
+
+@dataclass(frozen=True)
 class Workload:
     """Requests of one kind, sent to one pool."""
 
@@ -71,3 +90,4 @@ class Workload:
     think_s: float
     trace: TraceSpec | None
     synthetic: Synthetic | None
+    retry: Retry | None = None  # None: nothing is sent again

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sim.engine.plane import ServingPlane
 from sim.engine.recorder import Recorder
 from sim.engine.run import ENGINES, run
 from sim.errors import SimulationError
@@ -22,8 +23,8 @@ CANDIDATE = os.environ.get(
 
 #: Rows in one order of all.
 IN_ORDER = (
-    "requests", "decisions", "events", "power_edges", "summary/latency", "summary/counts",
-    "summary/worst",
+    "requests", "attempts", "decisions", "events", "power_edges", "summary/latency",
+    "summary/counts", "summary/worst",
 )  # fmt: skip
 #: Rows in order for each value of a column; whole runs of them may be written at once.
 IN_ORDER_BY = {
@@ -125,11 +126,24 @@ def by_hand(case: Case, engine: str, sink: PlainSink, outcome: Outcome) -> None:
         elif act.kind == "fail":
             for replica in act.replicas:
                 plane.fail(replica, act.gpu_mw, act.time_s)
-        elif act.kind == "restore":
-            for replica in act.replicas:
-                plane.restore(replica, act.time_s)
+        elif act.kind == "limit":
+            plane.change_limit(act.node, act.limit_mw, act.time_s)
+        elif act.kind in ("drain", "reopen", "restore"):
+            take_away_or_bring_back(plane, act)
     plane.finish(case.horizon_s)
     recorder.close()
+
+
+def take_away_or_bring_back(plane: ServingPlane, act: Act) -> None:
+    """As the facility does: what is down is neither drained nor reopened, and only that returns."""
+    for replica in act.replicas:
+        if plane.is_down(replica):
+            if act.kind == "restore":
+                plane.restore(replica, act.time_s)
+        elif act.kind == "drain":
+            plane.drain(replica, act.gpu_mw, act.time_s)
+        elif act.kind == "reopen":
+            plane.reopen(replica, act.time_s)
 
 
 # ---- differences ------------------------------------------------------------------------------

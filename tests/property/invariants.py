@@ -28,6 +28,44 @@ def broken_laws(case: Case, outcome: Outcome) -> list[str]:
     return found
 
 
+def broken_retries(case: Case, outcome: Outcome) -> list[str]:
+    """Sentences on attempts that do not follow their workload's policy; none for a good run."""
+    if outcome.error:
+        return []
+    rows, attempts = outcome.tables.get("requests", []), outcome.tables.get("attempts", [])
+    found = list(arrivals_and_rows(case, rows))
+    policy = {load.name: load.retry for load in case.world.scenario.workloads}
+    before: dict[int, list[Row]] = {}
+    for attempt in attempts:
+        before.setdefault(attempt["request_id"], []).append(attempt)
+    for row in rows:
+        mine, retry = before.pop(row["request_id"], []), policy[row["workload"]]
+        sent_s = row["arrival_s"] + row["ingress_s"]
+        again = [attempt["sent_s"] for attempt in mine[1:]]
+        # One that is still away at the end was not sent.
+        again += [sent_s] if row["attempts"] > len(mine) or row["outcome"] == "unfinished" else []
+        if [attempt["attempt"] for attempt in mine] != list(range(1, len(mine) + 1)):
+            found.append(f"attempts of request {row['request_id']} are not counted: {mine}")
+        elif row["attempts"] - len(mine) != 1 and row["outcome"] != "unfinished":
+            found.append(f"request {row['request_id']} was sent otherwise: {row}, {mine}")
+        elif not mine:
+            if row["ingress_s"] != 0.0:
+                found.append(f"request {row['request_id']} was sent once, but late: {row}")
+        elif retry is None or row["attempts"] > retry.attempts:
+            found.append(f"request {row['request_id']} was sent too often: {row}")
+        elif mine[0]["sent_s"] != row["arrival_s"]:
+            found.append(f"request {row['request_id']} was first sent late: {mine[0]}")
+        else:
+            waits = zip(mine, again, retry.waits_s, strict=False)
+            for attempt, next_s, most_s in waits:
+                least_s = most_s * (1.0 - retry.jitter)
+                if not least_s - 1e-9 <= next_s - attempt["end_s"] <= most_s + 1e-9:
+                    found.append(f"request {row['request_id']} waits otherwise: {attempt}")
+                if attempt["outcome"] not in retry.outcomes:
+                    found.append(f"request {row['request_id']} should end with {attempt}")
+    return found + [f"attempts of no request: {mine}" for mine in before.values()]
+
+
 def arrivals_and_rows(case: Case, rows: list[Row]) -> Iterator[str]:
     """Every request that was sent has one row; a follower is sent when its time has come."""
     by_id = {row["request_id"]: row for row in rows}

@@ -21,11 +21,13 @@ class Act:
 
     time_s: float
     kind: str  # "advance" (just look), "open" or "close" (the window), "clocks", "cap", "hold",
-    # "admit", "fail", "restore"
+    # "admit", "fail", "restore" (if it is down), "drain" and "reopen" (if not), "limit"
     replicas: tuple[int, ...] = ()
     level: int = 0
     cap_mw: int | None = None
-    gpu_mw: int = 0  # of replicas that fail
+    gpu_mw: int = 0  # of replicas that fail, or are drained
+    node: int = 0  # of the electrical tree, whose limit changes
+    limit_mw: int = 0
 
 
 @dataclass(frozen=True)

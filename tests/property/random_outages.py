@@ -42,3 +42,26 @@ def with_outages(rng: Random, case: Case) -> Case:
     # A sort that keeps what one replica does at one time in order.
     ordered = sorted((act for act in acts if act.time_s <= case.horizon_s), key=lambda a: a.time_s)
     return replace(case, acts=tuple(ordered), by_run=False)
+
+
+def with_changes(rng: Random, case: Case) -> Case:
+    """The same world run by hand, with replicas that are drained, kept or brought back, and limits
+    of power nodes that change, at times of arrivals, of other acts and between."""
+    rows = [chunk for source in case.world.sources for chunk in islice(source.chunks(), 2)]
+    arrivals = [t for chunk in rows for t in chunk.arrival_s.tolist() if t < case.horizon_s]
+    times = [act.time_s for act in case.acts] + arrivals or [0.0]
+    acts = list(case.acts)
+
+    def moment() -> float:
+        return min(rng.choice(times) + rng.choice([0.0, 0.0, 0.01, 0.3, 2.0]), case.horizon_s)
+
+    for replica in range(len(case.world.replicas)):
+        for time_s in sorted(moment() for _ in range(rng.choice([0, 1, 2, 4]))):
+            kind = rng.choice(["drain", "drain", "reopen", "restore"])
+            acts.append(Act(time_s, kind, (replica,), gpu_mw=rng.choice(DRAWS_MW)))
+    nodes = case.world.scenario.power.nodes
+    for _ in range(rng.choice([0, 2, 5])):
+        limit_mw = rng.choice([1_000_000, 2_500_000, 3_000_000, 60_000_000])
+        acts.append(Act(moment(), "limit", node=rng.randrange(len(nodes)), limit_mw=limit_mw))
+    ordered = sorted((act for act in acts if act.time_s <= case.horizon_s), key=lambda a: a.time_s)
+    return replace(case, acts=tuple(ordered), by_run=False)

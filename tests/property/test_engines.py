@@ -6,12 +6,14 @@ The reference is the specification; the engine under test is the compiled one, o
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from random import Random
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from sim.spec.workload import RETRIED
 from tests.property.engine_pair import (
     CANDIDATE,
     MOST_LINES,
@@ -19,11 +21,12 @@ from tests.property.engine_pair import (
     differences,
     serve_case,
 )
-from tests.property.invariants import broken_laws
+from tests.property.invariants import broken_laws, broken_retries
 from tests.property.named import Named
 from tests.property.named_cases import LONG, NAMED, PREFIXED
 from tests.property.random_cases import Case, cases, seeded_case
-from tests.property.random_outages import with_outages
+from tests.property.random_outages import with_changes, with_outages
+from tests.property.random_retries import with_retries
 from tests.property.recorded import LEVELS, record_case
 
 #: Seeds of one test, so that workers share them out.
@@ -111,6 +114,71 @@ def test_random_outages(first: int) -> None:
 @pytest.mark.parametrize("first", range(6_100, 8_100, 10 * CHUNK))
 def test_thousands_of_random_outages(first: int) -> None:
     check_outages(first, 10 * CHUNK)
+
+
+def check_retries(first: int, count: int) -> Counter[str]:
+    """Cases whose clients send again, with outages in half; how attempts ended, and how the last.
+
+    What holds without is a law here as well: one row for each request.
+    """
+    seen: Counter[str] = Counter()
+    for seed in range(first, first + count):
+        case = with_retries(Random(~seed), seeded_case(seed, prefixes=seed % 4 == 1))
+        if seed % 2:
+            case = with_outages(Random(seed), case)
+        expected, found = serve_case(case, REFERENCE), serve_case(case, CANDIDATE)
+        assert differences(expected, found)[:MOST_LINES] == [], seed
+        assert broken_retries(case, expected)[:MOST_LINES] == [], seed
+        seen.update(f"again after {row['outcome']}" for row in expected.tables.get("attempts", []))
+        seen.update(
+            f"sent again, {row['outcome']}"
+            for row in expected.tables.get("requests", [])
+            if row["attempts"] > 1
+        )
+    return seen
+
+
+@pytest.mark.parametrize("first", range(8_200, 8_300, 2 * CHUNK))
+def test_random_retries(first: int) -> None:
+    seen = check_retries(first, 2 * CHUNK)
+    ends = {f"again after {outcome}" for outcome in RETRIED}
+    ends |= {f"sent again, {outcome}" for outcome in ("completed", "failed", "queue-full")}
+    assert ends <= seen.keys()
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("first", range(8_300, 10_300, 10 * CHUNK))
+def test_thousands_of_random_retries(first: int) -> None:
+    seen = check_retries(first, 10 * CHUNK)
+    ends = (*RETRIED, "cancelled", "unfinished")
+    assert {f"sent again, {outcome}" for outcome in ends} <= seen.keys()
+
+
+def check_changes(first: int, count: int) -> Counter[str]:
+    """Cases in which replicas are taken away and limits change; half have outages and retries."""
+    seen: Counter[str] = Counter()
+    for seed in range(first, first + count):
+        case = with_changes(Random(seed), seeded_case(seed, prefixes=seed % 4 == 1))
+        if seed % 2:
+            case = with_outages(Random(seed), with_retries(Random(~seed), case))
+        expected, found = serve_case(case, REFERENCE), serve_case(case, CANDIDATE)
+        assert differences(expected, found)[:MOST_LINES] == [], seed
+        seen.update(row["kind"] for row in expected.tables.get("events", []))
+        nodes = expected.tables.get("power_nodes", [])
+        seen.update("limits in turn" for row in nodes if row["nearest_w"] != row["peak_w"])
+    return seen
+
+
+@pytest.mark.parametrize("first", range(11_000, 11_100, 2 * CHUNK))
+def test_random_changes(first: int) -> None:
+    seen = check_changes(first, 2 * CHUNK)
+    assert {"replica-parked", "limits in turn"} <= seen.keys()
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("first", range(11_100, 13_100, 10 * CHUNK))
+def test_thousands_of_random_changes(first: int) -> None:
+    check_changes(first, 10 * CHUNK)
 
 
 @pytest.mark.parametrize("level", LEVELS, ids=" ".join)

@@ -12,7 +12,7 @@ import pytest
 
 from sim import catalog
 from sim.catalog.protection import Battery, Breaker, Electronic, Overload, Thermal, UpsProduct
-from sim.check.scenario import PlannedEvent
+from sim.check.scenario import PlannedEvent, Pool
 from sim.engine.run import run
 from sim.engine.world import World
 from sim.errors import SimulationError
@@ -20,6 +20,7 @@ from sim.site import build_power_tree
 from sim.site.types import GeneratorPlan, MsbPlan, PowerPlan, RatedBreaker, UpsGear, UpsPlan
 from tests.property.engine_pair import CANDIDATE, REFERENCE, PlainSink
 from tests.property.random_cases import seeded_case
+from tests.property.random_retries import with_retries
 
 #: Quick ones, so that something happens within seconds.
 ELEMENTS = (Thermal(1.44, 5.0), Thermal(1.1, 0.7), Electronic(1.15, 2.0, 9.0))
@@ -66,9 +67,29 @@ def random_site(rng: Random, world: World) -> World:
         node, time_s = rng.randrange(len(power.nodes)), rng.uniform(0.0, end_s)
         events.append(PlannedEvent(time_s, "fail", node))
         events.append(PlannedEvent(time_s + rng.choice([0.0, 0.2, 4.0]), "restore", node))
+    for _ in range(rng.choice([0, 0, 2])):
+        node, budget_w = rng.randrange(len(power.nodes)), most_w * rng.choice([0.05, 0.2, 0.5])
+        time_s = rng.uniform(0.0, end_s)
+        events.append(PlannedEvent(time_s, "budget", node, budget_w=budget_w))
+    pools = tuple(random_fleet(rng, pool, end_s, events) for pool in scenario.pools)
     events = [event for event in events if event.at_s < world.horizon_s]
     ordered = tuple(sorted(events, key=lambda event: event.at_s))
-    return replace(world, scenario=replace(scenario, power=power, events=ordered))
+    scenario = replace(scenario, power=power, pools=pools, events=ordered)
+    return replace(world, scenario=scenario)
+
+
+def random_fleet(rng: Random, pool: Pool, end_s: float, events: list[PlannedEvent]) -> Pool:
+    """Some of a pool's replicas come later, some go, some come back at once."""
+    if rng.randrange(2):
+        return pool
+    starts = there = rng.randint(1, pool.replicas)
+    for time_s in sorted(rng.uniform(0.0, end_s) for _ in range(rng.choice([1, 2, 4]))):
+        change = rng.randint(-there, pool.replicas - there)
+        if change:
+            kind = "add" if change > 0 else "remove"
+            events.append(PlannedEvent(time_s, kind, pool=pool.name, replicas=abs(change)))
+            there += change
+    return replace(pool, starts=starts)
 
 
 def served(world: World, engine: str) -> dict[str, list[dict[str, Any]]]:
@@ -90,7 +111,10 @@ def same(one: Any, two: Any) -> bool:
 
 def check_sites(first: int, count: int, seen: Counter[str]) -> None:
     for seed in range(first, first + count):
-        world = random_site(Random(seed), seeded_case(seed, prefixes=seed % 2 == 1).world)
+        case = seeded_case(seed, prefixes=seed % 2 == 1)
+        if seed % 3 == 0:
+            case = with_retries(Random(~seed), case)
+        world = random_site(Random(seed), case.world)
         one, two = served(world, REFERENCE), served(world, CANDIDATE)
         assert sorted(one) == sorted(two), seed
         if "error" in one:
@@ -98,7 +122,7 @@ def check_sites(first: int, count: int, seen: Counter[str]) -> None:
             continue
         for row in one["events"]:
             seen[row["kind"]] += 1
-        for name in ("events", "requests", "decisions", "power_nodes", "replicas"):
+        for name in ("events", "requests", "attempts", "decisions", "power_nodes", "replicas"):
             rows, others = one.get(name, []), two.get(name, [])
             assert len(rows) == len(others), (seed, name)
             for row, other in zip(rows, others, strict=True):
@@ -121,7 +145,10 @@ def conserve(tables: dict[str, list[dict[str, Any]]], seed: int) -> None:
 def test_random_sites(first: int) -> None:
     seen: Counter[str] = Counter()
     check_sites(first, 20, seen)
-    assert {"trips", "fails", "replica-fails", "replica-returns"} <= seen.keys()
+    assert {
+        "trips", "fails", "replica-fails", "replica-returns", "replica-removed", "replica-parked",
+        "replica-added", "budget-changes",
+    } <= seen.keys()  # fmt: skip
 
 
 @pytest.mark.deep
@@ -131,6 +158,7 @@ def test_a_thousand_random_sites(first: int) -> None:
     check_sites(first, 100, seen)
     kinds = {
         "trips", "to-bypass", "drops-load", "on-battery", "battery-empty", "on-mains", "starts",
-        "stops", "fails", "is restored", "replica-fails", "replica-returns",
+        "stops", "fails", "is restored", "replica-fails", "replica-returns", "replica-removed",
+        "replica-parked", "replica-added", "replica-stays", "budget-changes",
     }  # fmt: skip
     assert kinds <= seen.keys()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import sim
 from sim.cli.summary_control import control_sentence
 from sim.cli.summary_outages import outage_sentence
+from sim.cli.summary_retries import retry_sentence
 from sim.paths import share
 
 FILES = sorted(share("scenarios").glob("*.yaml"))
@@ -16,7 +18,8 @@ FILES = sorted(share("scenarios").glob("*.yaml"))
 #: What of a scenario is run here, unless it has ten thousand GPUs: then seconds say enough; or
 #: tells a story: then all of it.
 SHORT = ("duration=40 s", "warm_up=20 s")
-SHORTER = {"day-10k-gpus": ("duration=6 s", "warm_up=2 s"), "ups-failure": ()}
+SHORTER = {"day-10k-gpus": ("duration=6 s", "warm_up=2 s"), "ups-failure": (),
+           "retry-storm": ()}  # fmt: skip
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -88,3 +91,38 @@ def test_the_day_of_a_large_site_is_what_its_comments_say() -> None:
         multiples = [times for _, times in workload.synthetic.profile]
         assert len(multiples) == 24
         assert sum(multiples) / 24 == pytest.approx(1.0)
+
+
+def test_clients_who_send_again_make_a_second_outage_of_one() -> None:
+    """Attempts pile up, so that the minute after the restart is lost as well, but nobody is."""
+    file = share("scenarios") / "retry-storm.yaml"
+    results = {
+        name: sim.run_scenario(sim.load_scenario(file, sets=sets))
+        for name, sets in (("again", ()), ("never", ("workload[chat].retry=null",)))
+    }
+    good = {name: good_share(result, minute=3) for name, result in results.items()}
+    assert good["never"] > 0.5
+    assert good["again"] < 0.01
+    again, never = results["again"].metrics, results["never"].metrics
+    assert again["arrivals"].value == never["arrivals"].value  # users, not attempts
+    assert (again["failed"].value, never["retries"].value) == (0, 0)
+    assert never["failed"].value > 10_000
+    assert busiest_second(results["again"]) > 4 * busiest_second(results["never"])
+    assert retry_sentence(results["never"]) == ""
+    told = retry_sentence(results["again"])
+    assert told.startswith("Retries: requests were sent again ")
+    assert f"{again['retries'].value:,.0f} times" in told
+
+
+def good_share(result: sim.RunResult, minute: int) -> float:
+    """Share of the requests that arrived in a minute and met every objective."""
+    rows = [r for r in result.tables["summary/counts"].to_pylist() if r["minute"] == minute]
+    return sum(r["n"] for r in rows if r["cause"] == "met") / sum(r["n"] for r in rows)
+
+
+def busiest_second(result: sim.RunResult) -> int:
+    """Most attempts that reached the pool within a second after the measurement began."""
+    requests = result.tables["requests"]
+    last_s = np.add(*(requests.column(name).to_numpy() for name in ("arrival_s", "ingress_s")))
+    before_s = result.tables["attempts"].column("sent_s").to_numpy()
+    return int(np.bincount(np.concatenate([last_s, before_s]).astype(int)).max())

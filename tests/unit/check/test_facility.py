@@ -10,6 +10,7 @@ import yaml
 
 from sim.check import Scenario, check
 from sim.check.cooling import full_heat_w
+from sim.errors import ScenarioError
 from sim.site.facility import Facility, facility_of
 from sim.site.hours import Hours
 from sim.site.weather import wet_bulb_c
@@ -161,3 +162,59 @@ def test_a_facility_is_kept_in_a_manifest() -> None:
     facility = checked(**NVL72, **cooled()).facility
     assert facility_of(facility.plain()) == facility
     assert facility_of(Facility().plain()) == Facility()
+
+
+def test_events_that_change_nothing_are_told() -> None:
+    power = {"utility": {"budget": "90 kW"}, "pdus": {"rating": "90 kW"}}
+    events = [
+        {"at": "1 min", "fail": "row-1-pdu-a"},
+        {"at": "3 min", "restore": "row-1-pdu-a"},
+        {"at": "2 min", "fail": "row-1-pdu-a"},
+        {"at": "4 min", "restore": "row-1-pdu-a"},
+        {"at": "4 min", "fail": "row-1-pdu-a"},
+    ]
+    told = [w for w in checked(power=power, events=events).warnings if w.startswith("events")]
+    assert told == [
+        "events[2].fail: row-1-pdu-a has failed already, by events[0]",
+        "events[3].restore: row-1-pdu-a has not failed by then, and has no breaker that could "
+        "have opened",
+    ]
+
+
+def test_events_are_part_of_what_a_scenario_means() -> None:
+    plain, changed = checked(), checked(events=[{"at": "1 min", "fail": "utility"}])
+    assert "events" not in plain.resolved
+    assert changed.resolved["events"] == [{"at": 60.0, "fail": "utility"}]
+
+
+def test_a_pool_has_places_for_all_that_come() -> None:
+    events = [
+        {"at": "2 min", "add": {"pool": "chat", "replicas": 3}},
+        {"at": "1 min", "remove": {"pool": "chat", "replicas": 2}},
+    ]
+    (pool,) = checked(events=events, pools=[{**BASE["pools"][0], "replicas": 15}]).pools
+    assert (pool.replicas, pool.starts) == (16, 15)
+    events[0]["at"] = "30 s"  # before two have gone: 18 at a time
+    with pytest.raises(ScenarioError, match="18 replicas x 4 GPUs"):
+        checked(events=events, pools=[{**BASE["pools"][0], "replicas": 15}])
+
+
+def test_retries_that_cannot_be_are_told() -> None:
+    retry = {
+        "attempts": 3,
+        "wait": "10 s",
+        "outcomes": ["failed", "shed", "queue-full", "timed-out"],
+    }
+    load = {**BASE["workload"][0], "retry": retry, "cancel": {"after": "5 s"}}
+    scenario = checked(workload=[load])
+    place = "workload[chat].retry"
+    assert [w for w in scenario.warnings if w.startswith(place)] == [
+        f"{place}.outcomes[1]: no request ends as 'shed': pool 'chat' sheds nothing (shed: oldest)",
+        f"{place}.outcomes[2]: no request ends as 'queue-full': pool 'chat' has no max_queue",
+        f"{place}.outcomes[3]: no request ends as 'timed-out': the workload has no timeout",
+        f"{place}: nobody sends again: clients give up after 5.00 s, before the wait of at least "
+        "10.0 s is over",
+    ]
+    assert scenario.workloads[0].retry.waits_s == (10.0, 20.0)
+    assert scenario.resolved["workload"][0]["retry"]["wait_s"] == 10.0
+    assert "retry" not in checked().resolved["workload"][0]

@@ -201,3 +201,73 @@ def test_misses_of_an_outage_are_blamed_on_it(tmp_path: Path) -> None:
         tmp_path, power, "[{at: 30 s, fail: row-1-rack-1}, {at: 31 s, fail: row-1-rack-2}]"
     )
     assert "had no power" in str(verdict(result))
+
+
+@pytest.mark.parametrize("engine", ["reference", "compiled"])
+def test_replicas_come_when_they_are_loaded_and_go_when_they_have_finished(
+    tmp_path: Path, engine: str
+) -> None:
+    """The one that is added has its GPU from the start, parked; the one that goes drops nothing."""
+    power = "{ups: [{name: a, rating: 80 kW}], pdus: {rating: 80 kW, redundancy: N}, restart: 20 s}"
+    script = (
+        "[{at: 30 s, remove: {pool: chat, replicas: 31}}, "
+        "{at: 70 s, add: {pool: chat, replicas: 2}}]"
+    )
+    found, result = happened(tmp_path, power, script, engine)
+    assert of(found, "replica-removed") == [
+        (30.0, "replica-removed", f"replica {n}") for n in range(1, 32)
+    ]
+    parked = of(found, "replica-parked")
+    assert {entity for *_, entity in parked} == {f"replica {n}" for n in range(1, 32)}
+    assert all(30.0 <= time_s < 70.0 for time_s, *_ in parked)
+    assert of(found, "replica-added", "replica-returns") == [
+        (70.0, "replica-added", "replica 1"), (70.0, "replica-added", "replica 2"),
+        (90.0, "replica-returns", "replica 1"), (90.0, "replica-returns", "replica 2"),
+    ]  # fmt: skip
+    rows = result.tables["requests"].to_pylist()
+    assert {row["outcome"] for row in rows} == {"completed"}  # nothing is lost by a removal
+    between = [row for row in rows if 30.0 < row["arrival_s"] < 90.0]
+    assert {row["replica"] for row in between} == {0}
+    assert {row["replica"] for row in rows if row["arrival_s"] > 90.0} == {0, 1, 2}
+
+
+@pytest.mark.parametrize("engine", ["reference", "compiled"])
+def test_a_budget_holds_from_its_time_on(tmp_path: Path, engine: str) -> None:
+    """A minute over a budget that nobody keeps; the least headroom is what counts."""
+    power = "{utility: {budget: 80 kW}, pdus: {rating: 80 kW, redundancy: N}}"
+    script = (
+        "[{at: 30 s, budget: {node: utility, to: 1 kW}}, "
+        "{at: 90 s, budget: {node: utility, to: 70 kW}}]"
+    )
+    found, result = happened(tmp_path, power, script, engine)
+    assert of(found, "budget-changes") == [
+        (30.0, "budget-changes", "utility"), (90.0, "budget-changes", "utility")
+    ]  # fmt: skip
+    metrics = result.metrics
+    assert metrics["over_budget_s"].value == pytest.approx(60.0, abs=1e-9)
+    rows = result.tables["power"].to_pylist()
+    utility = [row for row in rows if row["node"] == 0]
+    states = zip(utility, [*utility[1:], {"t_s": 180.0}], strict=True)
+    drawn_w = [row["in_mw"] / 1000 for row, after in states
+               if row["t_s"] < 90.0 and after["t_s"] > 30.0]  # fmt: skip
+    assert metrics["headroom_w"].value == pytest.approx(1000.0 - max(drawn_w), abs=1e-6)
+    node = result.tables["power_nodes"].to_pylist()[0]
+    assert (node["budget_w"], node["limit_w"]) == (1000.0, 1000.0)
+    assert node["peak_w"] >= node["nearest_w"] == pytest.approx(max(drawn_w))
+
+
+def test_a_controller_sees_the_budget_of_the_moment(tmp_path: Path) -> None:
+    """The contract falls below what is drawn: clocks follow, and rise when it is lifted."""
+    file = tmp_path / "facility.yaml"
+    power = "{utility: {budget: 80 kW}, pdus: {rating: 80 kW, redundancy: N}}"
+    script = (
+        "[{at: 30 s, budget: {node: utility, to: 14 kW}}, "
+        "{at: 60 s, budget: {node: utility, to: 80 kW}}]"
+    )
+    text = BASE.format(power=power, events=script)
+    file.write_text(text + "policies: {power: {kind: dynamo, watch: utility}}\n"
+                    "actuation: {clock: {delay: 1 s}}\n")  # fmt: skip
+    result = sim.run_scenario(sim.load_scenario(file))
+    acted = [row["t_s"] for row in result.tables["decisions"].to_pylist() if row["role"] == "power"]
+    # A reading arrives every 2 s, at these times as well; the script comes first.
+    assert (min(acted), max(acted)) == (30.0, 60.0)

@@ -60,6 +60,7 @@ def requests(n: int, seed: int = 1, duration_s: float = 600.0) -> dict[str, Any]
         "delivered_tokens": output,
         "preemptions": rng.integers(0, 2, n),
         "prefix_hit_tokens": np.zeros(n, np.int64),
+        "attempts": np.ones(n, np.int64),
         "outcome": ["completed"] * n,
         "met": met,
     }
@@ -85,6 +86,7 @@ def power_nodes() -> dict[str, Any]:
         "energy_j": [90e3 * 540, 88e3 * 540, 80e3 * 540],
         "mean_w": [90e3, 88e3, 80e3],
         "peak_w": [104e3, 101e3, 95e3],
+        "nearest_w": [104e3, 101e3, 95e3],
         "over_limit_s": [12.0, 0.0, None],
         "energy_total_j": [90e3 * 700, 88e3 * 700, 80e3 * 700],
     }

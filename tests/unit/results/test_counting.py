@@ -89,7 +89,10 @@ def drawn(n: int, seed: int) -> np.ndarray:
     rows["preemptions"] = rng.integers(0, 3, n)
     rows["prefix_hit_tokens"] = rng.integers(0, 900, n)
     wait = rng.exponential(0.1, n) * rng.integers(0, 2, n)
-    rows["admitted_s"] = rows["arrival_s"] + wait
+    # A third was sent again, some more than once.
+    rows["attempts"] = 1 + rng.integers(0, 2, n) * rng.integers(0, 4, n)
+    rows["ingress_s"] = np.where(rows["attempts"] > 1, rng.exponential(2.0, n), 0.0)
+    rows["admitted_s"] = rows["arrival_s"] + rows["ingress_s"] + wait
     rows["first_token_s"] = rows["admitted_s"] + rng.exponential(0.2, n)
     rows["end_s"] = rows["first_token_s"] + rows["output_tokens"] * rng.exponential(0.05, n)
     ended = rows["outcome"] == 0
@@ -111,7 +114,7 @@ def latencies_of(row: np.void) -> dict[str, float]:
         if row["output_tokens"] >= 2:
             found["tpot"] = (row["end_s"] - row["first_token_s"]) / (row["output_tokens"] - 1)
         found["e2e"] = row["end_s"] - row["arrival_s"]
-    found["queue"] = row["admitted_s"] - row["arrival_s"]
+    found["queue"] = row["admitted_s"] - (row["arrival_s"] + row["ingress_s"])
     return {family: value for family, value in found.items() if not math.isnan(value)}
 
 
@@ -152,6 +155,7 @@ class Plain:
     def _add(self, key: tuple[Any, ...], row: np.void, found: dict[str, float]) -> None:
         sums = self.sums.setdefault(key, dict.fromkeys(counting.SUMS, 0))
         sums["n"] += 1
+        sums["retries"] += int(row["attempts"]) - 1
         for column in ("input_tokens", "delivered_tokens", "preemptions", "prefix_hit_tokens"):
             sums[column] += int(row[column])
         if "queue" in found:
@@ -266,7 +270,7 @@ def test_rows_that_no_run_can_have_made_are_refused(
 
 def test_rounding_of_a_time_is_no_fault() -> None:
     rows = drawn(40, 4)
-    rows["admitted_s"] = rows["arrival_s"] - 1e-7
+    rows["admitted_s"] = rows["arrival_s"] + rows["ingress_s"] - 1e-7
     counts = RequestCounts(WARM_UP_S, DURATION_S, GOALS)
     counts.add(rows)
     queue = [

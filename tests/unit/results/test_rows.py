@@ -19,6 +19,8 @@ def as_rows(columns: dict[str, object]) -> np.ndarray:
     for name in REQUEST_ROW.names:
         if name == "workload":
             values = [["chat", "code"].index(value) for value in columns[name]]
+        elif name == "again":
+            values = [False] * len(rows)
         elif name == "outcome":
             values = [OUTCOMES.index(value) for value in columns[name]]
         else:
@@ -33,6 +35,7 @@ def test_request_columns_are_the_tables() -> None:
     rows["workload"] = [1, 0, 1]
     rows["outcome"] = [0, 3, 6]
     rows["replica"] = [4, -1, 0]
+    rows["ingress_s"][1], rows["attempts"][1] = 2.5, 3
     rows["end_s"][2] = np.nan
     columns = request_columns(rows, ["chat", "code"], ["big", "small"])
     assert list(columns) == [column.name for column in TABLES["requests"]]
@@ -41,7 +44,8 @@ def test_request_columns_are_the_tables() -> None:
     assert columns["outcome"].to_pylist() == ["completed", "shed", "unfinished"]
     assert columns["replica"].to_pylist() == [4, None, 0]
     assert columns["end_s"].to_pylist() == [*rows["end_s"][:2], None]
-    assert columns["ingress_s"].to_pylist() == [0.0] * 3
+    assert columns["ingress_s"].to_pylist() == [0.0, 2.5, 0.0]
+    assert columns["attempts"].to_pylist() == [1, 3, 1]
     rows["arrival_s"] = -1.0  # the memory is used again
     assert min(columns["arrival_s"].to_pylist()) >= 0.0
 
@@ -62,6 +66,9 @@ def test_rows_and_columns_give_equal_results(record: str) -> None:
     columns["end_s"][7] = columns["first_token_s"][7] = np.nan
     columns["outcome"][7] = "unfinished"
     columns["met"][7] = False
+    columns["attempts"][9], columns["ingress_s"][9] = 3, 1.5
+    for name in ("admitted_s", "first_token_s", "end_s"):
+        columns[name][9] += 1.5
     power = {"node": [0, 1, 0, 2], "t_s": [0.0, 0.0, 70.5, 1.0], "out_mw": [5, 6, 7, 8],
              "in_mw": [9, 8, 7, 6]}  # fmt: skip
     by_columns = summariser(MemorySink(), record=record)

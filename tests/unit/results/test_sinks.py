@@ -99,7 +99,7 @@ def test_units_and_meanings_are_in_the_field_metadata(tmp_path: Path) -> None:
     sink.write("requests", requests(10))
     field = sink.close(0.0)["requests"].schema.field("arrival_s")
     assert field.metadata[b"unit"] == b"s"
-    assert field.metadata[b"meaning"] == b"sent by the user"
+    assert field.metadata[b"meaning"] == b"sent by the user, for the first time"
     sink.discard()
     assert list(tmp_path.iterdir()) == []
 

@@ -49,7 +49,8 @@ def waiting() -> dict[str, Any]:
 def nodes(**changes: Any) -> dict[str, Any]:
     """A tree in which nothing is over its limit: the utility at 80 of 100 kW."""
     calm = {"peak_w": [80e3, 78e3, 75e3], "over_limit_s": [0.0, 0.0, None]}
-    return {**power_nodes(), **calm, **changes}
+    found = {**power_nodes(), **calm, **changes}
+    return {**found, "nearest_w": changes.get("nearest_w", found["peak_w"])}
 
 
 def judge(rows: Any, tree: Any = None, meters: Any = None, **changes: Any) -> Verdict:
@@ -323,3 +324,14 @@ def test_the_rate_to_raise_is_the_one_that_is_written() -> None:
     resolved = {"workload": [{"name": "chat", "clients": None, "rate_per_s": 10_000.0}]}
     judged = judge(good(), resolved=resolved)
     assert judged.next_step == "more load: --set 'workload[chat].rate=12000 /s'"
+
+
+def test_of_budgets_in_turn_the_one_that_was_nearest_is_told() -> None:
+    """It drew 104 kW under a contract of 150 kW, and 80 kW under one of 90 kW."""
+    tree = nodes(peak_w=[104e3, 78e3, 75e3], nearest_w=[80e3, 78e3, 75e3],
+                 limit_w=[90e3, 200e3, None])  # fmt: skip
+    found = judge(requests(2000), tree)
+    assert found.power_sentence == (
+        "Power: the site peaked at 104 kW, and came nearest to the budget in force with 80.0 kW of "
+        "90.0 kW"
+    )

@@ -1,0 +1,48 @@
+"""Replicas of the reference engine that fail, return, are taken away and brought back."""
+
+from __future__ import annotations
+
+from sim.engine.recorder import Recorder
+from sim.engine.replica import Replica
+from sim.engine.request import Request
+
+
+class ReplicaControl:
+    """The part of the reference plane that takes replicas out of service and puts them back."""
+
+    replicas: list[Replica]
+    recorder: Recorder
+
+    def _settle_outstanding(self, request: Request) -> None:
+        """Take away what a request has left of its outstanding work."""
+        raise NotImplementedError
+
+    def _end(self, request: Request, outcome: str, now_s: float) -> None:
+        """A request has its outcome, or is sent again."""
+        raise NotImplementedError
+
+    def fail(self, replica: int, gpu_mw: int, time_s: float) -> None:
+        """A replica is down."""
+        for request in self.replicas[replica].fail(gpu_mw, time_s):
+            self._settle_outstanding(request)
+            self._end(request, "failed", time_s)
+
+    def restore(self, replica: int, time_s: float) -> None:
+        """A replica serves again."""
+        self.replicas[replica].restore(time_s)
+
+    def drain(self, replica: int, gpu_mw: int, time_s: float) -> None:
+        """A replica finishes what it holds, then it is down."""
+        self.replicas[replica].drain(gpu_mw, time_s)
+
+    def reopen(self, replica: int, time_s: float) -> None:
+        """It takes requests again."""
+        self.replicas[replica].reopen(time_s)
+
+    def is_down(self, replica: int) -> bool:
+        """Whether a replica serves nobody."""
+        return self.replicas[replica].down
+
+    def parked(self, replica: int, time_s: float) -> None:
+        """A replica has finished what it held."""
+        self.recorder.parked(replica, time_s)
