@@ -19,7 +19,7 @@ from sim.study.sides import Side, notes_on, pair
 
 #: What is looked at unless metrics are named.
 _OF_WORKLOADS = ("goodput_fraction", "ttft_p50", "ttft_p99", "tpot_p50", "tpot_p99", "e2e_p99")
-_OF_SITE = ("output_tokens_per_s", "mean_draw_w", "peak_draw_w", "over_budget_s",
+_OF_SITE = ("output_tokens_per_s", "mean_draw_w", "peak_draw_w", "over_budget_s", "trips",
             "energy_per_output_token", "energy_cost_per_mtoken", "goodput_per_mw",
             "pue", "carbon_per_mtoken", "water_per_mtoken")  # fmt: skip
 
