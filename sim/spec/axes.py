@@ -18,6 +18,8 @@ from sim.spec.nodes import Node, Path, Scalar, shorten, show, show_path
 
 #: How many levels an axis may have.
 MOST_LEVELS = 1000
+#: Columns of a study's rows that no axis may be called as.
+TAKEN = ("point", "side", "seed", "status", "message", "run")
 #: What a level is called in tables: numbers stay numbers.
 Label: TypeAlias = int | float | str
 
@@ -74,6 +76,9 @@ def read_axes(node: Node, found: Findings) -> tuple[Axis, ...]:
     axes = []
     for name, entry in node.value.items():
         path = ("axes", name)
+        if name in TAKEN:
+            found.add(entry.node, path, f"a study's rows have a column {name!r}; name it otherwise")
+            continue
         levels = tuple(_levels(name, entry.node, path, found))
         if levels and _labels_differ(levels, entry.node, path, found):
             axes.append(Axis(name, levels))

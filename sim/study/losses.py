@@ -39,9 +39,9 @@ DEFINITIONS: Mapping[str, str] = {
     "completed",
     "loss of goodput": "share of requests that met every objective in the baseline, less that "
     "share, under the same seed",
-    "worst": "of the slices by time of arrival, that with the greatest loss under each seed: hours, "
-    "ten minutes or minutes, the largest of which the window has two; without slices of less than "
-    "100 requests, for the 99th percentile of less than 1,000",
+    "worst": "the slice of the window (by time of arrival) with the greatest loss under each seed: "
+    "an hour, ten minutes or one minute, the longest of which the window has two; slices of less "
+    "than 100 requests (for the 99th percentile: 1,000 that completed) are left out",
 }
 
 

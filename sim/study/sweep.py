@@ -7,14 +7,14 @@ its message; the others go on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from sim.check.scenario import Scenario
 from sim.engine.first_compile import prepare
-from sim.errors import RackplanError
+from sim.errors import RackplanError, ResultError
 from sim.results.expectations import OPERATORS
 from sim.results.folders import run_folder_name
 from sim.results.metrics import Metric
@@ -164,19 +164,16 @@ def run_study(
     """
     keyed = runs_of(study, out, engine)
     runs = list({run.folder: run for run in keyed.values()}.values())
-    there = set() if fresh else those_there(runs)
-    if there:
-        notice(f"{len(there)} of {len(runs)} runs: already in {out}, taken as found")
-    todo = [run for run in runs if run.name not in there]
+    wanted = _wanted(study)
+    facts = {} if fresh else dict(_found(runs, wanted))
+    if facts:
+        notice(f"{len(facts)} of {len(runs)} runs: already in {out}, taken as found")
+    todo = [run for run in runs if run.name not in facts]
     if todo:
         prepare(engine, notice)
-    wanted = _wanted(study)
-    facts: dict[str, RunFacts] = {}
     messages: dict[str, str] = {}
-    for run in runs:
-        if run.name in there:
-            facts[run.name] = _facts(run.folder, wanted)
-            ended(run.name, False)
+    for name in facts:
+        ended(name, False)
     with closing(execute(todo, executor)) as outcomes:
         for run, end in outcomes:
             if end.folder is None:
@@ -187,6 +184,15 @@ def run_study(
             ended(run.name, True)
     rows = tuple(_rows(study, keyed, facts, messages))
     return StudyResult(study, engine, rows, tuple(_points(study, rows)))
+
+
+def _found(runs: Sequence[Run], wanted: Sequence[str]) -> Iterator[tuple[str, RunFacts]]:
+    """What there is of runs whose results are there and whole."""
+    there = those_there(runs)
+    for run in runs:
+        if run.name in there:
+            with suppress(ResultError):  # a damaged table: a new run replaces it
+                yield run.name, _facts(run.folder, wanted)
 
 
 def _one_line(end: RunEnd) -> str:
@@ -203,7 +209,7 @@ def _wanted(study: Study) -> tuple[str, ...]:
                                           for n in good))))  # fmt: skip
 
 
-def _facts(folder: Path, wanted: tuple[str, ...]) -> RunFacts:
+def _facts(folder: Path, wanted: Sequence[str]) -> RunFacts:
     run = open_run(folder)
     metrics = {name: run.metrics[name] for name in wanted if name in run.metrics}
     return RunFacts(folder.name, metrics, facts_of(run))
