@@ -59,7 +59,7 @@ def sweep(
     from sim.study.sweep_files import content_of, save
 
     study = load_study(file, sets=sets or (), seeds=seeds, allow_outside=allow_outside)
-    for text in _warnings(study):
+    for text in study.warnings:
         print(f"warning: {text}", file=sys.stderr)
     result = _run(study, jobs=jobs, out=out, engine=engine, fresh=fresh, stuck_after=stuck_after)
     folder = save(result, out)
@@ -71,15 +71,6 @@ def sweep(
 
         print_study(result, folder, console(WIDTH))
     raise typer.Exit(FAILED if result.failed else 0)
-
-
-def _warnings(study: Study) -> list[str]:
-    """Every warning of the points, once, with the first point that has it."""
-    found: dict[str, str] = {}
-    for point in study.points:
-        for text in point.scenario.warnings:
-            found.setdefault(text, f"{text} (from point {point.number} on: {study.label(point)})")
-    return list(found.values())
 
 
 def _run(

@@ -10,21 +10,20 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sim.cli.losses_table import EXPLAINED, loss_cells, loss_heads, missing, worst_of_all
 from sim.cli.summary import plain_text
 from sim.results.metrics import Metric
-from sim.results.wording import percent, plus_minus, quantity, shown, span
+from sim.results.wording import percent, plus_minus, quantity, shown
 from sim.spec.axes import flow
 from sim.spec.study import TRIP
 from sim.study.difference import Difference
 from sim.study.judge import NO, UNDECIDED, YES
-from sim.study.losses import LOSSES, Loss
 from sim.study.naming import seeds_in_words
 from sim.study.sweep import PointResult, Probability, StudyResult
 
 #: Width of output that goes to no terminal: tables of studies are wide.
 WIDTH = 140
 _STYLES = {YES: "green", NO: "red", UNDECIDED: "yellow"}
-_LOSS_HEADS = {"e2e_p50_loss": "e2e p50", "e2e_p99_loss": "e2e p99", "goodput_loss": "goodput"}
 
 
 def print_study(result: StudyResult, folder: Path, out: Console) -> None:
@@ -139,38 +138,13 @@ def _expectations(found: PointResult) -> Text:
 
 def _losses_table(result: StudyResult) -> Table:
     """For each point and workload: over the window, and in its worst slice."""
-    lengths = dict.fromkeys(found.slice_s for found in result.points if found.slice_s)
-    worst = f"worst {_slice(lengths)}"
-    heads = [_LOSS_HEADS.get(name, worst) for name in LOSSES]
-    table = _grid(result, "workload", *heads)
+    table = _grid(result, "workload", *loss_heads(found.slice_s for found in result.points))
     for found in result.points:
         labels = _labels(found)
         for workload, losses in found.losses.items():
-            cells = [_loss(losses[name]) for name in LOSSES]
-            table.add_row(*labels, plain_text(workload), *cells)
+            table.add_row(*labels, plain_text(workload), *loss_cells(losses))
             labels = [""] * len(labels)
     return table
-
-
-def _slice(lengths: dict[float, None]) -> str:
-    if len(lengths) != 1:
-        return "slice"
-    (length_s,) = lengths
-    return "hour" if length_s == 3600.0 else f"{length_s / 60.0:.0f} min"
-
-
-def _loss(loss: Loss) -> str:
-    """``+3.14 ± 0.42``, in percent or percentage points."""
-    if loss.mean is None:
-        return "-"
-    mean = 100.0 * loss.mean
-    if mean == 0.0 and loss.low is None:
-        return "0"
-    if loss.low is None or loss.high is None:
-        return f"{mean:+.2f}"
-    half = 100.0 * max(loss.mean - loss.low, loss.high - loss.mean)
-    digits = 2 if half < 1.0 else 1 if half < 10.0 else 0
-    return f"{mean:+.{digits}f} ± {half:.{digits}f}"
 
 
 def _changes_table(result: StudyResult) -> Table:
@@ -224,32 +198,13 @@ def _name(text: str) -> str:
 
 
 def _notes_on_losses(result: StudyResult) -> Iterator[str]:
-    every = [(found, losses) for found in result.points for losses in found.losses.values()]
-    if not every:
-        return
-    yield (
-        "Losses are of completed requests, by seed; what failed counts in goodput. The worst slice "
-        "is that with the greatest loss under each seed, which chance alone puts above 0"
-    )
-    for _, losses in every:
-        for name, loss in losses.items():
-            if loss.mean is None:
-                yield f"{name}: {loss.reason}"
-    last = max(
-        (
-            (loss.highest or 0.0, found, losses_of, loss)
-            for found in result.points
-            for losses_of, losses in found.losses.items()
-            for name, loss in losses.items()
-            if name == "e2e_p99_loss_worst" and loss.highest is not None
-        ),
-        key=lambda entry: entry[0],
-        default=None,
-    )
-    if last is not None:
-        highest, found, workload, loss = last
-        yield (
-            f"The worst of all: e2e p99 of {workload} {100.0 * highest:+.1f} % at "
-            f"{result.study.label(found.point)}, from {span(loss.at_s or 0.0)} on under seed "
-            f"{loss.seed}"
-        )
+    every = [
+        (f"{workload} at {result.study.label(found.point)}", losses)
+        for found in result.points
+        for workload, losses in found.losses.items()
+    ]
+    if every:
+        yield EXPLAINED
+        yield from missing(losses for _, losses in every)
+        if worst := worst_of_all(every):
+            yield worst

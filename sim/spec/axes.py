@@ -23,6 +23,7 @@ TAKEN = ("point", "side", "seed", "status", "message", "run")
 #: What a level is called in tables: numbers stay numbers.
 Label: TypeAlias = int | float | str
 
+_SEEDS = "the study itself gives the seeds: write 'seeds: 8'"
 _LEVEL = ("label", "set")
 _RANGE = ("from", "to", "step")
 _NUMBER = re.compile(r"([+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)\s*(.*)")
@@ -70,14 +71,15 @@ class Findings:
 def read_axes(node: Node, found: Findings) -> tuple[Axis, ...]:
     """Every sound axis of a study's ``axes``; what is wrong goes to ``found``."""
     if not isinstance(node.value, Mapping) or not node.value:
-        message = "expected one axis or more, such as {pools[chat].replicas: [8, 12, 16]}"
+        message = "expected one axis or more, such as 'pools[chat].replicas: [8, 12, 16]'"
         found.add(node, ("axes",), message)
         return ()
     axes = []
     for name, entry in node.value.items():
         path = ("axes", name)
         if name in TAKEN:
-            found.add(entry.node, path, f"a study's rows have a column {name!r}; name it otherwise")
+            message = f"a study's rows have a column {name!r}; name it otherwise"
+            found.add(entry.node, path, _SEEDS if name == "seed" else message)
             continue
         levels = tuple(_levels(name, entry.node, path, found))
         if levels and _labels_differ(levels, entry.node, path, found):
@@ -89,7 +91,7 @@ def read_axes(node: Node, found: Findings) -> tuple[Axis, ...]:
 def read_changes(node: Node, path: Path, found: Findings) -> tuple[Change, ...]:
     """The changes of a ``set:`` mapping of paths and values."""
     if not isinstance(node.value, Mapping) or not node.value:
-        message = "expected paths and values, such as {pools[chat].replicas: 30}"
+        message = "expected paths and values, such as 'pools[chat].replicas: 30'"
         found.add(node, path, message)
         return ()
     for where, entry in node.value.items():
@@ -104,7 +106,7 @@ def _sound_path(where: str, at: Node, path: Path, found: Findings) -> bool:
         message = f"{shorten(where)!r} is no path as --set takes it, such as pools[chat].replicas"
         found.add(at, path, message)
     elif steps[0] == "seed":
-        found.add(at, path, "the study itself gives the seeds: write 'seeds: 8'")
+        found.add(at, path, _SEEDS)
     elif steps[0] == "extends":
         found.add(at, path, "only a file can say what it extends")
     else:
@@ -260,7 +262,10 @@ def _apart(axes: list[Axis], found: Findings) -> None:
                 change, theirs = clash
                 message = f"sets {change.where}, and so does the axis {other.name!r}"
                 if change.where != theirs.where:
-                    message = f"sets {change.where}, but the axis {other.name!r} {theirs.where}"
+                    message = (
+                        f"sets {change.where}, and the axis {other.name!r} sets {theirs.where}: "
+                        "one lies inside the other"
+                    )
                 found.add(change.value, ("axes", axis.name), message)
 
 

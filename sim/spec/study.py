@@ -30,7 +30,7 @@ REQUIRED = {
     "rackplan": "write 'rackplan: 1', the version of the scenario language",
     "name": "the study's name, also of its results",
     "base": "the scenario that the points change, such as '../quickstart.yaml'",
-    "axes": "what the points set, such as {pools[chat].replicas: [8, 12, 16]}",
+    "axes": "what the points set, such as 'pools[chat].replicas: [8, 12, 16]'",
     "seeds": "how many runs each point gets, such as 8",
 }
 _RESERVED = ("objective", "constraints", "budget", "sampling")
@@ -141,15 +141,15 @@ def _refuse_scenario(root: Node, found: Findings) -> None:
     kind = root.at(("kind",))
     if kind is not None and kind.value == STUDY:
         return
-    mark = root.mark if kind is None else kind.mark
+    mark, path = (root.mark, "") if kind is None else (kind.mark, "kind")
     if root.at(("base",)) is not None or root.at(("axes",)) is not None:
-        message = "missing: a study says 'kind: study'"
+        path, message = "kind", "missing: a study says 'kind: study'"
     else:
         message = (
             "this is a scenario, not a study: 'rackplan run FILE' runs it; a study has "
             "'kind: study', a base and axes"
         )
-    raise ScenarioError([*found.problems, Problem(mark, "kind", message)])
+    raise ScenarioError([*found.problems, Problem(mark, path, message)])
 
 
 def _seeds(value: Any) -> int:

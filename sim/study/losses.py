@@ -139,9 +139,19 @@ _TOO_SHORT = "the measurement window is shorter than two minutes, so it has no p
 _TOO_FEW = "no part of the window has enough requests on both sides"
 
 
+_OTHER_WINDOW = "both sides were measured over different times, so their parts do not match"
+
+
+def _apart(run: Slices, baseline: Slices) -> bool:
+    same = run.length_s == baseline.length_s and np.array_equal(run.start_s, baseline.start_s)
+    return not same
+
+
 def _worst_ratio(base: str, run: Slices | None, baseline: Slices | None) -> SeedLoss:
     if run is None or baseline is None:
         return SeedLoss(None, reason=_TOO_SHORT)
+    if _apart(run, baseline):
+        return SeedLoss(None, reason=_OTHER_WINDOW)
     below = baseline.e2e_s[base]
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(below > 0.0, run.e2e_s[base] / below, np.nan)
@@ -155,6 +165,8 @@ def _worst_ratio(base: str, run: Slices | None, baseline: Slices | None) -> Seed
 def _worst_difference(run: Slices | None, baseline: Slices | None) -> SeedLoss:
     if run is None or baseline is None:
         return SeedLoss(None, reason=_TOO_SHORT)
+    if _apart(run, baseline):
+        return SeedLoss(None, reason=_OTHER_WINDOW)
     enough = np.minimum(run.arrivals, baseline.arrivals) >= _LEAST_ARRIVALS
     shares = [np.where(enough, s.good / np.maximum(s.arrivals, 1), np.nan) for s in (run, baseline)]
     worst, at_s = _worst(shares[1] - shares[0], run)

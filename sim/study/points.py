@@ -73,6 +73,16 @@ class Study:
         """The study's name."""
         return self.spec.name
 
+    @property
+    def warnings(self) -> list[str]:
+        """Every warning of the points, once, with the first point that has it."""
+        found: dict[str, str] = {}
+        for point in self.points:
+            for text in point.scenario.warnings:
+                where = f"from point {point.number} on: {self.label(point)}"
+                found.setdefault(text, text if point.number == 1 else f"{text} ({where})")
+        return list(found.values())
+
     def label(self, point: Point) -> str:
         """A point in words: ``servers 20, policy none``."""
         return _in_words(self.axes, point.labels)
