@@ -206,7 +206,9 @@ class _Found:
             return check(source.document(sets, changes))
         except ScenarioError as error:
             for problem in error.problems:
-                self._add(problem, number, side)
+                # What the point itself has is not told of its baseline again.
+                if not side or number not in self._where.get((problem, ""), ()):
+                    self._add(problem, number, side)
         return None
 
     def _add(self, problem: Problem, number: int, side: str = "") -> None:

@@ -119,7 +119,7 @@ def save(result: StudyResult, out: Path) -> Path:
     """
     work = WorkFolder(out / folder_name(result.study))
     try:
-        pq.write_table(rows_of(result), work.path / ROWS, compression="zstd", store_schema=False)
+        pq.write_table(rows_of(result), work.path / ROWS, compression="zstd")
         for name, part in ((CONTENT, content_of(result)), (MANIFEST, _manifest(result))):
             text = json.dumps(part, indent=1, ensure_ascii=False, allow_nan=False)
             (work.path / name).write_text(text + "\n", encoding="utf-8")
