@@ -111,13 +111,20 @@ def _inside(window: Mapping[str, Any], minutes: int) -> Ints:
 
 
 def _by_slice(result: RunResult, table: str, columns: list[str], minutes: int) -> pa.Table:
-    """Measured rows of a summary with their slice, summed over its minutes."""
-    rows = result.tables.select(table, ["minute", "workload", "measured", *columns])
-    rows = rows.filter(rows.column("measured"))
-    number = pa.array(rows.column("minute").to_numpy().astype(np.int64) // minutes)
-    rows = rows.append_column("slice", number)
+    """Measured rows of a summary with their slice, summed over its minutes; of latencies e2e's.
+
+    Piece by piece, so that only what is kept of a long run is in memory.
+    """
+    kept = []
+    for rows in result.tables.pieces(table, ["minute", "workload", "measured", *columns]):
+        rows = rows.filter(rows.column("measured"))
+        if "metric" in columns:
+            rows = rows.filter(pc.equal(rows.column("metric"), "e2e"))
+        number = pa.array(rows.column("minute").to_numpy().astype(np.int64) // minutes)
+        rows = rows.append_column("slice", number)
+        kept.append(rows.group_by(["slice", "workload", *columns[:-1]]).aggregate([("n", "sum")]))
     by = ["slice", "workload", *columns[:-1]]
-    return rows.group_by(by).aggregate([("n", "sum")])
+    return pa.concat_tables(kept).rename_columns([*by, "n"]).group_by(by).aggregate([("n", "sum")])
 
 
 def _sums(rows: pa.Table, chosen: Ints) -> Ints:
@@ -171,7 +178,7 @@ def _quantiles(requests: tuple[Ints, Floats], chosen: Ints, name: str) -> Floats
 
 def _binned(rows: pa.Table, chosen: Ints) -> dict[str, Floats]:
     """The quantiles of each chosen slice, from bins."""
-    rows = rows.filter(pc.equal(rows.column("metric"), "e2e")).sort_by("bin")
+    rows = rows.sort_by("bin")
     number = rows.column("slice").to_numpy()
     n = rows.column("n_sum").to_numpy().astype(np.int64)
     middles = latency_middles(rows.column("bin").to_numpy().astype(np.int64))

@@ -59,7 +59,7 @@ def test_sets_change_the_base_and_axes_win(tmp_path: Path) -> None:
         ("pools[chat].replicas: {from: 4, to: 1, step: -1}", [4, 3, 2, 1]),
         ("workload[chat].priority: [high, 3, low]", ["high", 3, "low"]),
         ("policies.routing: [{kind: random}, {kind: round-robin}]", ["random", "round-robin"]),
-        ("policies.power: [{kind: none}, {kind: polca, watch: rack, cap_at: 0.7}]", ["none", "polca"]),
+        ("policies.power: [{kind: none}, {kind: polca, watch: rack}]", ["none", "polca"]),
         ("record: [{level: full}, {level: full, iterations: true}]",
          ["{level: full}", "{level: full, iterations: true}"]),
         ("pools[chat].prefix_cache: [true, false]", ["true", "false"]),
