@@ -172,15 +172,22 @@ def format_si(value: float, unit: str, digits: int = 3) -> str:
             if abs(value) < 1
             else f"{value:,.0f} {unit}".strip()
         )
-    magnitude = abs(value)
+    factor, prefix = prefix_of(value, unit, digits)
+    if factor is None:
+        return f"{value:.{digits}g} {unit}"
+    return f"{_digits(value / factor, digits)} {prefix}{unit}"
+
+
+def prefix_of(value: float, unit: str, digits: int = 3) -> tuple[float | None, str]:
+    """The SI prefix that suits ``value``: its factor and sign; None and "" below all of them."""
     scales = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ")]
     if unit == "s" or "/" in unit:
         scales = [(1.0, ""), (1e-3, "m"), (1e-6, "µ")] if unit == "s" else scales[3:5]
     for factor, prefix in scales:
         # The next prefix starts where three digits would round up to 1,000 of this one.
-        if magnitude >= factor * (1 - 0.5 * 10.0**-digits):
-            return f"{_digits(value / factor, digits)} {prefix}{unit}"
-    return f"{value:.{digits}g} {unit}"
+        if abs(value) >= factor * (1 - 0.5 * 10.0**-digits):
+            return factor, prefix
+    return None, ""
 
 
 def _digits(value: float, digits: int) -> str:

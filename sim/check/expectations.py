@@ -6,6 +6,7 @@ from sim.check.collector import Collector, Names
 from sim.check.scenario import Expectation
 from sim.errors import UnknownName
 from sim.results.metrics import MetricDefinition, UnknownMetric, lookup
+from sim.site.guards import guards_of
 from sim.site.types import PowerTree
 from sim.spec.expect import ExpectSpec
 from sim.spec.nodes import Path
@@ -101,6 +102,12 @@ def _measurable(
         found.error(path, f"{spec.metric} needs carbon: write 'carbon: 300 gCO2/kWh'")
     if power is None:
         return
+    if name == "trips" and not guards_of(power):
+        found.error(
+            path,
+            f"{spec.metric} needs something that can trip: write a breaker, such as "
+            "'power: {pdus: {breaker: mccb}}', or a 'product:' or 'battery:' of a UPS",
+        )
     if name == "goodput_per_mw" and power.provisioned_w is None:
         found.error(path, f"{spec.metric} needs provisioned power: write 'power: {{utility: …}}'")
     if name not in ("over_budget_s", "headroom_w", "over_limit_s"):

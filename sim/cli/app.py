@@ -17,6 +17,7 @@ from sim.cli.predict import predict_app
 from sim.cli.run import run
 from sim.cli.schema import schema
 from sim.cli.show import show
+from sim.cli.sweep import sweep
 
 app = typer.Typer(
     name="rackplan",
@@ -43,6 +44,6 @@ def options(
     """Options of rackplan itself."""
 
 
-for command in (new, check, run, show, compare, dashboard, catalog, fetch, schema):
+for command in (new, check, run, show, compare, sweep, dashboard, catalog, fetch, schema):
     app.command(command.__name__)(command)
 app.add_typer(predict_app, name="predict")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 
 def check(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="scenario files")],
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="scenario or study files")],
     sets: Annotated[
         list[str] | None,
         # The backslash keeps typer's help from taking the brackets for markup.
@@ -23,21 +24,17 @@ def check(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """Check scenario files without running them; list everything that is wrong.
+    """Check scenario and study files without running them; list everything that is wrong.
 
     Exits with 0 if all are right, else with 2.
     """
-    # `check` is also the name of this function, hence the imports by module.
-    from sim import check as checking
-    from sim import spec
     from sim.errors import ScenarioError
 
     reports = []
     for file in files:
         report: dict[str, object] = {"file": file, "ok": True, "problems": [], "warnings": []}
         try:
-            document = spec.read(file, sets=sets or (), allow_outside=allow_outside)
-            scenario = checking.check(document)
+            warnings = _warnings(file, sets or (), allow_outside)
         except ScenarioError as error:
             report["ok"] = False
             report["problems"] = [
@@ -53,13 +50,32 @@ def check(
             if not as_json:
                 print(error, file=sys.stderr)
         else:
-            report["warnings"] = list(scenario.warnings)
+            report["warnings"] = warnings
             if not as_json:
                 print(f"{file}: ok")
-                for warning in scenario.warnings:
+                for warning in warnings:
                     print(f"{file}: warning: {warning}", file=sys.stderr)
         reports.append(report)
     if as_json:
         print(json.dumps(reports, indent=2))
     if not all(report["ok"] for report in reports):
         raise typer.Exit(2)
+
+
+def _warnings(file: str, sets: Sequence[str], allow_outside: bool) -> list[str]:
+    """The warnings of a file that is right: of a scenario, or of all points of a study.
+
+    Raises:
+        ScenarioError: everything that is wrong.
+    """
+    # `check` is also the name of a function here, hence the imports by module.
+    from sim import check as checking
+    from sim import spec
+    from sim.spec.study import is_study
+
+    if is_study(file):
+        from sim.study.points import load_study
+
+        return load_study(file, sets=sets, allow_outside=allow_outside).warnings
+    document = spec.read(file, sets=sets, allow_outside=allow_outside)
+    return list(checking.check(document).warnings)

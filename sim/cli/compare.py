@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,6 +29,10 @@ def compare(
         typer.Option("--metric", metavar="NAME", help="look at this one: chat.ttft_p99 (repeat)"),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="look at every metric")] = False,
+    losses: Annotated[
+        bool,
+        typer.Option("--losses", help="also what B's workloads lose, over all and at their worst"),
+    ] = False,
     seeds: Annotated[
         int | None,
         typer.Option("--seeds", min=1, help="to run scenario files under (default: 8)"),
@@ -71,7 +75,7 @@ def compare(
     runner = _Runner(seeds, seed, out, engine, jobs, fresh, stuck_after)
     changes = (tuple(sets or ()), (*(sets or ()), *(sets_b or ())))
     first, second = runner.sides((a, b), changes, allow_outside)
-    found = compare_sides(first, second, metrics, everything=everything)
+    found = compare_sides(first, second, metrics, everything=everything, losses=losses)
     if as_json:
         print(json.dumps(comparison_as_dict(found), indent=2))
         return
@@ -205,8 +209,16 @@ def comparison_as_dict(found: Comparison) -> dict[str, Any]:
             }
             for line in found.differences
         },
+        **({"losses": _losses(found)} if found.losses else {}),
         "scenario": [
             {"path": change.path, "a": change.a, "b": change.b} for change in found.changes
         ],
         "notes": list(found.notes),
+    }
+
+
+def _losses(found: Comparison) -> dict[str, Any]:
+    return {
+        workload: {name: asdict(loss) for name, loss in losses.items()}
+        for workload, losses in found.losses.items()
     }

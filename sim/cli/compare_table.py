@@ -9,7 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sim.cli.losses_table import EXPLAINED, losses_table, missing, worst_of_all
 from sim.cli.summary import plain_text
+from sim.results.slices import slice_minutes
 from sim.results.wording import percent, quantity
 from sim.study.changes import ABSENT, Change
 from sim.study.compare import Comparison
@@ -50,8 +52,22 @@ def print_comparison(found: Comparison, out: Console) -> None:
     out.print()
     for text in _explained(found):
         out.print(Text(plain_text(text)))
+    if found.losses:
+        _print_losses(found, out)
     for note in found.notes:
         out.print(Text.assemble(("Note: ", "yellow"), plain_text(note)))
+
+
+def _print_losses(found: Comparison, out: Console) -> None:
+    """What B's workloads lose."""
+    out.print()
+    out.print(Text("Losses of B against A, % of A (goodput: points), ± 95 % over the seeds"))
+    slice_minute = slice_minutes(found.b.manifest["window"]["measured_s"])
+    out.print(losses_table(found.losses, None if slice_minute is None else 60.0 * slice_minute))
+    notes = [EXPLAINED, *missing(found.losses.values()), worst_of_all(found.losses.items())]
+    for text in dict.fromkeys(notes):
+        if text:
+            out.print(Text(plain_text(text)))
 
 
 def _changes(changes: tuple[Change, ...]) -> Iterator[str]:

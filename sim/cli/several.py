@@ -50,11 +50,8 @@ def run_several(
     """
     from sim.study.local import LocalExecutor
     from sim.study.seeds import NoSeedFinished, run_seeds
-    from sim.units import UnitError, parse_quantity
 
-    silence_s = parse_quantity(stuck_after, "time")
-    if silence_s <= 0.0:
-        raise UnitError(f"--stuck-after {stuck_after}: a worker needs some time to say something")
+    silence_s = silence(stuck_after)
     try:
         with seeds_bar(scenario.name, len(seeds)) as bar:
             executor = LocalExecutor(
@@ -82,6 +79,20 @@ def run_several(
         print("stopped; seeds that had finished are kept: the same command goes on from there",
               file=sys.stderr)  # fmt: skip
         raise typer.Exit(STOPPED) from None
+
+
+def silence(stuck_after: str) -> float:
+    """The seconds of ``--stuck-after``.
+
+    Raises:
+        UnitError: no length of time, or none at all.
+    """
+    from sim.units import UnitError, parse_quantity
+
+    silence_s = parse_quantity(stuck_after, "time")
+    if silence_s <= 0.0:
+        raise UnitError(f"--stuck-after {stuck_after}: a worker needs some time to say something")
+    return silence_s
 
 
 def report_seeds(result: SeedsResult, as_json: bool) -> None:

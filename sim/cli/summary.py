@@ -38,15 +38,15 @@ _NEAR = 0.9
 _LEVELS = ("utility", "generator", "msb", "ups", "pdu", "rack", "server")
 
 
-def console() -> Console:
-    """Standard output: colours and its own width on a terminal, else plain text of ``WIDTH``."""
+def console(width: int = WIDTH) -> Console:
+    """Standard output: colours and its own width on a terminal, else plain text of ``width``."""
     terminal = sys.stdout.isatty()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A name in another script must not end the output of a terminal without Unicode.
         sys.stdout.reconfigure(errors="replace")
     return Console(
         file=sys.stdout,
-        width=None if terminal else WIDTH,
+        width=None if terminal else width,
         force_terminal=terminal,
         highlight=False,
         markup=False,

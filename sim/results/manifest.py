@@ -13,6 +13,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from sim.paths import data
+from sim.site.guards import guards_of
 
 #: Version of the layout of a run folder; ``open_run`` reads this one only.
 FORMAT = 2
@@ -98,6 +99,7 @@ def manifest_parts(
         "power": {
             "stated": scenario.power.stated,
             "provisioned_w": scenario.power.provisioned_w,
+            "guards": len(guards_of(scenario.power)),
         },
         "price_usd_per_j": scenario.price_usd_per_j,
         "facility": scenario.facility.plain(),

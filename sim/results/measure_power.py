@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from sim.perf.step import BLOCK_TOKENS
@@ -103,6 +104,21 @@ def _control(rows: list[dict[str, Any]]) -> dict[str, Value]:
     }
 
 
+#: Kinds of ``events`` by which a device that protects takes the power from what is below it.
+TRIPS = ("trips", "drops-load", "battery-empty")
+
+
+def _trips(result: RunResult) -> Value:
+    """How often something opened; unknown where nothing can, which is not the same as 0."""
+    guards = result.manifest["power"].get("guards")
+    if guards is None or "events" not in result.tables:
+        return unknown("the run does not say whether anything in it could trip")
+    if not guards:
+        return unknown("no breaker, UPS product or battery is stated, so nothing can trip")
+    kinds = result.tables.select("events", ["kind"]).column("kind")
+    return known(pc.sum(pc.is_in(kinds, value_set=pa.array(TRIPS)), min_count=0).as_py())
+
+
 def _pool_clocks(result: RunResult, pool: str, window_s: float) -> dict[str, Value]:
     """How far below the maximum a pool's clocks were."""
     table = result.tables["clocks"].to_pylist() if "clocks" in result.tables else []
@@ -158,6 +174,7 @@ def site_values(
     goodput, no_goodput, _ = counted["goodput_per_s"]
     return {
         **Controllers(result).everywhere(),
+        "trips": _trips(result),
         "output_tokens_per_s": ratio(tokens if rows else None, window_s, NO_WINDOW, NO_METER),
         "over_budget_s": at_utility["over_limit_s"],
         "peak_draw_w": at_utility["peak_w"],

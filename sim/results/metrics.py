@@ -190,6 +190,8 @@ _ROWS = (
      "summed over the power nodes that have one", "power site"),
     ("clock_commands", "", "count", "lower", "commands to clocks that power policies gave in the "
      "measurement window", "power site"),
+    ("trips", "", "count", "lower", "breakers that opened, UPSs that let their load go and "
+     "batteries that ran empty, over the whole run", "site"),
     ("over_budget_s", "s", "time", "lower", "time in the measurement window in which the site took "
      "more from the utility than its budget (or rating)", "site"),
     ("peak_draw_w", "W", "power", "lower", "peak draw of the site from the utility over the "

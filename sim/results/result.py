@@ -20,6 +20,8 @@ from sim.results.tables import TABLES
 
 #: The ``kind`` in the manifest of metrics over several seeds; one run's has none.
 SEVERAL_SEEDS = "seeds"
+#: The same of a study of many points.
+STUDY = "study"
 #: Larger files are not read: a manifest is small, so one that is not was not written by a run.
 MAX_JSON_BYTES = 32 * 2**20
 
@@ -204,6 +206,11 @@ def _check_manifest(folder: Path, manifest: Any) -> None:
         raise ResultError(
             f"{folder} holds the metrics over several seeds; each seed's run is in a folder of its "
             "own beside it"
+        )
+    if manifest.get("kind") == STUDY:
+        raise ResultError(
+            f"{folder} holds a study: its rows are in study.parquet, what they say in study.json, "
+            "and each run is in a folder of its own beside it"
         )
     if manifest["format"] != FORMAT:
         wrote = manifest.get("versions")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from sim.results.metrics import Metric
-from sim.units import UNITS, format_si
+from sim.units import UNITS, format_si, prefix_of
 
 #: Units that are easier to read than those that metrics are kept in: dimension → unit.
 _SHOWN = {"energy_per_token": "kWh/Mtoken", "money_per_token": "USD/Mtoken", "energy": "kWh"}
@@ -41,6 +43,35 @@ def quantity(value: float, unit: str, dimension: str) -> str:
     if dimension == "goodput_per_power":
         return f"{value:,.3g} {unit}" if value < 1000.0 else f"{value:,.0f} {unit}"
     return format_si(value, unit)
+
+
+def plus_minus(value: float, half: float, unit: str, dimension: str) -> str:
+    """``141.02 ± 0.53 kW``: both in the unit that suits the larger, the second to two digits."""
+    factor, shown_unit = _scale(max(abs(value), half), unit, dimension)
+    shown_half = half * factor
+    digits = 2 if shown_half < 1.0 else 1 if shown_half < 9.95 else 0
+    if 0.0 < shown_half < 0.1:
+        digits = 1 - math.floor(math.log10(shown_half))
+    text = f"{value * factor:,.{digits}f} ± {shown_half:,.{digits}f} {shown_unit}"
+    return text.rstrip()
+
+
+def _scale(value: float, unit: str, dimension: str) -> tuple[float, str]:
+    """What to multiply values of the size of ``value`` with, and the unit they are in then."""
+    if dimension == "fraction":
+        return 100.0, "%"
+    if dimension in _SHOWN:
+        table, shown_unit = UNITS[dimension], _SHOWN[dimension]
+        return table[unit] / table[shown_unit], shown_unit
+    if dimension == "time":
+        for factor, name, least in ((86400.0, "d", 172_800.0), (3600.0, "h", 7200.0),
+                                    (60.0, "min", 120.0)):  # fmt: skip
+            if value >= least:
+                return 1.0 / factor, name
+    if unit in ("", "tokens", "tokens/s") or dimension in ("money", "goodput_per_power"):
+        return 1.0, unit
+    prefix, sign = prefix_of(value, unit)
+    return (1.0, unit) if prefix is None else (1.0 / prefix, f"{sign}{unit}")
 
 
 def shown(metric: Metric) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 
@@ -13,6 +14,9 @@ from sim.spec.nodes import Node, mapping_node, shorten, show
 
 #: How many files may extend one another in a chain.
 MOST_FILES = 16
+#: The ``kind`` of a file that is no scenario but a study of many.
+STUDY = "study"
+_A_STUDY = "this is a study of many runs, not a scenario; 'rackplan sweep FILE' runs it"
 
 
 @dataclass
@@ -20,12 +24,14 @@ class Folders:
     """The files that a scenario may use, and where the paths written in each of them start.
 
     ``root`` is the folder of the top file; nothing outside its tree may be used unless
-    ``allow_outside``. ``by_file`` maps a file as messages name it to its folder.
+    ``allow_outside``. ``by_file`` maps a file as messages name it to its folder. ``whose`` says in
+    messages what ``root`` is.
     """
 
     root: FilePath
     allow_outside: bool
     by_file: dict[str, FilePath] = field(default_factory=dict)
+    whose: str = "the scenario's folder"
 
     def locate(self, text: str, mark: Mark, path: str) -> FilePath:
         """The real path of ``text`` written at ``mark``, relative to the file it is written in.
@@ -43,7 +49,7 @@ class Folders:
             raise ScenarioError([Problem(mark, path, message)]) from None
         if not self.allow_outside and not target.is_relative_to(self.root):
             message = (
-                f"{show(text)} leads out of the scenario's folder; "
+                f"{show(text)} leads out of {self.whose}; "
                 "move the file there, or pass --allow-outside"
             )
             raise ScenarioError([Problem(mark, path, message)])
@@ -51,24 +57,35 @@ class Folders:
 
 
 def load(
-    path: str | os.PathLike[str], *, allow_outside: bool
+    path: str | os.PathLike[str], *, allow_outside: bool, root: FilePath | None = None
 ) -> tuple[Node, list[Problem], Folders]:
     """The tree of a file and of all that it extends, the problems met so far, and its folders.
 
+    ``root``: the folder that bounds what it may use; default: its own.
+
     Raises:
         ScenarioError: a file that cannot be read at all; everything found until then is in it.
+    """
+    shown, real = real_path(path)
+    folders = Folders(real.parent if root is None else root, allow_outside)
+    problems: list[Problem] = []
+    node = _load(shown, real, Mark(shown), folders, problems, ())
+    return node, problems, folders
+
+
+def real_path(path: str | os.PathLike[str]) -> tuple[str, FilePath]:
+    """A path as the user wrote it, and what it leads to.
+
+    Raises:
+        ScenarioError: it cannot be the path of a file.
     """
     shown = os.fspath(path)
     if not shown:
         raise ScenarioError([Problem(Mark("''"), "", "is not the path of a file")])
     try:
-        real = FilePath(path).resolve()
+        return shown, FilePath(path).resolve()
     except (OSError, RuntimeError, ValueError):
         raise ScenarioError([Problem(Mark(shown), "", "is not the path of a file")]) from None
-    folders = Folders(real.parent, allow_outside)
-    problems: list[Problem] = []
-    root = _load(shown, real, Mark(shown), folders, problems, ())
-    return root, problems, folders
 
 
 def load_text(text: str, file: str, folder: FilePath) -> tuple[Node, list[Problem], Folders]:
@@ -96,7 +113,7 @@ def _load(
     if len(chain) >= MOST_FILES:
         message = f"more than {MOST_FILES} files extend one another"
         raise ScenarioError([*problems, Problem(blame, where, message)])
-    text = _text(shown, real, blame, where, problems)
+    text = text_of(shown, real, blame, where, problems)
     folders.by_file[shown] = real.parent
     return _finish(text, shown, folders, problems, (*chain, real))
 
@@ -116,6 +133,9 @@ def _finish(
     if not isinstance(root.value, dict):
         message = f"a scenario is a mapping (key: value), not {show(root.plain())}"
         raise ScenarioError([*problems, Problem(root.mark, "", message)])
+    kind = root.value.get("kind")
+    if kind is not None and kind.node.value == STUDY:
+        raise ScenarioError([*problems, Problem(kind.node.mark, "kind", _A_STUDY)])
     extends = root.value.get("extends")
     if extends is None or extends.node.value is None:
         return root
@@ -139,8 +159,20 @@ def _finish(
     )
 
 
-def _text(shown: str, real: FilePath, blame: Mark, where: str, problems: list[Problem]) -> str:
-    """The text of a file: a regular file of at most ``MOST_BYTES`` bytes of UTF-8."""
+def text_of(
+    shown: str, real: FilePath, blame: Mark, where: str = "", problems: Sequence[Problem] = ()
+) -> str:
+    """The text of a file: a regular file of at most ``MOST_BYTES`` bytes of UTF-8.
+
+    Args:
+        shown: the file as messages name it.
+        real: where it is.
+        blame, where: place and path of what names the file.
+        problems: met so far; they are raised with what is wrong here.
+
+    Raises:
+        ScenarioError: it cannot be read.
+    """
 
     def stop(message: str, mark: Mark = blame) -> ScenarioError:
         return ScenarioError([*problems, Problem(mark, where if mark is blame else "", message)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from sim.errors import Mark, Problem, ScenarioError, did_you_mean
 from sim.spec.loader import MOST_DEPTH, MOST_NODES, compose
@@ -36,6 +37,14 @@ def _kind(node: Node) -> object:
     return None if kind is None else kind.value
 
 
+@dataclass(frozen=True)
+class Change:
+    """A value to be set at ``where``, such as ``pools[chat].replicas``; places are the value's."""
+
+    where: str
+    value: Node
+
+
 def apply_set(root: Node, text: str) -> Node:
     """``root`` with ``pools[chat].replicas=30`` applied; places below it point to the ``--set``.
 
@@ -46,22 +55,37 @@ def apply_set(root: Node, text: str) -> Node:
     """
     mark = Mark(f"--set {shorten(text, 80)}")
     where, equals, value = text.partition("=")
-    steps = _steps(where.strip())
-    if not equals or steps is None:
+    if not equals or steps_of(where.strip()) is None:
         message = "expected PATH=VALUE, such as pools[chat].replicas=30"
+        raise ScenarioError([Problem(mark, "", message)])
+    return apply_change(root, Change(where.strip(), _value(value.strip(), mark)))
+
+
+def apply_change(root: Node, change: Change) -> Node:
+    """``root`` with a change applied; problems are told at the place of its value.
+
+    Raises:
+        ScenarioError: its path does not parse or leads nowhere.
+    """
+    mark, steps = change.value.mark, steps_of(change.where)
+    if steps is None:
+        message = f"{shorten(change.where)!r} is no path such as pools[chat].replicas"
         raise ScenarioError([Problem(mark, "", message)])
     if len(steps) > MOST_DEPTH:
         raise ScenarioError([Problem(mark, "", f"nested deeper than {MOST_DEPTH} levels")])
     if steps[0] == "extends":
         raise ScenarioError([Problem(mark, "extends", "only a file can say what it extends")])
-    root = _replace(root, steps, (), _value(value.strip(), mark), mark)
+    root = _replace(root, steps, (), change.value, mark)
     if root.size > MOST_NODES:
         raise ScenarioError([Problem(mark, "", f"more than {MOST_NODES:,} values in all")])
     return root
 
 
-def _steps(where: str) -> list[str] | None:
-    """``pools[chat].replicas`` → its steps; ``[chat]`` stays bracketed to tell it from a key."""
+def steps_of(where: str) -> list[str] | None:
+    """``pools[chat].replicas`` → its steps; ``[chat]`` stays bracketed to tell it from a key.
+
+    None where it does not parse.
+    """
     steps, end = [], 0
     for match in _STEP.finditer(where):
         if match.start() != end:

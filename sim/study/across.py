@@ -5,7 +5,7 @@ all requests together by a bias that shrinks as runs get longer. The interval is
 the seeds, with three exceptions where seeds that look alike would make it too narrow, or empty:
 
 * The share of good requests is never narrower than Clopper and Pearson's bounds over all requests.
-* Numbers of losses (timed out, refused, …) are never narrower than Garwood's bounds.
+* Numbers of losses (timed out, refused, …) and of trips are never narrower than Garwood's bounds.
 * Any other value that is the same under every seed has no interval; the metric says so.
 """
 
@@ -28,8 +28,10 @@ from sim.study.naming import seeds_in_words
 
 Seeds = Mapping[int, Mapping[str, Metric]]
 
-#: Numbers of requests that something rare happened to.
-_LOSSES = ("never_fits", "queue_full", "shed", "timed_out", "cancelled", "unfinished", "failed")
+#: Numbers of rare events, most of them losses of requests.
+_LOSSES = (
+    "never_fits", "queue_full", "shed", "timed_out", "cancelled", "unfinished", "failed", "trips",
+)  # fmt: skip
 _GOOD = "goodput_fraction"
 
 

@@ -8,18 +8,20 @@ looked at: then 5 % is the chance of one false finding among all of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from sim.errors import ResultError
 from sim.results.metrics import lookup
+from sim.results.result import open_run
 from sim.study.changes import Change, changes
 from sim.study.difference import Difference, corrected, difference
+from sim.study.losses import Loss, facts_of, losses_over, seed_losses
 from sim.study.sides import Side, notes_on, pair
 
 #: What is looked at unless metrics are named.
 _OF_WORKLOADS = ("goodput_fraction", "ttft_p50", "ttft_p99", "tpot_p50", "tpot_p99", "e2e_p99")
-_OF_SITE = ("output_tokens_per_s", "mean_draw_w", "peak_draw_w", "over_budget_s",
+_OF_SITE = ("output_tokens_per_s", "mean_draw_w", "peak_draw_w", "over_budget_s", "trips",
             "energy_per_output_token", "energy_cost_per_mtoken", "goodput_per_mw",
             "pue", "carbon_per_mtoken", "water_per_mtoken")  # fmt: skip
 
@@ -34,6 +36,7 @@ class Comparison:
         looked_at: metrics that were tested, which the correction is for.
         changes: what differs between the scenarios.
         notes: what else the reader must know.
+        losses: workload → what B loses against A, if that was asked for.
     """
 
     a: Side
@@ -44,10 +47,16 @@ class Comparison:
     looked_at: int
     changes: tuple[Change, ...]
     notes: tuple[str, ...]
+    losses: Mapping[str, Mapping[str, Loss]] = field(default_factory=dict)
 
 
 def compare(
-    a: Side, b: Side, names: Sequence[str] | None = None, *, everything: bool = False
+    a: Side,
+    b: Side,
+    names: Sequence[str] | None = None,
+    *,
+    everything: bool = False,
+    losses: bool = False,
 ) -> Comparison:
     """Compare metrics of two sides.
 
@@ -55,9 +64,11 @@ def compare(
         a, b: the sides; differences are B - A.
         names: full metric names; default: the headline metrics of both.
         everything: all metrics that both have.
+        losses: also what B's workloads lose against A's, from the tables of the runs.
 
     Raises:
-        ResultError: the sides have no workload in common.
+        ResultError: the sides have no workload in common; or losses are asked for and the sides
+            have no seed in common, or a run's folder is gone.
         UnknownName: a metric that neither has.
     """
     common = [name for name in a.workloads if name in b.workloads]
@@ -81,7 +92,21 @@ def compare(
         looked_at=looked_at,
         changes=tuple(changes(a.manifest["resolved"], b.manifest["resolved"])),
         notes=(*notes, *notes_on(a, b)),
+        losses=_losses(a, b, common) if losses else {},
     )
+
+
+def _losses(a: Side, b: Side, workloads: Sequence[str]) -> dict[str, dict[str, Loss]]:
+    """What each workload of B loses against A, under the seeds that both have."""
+    seeds = sorted(set(a.by_seed) & set(b.by_seed))
+    if not seeds:
+        raise ResultError("losses are taken seed by seed, and A and B have no seed in common")
+    facts = {seed: [facts_of(open_run(side.folders[seed])) for side in (a, b)] for seed in seeds}
+    return {
+        name: losses_over({s: seed_losses(of_b[name], of_a[name])
+                           for s, (of_a, of_b) in facts.items()})
+        for name in workloads
+    }  # fmt: skip
 
 
 def _names(

@@ -25,8 +25,8 @@ DEFINITIONS: Mapping[str, str] = {
     "value": "mean over the seeds of each run's own value; of a quantile, the mean of the runs' "
     "quantiles",
     "interval": "95 %, for the mean over all seeds: Student's t over the seeds; a share of good "
-    "requests never narrower than Clopper-Pearson over its requests, a number of losses never "
-    "narrower than Garwood's bounds, a quantile from bins wider by their error",
+    "requests never narrower than Clopper-Pearson over its requests, a number of losses or trips "
+    "never narrower than Garwood's bounds, a quantile from bins wider by their error",
     "assumptions": "the number of seeds was chosen beforehand (looking again after every few seeds "
     "makes false answers three times as frequent), and the seeds' values are close to normal "
     "(near saturation they are not)",

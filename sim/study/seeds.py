@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sim.check.scenario import Scenario
-from sim.engine.api import input_digests, run_scenario
 from sim.engine.first_compile import prepare
-from sim.errors import RackplanError, ResultError, SimulationError
-from sim.results.folders import MANIFEST, recover, run_folder_name
-from sim.results.manifest import plain, versions
-from sim.results.parquet import ParquetSink
+from sim.errors import RackplanError
+from sim.results.folders import run_folder_name
 from sim.results.result import RunResult, open_run
 from sim.results.verdict import verdict
 from sim.study.across import across
-from sim.study.executor import Executor, Report, Task
+from sim.study.executor import Executor
 from sim.study.judge import judge
 from sim.study.naming import seeds_folder_name, seeds_in_words
 from sim.study.result import DEFINITIONS, SeedsResult, save
+from sim.study.runs import Run, RunEnd, execute, those_there
 
 
 class NoSeedFinished(RackplanError):
@@ -31,48 +28,6 @@ class NoSeedFinished(RackplanError):
     def __init__(self, message: str, input_wrong: bool) -> None:
         self.input_wrong = input_wrong
         super().__init__(message)
-
-
-@dataclass(frozen=True)
-class SeedRun:
-    """The argument of ``run_seed``: one seed of a scenario, into ``folder``."""
-
-    scenario: Scenario
-    seed: int
-    engine: str
-    folder: Path
-
-
-@dataclass(frozen=True)
-class SeedEnd:
-    """What a run of one seed sends back: its folder, or why there is none."""
-
-    folder: Path | None
-    message: str = ""
-    input_wrong: bool = False
-
-
-def run_seed(run: SeedRun, report: Report) -> SeedEnd:
-    """Run one seed in this process; its results are on disk before this returns."""
-    sink = ParquetSink(run.folder)
-    finished = False
-    try:
-        result = run_scenario(
-            run.scenario,
-            run.seed,
-            engine=run.engine,
-            sink=sink,
-            progress=lambda simulated_s, total_s: report(simulated_s / total_s),
-        )
-        finished = True
-    except SimulationError as error:
-        return SeedEnd(None, f"the simulation cannot go on: {error}")
-    except RackplanError as error:
-        return SeedEnd(None, str(error), input_wrong=True)
-    finally:
-        if not finished:
-            sink.discard()
-    return SeedEnd(result.folder)
 
 
 def run_seeds(
@@ -111,29 +66,30 @@ def run_seeds(
         raise ValueError(f"a study needs different seeds, not {list(seeds)}")
     name, resolved = scenario.name, scenario.resolved
     folders = {seed: out / run_folder_name(name, resolved, seed) for seed in sorted(seeds)}
-    there = set() if fresh else _finished(scenario, folders, engine)
+    runs = {
+        seed: Run(f"seed {seed}", scenario, seed, engine, folder)
+        for seed, folder in folders.items()
+    }
+    found = set() if fresh else those_there(list(runs.values()))
+    there = {seed for seed, run in runs.items() if run.name in found}
     if there:
         notice(f"{seeds_in_words(there)}: already in {out}, taken as found")
     for seed in there:
         ended(seed, False)
-    todo = [
-        SeedRun(scenario, seed, engine, folder)
-        for seed, folder in folders.items()
-        if seed not in there
-    ]
+    todo = [run for seed, run in runs.items() if seed not in there]
     if todo:
         prepare(engine, notice)  # here, so that workers need not wait for each other
-    ends = {seed: SeedEnd(folders[seed]) for seed in there}
-    with closing(_execute(todo, executor)) as outcomes:
-        for seed, end in outcomes:
-            ends[seed] = end
-            ended(seed, True)
+    ends = {seed: RunEnd(folders[seed]) for seed in there}
+    with closing(execute(todo, executor)) as outcomes:
+        for run, end in outcomes:
+            ends[run.seed] = end
+            ended(run.seed, True)
             if end.folder is None:
-                notice(f"seed {seed} failed: {end.message}")
+                notice(f"{run.name} failed: {end.message}")
     return _together(scenario, {seed: ends[seed] for seed in folders}, out)
 
 
-def _together(scenario: Scenario, ends: Mapping[int, SeedEnd], out: Path) -> SeedsResult:
+def _together(scenario: Scenario, ends: Mapping[int, RunEnd], out: Path) -> SeedsResult:
     """Combine the runs that finished, and write what they say together."""
     runs = {seed: open_run(end.folder) for seed, end in ends.items() if end.folder is not None}
     failed = {seed: end.message for seed, end in ends.items() if end.folder is None}
@@ -147,45 +103,6 @@ def _together(scenario: Scenario, ends: Mapping[int, SeedEnd], out: Path) -> See
     manifest = {**_manifest(runs, failed), "expectations": judged}
     target = out / seeds_folder_name(scenario.name, scenario.resolved, ends)
     return save(target, manifest, metrics, by_seed)
-
-
-def _execute(
-    runs: Sequence[SeedRun], executor: Executor
-) -> Generator[tuple[int, SeedEnd], None, None]:
-    """Each seed and how its run ended, as they end."""
-    outcomes = executor.map(run_seed, [Task(f"seed {run.seed}", run) for run in runs])
-    with closing(outcomes):
-        for outcome in outcomes:
-            run: SeedRun = outcome.task.argument
-            failure = outcome.failure
-            if failure is None:
-                yield run.seed, outcome.value
-                continue
-            if run.folder.parent.is_dir():
-                recover(run.folder)  # a dead worker cannot remove what it was writing
-            yield run.seed, SeedEnd(None, f"{failure.message}\n{failure.detail}".rstrip())
-
-
-def _finished(scenario: Scenario, folders: Mapping[int, Path], engine: str) -> set[int]:
-    """The seeds whose runs are there, whole, and the same as a new one would be."""
-    wanted = {
-        "outcome": "complete",
-        "engine": engine,
-        "versions": versions(),
-        "resolved": plain(scenario.resolved),
-        "inputs": input_digests(scenario),
-    }
-    found = set()
-    for seed, folder in folders.items():
-        if not (folder / MANIFEST).is_file():
-            continue
-        try:
-            manifest = open_run(folder).manifest
-        except ResultError:  # damaged, or of another version: a new run replaces it
-            continue
-        if all(manifest.get(key) == value for key, value in {**wanted, "seed": seed}.items()):
-            found.add(seed)
-    return found
 
 
 def _manifest(runs: Mapping[int, RunResult], failed: Mapping[int, str]) -> dict[str, Any]:

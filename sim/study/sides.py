@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from sim.errors import ResultError
@@ -18,12 +19,16 @@ PAIRED, UNPAIRED, ONE_SEED = "paired", "unpaired", "one seed"
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two: its name for messages, its manifest, and its metrics under each seed."""
+    """One of the two: its name for messages, its manifest, and its metrics under each seed.
+
+    ``folders``: seed → the folder of its run, which may have been removed since.
+    """
 
     name: str
     manifest: Mapping[str, Any]
     by_seed: Mapping[int, Mapping[str, Metric]]
     power_nodes: Sequence[str]
+    folders: Mapping[int, Path] = field(default_factory=dict)
 
     @property
     def workloads(self) -> list[str]:
@@ -42,12 +47,16 @@ def side_of_run(name: str, run: RunResult) -> Side:
             f"{name} is not whole ({run.manifest['reason']}), so its numbers are not comparable"
         )
     nodes = run.tables.select("power_nodes", ["name"]).column("name").to_pylist()
-    return Side(name, run.manifest, {int(run.manifest["seed"]): run.metrics}, nodes)
+    seed = int(run.manifest["seed"])
+    folders = {} if run.folder is None else {seed: run.folder}
+    return Side(name, run.manifest, {seed: run.metrics}, nodes, folders)
 
 
 def side_of_seeds(name: str, result: SeedsResult) -> Side:
     """Several seeds; those that failed are left out."""
-    return Side(name, result.manifest, result.by_seed, result.manifest["power_nodes"])
+    manifest = result.manifest
+    runs = {int(seed): result.folder.parent / run for seed, run in manifest["runs"].items()}
+    return Side(name, manifest, result.by_seed, manifest["power_nodes"], runs)
 
 
 def pair(a: Side, b: Side) -> tuple[str, tuple[int, ...], list[str]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 import sim
+from sim.study.points import load_study
 
 ROOT = Path(__file__).resolve().parents[2]
 FENCE = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
@@ -100,3 +101,13 @@ def test_the_readme_shows_what_make_run_prints(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     printed = "\n".join(line.rstrip() for line in done.stdout.strip("\n").splitlines())
     assert f"```\n{printed}\n```" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_example_study_checks(tmp_path: Path) -> None:
+    (study,) = blocks("docs/studies.md", "yaml")
+    base = ROOT / "scenarios" / "quickstart.yaml"
+    (tmp_path / base.name).write_text(base.read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "study.yaml").write_text(study, encoding="utf-8")
+    points = load_study(tmp_path / "study.yaml").points
+    assert len(points) == 4 * 2 * 2
+    assert points[-1].labels == (32, "least-outstanding-tokens", "a fifth more")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,12 @@ from sim.cli.summary_control import control_sentence
 from sim.cli.summary_outages import outage_sentence
 from sim.cli.summary_retries import retry_sentence
 from sim.paths import share
+from sim.study.points import load_study
+from sim.study.sweep import run_study
+from tests.unit.study.works import InProcess
 
 FILES = sorted(share("scenarios").glob("*.yaml"))
+STUDIES = sorted((share("scenarios") / "studies").glob("*.yaml"))
 
 #: What of a scenario is run here, unless it has ten thousand GPUs: then seconds say enough; or
 #: tells a story: then all of it.
@@ -73,6 +78,47 @@ def test_the_survivor_of_two_upss_is_what_its_sheet_says(
     assert (result.metrics["failed"].value > 0) == fails
     assert ("let their load go" in outage_sentence(result)) == fails
     assert "ups-a, utility failed" in outage_sentence(result)
+
+
+@pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.stem)
+def test_a_study_asks_a_question_and_all_of_its_points_run(file: Path, tmp_path: Path) -> None:
+    first = file.read_text().splitlines()[0]
+    assert first.startswith("# ")
+    assert first.endswith("?")
+    study = load_study(file, sets=SHORT, seeds=1)
+    assert study.name == file.stem
+    result = run_study(study, InProcess(), out=tmp_path, engine="compiled")
+    assert result.failed == 0
+    assert len(result.points) == len(study.points) >= 4
+    for point in result.points:
+        assert all(metric.value is not None for metric in point.metrics.values())
+        assert all(chance.runs == 1 for chance in point.chances.values())
+
+
+def test_oversubscription_shows_what_its_comments_say(tmp_path: Path) -> None:
+    """No trip at first; then trips without control, and losses with it."""
+    study = load_study(share("scenarios") / "studies" / "oversubscription.yaml", seeds=1)
+    chosen = [point for point in study.points if point.labels[0] in (16, 20, 26)]
+    result = run_study(replace(study, points=tuple(chosen)), InProcess(), out=tmp_path,
+                       engine="compiled")  # fmt: skip
+    found = {point.point.labels: point for point in result.points}
+    trips = {labels: point.chances["trips > 0"].hits for labels, point in found.items()}
+    assert trips == {
+        (16, "none"): 0, (16, "polca"): 0, (20, "none"): 0, (20, "polca"): 0,
+        (26, "none"): 1, (26, "polca"): 0,
+    }  # fmt: skip
+
+    def loss(servers: int, workload: str, name: str) -> float:
+        value = found[servers, "polca"].losses[workload][name].mean
+        assert value is not None
+        return value
+
+    assert loss(16, "batch", "e2e_p50_loss") == pytest.approx(0.0, abs=0.01)
+    assert 0.02 < loss(20, "batch", "e2e_p50_loss") < 0.15
+    assert loss(20, "batch", "e2e_p50_loss_worst") > loss(20, "batch", "e2e_p50_loss")
+    assert loss(20, "chat", "e2e_p99_loss") == 0.0
+    assert loss(26, "chat", "goodput_loss") > 0.5
+    assert found[26, "none"].losses["chat"]["goodput_loss"].mean > 0.5
 
 
 def test_there_are_four() -> None:

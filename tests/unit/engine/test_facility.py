@@ -82,6 +82,7 @@ def test_a_breaker_that_moves_its_load_can_take_the_other_down(tmp_path: Path) -
     found, result = happened(tmp_path, power + "}], " + TWO_N + "}", "[{at: 20 s, fail: a}]")
     (tripped,) = of(found, "trips")
     assert tripped[2] == "b"
+    assert result.metrics["trips"].value == 1  # that of a is a failure by the script
     assert 20.0 < tripped[0] < 90.0
     assert len(of(found, "replica-fails")) == 32
     assert result.metrics["goodput_fraction"].value < 1.0

@@ -5,8 +5,11 @@ from __future__ import annotations
 import pytest
 
 from sim.errors import UnknownName
-from sim.results.metrics import DEFINITIONS, UnknownMetric, full_name, lookup, names
+from sim.results.freeze import freeze
+from sim.results.memory import MemorySink
+from sim.results.metrics import DEFINITIONS, Metric, UnknownMetric, full_name, lookup, names
 from sim.units import UNITS
+from tests.unit.results.by_hand import fill, parts, summariser
 
 KNOWN = {"workloads": ["chat", "code.v2"], "pools": ["chat"], "power_nodes": ["utility", "ups-a"]}
 
@@ -85,3 +88,33 @@ def test_latencies_come_in_five_statistics() -> None:
     assert [name for name in names("workload") if name.startswith("ttft")] == [
         "ttft_p50", "ttft_p90", "ttft_p95", "ttft_p99", "ttft_mean",
     ]  # fmt: skip
+
+
+def events(*kinds: str) -> dict[str, list[object]]:
+    return {
+        "t_s": [float(at) for at in range(len(kinds))], "kind": list(kinds),
+        "entity": ["ups-a"] * len(kinds), "detail": [""] * len(kinds),
+    }  # fmt: skip
+
+
+def trips_of(guards: int | None, *kinds: str) -> Metric:
+    sink = summariser(MemorySink())
+    fill(sink, events=events(*kinds))
+    power = {"stated": True, "provisioned_w": 100e3}
+    return freeze(
+        sink, parts(power=power if guards is None else {**power, "guards": guards})
+    ).metrics["trips"]
+
+
+def test_trips_are_what_takes_power_away_by_itself() -> None:
+    every = ("fails", "trips", "to-bypass", "drops-load", "on-battery", "battery-empty", "trips",
+             "loses-power", "replica-fails", "is restored")  # fmt: skip
+    assert trips_of(3, *every).value == 4
+    assert trips_of(3, "fails", "to-bypass", "on-battery").value == 0
+
+
+def test_where_nothing_can_trip_there_is_no_number_of_trips() -> None:
+    found = trips_of(0, "fails")
+    assert found.value is None
+    assert found.reason == "no breaker, UPS product or battery is stated, so nothing can trip"
+    assert trips_of(None).value is None

@@ -1,0 +1,116 @@
+"""``rackplan sweep``: a study of many points: run what is missing, print what they say."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sim.cli.run import ENGINE
+from sim.cli.seeds_bar import seeds_bar
+from sim.cli.several import FAILED, STOPPED, STUCK_AFTER, Jobs, StuckAfter, silence
+
+if TYPE_CHECKING:
+    from sim.study.points import Study
+    from sim.study.sweep import StudyResult
+
+
+def sweep(
+    file: Annotated[str, typer.Argument(metavar="STUDY", help="study file")],
+    seeds: Annotated[
+        int | None,
+        typer.Option("--seeds", min=1, help="runs of each point (default: the study's)"),
+    ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=VALUE", help="change a value in the base"),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FOLDER", help="where folders are made")
+    ] = Path("runs"),
+    engine: Annotated[
+        str, typer.Option("--engine", help="compiled; or reference: equal results, slowly")
+    ] = ENGINE,
+    jobs: Jobs = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="do every run, also those that are there already")
+    ] = False,
+    stuck_after: StuckAfter = STUCK_AFTER,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    allow_outside: Annotated[
+        bool, typer.Option("--allow-outside", help="let paths lead out of the study's folder")
+    ] = False,
+) -> None:
+    """Run every point of a study under every seed, and show how its metrics move.
+
+    All points are checked before any is run. Runs that are in OUT already are not made again, so a
+    study that was stopped goes on where it was. Each run has a folder in OUT; the study's own,
+    OUT/<study>-<hash>-s<first>-<last>, has a row for every run in study.parquet and the points,
+    with 95 % intervals over the seeds, in study.json.
+
+    Lines of `expect:` are judged at every point, but a study looks for where they break, so they
+    do not change the exit code: 0, or 2 if the study or a point is wrong, 3 if a run failed (the
+    others are shown), 130 if stopped by Ctrl-C.
+    """
+    from sim.study.points import load_study
+    from sim.study.sweep_files import content_of, save
+
+    study = load_study(file, sets=sets or (), seeds=seeds, allow_outside=allow_outside)
+    for text in study.warnings:
+        print(f"warning: {text}", file=sys.stderr)
+    result = _run(study, jobs=jobs, out=out, engine=engine, fresh=fresh, stuck_after=stuck_after)
+    folder = save(result, out)
+    if as_json:
+        print(json.dumps({"study": str(folder), **content_of(result)}, indent=2))
+    else:
+        from sim.cli.summary import console
+        from sim.cli.sweep_table import WIDTH, print_study
+
+        print_study(result, folder, console(WIDTH))
+    raise typer.Exit(FAILED if result.failed else 0)
+
+
+def _run(
+    study: Study,
+    *,
+    jobs: int | None,
+    out: Path,
+    engine: str,
+    fresh: bool,
+    stuck_after: str,
+) -> StudyResult:
+    """Run the study on this machine; progress and messages go to standard error.
+
+    Raises:
+        typer.Exit: Ctrl-C.
+        RackplanError: the input is wrong.
+    """
+    from sim.study.local import LocalExecutor
+    from sim.study.sweep import run_study, runs_of
+
+    silence_s = silence(stuck_after)
+    count = len({run.folder for run in runs_of(study, out, engine).values()})
+    try:
+        with seeds_bar(study.name, count, "runs") as bar:
+            executor = LocalExecutor(
+                jobs,
+                silence_s=silence_s,
+                notice=bar.notice,
+                progress=lambda task, share: bar.running(task.name, share),
+            )
+            return run_study(
+                study,
+                executor,
+                out=out,
+                engine=engine,
+                fresh=fresh,
+                notice=bar.notice,
+                ended=bar.ended,
+            )
+    except KeyboardInterrupt:
+        print("stopped; runs that had finished are kept: the same command goes on from there",
+              file=sys.stderr)  # fmt: skip
+        raise typer.Exit(STOPPED) from None

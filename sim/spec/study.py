@@ -1,0 +1,260 @@
+"""A study file: a base scenario, axes that span a grid of points, seeds, and what is looked at."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Any, TypeVar
+
+from pydantic_core import PydanticCustomError
+
+from sim.errors import Mark, Problem, ScenarioError, did_you_mean
+from sim.spec.axes import Axis, Findings, read_axes, read_changes
+from sim.spec.expect import Expectation, ExpectSpec
+from sim.spec.files import STUDY, Folders, real_path, text_of
+from sim.spec.loader import compose
+from sim.spec.merge import Change
+from sim.spec.nodes import Node, Path, show
+from sim.spec.scenario import Version
+from sim.spec.types import NOT_MODELLED, Name
+from sim.spec.wording import whole
+
+T = TypeVar("T")
+
+KEYS = (
+    "rackplan", "kind", "name", "base", "axes", "seeds", "metrics", "probabilities", "baseline",
+)  # fmt: skip
+REQUIRED = {
+    "rackplan": "write 'rackplan: 1', the version of the scenario language",
+    "name": "the study's name, also of its results",
+    "base": "the scenario that the points change, such as '../quickstart.yaml'",
+    "axes": "what the points set, such as 'pools[chat].replicas: [8, 12, 16]'",
+    "seeds": "how many runs each point gets, such as 8",
+}
+_RESERVED = ("objective", "constraints", "budget", "sampling")
+#: A folder of this name reaches its scenarios in the folder above.
+STUDIES = "studies"
+MOST_SEEDS = 10_000
+#: The share of runs that have one is asked for in every study.
+TRIP = "trips > 0"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A name or line of the study, where it stands and at which path."""
+
+    text: str
+    mark: Mark
+    path: str
+
+
+@dataclass(frozen=True)
+class Chance(Asked):
+    """A line like ``trips > 0``: the share of runs that it holds for is asked for."""
+
+    line: ExpectSpec
+
+
+@dataclass(frozen=True)
+class StudySpec:
+    """A study as read; nothing in it has been looked up yet.
+
+    Attributes:
+        file: the file as the user named it.
+        base: the base scenario as messages name it; ``base_mark``: where it is named.
+        root: the folder in whose tree everything must lie.
+        seeds: how many, from the base's own seed on.
+        metrics: full names; ``chances``: lines whose probability is asked for, trips first.
+        baseline: what is changed at every point for the runs it is compared with; None = no such.
+    """
+
+    file: str
+    name: str
+    base: str
+    base_mark: Mark
+    root: FilePath
+    axes: tuple[Axis, ...]
+    seeds: int
+    metrics: tuple[Asked, ...]
+    chances: tuple[Chance, ...]
+    baseline: tuple[Change, ...] | None
+
+
+def read_study(path: str | os.PathLike[str], *, allow_outside: bool = False) -> StudySpec:
+    """Read a study file.
+
+    The base lies in the tree of the study's folder, or of the folder above if the study's is
+    called ``studies``.
+
+    Raises:
+        ScenarioError: everything that is wrong with the file itself.
+    """
+    shown, real = real_path(path)
+    root, problems = compose(text_of(shown, real, Mark(shown)), shown)
+    if not isinstance(root.value, dict):
+        message = f"a study is a mapping (key: value), not {show(root.plain())}"
+        raise ScenarioError([*problems, Problem(root.mark, "", message)])
+    found = Findings()
+    found.problems.extend(problems)
+    _refuse_scenario(root, found)
+    reader = _Reader(root, found)
+    folder = real.parent
+    bound = folder.parent if folder.name == STUDIES else folder
+    whose = "the study's folder" if bound == folder else f"the folder above {STUDIES}/"
+    base, base_mark = reader.base(shown, Folders(bound, allow_outside, {shown: folder}, whose))
+    spec = StudySpec(
+        file=shown,
+        name=reader.value("name", Name(*_NAME).read) or "",
+        base=base,
+        base_mark=base_mark,
+        root=bound,
+        axes=reader.part("axes", lambda node: read_axes(node, found)) or (),
+        seeds=reader.value("seeds", _seeds) or 0,
+        metrics=tuple(reader.texts("metrics")),
+        chances=tuple(reader.chances()),
+        baseline=reader.part("baseline", lambda node: _baseline(node, found)),
+    )
+    if found.problems:
+        raise ScenarioError(found.problems)
+    return spec
+
+
+#: As for scenarios: a study's name becomes that of a folder too.
+_NAME = (r"[a-z0-9][a-z0-9._-]*", "small letters, digits, '.', '-' and '_'")
+
+
+def is_study(path: str | os.PathLike[str]) -> bool:
+    """Whether a file says that it is a study; False also where it cannot be read."""
+    try:
+        shown, real = real_path(path)
+        root, _ = compose(text_of(shown, real, Mark(shown)), shown)
+    except ScenarioError:
+        return False
+    kind = root.at(("kind",))
+    return kind is not None and kind.value == STUDY
+
+
+def _refuse_scenario(root: Node, found: Findings) -> None:
+    """Raise if this is no study at all, so that one message says so instead of many."""
+    kind = root.at(("kind",))
+    if kind is not None and kind.value == STUDY:
+        return
+    mark, path = (root.mark, "") if kind is None else (kind.mark, "kind")
+    if root.at(("base",)) is not None or root.at(("axes",)) is not None:
+        path, message = "kind", "missing: a study says 'kind: study'"
+    else:
+        message = (
+            "this is a scenario, not a study: 'rackplan run FILE' runs it; a study has "
+            "'kind: study', a base and axes"
+        )
+    raise ScenarioError([*found.problems, Problem(mark, path, message)])
+
+
+def _seeds(value: Any) -> int:
+    if type(value) is not int:
+        raise ValueError(whole(value))
+    if not 1 <= value <= MOST_SEEDS:
+        raise ValueError(f"must be from 1 to {MOST_SEEDS:,}, not {value:,}")
+    return value
+
+
+def _baseline(node: Node, found: Findings) -> tuple[Change, ...]:
+    parts = found.mapping(node, ("baseline",), ("set",))
+    if "set" not in parts:
+        if parts or node.value == {}:
+            found.add(node, ("baseline",), "expected {set: {…}}: what a point's baseline changes")
+        return ()
+    return read_changes(parts["set"], ("baseline", "set"), found)
+
+
+class _Reader:
+    """Reads the sections of a study, each on its own; what is wrong goes to ``found``."""
+
+    def __init__(self, root: Node, found: Findings) -> None:
+        assert isinstance(root.value, dict)
+        self._found = found
+        self._nodes = {
+            key: entry.node for key, entry in root.value.items() if entry.node.value is not None
+        }
+        for key, entry in root.value.items():
+            if key in KEYS or key.startswith("x-"):
+                continue
+            hint = f" ({NOT_MODELLED})" if key in _RESERVED else did_you_mean(key, KEYS)
+            found.problems.append(Problem(entry.key, key, f"unknown key {key!r}{hint}"))
+        for key, about in REQUIRED.items():
+            if key not in self._nodes:
+                place = root.mark_of((key,), key=True)
+                found.problems.append(Problem(place, key, f"missing ({about})"))
+        self.value("rackplan", Version().read)
+
+    def part(self, key: str, read: Callable[[Node], T]) -> T | None:
+        """What ``read`` makes of a section; None where there is none."""
+        node = self._nodes.get(key)
+        return None if node is None else read(node)
+
+    def value(self, key: str, read: Callable[[Any], T]) -> T | None:
+        """The value of a section; None where there is none, or it is wrong."""
+        node = self._nodes.get(key)
+        return None if node is None else self._read(node, (key,), read)
+
+    def _read(self, node: Node, path: Path, read: Callable[[Any], T]) -> T | None:
+        try:
+            return read(node.plain())
+        except PydanticCustomError as error:
+            self._found.add(node, path, error.message())
+        except ValueError as error:
+            self._found.add(node, path, str(error))
+        return None
+
+    def base(self, shown: str, folders: Folders) -> tuple[str, Mark]:
+        """The base as messages name it, and where it is named."""
+        node = self._nodes.get("base")
+        if node is None:
+            return "", Mark(shown)
+        if not isinstance(node.value, str):
+            message = f"expected the path of one file, not {show(node.plain())}"
+            self._found.add(node, ("base",), message)
+            return "", node.mark
+        try:
+            folders.locate(node.value, node.mark, "base")
+        except ScenarioError as error:
+            self._found.problems.extend(error.problems)
+        return os.path.normpath(os.path.join(os.path.dirname(shown), node.value)), node.mark
+
+    def texts(self, key: str) -> list[Asked]:
+        """A list of names."""
+        found: dict[str, Asked] = {}
+        for index, node in enumerate(self._items(key)):
+            path: Path = (key, index)
+            text = node.value
+            if not isinstance(text, str) or not text:
+                message = f"expected the name of a metric, not {show(node.plain())}"
+                self._found.add(node, path, message)
+            elif text in found:
+                self._found.add(node, path, f"{text!r} is named twice")
+            else:
+                found[text] = Asked(text, node.mark, f"{key}[{index}]")
+        return list(found.values())
+
+    def chances(self) -> list[Chance]:
+        """The lines whose probability is asked for; that of a trip is always one of them."""
+        read = Expectation().read
+        found = {TRIP: Chance(TRIP, Mark("every study"), "probabilities", read(TRIP))}
+        for index, node in enumerate(self._items("probabilities")):
+            line = self._read(node, ("probabilities", index), read)
+            if line is not None:
+                path = f"probabilities[{index}]"
+                found[line.text] = Chance(line.text, node.mark, path, line)
+        return list(found.values())
+
+    def _items(self, key: str) -> tuple[Node, ...]:
+        node = self._nodes.get(key)
+        if node is None:
+            return ()
+        if not isinstance(node.value, tuple):
+            message = "expected a list (in [ ], or a line with '- ' for each)"
+            self._found.add(node, (key,), f"{message}, not {show(node.plain())}")
+            return ()
+        return node.value

@@ -1,0 +1,34 @@
+"""Every study of ``tests/broken/studies`` is refused with exactly the messages at its head."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from sim.errors import ScenarioError
+from sim.study.points import load_study
+
+FOLDER = Path(__file__).resolve().parents[2] / "broken" / "studies"
+FILES = sorted(file.name for file in FOLDER.glob("*.yaml"))
+
+
+def expected(file: str) -> list[str]:
+    lines = (FOLDER / file).read_text(encoding="utf-8").splitlines()
+    marked = [line.removeprefix("#> ") for line in lines if line.startswith("#> ")]
+    return [f"{file}:{line}" if re.match(r"\d+:\d+:", line) else line for line in marked]
+
+
+def test_there_are_enough_of_them() -> None:
+    assert len(FILES) >= 15
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_broken_study_has_exactly_its_messages(
+    file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(FOLDER)
+    with pytest.raises(ScenarioError) as caught:
+        load_study(file)
+    assert [str(problem) for problem in caught.value.problems] == expected(file)
