@@ -19,6 +19,7 @@ from sim.engine.plane import ServingPlane
 from sim.engine.recorder import Recorder
 from sim.engine.wiring import Wiring
 from sim.engine.world import World
+from sim.site.feeds import Feeds, Live
 from sim.site.guards import (
     AT_FIRST,
     BREAKER,
@@ -28,7 +29,7 @@ from sim.site.guards import (
     ON_BATTERY,
     guards_of,
 )
-from sim.site.load import WHOLE_SHARE, milliwatts
+from sim.site.load import milliwatts
 from sim.site.power import depths as depths_of
 from sim.site.power import parents_of
 
@@ -46,12 +47,7 @@ class Facility:
         self._guards = guards_of(self._tree)
         self._on = {at for at, guard in enumerate(self._guards) if guard.kind in AT_FIRST}
         self._depth = depths_of(parents_of(self._tree))
-        self._primary: list[list[tuple[int, int]]] = [[] for _ in self._nodes]
-        for child, parent, share in self._tree.edges:
-            self._primary[child].append((parent, share))
-        self._standby: list[list[int]] = [[] for _ in self._nodes]
-        for child, parent in self._tree.standby:
-            self._standby[child].append(parent)
+        self._feeds = Feeds(self._tree)
         self._failed: set[int] = set()  # by the script
         self._open: set[int] = set()  # breakers that opened, UPSs that dropped their load
         self._bypass: set[int] = set()
@@ -120,12 +116,12 @@ class Facility:
     def _update(self, time_s: float) -> None:
         """Work out what is live now and tell the plane what has changed."""
         self._start_generators(time_s)
-        live: dict[int, bool] = {}
-        dead = frozenset(n for n in range(len(self._nodes)) if not self._live(n, live))
+        live = self._live()
+        dead = frozenset(n for n in range(len(self._nodes)) if not live.has_power(n))
         on_battery = frozenset(
             n
             for n, node in enumerate(self._nodes)
-            if node.ups is not None and n not in dead and not self._inputs(n, live)
+            if node.ups is not None and n not in dead and not live.inputs(n)
         )
         for node in sorted(dead ^ self._dead):
             if self._nodes[node].kind == "generator":
@@ -140,52 +136,38 @@ class Facility:
             self._tell(time_s, "on-mains", node, "its input is back")
         self._uncharged |= on_battery
         charging = frozenset(self._uncharged - on_battery - dead)
-        self._empty -= {n for n in self._empty if self._inputs(n, live)}
+        self._empty -= {n for n in self._empty if live.inputs(n)}
         self._dead, self._on_battery = dead, on_battery
         self._change_duty(charging, time_s)
         self._plane.rewire(self._wiring(live), time_s)
         self._replicas(time_s)
 
-    def _live(self, node: int, live: dict[int, bool]) -> bool:
-        """Whether a node has power to deliver, as far as the rest of the tree goes."""
-        if node not in live:
-            live[node] = False  # while its parents are asked
-            live[node] = node not in self._failed | self._open and self._has_source(node, live)
-        return live[node]
+    def _live(self) -> Live:
+        """What has power as things are now."""
+        return Live(self._feeds, self._is_down, self._has_source)
 
-    def _has_source(self, node: int, live: dict[int, bool]) -> bool:
+    def _is_down(self, node: int) -> bool:
+        """Whether a node has failed, opened or let its load go."""
+        return node in self._failed or node in self._open
+
+    def _has_source(self, node: int) -> bool:
+        """Whether a node has power of itself."""
         kind, gear = self._nodes[node].kind, self._nodes[node].ups
-        if kind == "utility":
-            return True
-        if kind == "generator":
-            return node in self._running
-        if self._inputs(node, live):
-            return True
+        if kind in ("utility", "generator"):
+            return kind == "utility" or node in self._running
         battery = gear is not None and gear.battery is not None
         return battery and node not in self._empty and node not in self._bypass
 
-    def _inputs(self, node: int, live: dict[int, bool]) -> list[tuple[int, int]]:
-        """The live feeds of a node and their shares of 256: its own, else one that stands by."""
-        found = [(p, share) for p, share in self._primary[node] if self._live(p, live)]
-        if not found:
-            return [(p, WHOLE_SHARE) for p in self._standby[node] if self._live(p, live)][:1]
-        whole = sum(share for _, share in found)
-        parts = [share * WHOLE_SHARE // whole for _, share in found]
-        parts[-1] = WHOLE_SHARE - sum(parts[:-1])
-        return [(parent, part) for (parent, _), part in zip(found, parts, strict=True)]
-
     def _fed(self, node: int) -> bool:
         """Whether a node's input is live at the moment."""
-        return any(parent not in self._dead for parent, _ in self._primary[node]) or any(
-            parent not in self._dead for parent in self._standby[node]
+        return any(parent not in self._dead for parent, _ in self._feeds.primary[node]) or any(
+            parent not in self._dead for parent in self._feeds.standby[node]
         )
 
-    def _wiring(self, live: dict[int, bool]) -> Wiring:
+    def _wiring(self, live: Live) -> Wiring:
         """What the plane needs to know of the tree."""
         unfed = self._dead | self._on_battery
-        feeds = [
-            [] if node in unfed else self._inputs(node, live) for node in range(len(self._nodes))
-        ]
+        feeds = [[] if node in unfed else live.inputs(node) for node in range(len(self._nodes))]
         servers = self._tree.server_index.tolist()
         return Wiring(
             feeds,
@@ -229,10 +211,10 @@ class Facility:
         """A generator starts when a switchboard before it has no mains, and stops when all have."""
         without: dict[int, bool] = {}
         self._running, running = set(), self._running
-        mains: dict[int, bool] = {}
+        mains = self._live()
         for child, generator in self._tree.standby:
             if self._nodes[generator].kind == "generator":
-                lost = not any(self._live(p, mains) for p, _ in self._primary[child])
+                lost = not any(mains.has_power(p) for p, _ in self._feeds.primary[child])
                 without[generator] = without.get(generator, False) or lost
         self._running = {g for g in running if without[g] and g not in self._failed}
         for generator in sorted(running - self._running - self._failed):

@@ -67,6 +67,10 @@ class DemandResponse(PowerPolicy):
         """Nothing is asked yet."""
         return Ask()
 
+    def deepest(self, priority: int) -> float:
+        """The floor of its class."""
+        return self.low_floor if priority >= 2 else self.high_floor
+
     def decide(self, view: PowerView, state: Ask, rng: KeyedBits) -> Iterator[Command]:
         """Commands for one reading."""
         if view.reading_w is None:
@@ -91,7 +95,7 @@ class DemandResponse(PowerPolicy):
         if reading_w <= state.target_w or not all(one.seen for one in view.classes):
             return
         for one in view.classes:
-            floor = self.low_floor if one.priority >= 2 else self.high_floor
+            floor = self.deepest(one.priority)
             if one.commanded > floor + 1e-9:
                 yield Clock(max(one.commanded - self.step, floor), one.priority)
                 return
