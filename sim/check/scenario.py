@@ -120,3 +120,4 @@ class Scenario:
     record_power: str = "changes"  # "changes" of power nodes' draw, or "minutes" only
     telemetry: Telemetry = Telemetry()
     actuation: Actuation = Actuation()
+    remarks: tuple[str, ...] = ()  # what is well, and by how much

@@ -34,7 +34,13 @@ def check(
 
     reports = []
     for file in files:
-        report: dict[str, object] = {"file": file, "ok": True, "problems": [], "warnings": []}
+        report: dict[str, object] = {
+            "file": file,
+            "ok": True,
+            "problems": [],
+            "warnings": [],
+            "remarks": [],
+        }
         try:
             document = spec.read(file, sets=sets or (), allow_outside=allow_outside)
             scenario = checking.check(document)
@@ -54,8 +60,11 @@ def check(
                 print(error, file=sys.stderr)
         else:
             report["warnings"] = list(scenario.warnings)
+            report["remarks"] = list(scenario.remarks)
             if not as_json:
                 print(f"{file}: ok")
+                for remark in scenario.remarks:
+                    print(f"{file}: {remark}")
                 for warning in scenario.warnings:
                     print(f"{file}: warning: {warning}", file=sys.stderr)
         reports.append(report)
