@@ -9,6 +9,7 @@ import numpy as np
 
 from sim.catalog.protection import UpsProduct
 from sim.site import server_out_mw, tree_flow
+from sim.site.guards import bank_rating_mw
 from sim.site.load import milliwatts
 from sim.site.losses import after_loss
 from sim.site.power import parents_of
@@ -19,13 +20,13 @@ from sim.site.types import IntArray, PowerTree, Site
 class Weakest:
     """The UPS that lets go first at its worst planned load, on mains.
 
-    The load is the highest with every GPU at its TDP, all feeds alive or one switchboard or UPS
-    lost. ``lost``: which one; empty: none. ``tolerance_s``: inf = it is carried for ever.
+    The load is the highest with every GPU at its TDP, all well or one switchboard, UPS or module of
+    it lost. ``lost``: which one; empty: none. ``tolerance_s``: inf = it is carried for ever.
     """
 
     name: str
     product: str
-    load: float  # of its rating
+    load: float  # of its rating, or that of its modules
     lost: str
     tolerance_s: float
 
@@ -39,16 +40,22 @@ class Weakest:
 
 def weakest_ups(site: Site, tree: PowerTree, nodes: Sequence[int]) -> Weakest | None:
     """The weakest of the UPSs that ``nodes`` are or hang from; None: none states its product."""
-    rated = dict(_with_products(tree, _upward(tree, nodes)))
-    if not rated:
+    products = dict(_with_products(tree, _upward(tree, nodes)))
+    if not products:
         return None
     worst: Weakest | None = None
     for lost, out_mw in _planned_mw(site, tree):
-        for ups, (product, rating_mw) in rated.items():
-            load = int(out_mw[ups]) / rating_mw
-            tolerance_s = product.inverter.seconds_left(0.0, load)
-            if worst is None or (-tolerance_s, load) > (-worst.tolerance_s, worst.load):
-                worst = Weakest(tree.nodes[ups].name, product.name, load, lost, tolerance_s)
+        for index, product in products.items():
+            ups = tree.nodes[index]
+            loads = [(lost, int(out_mw[index]) / bank_rating_mw(ups))]
+            modules = None if ups.ups is None else ups.ups.modules
+            if not lost and modules is not None and modules.count > 1:
+                fewer_mw = bank_rating_mw(ups, modules.count - 1)
+                loads.append(("one of its modules", int(out_mw[index]) / fewer_mw))
+            for without, load in loads:
+                tolerance_s = product.inverter.seconds_left(0.0, load)
+                if worst is None or (-tolerance_s, load) > (-worst.tolerance_s, worst.load):
+                    worst = Weakest(ups.name, product.name, load, without, tolerance_s)
     return worst
 
 
@@ -70,13 +77,11 @@ def _planned_mw(site: Site, tree: PowerTree) -> Iterator[tuple[str, IntArray]]:
             yield node.name, after_loss(tree, index).out_mw(full_mw)
 
 
-def _with_products(
-    tree: PowerTree, nodes: Iterable[int]
-) -> Iterator[tuple[int, tuple[UpsProduct, int]]]:
+def _with_products(tree: PowerTree, nodes: Iterable[int]) -> Iterator[tuple[int, UpsProduct]]:
     for node in sorted(nodes):
-        ups, rating_w = tree.nodes[node].ups, tree.nodes[node].rating_w
-        if ups is not None and ups.product is not None and rating_w is not None:
-            yield node, (ups.product, milliwatts(rating_w))
+        ups = tree.nodes[node].ups
+        if ups is not None and ups.product is not None:
+            yield node, ups.product
 
 
 def _upward(tree: PowerTree, nodes: Sequence[int]) -> set[int]:

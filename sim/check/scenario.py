@@ -57,7 +57,7 @@ class PlannedEvent:
     """Something that the scenario lets happen to a node of the electrical tree."""
 
     at_s: float
-    kind: str  # "fail" or "restore"
+    kind: str  # "fail" or "restore"; of a UPS also "fail-module", "restore-module"
     node: int
 
 

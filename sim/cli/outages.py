@@ -65,10 +65,11 @@ def _loss_key(loss: Loss) -> tuple[Any, ...]:
 
 def _survivor_key(one: Survivor) -> tuple[Any, ...]:
     """What is the same, loads to a per cent, for survivors that are told of together."""
-    shares = (round(w / (one.rating_w or w), 2) for w in (one.before_w, one.after_w))
+    before = round(one.before_w / (one.rating_before_w or 1.0), 2)
+    after = round(one.after_w / (one.rating_w or 1.0), 2)
     helps = tuple((h.commanded, *h.enough.values()) for h in one.helps)
     times = tuple(_about(s) for s in one.left_s.values())
-    return one.kind, one.rating_w, one.product, len(one.seen_by), *shares, times, helps
+    return one.kind, one.rating_w, one.product, len(one.seen_by), before, after, times, helps
 
 
 def _about(seconds: float | None) -> float | None:
@@ -96,11 +97,12 @@ def _consequence(loss: Loss) -> str:
 def _survivors(loss: Loss, policy: str) -> Iterator[str]:
     for _, alike in groupby(loss.survivors, _survivor_key):
         one, *rest = alike
-        rating_w = one.rating_w
+        rating_w, was_w = one.rating_w, one.rating_before_w
         load = f"{format_si(one.before_w, 'W')} → {format_si(one.after_w, 'W')}, no rating stated"
-        if rating_w is not None:
-            before, after = percent(one.before_w / rating_w), percent(one.after_w / rating_w)
+        if rating_w is not None and was_w is not None:
+            before, after = percent(one.before_w / was_w), percent(one.after_w / rating_w)
             load = f"{before} → {after} of {format_si(rating_w, 'W')}"
+            load += f" ({format_si(was_w, 'W')} before)" if was_w != rating_w else ""
         yield f"  {_named(one.name, len(rest))}: {load}"
         yield f"    {_held(one)}"
         if any(_overloads(one, mode) for mode in _modes(one)):

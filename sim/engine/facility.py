@@ -12,7 +12,8 @@ acts first, as selective breakers do; then the first by index.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
 from sim.engine.plane import ServingPlane
@@ -27,11 +28,12 @@ from sim.site.guards import (
     CHARGE,
     INVERTER,
     ON_BATTERY,
+    bank_rating_mw,
     guards_of,
 )
-from sim.site.load import milliwatts
+from sim.site.load import Intake, intake, milliwatts
 from sim.site.power import depths as depths_of
-from sim.site.power import parents_of
+from sim.site.power import module_ratings_w, parents_of
 
 #: ``at(time_s, act)``: let ``act(time_s)`` happen then.
 At = Callable[[float, Callable[[float], None]], None]
@@ -52,6 +54,18 @@ class Facility:
         self._open: set[int] = set()  # breakers that opened, UPSs that dropped their load
         self._bypass: set[int] = set()
         self._empty: set[int] = set()  # batteries
+        self._modules = {  # of a UPS that has them: how many are alive
+            index: node.ups.modules.count
+            for index, node in enumerate(self._nodes)
+            if node.ups is not None and node.ups.modules is not None
+        }
+        #: What the script can do, by ``PlannedEvent.kind``: ``happens[kind](node, time_s)``.
+        self.happens: Mapping[str, Callable[[int, float], None]] = {
+            "fail": self.fail,
+            "restore": self.restore,
+            "fail-module": self.fail_module,
+            "restore-module": self.restore_module,
+        }
         self._uncharged: set[int] = set()  # UPSs whose battery is not full
         self._charging: frozenset[int] = frozenset()
         self._running: set[int] = set()  # generators
@@ -89,8 +103,55 @@ class Facility:
         """The script brings a node back: repaired, closed, a UPS on its inverter."""
         for states in (self._failed, self._open, self._bypass):
             states.discard(node)
+        self._has_modules(node, None, time_s)
         self._tell(time_s, "is restored", node, "by the scenario's events")
         self._update(time_s)
+
+    def fail_module(self, node: int, time_s: float) -> None:
+        """The script takes one module of a UPS out; with the last one its inverter is gone."""
+        self._has_modules(node, self._modules[node] - 1, time_s)
+        self._tell(time_s, "module-fails", node, self._modules_left(node))
+        if not self._modules[node] and node not in self._bypass | self._open:
+            if self._fed(node):
+                self._bypass.add(node)
+                self._tell(time_s, "to-bypass", node, "no module is left: its load goes to bypass")
+            else:
+                self._open.add(node)
+                self._tell(time_s, "drops-load", node, "no module is left: it lets its load go")
+        self._update(time_s)
+
+    def restore_module(self, node: int, time_s: float) -> None:
+        """The script brings one module of a UPS back."""
+        self._has_modules(node, self._modules[node] + 1, time_s)
+        self._tell(time_s, "module-returns", node, self._modules_left(node))
+        self._update(time_s)
+
+    def _modules_left(self, node: int) -> str:
+        gear = self._nodes[node].ups
+        assert gear is not None
+        assert gear.modules is not None
+        return f"{self._modules[node]} of {gear.modules.count}, {gear.modules.needed} are needed"
+
+    def _has_modules(self, node: int, alive: int | None, time_s: float) -> None:
+        """So many modules of a UPS share its load from now on (None: all it has)."""
+        gear = self._nodes[node].ups
+        if gear is None or gear.modules is None:
+            return
+        alive = gear.modules.count if alive is None else alive
+        if alive == self._modules[node]:
+            return
+        self._modules[node] = alive
+        for at, guard in enumerate(self._guards):
+            if alive and guard.node == node and guard.kind in (INVERTER, ON_BATTERY):
+                rating_mw = bank_rating_mw(self._nodes[node], alive)
+                self._plane.resize_guard(at, rating_mw, time_s)
+
+    def _curve(self, node: int) -> Intake:
+        """The losses of a UPS with the modules that are alive: their no-load losses, too."""
+        plan, alive = self._nodes[node], self._modules[node]
+        if plan.ups is None or plan.rating_w is None or plan.loss is None or not alive:
+            return intake(None)
+        return intake(replace(plan.loss, rating_w=module_ratings_w(plan.ups, plan.rating_w, alive)))
 
     def _act_on(self, kind: str, node: int, time_s: float) -> None:
         """What a device does at its limit."""
@@ -174,6 +235,7 @@ class Facility:
             unfed=unfed,
             off=frozenset(s for s, node in enumerate(servers) if node in self._dead),
             extra_mw={node: self._recharge_mw(node) for node in self._charging},
+            curves={node: self._curve(node) for node in self._modules},
         )
 
     def _recharge_mw(self, node: int) -> int:

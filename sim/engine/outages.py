@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from sim.engine.build import build
 from sim.engine.controllers import Controller, build_controllers
 from sim.engine.world import World
 from sim.perf.step import StepPower
-from sim.site.guards import Guard, guards_of
+from sim.site.guards import INVERTER, ON_BATTERY, Guard, bank_rating_mw, guards_of
 from sim.site.load import milliwatts, server_out_mw, tree_flow
 from sim.site.losses import (
     FEEDERS,
@@ -32,7 +33,7 @@ from sim.site.losses import (
     time_left_s,
     tolerance,
 )
-from sim.site.types import IntArray
+from sim.site.types import IntArray, Modules
 
 DECODE, PREFILL = PHASES = ("decode", "prefill")
 
@@ -86,6 +87,7 @@ class Survivor:
 
     name: str
     kind: str
+    rating_before_w: float | None  # of the modules alive, where it has some
     rating_w: float | None
     product: str | None
     before_w: float
@@ -111,7 +113,7 @@ class Loss:
 
 
 def losses(scenario: Scenario) -> Iterator[Loss]:
-    """The loss of each switchboard, UPS and PDU in turn, from the top down.
+    """The loss of each switchboard, UPS (and one module of it) and PDU, from the top down.
 
     Raises:
         BuildError: a replica that has no place.
@@ -122,6 +124,9 @@ def losses(scenario: Scenario) -> Iterator[Loss]:
         for index, node in enumerate(nodes):
             if node.kind == kind:
                 yield outlook.loss(index)
+            modules = None if node.ups is None else node.ups.modules
+            if node.kind == kind and modules is not None and modules.count > 1:
+                yield outlook.module_loss(index, modules)
 
 
 @dataclass(frozen=True)
@@ -133,6 +138,20 @@ class _Actuator:
     acts_s: float
     used: bool
     servers_mw: dict[str, tuple[IntArray, IntArray]]
+
+
+#: (actuator, phase) → what every node delivers before it acts and after, [nodes] mW.
+Flows: TypeAlias = dict[tuple[str, str], tuple[IntArray, ...]]
+
+
+@dataclass(frozen=True)
+class _Carrier:
+    """A node that carries more than before, or with less."""
+
+    node: int
+    guards: Sequence[Guard]
+    before_w: float | None  # its rating before
+    rating_w: float | None
 
 
 class _Outlook:
@@ -161,18 +180,47 @@ class _Outlook:
             if plan.kind in FEEDERS and out_mw[node] > self._before_mw[node]
         ]
         actuators = self._actuators(after) if loaded else ()
-        flows = {
-            (one.name, phase): tuple(after.out_mw(mw) for mw in pair)
-            for one in actuators
-            for phase, pair in one.servers_mw.items()
-        }
+        flows = self._flows(after, actuators)
         return Loss(
             nodes[lost].name,
             nodes[lost].kind,
             tuple(nodes[n].name for n in sorted(after.dead) if nodes[n].kind == "rack"),
             {nodes[n].name: self._bridge_s(n) for n in after.bridged},
-            tuple(self._survivor(n, after, int(out_mw[n]), actuators, flows) for n in loaded),
+            tuple(
+                self._survivor(self._carrier(n), after, int(out_mw[n]), actuators, flows)
+                for n in loaded
+            ),
         )
+
+    def module_loss(self, node: int, modules: Modules) -> Loss:
+        """What the loss of one module of a UPS does to the others."""
+        plan, left = self._tree.nodes[node], modules.count - 1
+        after = AfterLoss(-1, self._tree, frozenset(), ())
+        assert plan.rating_w is not None
+        rating_mw = bank_rating_mw(plan, left)
+        guards = [
+            replace(one, rating_mw=rating_mw) if one.kind in (INVERTER, ON_BATTERY) else one
+            for one in self._guards[node]
+        ]
+        whole_w, left_w = (modules.rating(plan.rating_w, n) for n in (modules.count, left))
+        carrier = _Carrier(node, guards, whole_w, left_w)
+        actuators = self._actuators(after)
+        out_mw = int(self._before_mw[node])
+        flows = self._flows(after, actuators)
+        survivor = self._survivor(carrier, after, out_mw, actuators, flows)
+        return Loss(f"{plan.name}.module", "module", (), {}, (survivor,))
+
+    def _flows(self, after: AfterLoss, actuators: tuple[_Actuator, ...]) -> Flows:
+        """What every node delivers in each phase before and after each actuator."""
+        return {
+            (one.name, phase): tuple(after.out_mw(mw) for mw in pair)
+            for one in actuators
+            for phase, pair in one.servers_mw.items()
+        }
+
+    def _carrier(self, node: int) -> _Carrier:
+        rating_w = self._tree.nodes[node].rating_w
+        return _Carrier(node, self._guards[node], rating_w, rating_w)
 
     def _bridge_s(self, node: int) -> float | None:
         """How long a UPS goes on on its battery with the load of before."""
@@ -181,14 +229,15 @@ class _Outlook:
 
     def _survivor(
         self,
-        node: int,
+        carrier: _Carrier,
         after: AfterLoss,
         out_mw: int,
         actuators: tuple[_Actuator, ...],
-        flows: dict[tuple[str, str], tuple[IntArray, ...]],
+        flows: Flows,
     ) -> Survivor:
+        node = carrier.node
         plan, before_mw = self._tree.nodes[node], int(self._before_mw[node])
-        held = self._held(node, out_mw)
+        held = self._held(carrier, out_mw)
         told = self._scenario.telemetry
         left_s: dict[str, float | None] = {}
         for mode in MODES:
@@ -198,26 +247,27 @@ class _Outlook:
                 else time_left_s(carried_s, told.period_s, told.delay_s)
             )  # fmt: skip
         seen_by = self._seen_by(node, after)
-        helps = tuple(self._help(node, one, bool(seen_by), left_s, flows) for one in actuators)
+        helps = tuple(self._help(carrier, one, bool(seen_by), left_s, flows) for one in actuators)
         product = None if plan.ups is None else plan.ups.product
         return Survivor(
-            plan.name, plan.kind, plan.rating_w, None if product is None else product.name,
-            before_mw / 1000.0, out_mw / 1000.0, held, left_s, seen_by, helps,
+            plan.name, plan.kind, carrier.before_w, carrier.rating_w,
+            None if product is None else product.name, before_mw / 1000.0, out_mw / 1000.0,
+            held, left_s, seen_by, helps,
         )  # fmt: skip
 
     def _help(
         self,
-        node: int,
+        carrier: _Carrier,
         one: _Actuator,
         seen: bool,
         left_s: dict[str, float | None],
-        flows: dict[tuple[str, str], tuple[IntArray, ...]],
+        flows: Flows,
     ) -> Help:
         cuts, calm = [], []
         for phase in PHASES:
-            before_mw, after_mw = (int(mw[node]) for mw in flows[one.name, phase])
+            before_mw, after_mw = (int(mw[carrier.node]) for mw in flows[one.name, phase])
             cuts.append(Cut(phase, before_mw / 1000.0, after_mw / 1000.0))
-            calm.append(self._held(node, after_mw))
+            calm.append(self._held(carrier, after_mw))
         return Help(
             one.name,
             one.share,
@@ -228,10 +278,10 @@ class _Outlook:
             {mode: _for_ever(calm, mode) for mode in MODES},
         )
 
-    def _held(self, node: int, out_mw: int) -> Tolerance:
+    def _held(self, carrier: _Carrier, out_mw: int) -> Tolerance:
         """How long a node holds a load after long at that of before."""
-        is_ups = self._tree.nodes[node].kind == "ups"
-        return tolerance(self._guards[node], is_ups, out_mw, int(self._before_mw[node]))
+        is_ups = self._tree.nodes[carrier.node].kind == "ups"
+        return tolerance(carrier.guards, is_ups, out_mw, int(self._before_mw[carrier.node]))
 
     # ---- who sees and who acts -----------------------------------------------------------
 

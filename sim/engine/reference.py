@@ -94,7 +94,7 @@ class ReferencePlane(TreeControl):
         self.feeds = [Feed(source, index) for index, source in enumerate(world.sources)]
         self.live: dict[int, Request] = {}
         self.returns = [(0.0, 0)] * len(scenario.workloads)  # (instant, returns at once)
-        self.power = PowerMeter(scenario.site, scenario.power, recorder.power)
+        self.power = PowerMeter(scenario.site, scenario.power, recorder.power, recorder.over)
         self.charges = WorkloadMeters(len(scenario.workloads), len(self.replicas))
         self.gpu_mw = [0] * len(self.replicas)
         self._start_power()

@@ -89,9 +89,10 @@ class _Run:
             (scenario.warm_up_s, self._open_window),
             (scenario.duration_s, self._close_window),
         ]
-        for planned in scenario.events:
-            act = self.facility.fail if planned.kind == "fail" else self.facility.restore
-            acts.append((planned.at_s, partial(act, planned.node)))
+        acts += [
+            (planned.at_s, partial(self.facility.happens[planned.kind], planned.node))
+            for planned in scenario.events
+        ]
         if self.progress is not None:
             acts += [
                 (self.horizon_s * step / PROGRESS_STEPS, self._report)

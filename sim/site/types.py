@@ -49,15 +49,32 @@ class RatedBreaker:
 
 
 @dataclass(frozen=True)
+class Modules:
+    """A UPS as a bank of equal modules that share its load evenly.
+
+    ``needed`` of them deliver the bank's rating, so each is rated rating/needed; with one more
+    (N+1) the loss of one leaves the rating whole. Limits and losses are each module's.
+    """
+
+    count: int
+    needed: int
+
+    def rating(self, rating_w: float, alive: int) -> float:
+        """What ``alive`` modules deliver at their ratings, of a bank rated ``rating_w``."""
+        return rating_w * alive / self.needed
+
+
+@dataclass(frozen=True)
 class UpsGear:
     """What makes a UPS one.
 
     ``product`` None: what it carries beyond its rating is not modelled; ``battery`` None: it has
-    none.
+    none; ``modules`` None: it is one piece.
     """
 
     product: UpsProduct | None = None
     battery: Battery | None = None
+    modules: Modules | None = None
 
 
 @dataclass(frozen=True)
