@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -27,6 +28,8 @@ def check_power(found: Collector, site: Site | None) -> PowerTree | None:
     plan = None
     if spec is not None:
         plan = power_plan(found, spec)
+        cooling = document.spec.cooling
+        plan = replace(plan, cooling_fed_by=None if cooling is None else cooling.fed_by)
         if not _consistent(spec, plan, found):
             failed = True
         if not (spec.utility and (spec.utility.budget or spec.utility.rating)) and not (
@@ -37,6 +40,8 @@ def check_power(found: Collector, site: Site | None) -> PowerTree | None:
             )
     elif not failed:
         found.warn(("power",), "not stated, so nothing limits the draw")
+        if document.spec.cooling is not None and document.spec.cooling.fed_by is not None:
+            found.error(("cooling", "fed_by"), "needs a 'power:' section that states what feeds it")
     if site is None or failed:
         return None
     if plan is not None:

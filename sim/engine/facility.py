@@ -54,6 +54,7 @@ class Facility:
         self._open: set[int] = set()  # breakers that opened, UPSs that dropped their load
         self._bypass: set[int] = set()
         self._empty: set[int] = set()  # batteries
+        self._cooling_mw: dict[int, int] = {}  # what the cooling plant draws, by its node
         self._modules = {  # of a UPS that has them: how many are alive
             index: node.ups.modules.count
             for index, node in enumerate(self._nodes)
@@ -153,6 +154,11 @@ class Facility:
             return intake(None)
         return intake(replace(plan.loss, rating_w=module_ratings_w(plan.ups, plan.rating_w, alive)))
 
+    def cool(self, node: int, draw_mw: int, time_s: float) -> None:
+        """The cooling plant draws this from ``time_s`` on, if it has power."""
+        self._cooling_mw[node] = draw_mw
+        self._plane.rewire(self._wiring(self._live()), time_s)
+
     def _act_on(self, kind: str, node: int, time_s: float) -> None:
         """What a device does at its limit."""
         if kind == BREAKER:
@@ -234,7 +240,7 @@ class Facility:
             feeds,
             unfed=unfed,
             off=frozenset(s for s, node in enumerate(servers) if node in self._dead),
-            extra_mw={node: self._recharge_mw(node) for node in self._charging},
+            extra_mw={node: self._recharge_mw(node) for node in self._charging} | self._cooling_mw,
             curves={node: self._curve(node) for node in self._modules},
         )
 

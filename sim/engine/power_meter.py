@@ -15,7 +15,7 @@ from sim.engine.wiring import Wiring
 from sim.site.guards import guards_of
 from sim.site.load import intake, server_load, split
 from sim.site.power import children_first
-from sim.site.types import PowerTree, Site
+from sim.site.types import ON_INTAKE, PowerTree, Site
 
 #: ``report(start_s, end_s, peak_mw, limit_mw)``.
 Report = Callable[[float, float, int, int], None]
@@ -127,7 +127,7 @@ class PowerMeter:
         self.nodes = [
             NodeMeter(
                 node.budget_w if node.budget_w is not None else node.rating_w,
-                on_intake=node.kind == "utility",
+                on_intake=node.kind in ON_INTAKE,
                 report=partial(record_over, index),
             )
             for index, node in enumerate(tree.nodes)

@@ -13,6 +13,7 @@ from itertools import count
 from simpy.events import Event
 
 from sim.engine.control import Chain
+from sim.engine.cooling_load import CoolingLoad
 from sim.engine.environment import FACILITY, POWER, OrderedEnvironment
 from sim.engine.facility import Facility
 from sim.engine.first_compile import prepare
@@ -80,6 +81,7 @@ class _Run:
         self.env = OrderedEnvironment()
         self._timers = count()
         self.facility = Facility(world, self.plane, recorder, self._at)
+        self.cooling = CoolingLoad(world, self.plane, self.facility, self._at)
         self.chain = Chain(self.env, self.plane, world, recorder)
 
     def plan(self) -> None:
@@ -100,6 +102,7 @@ class _Run:
             ]
         for number, (time_s, happens) in enumerate(acts):
             self._schedule(time_s, happens, FACILITY, number)
+        self.cooling.start()
         self.chain.start()
 
     def loop(self) -> None:

@@ -15,6 +15,7 @@ from sim.kernels.rows import MINUTE_ROW, OVER_ROW, POWER_ROW
 from sim.site.guards import AT_FIRST, Guard, guards_of
 from sim.site.load import WHOLE_SHARE, intake, server_load
 from sim.site.power import children_first, depths
+from sim.site.types import ON_INTAKE
 
 if TYPE_CHECKING:
     from sim.site.types import PowerNode, PowerTree, Site
@@ -291,8 +292,8 @@ def _node(plan: PowerNode, minutes: bool) -> tuple[float, ...]:
     turn_s = 0.0 if minutes else np.inf
     return (
         0.0, 0.0, 0.0, np.nan, 0.0, 0.0, 0.0, NO_LOW_MW, 0.0, turn_s, limit_mw,
-        *astuple(intake(plan.loss)), 0.0, 0, 0, 0, 0, plan.loss is None, plan.kind == "utility",
-        True,
+        *astuple(intake(plan.loss)), 0.0, 0, 0, 0, 0, plan.loss is None,
+        plan.kind in ON_INTAKE, True,
     )  # fmt: skip
 
 

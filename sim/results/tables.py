@@ -82,7 +82,7 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
     "power_nodes": _columns(
         ("node", "int32", "", "index"),
         ("name", "string", "", "name"),
-        ("kind", "category", "", "utility, generator, msb, ups, pdu, rack, server"),
+        ("kind", "category", "", "utility, generator, msb, ups, cooling, pdu, rack, server"),
         ("rating_w", "float64", "W", "rating; null if none was stated"),
         ("budget_w", "float64", "W", "contracted limit; null if none was stated"),
         ("limit_w", "float64", "W", "the budget, else the rating; null if neither"),

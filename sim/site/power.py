@@ -8,7 +8,7 @@ from string import ascii_lowercase
 import numpy as np
 
 from sim import catalog
-from sim.errors import BuildError
+from sim.errors import BuildError, did_you_mean
 from sim.site.load import WHOLE_SHARE
 from sim.site.power_wiring import check_wiring
 from sim.site.types import PowerNode, PowerPlan, PowerTree, RatedBreaker, Site, UpsGear
@@ -45,6 +45,7 @@ def build_power_tree(site: Site, plan: PowerPlan | None) -> PowerTree:
     plan = plan or _UNSTATED
     check_wiring(site, plan)
     upstream = _add_ups(tree, plan, _add_msbs(tree, plan))
+    _add_cooling(tree, plan)
     feeds = [upstream] * len(site.row_names)
     if plan.pdus_per_row:
         feeds = _add_pdus(tree, site, plan, upstream)
@@ -172,6 +173,20 @@ def _add_ups(tree: _Wiring, plan: PowerPlan, tops: dict[str, int]) -> list[int]:
         tree.connect(found[ups.name], (above,))
     tree.reserve_of = {found[u.name]: found[u.reserve] for u in plan.ups if u.reserve is not None}
     return [i for name, i in found.items() if name not in reserves] or list(tops.values())
+
+
+def _add_cooling(tree: _Wiring, plan: PowerPlan) -> None:
+    """The cooling plant as a load of what feeds it; how much it draws is the run's business."""
+    if plan.cooling_fed_by is None:
+        return
+    tops = {node.name: at for at, node in enumerate(tree.nodes) if node.kind != "generator"}
+    if plan.cooling_fed_by not in tops:
+        hint = did_you_mean(plan.cooling_fed_by, tops)
+        raise BuildError(
+            "cooling.fed_by",
+            f"unknown utility, switchboard or UPS {plan.cooling_fed_by!r}{hint}",
+        )
+    tree.connect(tree.add("cooling", "cooling", None, None), (tops[plan.cooling_fed_by],))
 
 
 def module_ratings_w(gear: UpsGear, rating_w: float, alive: int | None = None) -> float:

@@ -12,6 +12,9 @@ from sim.catalog.types import Gpu, Loss, NodeType, RackType
 
 IntArray = NDArray[np.int64]
 
+#: Kinds of nodes that are judged by what they take in; all others by what they deliver.
+ON_INTAKE = ("utility", "cooling")
+
 
 @dataclass(frozen=True)
 class Site:
@@ -86,7 +89,7 @@ class PowerNode:
     """
 
     name: str
-    kind: str  # "utility", "generator", "msb", "ups", "pdu", "rack", "server"
+    kind: str  # "utility", "generator", "msb", "ups", "cooling", "pdu", "rack", "server"
     rating_w: float | None
     budget_w: float | None
     loss: Loss | None
@@ -168,6 +171,7 @@ class PowerPlan:
     pdu_breaker: RatedBreaker | None = None
     rack_breaker: RatedBreaker | None = None  # before each rack, on the sum of its feeds
     restart_s: float = 300.0
+    cooling_fed_by: str | None = None  # None: the plant is no load of the tree
 
 
 @dataclass(frozen=True)
