@@ -46,7 +46,7 @@ def check(document: Document) -> Scenario:
     events = check_events(found, power, (document.spec.duration or 0.0) + document.spec.drain)
     facility = check_facility(found, site, power)
     policies = check_policies(found)
-    telemetry, actuation = check_control(found, power, policies)
+    telemetry, actuation = check_control(found, site, power, policies)
     pools = check_pools(found, llms, site, policies)
     check_caps(found, policies.get("power"), pools.values())
     workloads = check_workloads(found, pools)
@@ -84,6 +84,7 @@ def check(document: Document) -> Scenario:
         price_usd_per_j=None if isinstance(price, HourlySpec) else price,
         facility=facility.facility,
         warnings=found.warnings,
+        remarks=found.remarks,
         resolved=resolve(
             document,
             ordered,

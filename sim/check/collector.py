@@ -28,6 +28,7 @@ class Collector:
         self._problems: list[Problem] = list(document.problems)
         self._blamed = {problem.path for problem in document.problems}
         self._warnings: list[str] = []
+        self._remarks: list[str] = []
 
     def error(self, path: Path, message: str, *, key: bool = False) -> None:
         """Something wrong at ``path``; with ``key`` the place is that of the key."""
@@ -60,12 +61,19 @@ class Collector:
 
         The place reads as ``--set`` takes it: ``workload[chat].rate``.
         """
+        self._warnings.append(f"{self._place(path)}: {message}")
+
+    def remark(self, path: Path, message: str) -> None:
+        """Something that is well, and by how much."""
+        self._remarks.append(f"{self._place(path)}: {message}")
+
+    def _place(self, path: Path) -> str:
         place = show_path(path)
         for i, name in self.document.declared(str(path[0])):
             if path[1:2] == (i,):
                 inside = show_path(path[2:])
                 place = f"{path[0]}[{name}]" + (f".{inside}" if inside else "")
-        self._warnings.append(f"{place}: {message}")
+        return place
 
     def names(self, section: str) -> Names:
         """The names that a list section declares."""
@@ -98,6 +106,11 @@ class Collector:
     def warnings(self) -> tuple[str, ...]:
         """Every warning, in the order of checking."""
         return tuple(dict.fromkeys(self._warnings))
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Every remark, in the order of checking."""
+        return tuple(dict.fromkeys(self._remarks))
 
     def raise_problems(self) -> None:
         """Raise ``ScenarioError`` with every problem, if there is one."""

@@ -11,14 +11,14 @@ import numpy as np
 from sim import catalog
 from sim.catalog.types import CoolingPlant
 from sim.check.collector import Collector
+from sim.check.deadline import full_servers_mw
 from sim.check.hours import HourReader
 from sim.check.limits import nameplate_w
 from sim.errors import UnknownName
-from sim.site import server_out_mw, tree_flow
+from sim.site import tree_flow
 from sim.site.cooling import PART_LOAD_BELOW, Plant, size
 from sim.site.facility import Facility
 from sim.site.hours import Hours
-from sim.site.load import milliwatts
 from sim.site.types import PowerTree, Site
 from sim.site.weather import DRY_BULB_C, HUMIDITY, wet_bulb_c
 from sim.spec.cooling import CdusSpec, CoolingSpec, PlantSpec, WeatherSpec
@@ -164,11 +164,7 @@ def _plant(
 
 def full_heat_w(site: Site, power: PowerTree) -> tuple[float, float]:
     """Heat to the air and to liquid with every GPU at its TDP, losses of the feeds included."""
-    servers = [
-        server_out_mw(node, node.gpus * milliwatts(gpu.tdp_w))
-        for node, gpu in zip(site.node_types, site.gpu_types, strict=True)
-    ]
-    _, in_mw = tree_flow(power, np.array(servers, dtype=np.int64))
+    _, in_mw = tree_flow(power, full_servers_mw(site))
     shares = _liquid_shares(site)
     liquid_w = sum(
         taken / 1000.0 * shares[node.name]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
 from sim.check.collector import Collector, Names
 from sim.check.scenario import PlannedEvent
 from sim.site.types import PowerNode, PowerTree
 from sim.spec import Document
-from sim.spec.events import EventSpec
+from sim.spec.events import MODULE, EventSpec
 from sim.spec.nodes import Path
 from sim.units import format_si
 
@@ -29,13 +29,15 @@ def check_events(
     found: Collector, tree: PowerTree | None, horizon_s: float
 ) -> tuple[PlannedEvent, ...]:
     """The events in order of time; what is wrong with them is reported."""
-    planned = []
+    planned: list[tuple[Path, PlannedEvent]] = []
     for position, event in _by_time(found.document):
         one = _event(found, event, ("events", position), tree, horizon_s)
         if one is not None:
-            planned.append(one)
+            planned.append((("events", position), one))
+    if tree is not None:
+        _count_modules(found, tree, planned)
     _fleets(found)
-    return tuple(planned)
+    return tuple(event for _, event in planned)
 
 
 class Peak(NamedTuple):
@@ -110,11 +112,21 @@ def _event(
         _budget(found, path, event.budget.to, tree.nodes[node])
         return PlannedEvent(event.at, "budget", node, budget_w=event.budget.to)
     name = event.fail or event.restore or ""
-    node = _node(found, (*path, stated[0]), name, tree)
+    bank = name.removesuffix(MODULE)
+    node = _node(found, (*path, stated[0]), bank, tree)
     if node is None or tree is None:
         return None
-    _twice(found, path, event, tree.nodes[node])
-    return PlannedEvent(event.at, stated[0], node)
+    if bank == name:
+        _twice(found, path, event, tree.nodes[node])
+        return PlannedEvent(event.at, stated[0], node)
+    gear = tree.nodes[node].ups
+    if gear is None or gear.modules is None:
+        found.error(
+            (*path, stated[0]),
+            f"{bank} has no modules; a UPS states them as `modules: {{count: 5, needed: 4}}`",
+        )
+        return None
+    return PlannedEvent(event.at, f"{stated[0]}-module", node)
 
 
 def _node(found: Collector, path: Path, name: str, tree: PowerTree | None) -> int | None:
@@ -160,3 +172,27 @@ def _twice(found: Collector, path: Path, event: EventSpec, node: PowerNode) -> N
             (*path, "restore"),
             f"{node.name} has not failed by then, and has no breaker that could have opened",
         )
+
+
+def _count_modules(
+    found: Collector, tree: PowerTree, planned: Sequence[tuple[Path, PlannedEvent]]
+) -> None:
+    """No more modules fail or return than there are, in order of time."""
+    alive: dict[int, int] = {}
+    for path, event in planned:
+        node = tree.nodes[event.node]
+        if node.ups is None or node.ups.modules is None:
+            continue
+        count = node.ups.modules.count
+        now = alive.get(event.node, count)
+        if event.kind == "restore":
+            now = count
+        elif event.kind == "fail-module":
+            now -= 1
+        elif event.kind == "restore-module":
+            now += 1
+        if not 0 <= now <= count:
+            what = f"all {count} modules of {node.name} are"
+            found.error(path, f"{what} {'down' if now < 0 else 'well'} by then already")
+            now = max(0, min(now, count))
+        alive[event.node] = now

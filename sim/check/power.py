@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,6 +12,7 @@ from sim.check.collector import Collector
 from sim.check.power_plan import power_plan
 from sim.errors import BuildError
 from sim.site import build_power_tree, server_out_mw, tree_flow
+from sim.site.guards import BREAKER, Guard, guards_of
 from sim.site.load import milliwatts
 from sim.site.types import PowerNode, PowerPlan, PowerTree, Site
 from sim.spec.nodes import Path
@@ -25,6 +28,8 @@ def check_power(found: Collector, site: Site | None) -> PowerTree | None:
     plan = None
     if spec is not None:
         plan = power_plan(found, spec)
+        cooling = document.spec.cooling
+        plan = replace(plan, cooling_fed_by=None if cooling is None else cooling.fed_by)
         if not _consistent(spec, plan, found):
             failed = True
         if not (spec.utility and (spec.utility.budget or spec.utility.rating)) and not (
@@ -35,6 +40,8 @@ def check_power(found: Collector, site: Site | None) -> PowerTree | None:
             )
     elif not failed:
         found.warn(("power",), "not stated, so nothing limits the draw")
+        if document.spec.cooling is not None and document.spec.cooling.fed_by is not None:
+            found.error(("cooling", "fed_by"), "needs a 'power:' section that states what feeds it")
     if site is None or failed:
         return None
     if plan is not None:
@@ -74,6 +81,11 @@ def _consistent(spec: PowerSpec, plan: PowerPlan, found: Collector) -> bool:
         ("generator", "generators", spec.generators),
     )
     fine = True
+    for at, one in enumerate(spec.generators):
+        feeds = (
+            (("power", "generators", at, "feeds", k), name) for k, name in enumerate(one.feeds)
+        )
+        fine &= found.unique("switchboard", feeds)
     for what, key, items in named:
         paths = ((("power", key, i, "name"), item.name) for i, item in enumerate(items))
         fine &= found.unique(what, paths)
@@ -97,14 +109,19 @@ def _racks_under_pdus(site: Site, plan: PowerPlan, found: Collector) -> None:
 def _floor(site: Site, tree: PowerTree, plan: PowerPlan, found: Collector) -> None:
     """Nothing may be over its limit with every GPU parked: that is the least the site can draw.
 
-    A limit that is written once, for every PDU, is blamed once.
+    Nor may it be more than a breaker holds for ever. A limit that is written once, for every PDU,
+    is blamed once.
     """
+    holds = {guard.node: guard for guard in guards_of(tree) if guard.kind == BREAKER}
     servers = [
         server_out_mw(node, node.gpus * milliwatts(gpu.parked_w))
         for node, gpu in zip(site.node_types, site.gpu_types, strict=True)
     ]
     out_mw, in_mw = tree_flow(tree, np.array(servers, dtype=np.int64))
-    for node, delivered, taken in zip(tree.nodes, out_mw.tolist(), in_mw.tolist(), strict=True):
+    for index, node in enumerate(tree.nodes):
+        delivered, taken = int(out_mw[index]), int(in_mw[index])
+        if index in holds:
+            _breaker_floor(node, holds[index], delivered, plan, found)
         carried_w = (taken if node.kind == "utility" else delivered) / 1000.0
         for word, limit in (("budget", node.budget_w), ("rating", node.rating_w)):
             if limit is None or carried_w <= limit:
@@ -117,6 +134,22 @@ def _floor(site: Site, tree: PowerTree, plan: PowerPlan, found: Collector) -> No
                     f"above its {word} of {_w(limit)}",
                 )
             break
+
+
+def _breaker_floor(
+    node: PowerNode, guard: Guard, idle_mw: int, plan: PowerPlan, found: Collector
+) -> None:
+    """A breaker that opens at the idle draw, sooner or later, is no breaker for this node."""
+    breaker, path = node.breaker, _stated(node, "breaker", plan)
+    if breaker is None or math.isinf(guard.seconds_left(0.0, idle_mw, True)):
+        return
+    if path is not None and not found.blames(path):
+        found.error(
+            path,
+            f"with every GPU idle, {node.name} already carries {_w(idle_mw / 1000.0)}, more than "
+            f"its {breaker.breaker.name} breaker of {_w(breaker.rating_w)} holds for ever: "
+            f"{_w(guard.held_mw / 1000.0)}",
+        )
 
 
 def _stated(node: PowerNode, word: str, plan: PowerPlan) -> Path | None:
@@ -132,6 +165,8 @@ def _stated(node: PowerNode, word: str, plan: PowerPlan) -> Path | None:
             return ("power", "msbs", position, word)
         case "pdu":
             return ("power", "pdus", word)
+        case "rack" if word == "breaker":
+            return ("power", "racks", word)
     return None
 
 

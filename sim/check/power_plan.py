@@ -8,6 +8,7 @@ from sim.check.collector import Collector
 from sim.errors import UnknownName
 from sim.site.types import (
     GeneratorPlan,
+    Modules,
     MsbPlan,
     PowerPlan,
     RatedBreaker,
@@ -105,4 +106,18 @@ def _gear(found: Collector, spec: UpsSpec, path: Path) -> UpsGear:
         battery = Battery(
             stated.ride_through, stated.exponent, stated.recharge, stated.recharge_share
         )
-    return UpsGear(product, battery)
+    return UpsGear(product, battery, _modules(found, spec, (*path, "modules")))
+
+
+def _modules(found: Collector, spec: UpsSpec, path: Path) -> Modules | None:
+    """The modules of a UPS, enough of them to deliver its rating."""
+    stated = spec.modules
+    if stated is None:
+        return None
+    if stated.needed > stated.count:
+        found.error(
+            (*path, "needed"),
+            f"{stated.needed} modules are needed for the rating, but count is {stated.count}",
+        )
+        return None
+    return Modules(stated.count, stated.needed)

@@ -62,7 +62,7 @@ class PlannedEvent:
     """
 
     at_s: float
-    kind: str
+    kind: str  # "fail", "restore", "fail-module", "restore-module", "budget", "add", "remove"
     node: int = -1
     budget_w: float = 0.0  # from then on
     pool: str = ""
@@ -130,3 +130,4 @@ class Scenario:
     record_power: str = "changes"  # "changes" of power nodes' draw, or "minutes" only
     telemetry: Telemetry = Telemetry()
     actuation: Actuation = Actuation()
+    remarks: tuple[str, ...] = ()  # what is well, and by how much

@@ -32,9 +32,15 @@ def check(
 
     reports = []
     for file in files:
-        report: dict[str, object] = {"file": file, "ok": True, "problems": [], "warnings": []}
+        report: dict[str, object] = {
+            "file": file,
+            "ok": True,
+            "problems": [],
+            "warnings": [],
+            "remarks": [],
+        }
         try:
-            warnings = _warnings(file, sets or (), allow_outside)
+            warnings, remarks = _said(file, sets or (), allow_outside)
         except ScenarioError as error:
             report["ok"] = False
             report["problems"] = [
@@ -51,8 +57,11 @@ def check(
                 print(error, file=sys.stderr)
         else:
             report["warnings"] = warnings
+            report["remarks"] = remarks
             if not as_json:
                 print(f"{file}: ok")
+                for remark in remarks:
+                    print(f"{file}: {remark}")
                 for warning in warnings:
                     print(f"{file}: warning: {warning}", file=sys.stderr)
         reports.append(report)
@@ -62,8 +71,8 @@ def check(
         raise typer.Exit(2)
 
 
-def _warnings(file: str, sets: Sequence[str], allow_outside: bool) -> list[str]:
-    """The warnings of a file that is right: of a scenario, or of all points of a study.
+def _said(file: str, sets: Sequence[str], allow_outside: bool) -> tuple[list[str], list[str]]:
+    """Warnings and remarks on a file that is right: a scenario, or all points of a study.
 
     Raises:
         ScenarioError: everything that is wrong.
@@ -76,6 +85,7 @@ def _warnings(file: str, sets: Sequence[str], allow_outside: bool) -> list[str]:
     if is_study(file):
         from sim.study.points import load_study
 
-        return load_study(file, sets=sets, allow_outside=allow_outside).warnings
+        return load_study(file, sets=sets, allow_outside=allow_outside).warnings, []
     document = spec.read(file, sets=sets, allow_outside=allow_outside)
-    return list(checking.check(document).warnings)
+    scenario = checking.check(document)
+    return list(scenario.warnings), list(scenario.remarks)

@@ -1,11 +1,14 @@
-"""``rackplan show``: the summary of a run that was made before."""
+"""``rackplan show``: the summary of a run that was made before, or what a scenario can lose."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from sim.errors import RackplanError
 
 #: Where ``rackplan run`` puts results unless told otherwise.
 RUNS = Path("runs")
@@ -13,17 +16,40 @@ RUNS = Path("runs")
 
 def show(
     run: Annotated[
-        str, typer.Argument(metavar="RUN", help="run folder, or the name of one in runs/")
+        str,
+        typer.Argument(
+            metavar="RUN", help="run folder, or the name of one in runs/; a scenario for --outages"
+        ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
     tree: Annotated[
         bool, typer.Option("--tree", help="draw the electrical tree with load and headroom")
     ] = False,
+    outages: Annotated[
+        bool,
+        typer.Option(
+            "--outages", help="of a scenario: what each loss of a feed does, without a run"
+        ),
+    ] = False,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=VALUE", help="with --outages: change a value"),
+    ] = None,
 ) -> None:
     """Show what a run says, as `rackplan run` did when it ended.
 
+    With --outages RUN is a scenario file: for the loss of each switchboard, UPS and PDU, who
+    carries what afterwards, for how long, and whether clocks or brake come in time and suffice.
+
     Exits with 1 if one of its expectations failed, 2 if it is no result that can be read.
     """
+    if outages:
+        if tree:
+            raise RackplanError("--tree is of a run, --outages of a scenario: ask for one of them")
+        _show_outages(run, sets or [], as_json)
+        return
+    if sets:
+        raise RackplanError("--set changes a scenario, so it goes with --outages only")
     from sim.cli.run import expectations_met, report
     from sim.cli.several import report_seeds, seeds_exit_code
     from sim.errors import ResultError
@@ -49,3 +75,21 @@ def show(
         out.print()
         print_tree(result, out)
     raise typer.Exit(0 if expectations_met(result) else 1)
+
+
+def _show_outages(file: str, sets: list[str], as_json: bool) -> None:
+    """What each loss does in a scenario."""
+    from sim.cli.outages import losses_json, print_losses
+    from sim.cli.summary import console
+    from sim.engine.api import load_scenario
+    from sim.engine.outages import losses
+
+    if Path(file).is_dir() or (RUNS / file).is_dir():
+        raise RackplanError(
+            f"{file} is a run; --outages asks a scenario: rackplan show FILE.yaml --outages"
+        )
+    scenario = load_scenario(file, sets=sets)
+    if as_json:
+        print(json.dumps(losses_json(losses(scenario)), indent=2))
+    else:
+        print_losses(scenario, losses(scenario), console())

@@ -35,7 +35,7 @@ _STATUS = {
 }
 #: From here on a node is "near" its limit.
 _NEAR = 0.9
-_LEVELS = ("utility", "generator", "msb", "ups", "pdu", "rack", "server")
+_LEVELS = ("utility", "generator", "msb", "ups", "cooling", "pdu", "rack", "server")
 
 
 def console(width: int = WIDTH) -> Console:
@@ -94,7 +94,7 @@ def print_summary(result: RunResult, out: Console) -> None:
         if sentence:
             out.print(Text(plain_text(sentence)))
     out.print(Text(_energy_sentence(result.metrics)))
-    for sentence in _facility_sentences(result.metrics):
+    for sentence in _facility_sentences(result):
         out.print(Text(sentence))
     _print_notes(result, marks, out)
     if result.folder is not None:
@@ -226,8 +226,17 @@ def _energy_sentence(metrics: Mapping[str, Metric]) -> str:
     return f"{text}; goodput {_shown_as(goodput.definition, goodput.value)} provisioned"
 
 
-def _facility_sentences(metrics: Mapping[str, Metric]) -> Iterator[str]:
+def _where(result: RunResult) -> str:
+    """Where cooling's energy comes from."""
+    cooling = result.manifest["resolved"].get("cooling") or {}
+    if cooling.get("fed_by"):
+        return f"from {plain_text(cooling['fed_by'])}, within the utility's"
+    return "beside the utility's (no load of the tree)"
+
+
+def _facility_sentences(result: RunResult) -> Iterator[str]:
     """What the whole facility takes, for the parts that the scenario states."""
+    metrics = result.metrics
 
     def measured(name: str) -> Metric | None:
         metric = metrics.get(name)  # None in results of an older version
@@ -237,7 +246,7 @@ def _facility_sentences(metrics: Mapping[str, Metric]) -> Iterator[str]:
     whole, peak = measured("facility_energy_j"), measured("facility_peak_w")
     if pue and cooling and whole and peak:
         yield (
-            f"Cooling: PUE {shown(pue)}; {shown(cooling)} beside the utility's, {shown(whole)} in "
+            f"Cooling: PUE {shown(pue)}; {shown(cooling)} {_where(result)}, {shown(whole)} in "
             f"all, at most {shown(peak)} over a minute"
         )
     for label, total, rate, note in (

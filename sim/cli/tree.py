@@ -31,6 +31,8 @@ def print_tree(result: RunResult, out: Console) -> None:
     if not nodes:
         out.print(Text("No electrical tree: the run ended before its meters were written."))
         return
+    for node in nodes.values():
+        node["modules"] = _modules(result, node["name"])
     wide = out.encoding.lower().startswith("utf")
     for root in (index for index in nodes if index not in feeds):
         _print_node(root, 0, nodes, children, feeds, wide, out)
@@ -88,9 +90,21 @@ def _line(node: dict[str, Any], depth: int, also: list[str], wide: bool) -> Text
         text.append(f", over it {span(node['over_limit_s'] or 0.0)}", "red")
     else:
         text.append(f", headroom {format_si(limit - peak, 'W')}")
+    if node["modules"]:
+        text.append(f", {node['modules']}")
     if also:
         text.append(f", also fed by {plain_text(', '.join(also))}", "dim")
     return text
+
+
+def _modules(result: RunResult, name: str) -> str:
+    """The modules of a UPS that has some, as its scenario states them."""
+    power = result.manifest["resolved"].get("power") or {}
+    for ups in power.get("ups", ()):
+        stated = ups.get("modules")
+        if ups["name"] == name and stated:
+            return f"{stated['count']} modules, {stated['needed']} needed"
+    return ""
 
 
 def _servers(servers: list[dict[str, Any]], depth: int) -> Text:

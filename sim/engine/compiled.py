@@ -243,7 +243,9 @@ class CompiledPlane(TreeControl, ReplicaControl):
             self.recorder.power_rows(power.power_row[: int(count["power_rows"])])
         if count["minute_rows"]:
             self.recorder.minute_rows(power.minute_row[: int(count["minute_rows"])])
-        count["power_rows"] = count["minute_rows"] = 0
+        if count["over_rows"]:
+            self.recorder.over_rows(power.over_row[: int(count["over_rows"])])
+        count["power_rows"] = count["minute_rows"] = count["over_rows"] = 0
 
     def _write_iteration(self, row: Records) -> None:
         self.recorder.iteration(

@@ -20,6 +20,10 @@ def rewire(power: PowerState, wiring: Wiring) -> None:
     power.node["extra_mw"] = 0.0
     for node, extra_mw in wiring.extra_mw.items():
         power.node["extra_mw"][node] = extra_mw
+    for node, curve in wiring.curves.items():
+        record = power.node[node]
+        record["constant_mw"], record["linear"] = curve.constant_mw, curve.linear
+        record["square_per_mw"] = curve.square_per_mw
     power.server["off"] = np.isin(np.arange(len(power.server)), sorted(wiring.off))
 
 
@@ -50,6 +54,10 @@ class TreeControl:
     def switch_guard(self, guard: int, on: bool, charging: bool, time_s: float) -> None:
         """A guard is on duty or off it."""
         tree.switch(self.state.power, guard, on, charging, time_s)
+
+    def resize_guard(self, guard: int, rating_mw: int, time_s: float) -> None:
+        """A guard is of another rating."""
+        tree.resize(self.state.power, guard, float(rating_mw), time_s)
 
     def rewire(self, wiring: Wiring, time_s: float) -> None:
         """The electrical tree is connected otherwise."""

@@ -12,6 +12,7 @@ acts first, as selective breakers do; then the first by index.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from sim.engine.fleet import At, Fleet
@@ -19,6 +20,7 @@ from sim.engine.plane import ServingPlane
 from sim.engine.recorder import Recorder
 from sim.engine.wiring import Wiring
 from sim.engine.world import World
+from sim.site.feeds import Feeds, Live
 from sim.site.guards import (
     AT_FIRST,
     BREAKER,
@@ -26,11 +28,12 @@ from sim.site.guards import (
     CHARGE,
     INVERTER,
     ON_BATTERY,
+    bank_rating_mw,
     guards_of,
 )
-from sim.site.load import WHOLE_SHARE, milliwatts
+from sim.site.load import Intake, intake, milliwatts
 from sim.site.power import depths as depths_of
-from sim.site.power import parents_of
+from sim.site.power import module_ratings_w, parents_of
 
 
 class Facility:
@@ -43,16 +46,17 @@ class Facility:
         self._guards = guards_of(self._tree)
         self._on = {at for at, guard in enumerate(self._guards) if guard.kind in AT_FIRST}
         self._depth = depths_of(parents_of(self._tree))
-        self._primary: list[list[tuple[int, int]]] = [[] for _ in self._nodes]
-        for child, parent, share in self._tree.edges:
-            self._primary[child].append((parent, share))
-        self._standby: list[list[int]] = [[] for _ in self._nodes]
-        for child, parent in self._tree.standby:
-            self._standby[child].append(parent)
+        self._feeds = Feeds(self._tree)
         self._failed: set[int] = set()  # by the script
         self._open: set[int] = set()  # breakers that opened, UPSs that dropped their load
         self._bypass: set[int] = set()
         self._empty: set[int] = set()  # batteries
+        self._cooling_mw: dict[int, int] = {}  # what the cooling plant draws, by its node
+        self._modules = {  # of a UPS that has them: how many are alive
+            index: node.ups.modules.count
+            for index, node in enumerate(self._nodes)
+            if node.ups is not None and node.ups.modules is not None
+        }
         self._uncharged: set[int] = set()  # UPSs whose battery is not full
         self._charging: frozenset[int] = frozenset()
         self._running: set[int] = set()  # generators
@@ -90,8 +94,60 @@ class Facility:
         """The script brings a node back: repaired, closed, a UPS on its inverter."""
         for states in (self._failed, self._open, self._bypass):
             states.discard(node)
+        self._has_modules(node, None, time_s)
         self._tell(time_s, "is restored", node, "by the scenario's events")
         self._update(time_s)
+
+    def fail_module(self, node: int, time_s: float) -> None:
+        """The script takes one module of a UPS out; with the last one its inverter is gone."""
+        self._has_modules(node, self._modules[node] - 1, time_s)
+        self._tell(time_s, "module-fails", node, self._modules_left(node))
+        if not self._modules[node] and node not in self._bypass | self._open:
+            if self._fed(node):
+                self._bypass.add(node)
+                self._tell(time_s, "to-bypass", node, "no module is left: its load goes to bypass")
+            else:
+                self._open.add(node)
+                self._tell(time_s, "drops-load", node, "no module is left: it lets its load go")
+        self._update(time_s)
+
+    def restore_module(self, node: int, time_s: float) -> None:
+        """The script brings one module of a UPS back."""
+        self._has_modules(node, self._modules[node] + 1, time_s)
+        self._tell(time_s, "module-returns", node, self._modules_left(node))
+        self._update(time_s)
+
+    def _modules_left(self, node: int) -> str:
+        gear = self._nodes[node].ups
+        assert gear is not None
+        assert gear.modules is not None
+        return f"{self._modules[node]} of {gear.modules.count}, {gear.modules.needed} are needed"
+
+    def _has_modules(self, node: int, alive: int | None, time_s: float) -> None:
+        """So many modules of a UPS share its load from now on (None: all it has)."""
+        gear = self._nodes[node].ups
+        if gear is None or gear.modules is None:
+            return
+        alive = gear.modules.count if alive is None else alive
+        if alive == self._modules[node]:
+            return
+        self._modules[node] = alive
+        for at, guard in enumerate(self._guards):
+            if alive and guard.node == node and guard.kind in (INVERTER, ON_BATTERY):
+                rating_mw = bank_rating_mw(self._nodes[node], alive)
+                self._plane.resize_guard(at, rating_mw, time_s)
+
+    def _curve(self, node: int) -> Intake:
+        """The losses of a UPS with the modules that are alive: their no-load losses, too."""
+        plan, alive = self._nodes[node], self._modules[node]
+        if plan.ups is None or plan.rating_w is None or plan.loss is None or not alive:
+            return intake(None)
+        return intake(replace(plan.loss, rating_w=module_ratings_w(plan.ups, plan.rating_w, alive)))
+
+    def cool(self, node: int, draw_mw: int, time_s: float) -> None:
+        """The cooling plant draws this from ``time_s`` on, if it has power."""
+        self._cooling_mw[node] = draw_mw
+        self._plane.rewire(self._wiring(self._live()), time_s)
 
     def _act_on(self, kind: str, node: int, time_s: float) -> None:
         """What a device does at its limit."""
@@ -117,12 +173,12 @@ class Facility:
     def _update(self, time_s: float) -> None:
         """Work out what is live now and tell the plane what has changed."""
         self._start_generators(time_s)
-        live: dict[int, bool] = {}
-        dead = frozenset(n for n in range(len(self._nodes)) if not self._live(n, live))
+        live = self._live()
+        dead = frozenset(n for n in range(len(self._nodes)) if not live.has_power(n))
         on_battery = frozenset(
             n
             for n, node in enumerate(self._nodes)
-            if node.ups is not None and n not in dead and not self._inputs(n, live)
+            if node.ups is not None and n not in dead and not live.inputs(n)
         )
         for node in sorted(dead ^ self._dead):
             if self._nodes[node].kind == "generator":
@@ -137,58 +193,45 @@ class Facility:
             self._tell(time_s, "on-mains", node, "its input is back")
         self._uncharged |= on_battery
         charging = frozenset(self._uncharged - on_battery - dead)
-        self._empty -= {n for n in self._empty if self._inputs(n, live)}
+        self._empty -= {n for n in self._empty if live.inputs(n)}
         self._dead, self._on_battery = dead, on_battery
         self._change_duty(charging, time_s)
         self._plane.rewire(self._wiring(live), time_s)
         self.fleet.power(self._dead, time_s)
 
-    def _live(self, node: int, live: dict[int, bool]) -> bool:
-        """Whether a node has power to deliver, as far as the rest of the tree goes."""
-        if node not in live:
-            live[node] = False  # while its parents are asked
-            live[node] = node not in self._failed | self._open and self._has_source(node, live)
-        return live[node]
+    def _live(self) -> Live:
+        """What has power as things are now."""
+        return Live(self._feeds, self._is_down, self._has_source)
 
-    def _has_source(self, node: int, live: dict[int, bool]) -> bool:
+    def _is_down(self, node: int) -> bool:
+        """Whether a node has failed, opened or let its load go."""
+        return node in self._failed or node in self._open
+
+    def _has_source(self, node: int) -> bool:
+        """Whether a node has power of itself."""
         kind, gear = self._nodes[node].kind, self._nodes[node].ups
-        if kind == "utility":
-            return True
-        if kind == "generator":
-            return node in self._running
-        if self._inputs(node, live):
-            return True
+        if kind in ("utility", "generator"):
+            return kind == "utility" or node in self._running
         battery = gear is not None and gear.battery is not None
         return battery and node not in self._empty and node not in self._bypass
 
-    def _inputs(self, node: int, live: dict[int, bool]) -> list[tuple[int, int]]:
-        """The live feeds of a node and their shares of 256: its own, else one that stands by."""
-        found = [(p, share) for p, share in self._primary[node] if self._live(p, live)]
-        if not found:
-            return [(p, WHOLE_SHARE) for p in self._standby[node] if self._live(p, live)][:1]
-        whole = sum(share for _, share in found)
-        parts = [share * WHOLE_SHARE // whole for _, share in found]
-        parts[-1] = WHOLE_SHARE - sum(parts[:-1])
-        return [(parent, part) for (parent, _), part in zip(found, parts, strict=True)]
-
     def _fed(self, node: int) -> bool:
         """Whether a node's input is live at the moment."""
-        return any(parent not in self._dead for parent, _ in self._primary[node]) or any(
-            parent not in self._dead for parent in self._standby[node]
+        return any(parent not in self._dead for parent, _ in self._feeds.primary[node]) or any(
+            parent not in self._dead for parent in self._feeds.standby[node]
         )
 
-    def _wiring(self, live: dict[int, bool]) -> Wiring:
+    def _wiring(self, live: Live) -> Wiring:
         """What the plane needs to know of the tree."""
         unfed = self._dead | self._on_battery
-        feeds = [
-            [] if node in unfed else self._inputs(node, live) for node in range(len(self._nodes))
-        ]
+        feeds = [[] if node in unfed else live.inputs(node) for node in range(len(self._nodes))]
         servers = self._tree.server_index.tolist()
         return Wiring(
             feeds,
             unfed=unfed,
             off=frozenset(s for s, node in enumerate(servers) if node in self._dead),
-            extra_mw={node: self._recharge_mw(node) for node in self._charging},
+            extra_mw={node: self._recharge_mw(node) for node in self._charging} | self._cooling_mw,
+            curves={node: self._curve(node) for node in self._modules},
         )
 
     def _recharge_mw(self, node: int) -> int:
@@ -226,10 +269,10 @@ class Facility:
         """A generator starts when a switchboard before it has no mains, and stops when all have."""
         without: dict[int, bool] = {}
         self._running, running = set(), self._running
-        mains: dict[int, bool] = {}
+        mains = self._live()
         for child, generator in self._tree.standby:
             if self._nodes[generator].kind == "generator":
-                lost = not any(self._live(p, mains) for p, _ in self._primary[child])
+                lost = not any(mains.has_power(p) for p, _ in self._feeds.primary[child])
                 without[generator] = without.get(generator, False) or lost
         self._running = {g for g in running if without[g] and g not in self._failed}
         for generator in sorted(running - self._running - self._failed):

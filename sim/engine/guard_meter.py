@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from dataclasses import replace
 
 from sim.site.guards import AT_FIRST, Guard
 
@@ -40,6 +41,12 @@ class GuardMeter:
         self.gathered = self.guard.limit if self.on else 0.0
         self.on = False
         self.due_s = math.inf
+
+    def resize(self, rating_mw: int, time_s: float) -> None:
+        """It is of another rating from ``time_s`` on."""
+        self._settle(time_s)
+        self.guard = replace(self.guard, rating_mw=rating_mw)
+        self._look_ahead(time_s)
 
     def _settle(self, time_s: float) -> None:
         # A load held for no time gathers nothing, and is not a pause either.

@@ -68,6 +68,10 @@ class ServingPlane(Protocol):
         """A guard is on duty from ``time_s`` on, or off it; a battery off duty charges or rests."""
         ...
 
+    def resize_guard(self, guard: int, rating_mw: int, time_s: float) -> None:
+        """A guard, one of a UPS's tables, is of another rating from ``time_s`` on."""
+        ...
+
     def rewire(self, wiring: Wiring, time_s: float) -> None:
         """The electrical tree is connected otherwise from ``time_s`` on."""
         ...

@@ -7,6 +7,7 @@ difference, so sums do not depend on the order of changes. Losses are added at e
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from sim.engine.guard_meter import GuardMeters
 from sim.engine.limits import Limits
@@ -15,7 +16,10 @@ from sim.engine.wiring import Wiring
 from sim.site.guards import guards_of
 from sim.site.load import intake, server_load, split
 from sim.site.power import children_first
-from sim.site.types import PowerTree, Site
+from sim.site.types import ON_INTAKE, PowerTree, Site
+
+#: ``report(start_s, end_s, peak_mw, limit_mw)``.
+Report = Callable[[float, float, int, int], None]
 
 
 class NodeMeter:
@@ -26,13 +30,16 @@ class NodeMeter:
     """
 
     __slots__ = (
-        "energy", "in_mw", "judged", "limit_mw", "mean", "on_intake", "out_mw", "over", "peak_mw",
-        "window_peak_mw",
+        "energy", "in_mw", "judged", "limit_mw", "mean", "on_intake", "out_mw", "over",
+        "over_peak_mw", "over_since_s", "peak_mw", "report", "window_peak_mw",
     )  # fmt: skip
 
-    def __init__(self, limit_w: float | None, on_intake: bool) -> None:
+    def __init__(self, limit_w: float | None, on_intake: bool, report: Report) -> None:
         self.limit_mw = None if limit_w is None else round(limit_w * 1000)
         self.on_intake = on_intake
+        self.report = report
+        self.over_since_s: float | None = None  # above the limit since then; None: within it
+        self.over_peak_mw = 0
         self.out_mw = 0
         self.in_mw = 0
         self.energy = Integral()  # intake, mW → mJ
@@ -45,8 +52,9 @@ class NodeMeter:
     def set(self, out_mw: int, in_mw: int, time_s: float) -> None:
         """From ``time_s`` on it delivers ``out_mw`` and takes ``in_mw``."""
         # A value held for no time at all (several changes at one instant) is not a peak.
-        if time_s > self.mean.since_s and self.judged > self.peak_mw:
-            self.peak_mw = self.judged
+        if time_s > self.mean.since_s:
+            self.peak_mw = max(self.peak_mw, self.judged)
+            self._watch()
         self.out_mw, self.in_mw = out_mw, in_mw
         self.judged = in_mw if self.on_intake else out_mw
         self.energy.set(in_mw, time_s)
@@ -58,9 +66,31 @@ class NodeMeter:
         """Another limit from ``time_s`` on; the peak since the last change, or the window's."""
         self.set(self.out_mw, self.in_mw, time_s)
         peak_mw, self.peak_mw = self.peak_mw, 0
+        self._end_span(time_s)  # a span is above one limit
         self.limit_mw = limit_mw
         self.over.set(float(self.judged > limit_mw), time_s)
         return peak_mw
+
+    def _watch(self) -> None:
+        """A value that has lasted: does it begin, lengthen or end a span above the limit?"""
+        if self.limit_mw is None:
+            return
+        if self.judged > self.limit_mw:
+            if self.over_since_s is None:
+                self.over_since_s, self.over_peak_mw = self.mean.since_s, 0
+            self.over_peak_mw = max(self.over_peak_mw, self.judged)
+        else:
+            self._end_span(self.mean.since_s)
+
+    def _end_span(self, time_s: float) -> None:
+        if self.over_since_s is not None and self.limit_mw is not None:
+            self.report(self.over_since_s, time_s, self.over_peak_mw, self.limit_mw)
+            self.over_since_s = None
+
+    def finish(self, time_s: float) -> None:
+        """The run ends."""
+        self.set(self.out_mw, self.in_mw, time_s)
+        self._end_span(time_s)
 
     def judged_mj(self, time_s: float) -> float:
         """Energy of what is judged up to ``time_s``, mJ; changes nothing."""
@@ -85,11 +115,16 @@ class PowerMeter:
     """Every node of the electrical graph, and the rows of the ``power`` table.
 
     ``record(node, t_s, out_mw, in_mw)`` is called with each node's state that lasted some time, in
-    order of time for each node.
+    order of time for each node; ``record_over(node, start_s, end_s, peak_mw, limit_mw)`` with each
+    longest span of time in which it was above its limit.
     """
 
     def __init__(
-        self, site: Site, tree: PowerTree, record: Callable[[int, float, int, int], None]
+        self,
+        site: Site,
+        tree: PowerTree,
+        record: Callable[[int, float, int, int], None],
+        record_over: Callable[[int, float, float, int, int], None],
     ) -> None:
         self._server_out_mw = [server_load(kind).out_mw for kind in site.node_types]
         self._in_mw = [intake(node.loss).in_mw for node in tree.nodes]
@@ -102,9 +137,10 @@ class PowerMeter:
         self.nodes = [
             NodeMeter(
                 node.budget_w if node.budget_w is not None else node.rating_w,
-                on_intake=node.kind == "utility",
+                on_intake=node.kind in ON_INTAKE,
+                report=partial(record_over, index),
             )
-            for node in tree.nodes
+            for index, node in enumerate(tree.nodes)
         ]
         self._pending: list[tuple[float, int, int] | None] = [None] * len(tree.nodes)
         self._gpu_mw = [0] * len(site.node_names)
@@ -120,6 +156,7 @@ class PowerMeter:
         """Set every server's GPU draw (mW, sum over its GPUs) at time 0."""
         for server, draw_mw in enumerate(gpu_mw):
             self.change(server, draw_mw, 0.0)
+        self._carry_up(0.0)  # what carries nothing has no-load losses, too
 
     def change(self, server: int, delta_mw: int, time_s: float) -> None:
         """The GPUs of ``server`` draw ``delta_mw`` more from ``time_s`` on."""
@@ -142,6 +179,12 @@ class PowerMeter:
             self._feeds[node] = ([parent for parent, _ in feeds], [share for _, share in feeds])
         self._unfed, self._off = wiring.unfed, wiring.off
         self._extra_mw = dict(wiring.extra_mw)
+        for node, curve in wiring.curves.items():
+            self._in_mw[node] = curve.in_mw
+        self._carry_up(time_s)
+
+    def _carry_up(self, time_s: float) -> None:
+        """Every load from the servers to the top; what is as it was is left alone."""
         out_mw = [0] * len(self.nodes)
         for server, node in enumerate(self._tree.server_index.tolist()):
             out_mw[node] = self._delivered_mw(server)
@@ -188,7 +231,7 @@ class PowerMeter:
                 self._record(node, *pending)
         self._pending = [None] * len(self._pending)
         for meter in self.nodes:
-            meter.set(meter.out_mw, meter.in_mw, time_s)
+            meter.finish(time_s)
 
     def open_window(self, time_s: float) -> None:
         """The measurement window starts."""
@@ -223,6 +266,10 @@ class TreeControl:
     def switch_guard(self, guard: int, on: bool, charging: bool, time_s: float) -> None:
         """A guard is on duty or off it."""
         self.power.guards.all[guard].switch(on, charging, time_s)
+
+    def resize_guard(self, guard: int, rating_mw: int, time_s: float) -> None:
+        """A guard is of another rating."""
+        self.power.guards.all[guard].resize(rating_mw, time_s)
 
     def rewire(self, wiring: Wiring, time_s: float) -> None:
         """The electrical tree is connected otherwise."""

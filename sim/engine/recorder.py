@@ -78,6 +78,7 @@ ITERATION_COLUMNS = (
 DECISION_COLUMNS = (
     "t_s", "role", "policy", "subject", "rank", "suggestion", "accepted", "reason_code", "reason",
 )  # fmt: skip
+OVER_COLUMNS = ("node", "start_s", "end_s", "peak_mw", "limit_mw")
 
 
 class Recorder:
@@ -102,7 +103,9 @@ class Recorder:
         self._decisions = Rows(sink, "decisions", DECISION_COLUMNS)
         self._events = Rows(sink, "events", ("t_s", "kind", "entity", "detail"))
         self._gaps: list[dict[int, int]] = [{} for _ in scenario.workloads]
+        self._over = Rows(sink, "over_limit", OVER_COLUMNS)
         self.power = self._power.add
+        self.over = self._over.add
         #: What a user should know about this run, found while it ran.
         self.warnings: list[str] = []
         #: Whether each change of draw is wanted; else what nodes draw in each minute is enough.
@@ -223,6 +226,11 @@ class Recorder:
         if isinstance(self._sink, RowSink):
             self._sink.write_minutes(rows)
 
+    def over_rows(self, rows: NDArray[np.void]) -> None:
+        """[n] of ``OVER_ROW``, whose memory is used again."""
+        for row in rows[list(OVER_COLUMNS)].tolist():
+            self.over(*row)
+
     def gaps(self, workload: int, bins: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
         """The workload's whole histogram of token gaps."""
         self._gaps[workload] = dict(zip(bins.tolist(), counts.tolist(), strict=True))
@@ -234,7 +242,8 @@ class Recorder:
     def close(self) -> None:
         """Hand on everything that is still gathered."""
         for rows in (
-            self._requests, self._attempts, self._iterations, self._power, self._decisions,
+            self._requests, self._attempts, self._iterations, self._power, self._over,
+            self._decisions,
             self._events,
         ):  # fmt: skip
             rows.flush()

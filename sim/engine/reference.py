@@ -81,7 +81,7 @@ class ReferencePlane(TreeControl, ReplicaControl):
         self.retries = [Retries(world.seed, workload) for workload in scenario.workloads]
         self.live: dict[int, Request] = {}
         self.returns = [(0.0, 0)] * len(scenario.workloads)  # (instant, returns at once)
-        self.power = PowerMeter(scenario.site, scenario.power, recorder.power)
+        self.power = PowerMeter(scenario.site, scenario.power, recorder.power, recorder.over)
         self.limits = Limits(scenario.power)
         self.charges = WorkloadMeters(len(scenario.workloads), len(self.replicas))
         self.gpu_mw = [0] * len(self.replicas)

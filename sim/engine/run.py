@@ -14,6 +14,7 @@ from simpy.events import Event
 
 from sim.check.scenario import PlannedEvent
 from sim.engine.control import Chain
+from sim.engine.cooling_load import CoolingLoad
 from sim.engine.environment import FACILITY, POWER, OrderedEnvironment
 from sim.engine.facility import Facility
 from sim.engine.first_compile import prepare
@@ -83,6 +84,7 @@ class _Run:
         self.env = OrderedEnvironment()
         self._timers = count()
         self.facility = Facility(world, self.plane, recorder, self._at)
+        self.cooling = CoolingLoad(world, self.plane, self.facility, self._at)
         self.chain = Chain(self.env, self.plane, world, recorder)
 
     def plan(self) -> None:
@@ -101,6 +103,7 @@ class _Run:
             ]
         for number, (time_s, happens) in enumerate(acts):
             self._schedule(time_s, happens, FACILITY, number)
+        self.cooling.start()
         self.chain.start()
 
     def loop(self) -> None:
@@ -137,6 +140,10 @@ class _Run:
                 facility.fail(node, time_s)
             case "restore":
                 facility.restore(node, time_s)
+            case "fail-module":
+                facility.fail_module(node, time_s)
+            case "restore-module":
+                facility.restore_module(node, time_s)
             case "budget":
                 self.plane.change_limit(node, milliwatts(planned.budget_w), time_s)
                 self.chain.change_limit(node, planned.budget_w)

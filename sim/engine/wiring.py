@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from sim.site.load import Intake
+
 
 @dataclass(frozen=True)
 class Wiring:
@@ -16,9 +18,11 @@ class Wiring:
         unfed: nodes that take in nothing, not even their losses.
         off: servers (indices of the site) without power.
         extra_mw: what nodes take in beside what they deliver: batteries that charge.
+        curves: losses of nodes whose losses change at all during a run: banks of modules.
     """
 
     feeds: Sequence[Sequence[tuple[int, int]]]
     unfed: frozenset[int] = frozenset()
     off: frozenset[int] = frozenset()
     extra_mw: Mapping[int, int] = field(default_factory=dict)
+    curves: Mapping[int, Intake] = field(default_factory=dict)

@@ -75,6 +75,7 @@ def lacks_room(s: State) -> bool:
         or all_.iterations >= len(s.iteration)
         or power.power_rows > power.power_full
         or power.minute_rows > power.minute_full
+        or power.over_rows > power.over_full
     )
 
 

@@ -153,6 +153,16 @@ def switch_guard(power: PowerState, place: int, on: bool, charging: bool, t: flo
 
 
 @kernel
+def resize_guard(power: PowerState, place: int, rating_mw: float, t: float) -> None:
+    """A UPS's table counts for another rating from ``t`` on: modules come or go."""
+    guard = power.guard[place]
+    settle_guard(power, guard, t)
+    guard.rating_mw = rating_mw
+    guard.per_mw = 1.0 / rating_mw
+    look_ahead(power, place, t)
+
+
+@kernel
 def warm_up_guard(power: PowerState, place: int, t: float) -> None:
     """What is drawn at ``t`` has been drawn for long."""
     guard = power.guard[place]

@@ -35,9 +35,12 @@ rounding the quotient can make up, so x/60 rounded stays below k, and the floor 
 the differences. Its peak starts at zero, so the highest value up to there moves aside
 (``minute_high``) until the minute is handed on.
 
+**Over the limit.** ``alert_mw`` is the limit, so a visit of a node that keeps to it costs the one
+comparison; the rest is in ``sim.kernels.over_limit``.
+
 **Rows.** A state becomes a row when it has lasted: at the first visit later than the one that made
-it. So one instant makes at most one POWER_ROW and two MINUTE_ROWs a node, and ``finish`` a last one
-of each. Whoever calls ``change`` asks ``full`` before each event.
+it. So one instant makes at most one POWER_ROW, one OVER_ROW and two MINUTE_ROWs a node, and
+``finish`` a last one of each. Whoever calls ``change`` asks ``full`` before each event.
 """
 
 from __future__ import annotations
@@ -46,9 +49,10 @@ from typing import Any
 
 import numpy as np
 
-from sim.kernels.guards import give_up_guard, switch_guard, warm_up_guard, watch
+from sim.kernels.guards import give_up_guard, resize_guard, switch_guard, warm_up_guard, watch
 from sim.kernels.jit import entry, kernel, rare
-from sim.kernels.power_state import NO_LOW_MW, FloatArray, IntArray, PowerState
+from sim.kernels.over_limit import look_closer, write_over
+from sim.kernels.power_state import NO_LOW_MW, OVER_MW, FloatArray, IntArray, PowerState
 
 MINUTE_S = 60.0
 
@@ -57,7 +61,11 @@ MINUTE_S = 60.0
 def full(power: PowerState) -> bool:
     """Whether one more event may find no room for its rows."""
     count = power.count[0]
-    return count.power_rows > count.power_full or count.minute_rows > count.minute_full
+    return (
+        count.power_rows > count.power_full
+        or count.minute_rows > count.minute_full
+        or count.over_rows > count.over_full
+    )
 
 
 @kernel
@@ -157,20 +165,21 @@ def settle(power: PowerState, index: np.uint32, t: float) -> None:
     node = power.node[index]
     if t >= node.turn_s:
         turn(power, index, t)
-    gather(node, t)
+    gather(power, index, t)
 
 
 @kernel
-def gather(node: Any, t: float) -> None:
+def gather(power: PowerState, index: np.uint32, t: float) -> None:
     """Meter a node's values up to ``t``, within a minute or over equal ones."""
+    node = power.node[index]
     held_s = t - node.since_s
     if held_s > 0.0:  # not if it has never been loaded: NaN
         in_mw = node.in_mw
         judged_mw = in_mw if node.on_intake else node.out_mw
         node.energy_mj += in_mw * held_s
         node.judged_mj += judged_mw * held_s
-        if judged_mw > node.limit_mw:
-            node.over_s += held_s
+        if judged_mw > node.alert_mw:
+            look_closer(power, index, judged_mw, held_s)
         node.low_mw = judged_mw if judged_mw < node.low_mw else node.low_mw
         node.high_mw = judged_mw if judged_mw > node.high_mw else node.high_mw
     node.since_s = t
@@ -184,10 +193,10 @@ def turn(power: PowerState, index: np.uint32, t: float) -> None:
     held = int((t - ended_s) / MINUTE_S)
     minute = int(ended_s / MINUTE_S)
     if node.since_s <= t:
-        gather(node, ended_s)
+        gather(power, index, ended_s)
         write_minute(power, index, minute - 1, 1)
         if held > 0:
-            gather(node, ended_s + held * MINUTE_S)
+            gather(power, index, ended_s + held * MINUTE_S)
             write_minute(power, index, minute, held)
     else:  # loaded for the first time
         power.ledger[index].minute_since_s = t
@@ -249,6 +258,7 @@ def start(power: PowerState, gpu_mw: IntArray) -> None:
     """Set every server's GPU draw ([servers] mW, sum over its GPUs) at time 0."""
     for server in range(len(gpu_mw)):
         change(power, server, gpu_mw[server], 0.0)
+    reroute(power, 0.0)  # what carries nothing has no-load losses, too
 
 
 @entry
@@ -268,6 +278,12 @@ def switch(power: PowerState, place: int, on: bool, charging: bool, t: float) ->
 def give_up(power: PowerState, place: int, t: float) -> None:
     """Guard ``place`` is at its limit at ``t``."""
     give_up_guard(power, place, t)
+
+
+@entry
+def resize(power: PowerState, place: int, rating_mw: float, t: float) -> None:
+    """Guard ``place`` is of another rating from ``t`` on."""
+    resize_guard(power, place, rating_mw, t)
 
 
 @entry
@@ -323,7 +339,10 @@ def change_limit(power: PowerState, index: int, limit_mw: float, t: float) -> fl
     ledger.minute_high_mw = max(ledger.minute_high_mw, node.high_mw)
     ledger.peak_mw = 0.0
     node.high_mw = 0.0
-    node.limit_mw = limit_mw
+    if node.alert_mw == OVER_MW:  # a span is above one limit
+        write_over(power, np.uint32(index))
+    ledger.limit_mw = limit_mw
+    node.alert_mw = limit_mw
     return peak_mw
 
 
@@ -365,6 +384,8 @@ def finish(power: PowerState, t: float) -> None:
         if not node.since_s <= t:
             continue  # never loaded
         settle(power, index, t)
+        if node.alert_mw == OVER_MW:
+            write_over(power, index)
         if count.changes:
             write_change(power, index)
             ledger.row_since_s = np.nan

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from sim.catalog.protection import Battery, Breaker, Electronic, Overload, Thermal
 from sim.kernels.layout import BATTERY, BRANCH, ELECTRONIC, OVERLOAD, THERMAL
-from sim.kernels.rows import MINUTE_ROW, POWER_ROW
+from sim.kernels.rows import MINUTE_ROW, OVER_ROW, POWER_ROW
 from sim.site.guards import AT_FIRST, Guard, guards_of
 from sim.site.load import WHOLE_SHARE, intake, server_load
 from sim.site.power import children_first, depths
+from sim.site.types import ON_INTAKE
 
 if TYPE_CHECKING:
     from sim.site.types import PowerNode, PowerTree, Site
@@ -25,6 +26,8 @@ Records = NDArray[np.void]
 
 #: What a node without a limit is compared with, and the lowest draw before any was seen.
 NO_LIMIT_MW = NO_LOW_MW = np.inf
+#: Below every draw: while a node is above its limit, ``gather`` looks at all that it draws.
+OVER_MW = -1.0
 
 #: A tree node, as far as every change of its load touches it: 120 bytes. Milliwatts are whole.
 NODE = np.dtype(
@@ -39,7 +42,7 @@ NODE = np.dtype(
         ("low_mw", np.float64),  # of what is judged, likewise
         ("high_mw", np.float64),
         ("turn_s", np.float64),  # end of the minute being counted; inf = minutes are not kept
-        ("limit_mw", np.float64),
+        ("alert_mw", np.float64),  # above it ``gather`` looks closer: its limit, or OVER_MW
         ("constant_mw", np.float64),  # its sim.site.load.Intake
         ("linear", np.float64),
         ("square_per_mw", np.float64),
@@ -65,6 +68,9 @@ LEDGER = np.dtype(
         ("judged_mj", np.float64),
         ("over_s", np.float64),
         ("peak_mw", np.float64),  # since the window opened, up to the last turn
+        ("limit_mw", np.float64),
+        ("over_since_s", np.float64),  # while it is above the limit: since when, and the highest
+        ("over_high_mw", np.float64),
         ("opened_energy_mj", np.float64),  # totals where the window opened
         ("opened_judged_mj", np.float64),
         ("opened_over_s", np.float64),
@@ -130,8 +136,10 @@ COUNT = np.dtype(
     [
         ("power_rows", np.int64),
         ("minute_rows", np.int64),
+        ("over_rows", np.int64),
         ("power_full", np.int64),
         ("minute_full", np.int64),
+        ("over_full", np.int64),
         ("changes", np.bool_),
         ("minutes", np.bool_),
     ],
@@ -158,10 +166,16 @@ class PowerState(NamedTuple):
     count: Any  # [1] COUNT; of no stated type because tuples have a method of this name
     power_row: Records  # POWER_ROW: the first ``count[0].power_rows`` are waiting
     minute_row: Records  # MINUTE_ROW: likewise
+    over_row: Records  # OVER_ROW: likewise
 
 
 def power_rows_at_once(nodes: int) -> int:
     """The most POWER_ROWs that one instant, or ``finish``, makes of a tree of ``nodes``."""
+    return nodes
+
+
+def over_rows_at_once(nodes: int) -> int:
+    """The most OVER_ROWs that one instant, or ``finish``, makes of a tree of ``nodes``."""
     return nodes
 
 
@@ -199,6 +213,7 @@ def power_state(site: Site, tree: PowerTree, minutes: bool, changes: bool) -> Po
         set_feeds(node, edge, at, parents)
     ledger = np.zeros(nodes, LEDGER)
     ledger["row_since_s"] = np.nan
+    ledger["limit_mw"] = node["alert_mw"]
     depth = depths(above)
     server, path = _servers(site, tree, above, depth)
     guards = guards_of(tree)
@@ -209,13 +224,15 @@ def power_state(site: Site, tree: PowerTree, minutes: bool, changes: bool) -> Po
     order = np.array(children_first(tree), np.uint32)
     power_row = _buffer(power_rows_at_once(nodes), POWER_ROW)
     minute_row = _buffer(minute_rows_at_once(nodes), MINUTE_ROW)
+    over_row = _buffer(over_rows_at_once(nodes), OVER_ROW)
     count = np.zeros(1, COUNT)
+    count["over_full"] = len(over_row) - 2 * over_rows_at_once(nodes)
     count["power_full"] = len(power_row) - 2 * power_rows_at_once(nodes)
     count["minute_full"] = len(minute_row) - 2 * minute_rows_at_once(nodes)
     count["changes"], count["minutes"] = changes, minutes
     return PowerState(
         node, ledger, server, path, edge, guard, step, _due(len(guards)), order, count,
-        power_row, minute_row,
+        power_row, minute_row, over_row,
     )  # fmt: skip
 
 
@@ -275,8 +292,8 @@ def _node(plan: PowerNode, minutes: bool) -> tuple[float, ...]:
     turn_s = 0.0 if minutes else np.inf
     return (
         0.0, 0.0, 0.0, np.nan, 0.0, 0.0, 0.0, NO_LOW_MW, 0.0, turn_s, limit_mw,
-        *astuple(intake(plan.loss)), 0.0, 0, 0, 0, 0, plan.loss is None, plan.kind == "utility",
-        True,
+        *astuple(intake(plan.loss)), 0.0, 0, 0, 0, 0, plan.loss is None,
+        plan.kind in ON_INTAKE, True,
     )  # fmt: skip
 
 

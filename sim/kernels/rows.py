@@ -42,6 +42,18 @@ POWER_ROW = np.dtype(
     align=True,
 )
 
+#: A span of time in which a power node's draw was above its limit: a row of ``over_limit``.
+OVER_ROW = np.dtype(
+    [
+        ("start_s", np.float64),
+        ("end_s", np.float64),
+        ("peak_mw", np.int64),
+        ("limit_mw", np.int64),
+        ("node", np.int32),
+    ],
+    align=True,
+)
+
 #: What one power node drew in one minute: a row of ``summary/power`` before division. It stands
 #: for ``minutes`` consecutive ones, ``minute`` the first, in each of which it drew just this.
 MINUTE_ROW = np.dtype(

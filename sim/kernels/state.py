@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 from sim.kernels import layout, power_state
 from sim.kernels.bundle import BundleType, array_of, opener, table_of
 from sim.kernels.power_state import PowerState
-from sim.kernels.rows import DECISION, ITERATION, MINUTE_ROW, POWER_ROW, REQUEST_ROW
+from sim.kernels.rows import (
+    DECISION,
+    ITERATION,
+    MINUTE_ROW,
+    OVER_ROW,
+    POWER_ROW,
+    REQUEST_ROW,
+)
 
 Records = NDArray[np.void]
 Ints = NDArray[np.int64]
@@ -82,6 +89,7 @@ POWER = BundleType(
         ("count", array_of(power_state.COUNT)),
         ("power_row", array_of(POWER_ROW)),
         ("minute_row", array_of(MINUTE_ROW)),
+        ("over_row", array_of(OVER_ROW)),
     ),
 )
 

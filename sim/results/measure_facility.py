@@ -37,6 +37,7 @@ class Minutes:
     minute: NDArray[np.int64]
     inside_s: FloatArray
     site_w: FloatArray  # taken from the utility
+    plant_w: FloatArray  # of which by the cooling plant, where the electrical tree feeds it
     liquid_w: FloatArray  # heat of the racks that liquid takes up
 
 
@@ -65,8 +66,9 @@ def facility_values(
     cooled, reason = _cooled(facility, minutes)
     values = _cooling_values(nodes, energy[0], minutes, cooled, reason)
     total = energy if facility.plant is None else values["facility_energy_j"]
-    cost = _weighed(price, _NO_PRICE, total, minutes, cooled)
-    carbon = _weighed(facility.carbon_g_per_j, _NO_CARBON, total, minutes, cooled)
+    beside = None if _metered(nodes) is not None else cooled
+    cost = _weighed(price, _NO_PRICE, total, minutes, beside)
+    carbon = _weighed(facility.carbon_g_per_j, _NO_CARBON, total, minutes, beside)
     water = values["water_l"]
     return {
         **values,
@@ -106,19 +108,20 @@ def _minutes(
     rows = result.tables["summary/power"].select(["node", "minute", "mean_w"])
     node = rows.column("node").to_numpy()
     size = 1 + max((entry["node"] for entry in nodes), default=0)
-    utility, liquid = np.zeros(size), np.zeros(size)
+    utility, plant, liquid = np.zeros(size), np.zeros(size), np.zeros(size)
     for entry in nodes:
         utility[entry["node"]] = entry["kind"] == "utility"
+        plant[entry["node"]] = entry["kind"] == "cooling"
         if entry["kind"] == "rack":
             liquid[entry["node"]] = facility.liquid_share.get(entry["name"], 0.0)
-    counted = (utility + liquid)[node] > 0.0
+    counted = (utility + plant + liquid)[node] > 0.0
     if not utility[node].any():
         return None
     minute = rows.column("minute").to_numpy()[counted]
     mean_w = rows.column("mean_w").to_numpy()[counted]
     summed = [
         _summed(node[counted], minute, mean_w, weight[node[counted]], count)
-        for weight in (utility, liquid)
+        for weight in (utility, plant, liquid)
     ]
     numbers = np.arange(count, dtype=np.int64)
     inside_s = np.minimum(60.0 * (numbers + 1), end_s) - np.maximum(60.0 * numbers, start_s)
@@ -158,8 +161,9 @@ def _cooled(facility: Facility, minutes: Minutes | None) -> tuple[Cooling | None
         return None, _NO_MINUTES
     liquid_w = minutes.liquid_w
     bulbs = facility.wet_bulb_c.at(minutes.minute)
+    air_w = np.maximum(minutes.site_w - minutes.plant_w - liquid_w, 0.0)
     try:
-        return cooling(facility.plant, minutes.site_w - liquid_w, liquid_w, bulbs), ""
+        return cooling(facility.plant, air_w, liquid_w, bulbs), ""
     except ValueError as error:  # heat beyond what the equations hold for
         return None, str(error)
 
@@ -175,17 +179,25 @@ def _cooling_values(
     if minutes is None or cooled is None:
         return dict.fromkeys(names, unknown(reason))
     racks_j = [node["energy_j"] for node in nodes if node["kind"] == "rack"]
-    cooling_j = float(cooled.total_w @ minutes.inside_s)
-    total_j = energy_j + cooling_j
+    cooling_j, total_j, whole_w = _metered(nodes), energy_j, minutes.site_w
+    if cooling_j is None:  # beside the tree
+        cooling_j = float(cooled.total_w @ minutes.inside_s)
+        total_j, whole_w = energy_j + cooling_j, minutes.site_w + cooled.total_w
     it_j = None if None in racks_j else sum(racks_j)
     pue = unknown(NO_METER if it_j is None else NO_WINDOW)
     return {
         "pue": known(total_j / it_j) if it_j else pue,
         "cooling_energy_j": known(cooling_j),
         "facility_energy_j": known(total_j),
-        "facility_peak_w": known(float((minutes.site_w + cooled.total_w).max())),
+        "facility_peak_w": known(float(whole_w.max())),
         "water_l": known(1000.0 * float(cooled.water_m3_per_s @ minutes.inside_s)),
     }
+
+
+def _metered(nodes: Sequence[Mapping[str, Any]]) -> float | None:
+    """What the cooling plant took from the tree, J; None where the tree does not feed it."""
+    plant = (node["energy_j"] for node in nodes if node["kind"] == "cooling")
+    return next((float(energy_j) for energy_j in plant if energy_j is not None), None)
 
 
 def _weighed(

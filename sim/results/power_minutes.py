@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sim.results.rows import Rows
+from sim.site.types import ON_INTAKE
 
 _COLUMNS = ("node", "minute", "min_w", "mean_w", "max_w")
 #: Rows of ``summary/power`` that are handed on at once.
@@ -17,7 +18,7 @@ _ROWS = 1 << 16
 class PowerMinutes:
     """Lowest, time-weighted mean and highest draw of each node in each minute.
 
-    What is counted is what is compared with the node's limit: the intake of the utility, the
+    What is counted is what is compared with the node's limit: the intake of ``ON_INTAKE``, the
     output of any other node. Rows of one node must ascend in time; a value that held for no time
     at all does not count. A minute that drew as the one before it has no row.
 
@@ -30,7 +31,7 @@ class PowerMinutes:
         from sim.kernels import node_minutes
 
         self._kernel = node_minutes
-        self._on_intake = np.array([kind == "utility" for kind in kinds], dtype=bool)
+        self._on_intake = np.array([kind in ON_INTAKE for kind in kinds], dtype=bool)
         self._nodes = node_minutes.new_nodes(len(kinds))
         self._write = write
         self._out = np.zeros(_ROWS, node_minutes.ENVELOPE)

@@ -83,10 +83,17 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
         ("out_mw", "int64", "mW", "delivered to what is below it (a server: to its parts)"),
         ("in_mw", "int64", "mW", "taken from its feeds: out and its own loss"),
     ),
+    "over_limit": _columns(
+        ("node", "int32", "", "index of the power node (table power_nodes)"),
+        ("start_s", "float64", "s", "its draw is above its limit from this moment on"),
+        ("end_s", "float64", "s", "until this one, or the end of the run"),
+        ("peak_mw", "int64", "mW", "the highest of what is compared with the limit in between"),
+        ("limit_mw", "int64", "mW", "the limit: the budget, else the rating"),
+    ),
     "power_nodes": _columns(
         ("node", "int32", "", "index"),
         ("name", "string", "", "name"),
-        ("kind", "category", "", "utility, generator, msb, ups, pdu, rack, server"),
+        ("kind", "category", "", "utility, generator, msb, ups, cooling, pdu, rack, server"),
         ("rating_w", "float64", "W", "rating; null if none was stated"),
         ("budget_w", "float64", "W", "contracted limit; null if none was stated"),
         (

@@ -13,7 +13,7 @@ from fractions import Fraction
 
 from sim.catalog.protection import Battery, Breaker, Electronic, Overload, Thermal
 from sim.site.load import milliwatts
-from sim.site.types import PowerTree
+from sim.site.types import PowerNode, PowerTree
 
 #: What a guard stands for. A UPS's three tables and its charge take turns, by what feeds its load.
 BREAKER, INVERTER, ON_BATTERY, BYPASS, CHARGE = (
@@ -52,6 +52,17 @@ class Guard:
             heat = Fraction(str(self.device.element.trip_heat))
             return math.isqrt(int(self.rating_mw**2 * heat))
         return 0
+
+    @property
+    def held_mw(self) -> float:
+        """The highest load that a breaker holds for ever."""
+        if not isinstance(self.device, Breaker):
+            raise AssertionError("only a breaker holds")
+        element = self.device.element
+        edge_mw = float(self.trip_mw)
+        if isinstance(element, Electronic):
+            edge_mw = element.pickup * self.rating_mw
+        return min(edge_mw, self.magnetic_mw)
 
     @property
     def magnetic_mw(self) -> float:
@@ -113,6 +124,20 @@ class Guard:
         return element.tau_s * math.log1p(max(element.trip_heat - heat, 0.0) / above)
 
 
+def bank_rating_mw(node: PowerNode, alive: int | None = None) -> int:
+    """What an inverter's table counts by: the rating of the modules alive (all if not said).
+
+    Modules share the load evenly, so what each carries of its own rating is what all carry of
+    this. The bypass is one switch, rated as the bank.
+    """
+    if node.ups is None or node.rating_w is None:
+        raise AssertionError("only a UPS with a rating has an inverter")
+    modules = node.ups.modules
+    if modules is None:
+        return milliwatts(node.rating_w)
+    return milliwatts(modules.rating(node.rating_w, modules.count if alive is None else alive))
+
+
 def guards_of(tree: PowerTree) -> tuple[Guard, ...]:
     """Every guard of the tree, by node."""
     found: list[Guard] = []
@@ -129,7 +154,8 @@ def guards_of(tree: PowerTree) -> tuple[Guard, ...]:
                 (INVERTER, product.inverter), (ON_BATTERY, product.battery),
                 (BYPASS, product.bypass),
             ):  # fmt: skip
-                found.append(Guard(index, kind, table, rating_mw))
+                bank_mw = rating_mw if kind == BYPASS else bank_rating_mw(node)
+                found.append(Guard(index, kind, table, bank_mw))
         if node.ups.battery is not None:
             found.append(Guard(index, CHARGE, node.ups.battery, rating_mw))
     return tuple(found)

@@ -8,7 +8,7 @@ bit: both take the same floating-point steps in the same order and round half to
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -147,8 +147,9 @@ def tree_flow(tree: PowerTree, server_out: IntArray) -> tuple[IntArray, IntArray
     count = len(tree.nodes)
     if server_out.shape != tree.server_index.shape:
         raise ValueError(f"{server_out.shape} draws for {tree.server_index.shape} servers")
-    curves = [astuple(intake(node.loss)) for node in tree.nodes]
-    constant_mw, linear, square_per_mw = np.array(curves, dtype=np.float64).T
+    curves = [intake(node.loss) for node in tree.nodes]
+    flat = [(one.constant_mw, one.linear, one.square_per_mw) for one in curves]
+    constant_mw, linear, square_per_mw = np.array(flat, dtype=np.float64).T
     out_mw = np.zeros(count, dtype=np.int64)
     in_mw = np.zeros(count, dtype=np.int64)
     out_mw[tree.server_index] = server_out

@@ -8,7 +8,7 @@ from string import ascii_lowercase
 import numpy as np
 
 from sim import catalog
-from sim.errors import BuildError
+from sim.errors import BuildError, did_you_mean
 from sim.site.load import WHOLE_SHARE
 from sim.site.power_wiring import check_wiring
 from sim.site.types import PowerNode, PowerPlan, PowerTree, RatedBreaker, Site, UpsGear
@@ -45,6 +45,7 @@ def build_power_tree(site: Site, plan: PowerPlan | None) -> PowerTree:
     plan = plan or _UNSTATED
     check_wiring(site, plan)
     upstream = _add_ups(tree, plan, _add_msbs(tree, plan))
+    _add_cooling(tree, plan)
     feeds = [upstream] * len(site.row_names)
     if plan.pdus_per_row:
         feeds = _add_pdus(tree, site, plan, upstream)
@@ -60,7 +61,7 @@ def build_power_tree(site: Site, plan: PowerPlan | None) -> PowerTree:
         tree.nodes.append(PowerNode(name, "server", psu.rating_w, None, psu))
     for node, rack in enumerate(site.node_rack.tolist()):
         tree.connect(first_server + node, (first_rack + rack,))
-    _refuse_same_names(tree.nodes)
+    _refuse_same_names(tree.nodes, plan)
     return PowerTree(
         nodes=tuple(tree.nodes),
         edges=tuple(tree.edges),
@@ -164,7 +165,8 @@ def _add_ups(tree: _Wiring, plan: PowerPlan, tops: dict[str, int]) -> list[int]:
     found = {}
     for number, ups in enumerate(plan.ups):
         found[ups.name] = tree.add(
-            ups.name, "ups", ups.rating_w, ups.budget_w, loss="ups", breaker=ups.breaker,
+            ups.name, "ups", ups.rating_w, ups.budget_w, loss="ups",
+            loss_rating_w=module_ratings_w(ups.gear, ups.rating_w), breaker=ups.breaker,
             ups=ups.gear,
         )  # fmt: skip
         above = list(tops.values())[number % len(tops)] if ups.fed_by is None else tops[ups.fed_by]
@@ -173,13 +175,38 @@ def _add_ups(tree: _Wiring, plan: PowerPlan, tops: dict[str, int]) -> list[int]:
     return [i for name, i in found.items() if name not in reserves] or list(tops.values())
 
 
-def _refuse_same_names(nodes: Sequence[PowerNode]) -> None:
+def _add_cooling(tree: _Wiring, plan: PowerPlan) -> None:
+    """The cooling plant as a load of what feeds it; how much it draws is the run's business."""
+    if plan.cooling_fed_by is None:
+        return
+    tops = {node.name: at for at, node in enumerate(tree.nodes) if node.kind != "generator"}
+    if plan.cooling_fed_by not in tops:
+        hint = did_you_mean(plan.cooling_fed_by, tops)
+        raise BuildError(
+            "cooling.fed_by",
+            f"unknown utility, switchboard or UPS {plan.cooling_fed_by!r}{hint}",
+        )
+    tree.connect(tree.add("cooling", "cooling", None, None), (tops[plan.cooling_fed_by],))
+
+
+def module_ratings_w(gear: UpsGear, rating_w: float, alive: int | None = None) -> float:
+    """The rating of all modules of a UPS that are alive (all of them if not said), summed."""
+    modules = gear.modules
+    if modules is None:
+        return rating_w
+    return modules.rating(rating_w, modules.count if alive is None else alive)
+
+
+def _refuse_same_names(nodes: Sequence[PowerNode], plan: PowerPlan) -> None:
+    """Names of rows, racks and nodes are made of one another, so a clash is with a stated name."""
+    stated = {one.name: f"power.generators[{at}].name" for at, one in enumerate(plan.generators)}
+    stated |= {one.name: f"power.msbs[{at}].name" for at, one in enumerate(plan.msbs)}
+    stated |= {one.name: f"power.ups[{at}].name" for at, one in enumerate(plan.ups)}
     kinds: dict[str, str] = {}
     for node in nodes:
         if node.name in kinds:
-            path = "power.ups" if node.kind == "ups" or kinds[node.name] == "ups" else "site.halls"
             raise BuildError(
-                path,
+                stated.get(node.name, "site.halls"),
                 f"the name {node.name!r} is both a {kinds[node.name]}'s and a {node.kind}'s; "
                 "names in the power tree are unique",
             )

@@ -12,6 +12,9 @@ from sim.catalog.types import Gpu, Loss, NodeType, RackType
 
 IntArray = NDArray[np.int64]
 
+#: Kinds of nodes that are judged by what they take in; all others by what they deliver.
+ON_INTAKE = ("utility", "cooling")
+
 
 @dataclass(frozen=True)
 class Site:
@@ -49,15 +52,32 @@ class RatedBreaker:
 
 
 @dataclass(frozen=True)
+class Modules:
+    """A UPS as a bank of equal modules that share its load evenly.
+
+    ``needed`` of them deliver the bank's rating, so each is rated rating/needed; with one more
+    (N+1) the loss of one leaves the rating whole. Limits and losses are each module's.
+    """
+
+    count: int
+    needed: int
+
+    def rating(self, rating_w: float, alive: int) -> float:
+        """What ``alive`` modules deliver at their ratings, of a bank rated ``rating_w``."""
+        return rating_w * alive / self.needed
+
+
+@dataclass(frozen=True)
 class UpsGear:
     """What makes a UPS one.
 
     ``product`` None: what it carries beyond its rating is not modelled; ``battery`` None: it has
-    none.
+    none; ``modules`` None: it is one piece.
     """
 
     product: UpsProduct | None = None
     battery: Battery | None = None
+    modules: Modules | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +89,7 @@ class PowerNode:
     """
 
     name: str
-    kind: str  # "utility", "generator", "msb", "ups", "pdu", "rack", "server"
+    kind: str  # "utility", "generator", "msb", "ups", "cooling", "pdu", "rack", "server"
     rating_w: float | None
     budget_w: float | None
     loss: Loss | None
@@ -151,6 +171,7 @@ class PowerPlan:
     pdu_breaker: RatedBreaker | None = None
     rack_breaker: RatedBreaker | None = None  # before each rack, on the sum of its feeds
     restart_s: float = 300.0
+    cooling_fed_by: str | None = None  # None: the plant is no load of the tree
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Annotated, TypeAlias
 from pydantic import Field
 
 from sim.spec.hourly import Humidity, Outside
-from sim.spec.types import Count, PositiveNumber, Quantity, Shorthand, Spec, Watts
+from sim.spec.types import Count, Identifier, PositiveNumber, Quantity, Shorthand, Spec, Watts
 
 _Celsius: TypeAlias = Annotated[float, Quantity("temperature", least=0.0, most=80.0)]
 _Kelvin: TypeAlias = Annotated[float, Quantity("temperature_difference", least=0.0, most=100.0)]
@@ -96,6 +96,11 @@ class CoolingSpec(Spec):
     )
     weather: WeatherSpec = Field(description="the air outside")
     cdus: CdusSpec | None = Field(default=None, description="CDUs of every row")
+    fed_by: Identifier | None = Field(
+        default=None,
+        description="the utility, switchboard or UPS that feeds the plant; left out: it is no load "
+        "of the electrical tree",
+    )
     air_capacity: Watts | None = Field(
         default=None, description="heat the air loop is built for; default: the site's at full draw"
     )

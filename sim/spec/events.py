@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
-from sim.spec.types import Count, Identifier, Seconds, Spec, Watts
+from sim.spec.types import Count, Identifier, Name, Seconds, Spec, Watts
+
+#: What comes after the name of a UPS: one of its modules.
+MODULE = ".module"
+#: A node of the power tree, or one module of a UPS.
+Target = Annotated[
+    str,
+    Name(
+        r"[A-Za-z0-9][A-Za-z0-9_-]*(\.module)?",
+        "letters, digits, '-' and '_', and '.module' after a UPS for one of its modules",
+    ),
+]
 
 
 class BudgetChangeSpec(Spec):
@@ -25,10 +38,11 @@ class EventSpec(Spec):
     """One event: something fails or is restored, a budget changes, replicas come or go."""
 
     at: Seconds = Field(description="when it happens")
-    fail: Identifier | None = Field(
-        default=None, description="a node of the power tree, such as ups-a, that fails"
+    fail: Target | None = Field(
+        default=None,
+        description="a node of the power tree that fails, such as ups-a, or ups-a.module",
     )
-    restore: Identifier | None = Field(
+    restore: Target | None = Field(
         default=None, description="one that failed or tripped, and is whole again"
     )
     budget: BudgetChangeSpec | None = Field(

@@ -71,6 +71,13 @@ class BatterySpec(Spec):
     )
 
 
+class ModulesSpec(Spec):
+    """Equal modules side by side, which share the load of a UPS evenly."""
+
+    count: Count = Field(description="modules installed")
+    needed: Count = Field(description="modules that deliver the rating, such as one less (N+1)")
+
+
 class UpsSpec(Spec):
     """One UPS; its rating and budget are what it delivers."""
 
@@ -83,6 +90,9 @@ class UpsSpec(Spec):
     )
     battery: Annotated[BatterySpec, Shorthand("ride_through")] | None = Field(
         default=None, description="its battery: how long it carries the rating"
+    )
+    modules: ModulesSpec | None = Field(
+        default=None, description="the modules that it consists of; left out: it is one piece"
     )
     reserve: Identifier | None = Field(
         default=None, description="the UPS that takes its loads over when it fails"

@@ -28,7 +28,8 @@ IN_ORDER = (
 )  # fmt: skip
 #: Rows in order for each value of a column; whole runs of them may be written at once.
 IN_ORDER_BY = {
-    "iterations": "replica", "power": "node", "summary/itl": "workload", "summary/power": "node",
+    "iterations": "replica", "power": "node", "over_limit": "node", "summary/itl": "workload",
+    "summary/power": "node",
 }  # fmt: skip
 #: Sums that an engine may add up in another order; everything in them that is no float is equal.
 METERS = ("replicas", "workloads", "power_nodes", "summary/power", "controllers", "clocks")

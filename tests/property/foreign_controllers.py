@@ -1,4 +1,4 @@
-"""Power policies that no engine has heard of: one that raves, one that flaps."""
+"""Power policies that no engine has heard of: one that raves, one that flaps, one that lulls."""
 
 from __future__ import annotations
 
@@ -83,3 +83,19 @@ class Flapping(PowerPolicy):
             yield Release()
             yield Clock(1.0)
         state.down = not state.down
+
+
+@register("power", "test-lulling")
+@dataclass(frozen=True)
+class Lulling(PowerPolicy):
+    """Works against the log: lets go whenever a node is over, holds back and says all is well."""
+
+    watch: str = "utility+ups+pdu+rack"
+
+    def decide(self, view: PowerView, state: Any, rng: KeyedBits) -> Iterator[Command]:
+        if view.use is None or view.use > 1.0:
+            yield Release()
+            yield Clock(1.0)
+        else:
+            yield Clock(0.5)
+        yield Note("all-is-well", f"{view.node} is within its limit")

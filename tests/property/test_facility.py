@@ -17,7 +17,16 @@ from sim.engine.run import run
 from sim.engine.world import World
 from sim.errors import SimulationError
 from sim.site import build_power_tree
-from sim.site.types import GeneratorPlan, MsbPlan, PowerPlan, RatedBreaker, UpsGear, UpsPlan
+from sim.site.types import (
+    GeneratorPlan,
+    Modules,
+    MsbPlan,
+    PowerPlan,
+    PowerTree,
+    RatedBreaker,
+    UpsGear,
+    UpsPlan,
+)
 from tests.property.engine_pair import CANDIDATE, REFERENCE, PlainSink
 from tests.property.random_cases import seeded_case
 from tests.property.random_retries import with_retries
@@ -45,7 +54,8 @@ def random_site(rng: Random, world: World) -> World:
     def ups(name: str, reserve: str | None = None) -> UpsPlan:
         product = UpsProduct("x", *(rng.choice(TABLES) for _ in range(3)))
         battery = Battery(rng.choice([0.3, 4.0]), rng.choice([1.0, 1.2]), rng.choice([3.0, 1e4]))
-        gear = UpsGear(rng.choice([None, product]), rng.choice([None, battery]))
+        modules = rng.choice([None, Modules(3, 2), Modules(5, 4), Modules(2, 1)])
+        gear = UpsGear(rng.choice([None, product]), rng.choice([None, battery]), modules)
         rating_w = most_w * rng.choice([0.08, 0.15, 0.3, 1.0])
         return UpsPlan(name, rating_w, None, None, reserve, breaker(), gear)
 
@@ -67,6 +77,7 @@ def random_site(rng: Random, world: World) -> World:
         node, time_s = rng.randrange(len(power.nodes)), rng.uniform(0.0, end_s)
         events.append(PlannedEvent(time_s, "fail", node))
         events.append(PlannedEvent(time_s + rng.choice([0.0, 0.2, 4.0]), "restore", node))
+    events += module_events(rng, power, {event.node for event in events}, end_s)
     for _ in range(rng.choice([0, 0, 2])):
         node, budget_w = rng.randrange(len(power.nodes)), most_w * rng.choice([0.05, 0.2, 0.5])
         time_s = rng.uniform(0.0, end_s)
@@ -90,6 +101,23 @@ def random_fleet(rng: Random, pool: Pool, end_s: float, events: list[PlannedEven
             events.append(PlannedEvent(time_s, kind, pool=pool.name, replicas=abs(change)))
             there += change
     return replace(pool, starts=starts)
+
+
+def module_events(
+    rng: Random, power: PowerTree, whole: set[int], end_s: float
+) -> list[PlannedEvent]:
+    """Modules of banks that fail, one by one, and mostly return; not where the bank does itself."""
+    events: list[PlannedEvent] = []
+    for index, node in enumerate(power.nodes):
+        if node.ups is None or node.ups.modules is None or index in whole:
+            continue
+        for _ in range(rng.randrange(node.ups.modules.count + 1)):
+            time_s = rng.uniform(0.0, end_s)
+            events.append(PlannedEvent(time_s, "fail-module", index))
+            if rng.randrange(3):
+                later_s = time_s + rng.choice([0.0, 0.5, 5.0])
+                events.append(PlannedEvent(later_s, "restore-module", index))
+    return events
 
 
 def served(world: World, engine: str) -> dict[str, list[dict[str, Any]]]:
@@ -147,7 +175,7 @@ def test_random_sites(first: int) -> None:
     check_sites(first, 20, seen)
     assert {
         "trips", "fails", "replica-fails", "replica-returns", "replica-removed", "replica-parked",
-        "replica-added", "budget-changes",
+        "replica-added", "budget-changes", "module-fails", "module-returns",
     } <= seen.keys()  # fmt: skip
 
 

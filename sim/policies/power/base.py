@@ -172,6 +172,10 @@ class PowerPolicy:
         """Watts that each GPU of a class draws at most, from the first moment to the last."""
         return None
 
+    def deepest(self, priority: int) -> float:
+        """The lowest share of the maximum clock that it may command for a class."""
+        return 0.0  # unless it says so: the lowest that a GPU has
+
     def decide(self, view: PowerView, state: Any, rng: KeyedBits) -> Iterator[Command]:
         """Commands, in order; ``rng`` is keyed by the number of the period."""
         return iter(())

@@ -88,6 +88,10 @@ class DemandResponse(PowerPolicy):
         """Nothing is asked yet."""
         return Ask()
 
+    def deepest(self, priority: int) -> float:
+        """The floor of its class."""
+        return self.low_floor if priority >= 2 else self.high_floor
+
     def decide(self, view: PowerView, state: Ask, rng: KeyedBits) -> Iterator[Command]:
         """Commands for one reading."""
         if view.reading_w is None:
@@ -142,7 +146,7 @@ class DemandResponse(PowerPolicy):
     def _next_clock(self, view: PowerView) -> Command | None:
         """Lower the clock of the class served last that is above its floor."""
         for one in view.classes:
-            floor = self.low_floor if one.priority >= 2 else self.high_floor
+            floor = self.deepest(one.priority)
             if one.commanded > floor + 1e-9:
                 return Clock(max(one.commanded - self.step, floor), one.priority)
         return None

@@ -61,6 +61,10 @@ class Dynamo(PowerPolicy):
         """It has not decided yet."""
         return Turn()
 
+    def deepest(self, priority: int) -> float:
+        """The floor."""
+        return self.floor
+
     def decide(self, view: PowerView, state: Turn, rng: KeyedBits) -> Iterator[Command]:
         """Commands for one reading, if it is this controller's turn."""
         upper = view.kind != watched(self)[-1]

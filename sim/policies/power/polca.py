@@ -56,6 +56,10 @@ class Polca(PowerPolicy):
         if not 1 <= self.low_from <= 7:
             raise ValueError(f"low_from must be a priority from 1 to 7, not {self.low_from}")
 
+    def deepest(self, priority: int) -> float:
+        """The deep clock of its class."""
+        return self.low_deep_clock if priority >= self.low_from else self.high_clock
+
     def decide(self, view: PowerView, state: Any, rng: KeyedBits) -> Iterator[Command]:
         """Commands for one reading."""
         low = [one for one in view.classes if one.priority >= self.low_from]

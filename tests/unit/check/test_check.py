@@ -206,7 +206,7 @@ def test_reserved_words_may_stand_empty() -> None:
         ),
         (
             {"ups": [{"name": "row-1-rack-1", "rating": "1 MW"}]},
-            "power.ups: the name 'row-1-rack-1' is both a ",
+            "power.ups[0].name: the name 'row-1-rack-1' is both a ",
         ),
     ],
 )

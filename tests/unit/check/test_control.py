@@ -51,6 +51,66 @@ def test_control_in_time_is_not_warned_of(sets: list[str]) -> None:
     assert load(*sets).warnings == ()
 
 
+def remarked(*sets: str) -> str:
+    scenario = load(*sets)
+    assert scenario.warnings == ()
+    (remark,) = scenario.remarks
+    return remark
+
+
+def test_the_margin_is_said_where_control_is_in_time() -> None:
+    assert remarked("policies.power={kind: polca}", "telemetry={period: 1 s}") == (
+        "policies.power: a surge is acted on up to 9.00 s after it begins: 2 × 1.00 s telemetry "
+        "period + 2.00 s delay + 5.00 s until the brake acts; that leaves 1.00 s of the 10.0 s "
+        "(assumed) for which an overload is tolerated"
+    )
+    assert load().remarks == ()
+    assert load("policies.power={kind: static-clock}").remarks == ()
+
+
+def upss(rating: str, a: str, b: str) -> str:
+    named = (("ups-a", a), ("ups-b", b))
+    each = (f"{{name: {name}, rating: {rating}, {gear}}}" for name, gear in named)
+    return f"power.ups=[{', '.join(each)}]"
+
+
+POLCA = "policies.power={kind: polca}"
+
+
+def test_the_stampede_of_the_published_row_is_a_second_too_late() -> None:
+    """2 · 2 + 2 + 5 = 11 s against the rule of 10 s, at whatever overload."""
+    gear = "product: polca-10s"
+    (warning,) = load(POLCA, upss("60 kW", gear, gear), "power.utility.budget=200 kW").warnings
+    assert warning.endswith(
+        "that is 1.00 s more than the 10.0 s for which ups-b (polca-10s) carries 140 % of its "
+        "rating, every GPU at its TDP and ups-a lost"
+    )
+
+
+def test_the_weakest_product_at_its_worst_planned_load_decides() -> None:
+    galaxy, riello = "product: galaxy-vxl", "product: riello-dlp"
+    says = remarked(POLCA, upss("70 kW", galaxy, galaxy))
+    assert "leaves 589 s of the 600 s for which ups-b (galaxy-vxl) carries 120 %" in says
+    says = remarked(POLCA, upss("70 kW", riello, galaxy))
+    assert "leaves 19.0 s of the 30.0 s for which ups-a (riello-dlp) carries 120 %" in says
+    assert says.endswith("every GPU at its TDP and ups-b lost")
+    says = remarked(POLCA, upss("100 kW", galaxy, galaxy))
+    assert says.endswith(
+        "need not be in time: ups-b (galaxy-vxl) carries 84.2 % of its rating, every GPU at its "
+        "TDP and ups-a lost, for ever"
+    )
+    half = remarked(POLCA, "telemetry={period: 1 s}", upss("70 kW", galaxy, "budget: 65 kW"))
+    assert "ups-a (galaxy-vxl) carries 120 %" in half  # the other states nothing
+
+
+def test_a_stated_deadline_and_a_ups_that_is_not_above_count_otherwise() -> None:
+    gear = upss("70 kW", "product: riello-dlp", "product: riello-dlp")
+    stated = remarked(POLCA, gear, "actuation={deadline: 12 s}")
+    assert "leaves 1.00 s of the 12.0 s (stated)" in stated
+    (warning,) = load("policies.power={kind: polca, watch: utility}", gear).warnings
+    assert "1.00 s more than the 10.0 s (assumed)" in warning
+
+
 def test_sections_without_a_controller_are_said_to_do_nothing() -> None:
     scenario = load("telemetry={lost: 1 %}", "actuation={deadline: 5 s}")
     assert scenario.warnings == (

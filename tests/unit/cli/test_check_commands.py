@@ -79,6 +79,21 @@ def test_check_says_ok_and_warns_on_stderr(app: typer.Typer, folder: Path) -> No
     )
 
 
+def test_check_remarks_on_the_margin_of_control(app: typer.Typer, folder: Path) -> None:
+    CliRunner().invoke(app, ["new", "a"])
+    control = [
+        "--set",
+        "policies.power={kind: polca, watch: utility}",
+        "--set",
+        "telemetry.period=1 s",
+    ]
+    result = CliRunner().invoke(app, ["check", "a.yaml", *control])
+    assert result.stderr == ""
+    ok, remark = result.stdout.splitlines()
+    assert ok == "a.yaml: ok"
+    assert remark.startswith("a.yaml: policies.power: a surge is acted on up to 9.00 s")
+
+
 def test_check_lists_every_problem_of_every_file(app: typer.Typer, folder: Path) -> None:
     CliRunner().invoke(app, ["new", "a"])
     result = CliRunner().invoke(
@@ -100,7 +115,7 @@ def test_check_json(app: typer.Typer, folder: Path) -> None:
     assert result.exit_code == 2
     assert result.stderr == ""
     assert json.loads(result.stdout) == [
-        {"file": "a.yaml", "ok": True, "problems": [], "warnings": []},
+        {"file": "a.yaml", "ok": True, "problems": [], "warnings": [], "remarks": []},
         {
             "file": "b.yaml",
             "ok": False,
@@ -114,6 +129,7 @@ def test_check_json(app: typer.Typer, folder: Path) -> None:
                 }
             ],
             "warnings": [],
+            "remarks": [],
         },
     ]
 

@@ -22,7 +22,9 @@ WINDOW = (1.25, 7.0)
 def metered(budget_w: float | None) -> tuple[PowerMeter, list[tuple[int, float, int, int]]]:
     """A meter over two servers after ``CHANGES``, and the rows it wrote."""
     rows: list[tuple[int, float, int, int]] = []
-    meter = PowerMeter(site(2), tree(2, budget_w), lambda *row: rows.append(row))
+    meter = PowerMeter(
+        site(2), tree(2, budget_w), lambda *row: rows.append(row), lambda *span: None
+    )
     meter.start([560_000, 560_000])
     opened = closed = False
     for server, change_w, time_s in CHANGES:
@@ -71,10 +73,13 @@ def test_nodes_against_their_rows(budget_w: float | None) -> None:
 
 @pytest.mark.parametrize(("on_intake", "over_s"), [(False, 0.5), (True, 1.5)])
 def test_a_draw_equal_to_the_limit_is_within_it(on_intake: bool, over_s: float) -> None:
-    meter = NodeMeter(1.0, on_intake)
+    spans: list[tuple[float, ...]] = []
+    meter = NodeMeter(1.0, on_intake, lambda *span: spans.append(span))
     meter.open_window(0.0)
     for out_mw, in_mw, time_s in ((1000, 1000, 0.0), (1001, 1002, 3.0), (1000, 1001, 3.5)):
         meter.set(out_mw, in_mw, time_s)
     meter.set(999, 1000, 4.5)
     meter.close_window(5.0)
     assert meter.over.window == over_s
+    peak_mw = 1002 if on_intake else 1001
+    assert spans == [(3.0, 3.0 + over_s, peak_mw, 1000)]

@@ -94,7 +94,7 @@ def assert_same(meter: PowerMeter, power: PowerState) -> None:
 def test_guards_gather_and_give_up_as_in_the_reference(data: st.DataObject) -> None:
     where, over = data.draw(guarded_trees())
     servers = len(where.node_names)
-    meter = PowerMeter(where, over, lambda *row: None)
+    meter = PowerMeter(where, over, lambda *row: None, lambda *span: None)
     power = power_state(where, over, False, False)
     now_mw = [data.draw(DRAWS_MW) for _ in range(servers)]
     meter.start(now_mw)

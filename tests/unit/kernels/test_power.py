@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 import pytest
@@ -53,11 +55,13 @@ class Case:
 
 @dataclass(frozen=True)
 class Found:
-    """What came out: [n] rows as (node, time, out, in); minutes by (node, minute)."""
+    """What came out: [n] rows as (node, time, out, in); minutes by (node, minute); spans above the
+    limit as (node, start, end, peak, limit)."""
 
     rows: list[tuple[int, float, int, int]]
     minutes: dict[tuple[int, int], tuple[float, float, float]]  # W: lowest, mean, highest
     meters: NodeMeters
+    spans: list[tuple[int, float, float, int, int]]
 
 
 # ---- random cases --------------------------------------------------------------------------------
@@ -151,7 +155,10 @@ def cases(draw: st.DrawFn) -> Case:
 def reference(case: Case) -> Found:
     """What the reference's meters find."""
     rows: list[tuple[int, float, int, int]] = []
-    meter = PowerMeter(case.site, case.tree, lambda *row: rows.append(row))
+    spans: list[tuple[int, float, float, int, int]] = []
+    meter = PowerMeter(
+        case.site, case.tree, lambda *row: rows.append(row), lambda *span: spans.append(span)
+    )
     meter.start(case.start_mw)
     for step in case.steps:
         if step.kind == "change":
@@ -168,7 +175,40 @@ def reference(case: Case) -> Found:
         np.array([node.over.window for node in meter.nodes]),
         np.array([node.energy.total for node in meter.nodes]),
     )
-    return Found(rows, minutes_of(rows, case), meters)
+    return Found(rows, minutes_of(rows, case), meters, spans)
+
+
+def held(
+    rows: Sequence[tuple[int, float, int, int]], case: Case, node: int
+) -> list[tuple[float, float, int]]:
+    """(start, end, what is judged) of each state of a node that lasted."""
+    mine = [row for row in rows if row[0] == node]
+    ends = [*(row[1] for row in mine), case.end_s][1:]
+    on_intake = case.tree.nodes[node].kind == "utility"
+    return [
+        (start_s, end_s, in_mw if on_intake else out_mw)
+        for (_, start_s, out_mw, in_mw), end_s in zip(mine, ends, strict=True)
+        if end_s > start_s
+    ]
+
+
+def spans_of(
+    rows: Sequence[tuple[int, float, int, int]], case: Case
+) -> list[tuple[int, float, float, int, int]]:
+    """Every longest span above a node's limit, from its rows, by definition."""
+    found = []
+    for node, plan in enumerate(case.tree.nodes):
+        limit_w = plan.rating_w if plan.budget_w is None else plan.budget_w
+        if limit_w is None:
+            continue
+        limit_mw = round(limit_w * 1000)
+        states = [(mw > limit_mw, start, end, mw) for start, end, mw in held(rows, case, node)]
+        for above, some in groupby(states, itemgetter(0)):
+            if above:
+                every = list(some)
+                peak_mw = max(mw for *_, mw in every)
+                found.append((node, every[0][1], every[-1][2], peak_mw, limit_mw))
+    return found
 
 
 def minutes_of(
@@ -203,6 +243,7 @@ class Drained:
         self.power = power
         self.rows: list[tuple[int, float, int, int]] = []
         self.minutes: dict[tuple[int, int], tuple[float, float, float]] = {}
+        self.spans: list[tuple[int, float, float, int, int]] = []
         self.drains = 0
 
     def drain(self) -> None:
@@ -218,7 +259,10 @@ class Drained:
                 assert (node, minute) not in self.minutes
                 mean_w = energy_mj / 1000.0 / seconds
                 self.minutes[node, minute] = (low_mw / 1000.0, mean_w, high_mw / 1000.0)
-        count["power_rows"] = count["minute_rows"] = 0
+        for row in self.power.over_row[: count["over_rows"]].tolist():
+            start_s, end_s, peak_mw, limit_mw, node = row
+            self.spans.append((node, start_s, end_s, peak_mw, limit_mw))
+        count["power_rows"] = count["minute_rows"] = count["over_rows"] = 0
         self.drains += 1
 
     def change(self, steps: Sequence[Step]) -> None:
@@ -239,7 +283,8 @@ def compiled(case: Case, minutes: bool, changes: bool, room: bool = True) -> Fou
     out = Drained(power)
     kernels.start(power, np.array(case.start_mw, dtype=np.int64))
     if not room:
-        power.count["power_full"] = power.count["minute_full"] = 0
+        for rows in ("power_full", "minute_full", "over_full"):
+            power.count[rows] = 0
     waiting: list[Step] = []
     for step in case.steps:
         if step.kind == "change":
@@ -252,7 +297,7 @@ def compiled(case: Case, minutes: bool, changes: bool, room: bool = True) -> Fou
     out.change(waiting)
     kernels.finish(power, case.end_s)
     out.drain()
-    return Found(out.rows, out.minutes, node_meters(power))
+    return Found(out.rows, out.minutes, node_meters(power), out.spans)
 
 
 def by_node(rows: Sequence[tuple[int, float, int, int]]) -> list[tuple[int, float, int, int]]:
@@ -264,6 +309,7 @@ def check_equal(case: Case, found: Found, minutes: bool, changes: bool) -> None:
     """Rows and peaks exactly, integrals to 1e-12 of the run's."""
     expected = reference(case)
     assert by_node(found.rows) == (by_node(expected.rows) if changes else [])
+    assert sorted(found.spans) == sorted(expected.spans) == sorted(spans_of(expected.rows, case))
     assert sorted(found.minutes) == (sorted(expected.minutes) if minutes else [])
     for key, (low_w, mean_w, high_w) in found.minutes.items():
         expected_low_w, expected_mean_w, expected_high_w = expected.minutes[key]
@@ -302,6 +348,7 @@ def test_full_buffers_lose_nothing(case: Case) -> None:
     whole, piecewise = compiled(case, True, True), compiled(case, True, True, room=False)
     assert piecewise.rows == whole.rows
     assert piecewise.minutes == whole.minutes
+    assert piecewise.spans == whole.spans
     for one, other in zip(piecewise.meters, whole.meters, strict=True):
         assert one.tolist() == other.tolist()
 

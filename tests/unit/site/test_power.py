@@ -192,12 +192,12 @@ def test_provisioned_power(plan: PowerPlan | None, watts: float | None) -> None:
         ),
         (
             dataclasses.replace(PLAN, ups=(UPS_A, UpsPlan("row-1-rack-1", 1e5, None))),
-            "power.ups: the name 'row-1-rack-1' is both a ups's and a rack's; "
+            "power.ups[1].name: the name 'row-1-rack-1' is both a ups's and a rack's; "
             "names in the power tree are unique",
         ),
         (
             dataclasses.replace(PLAN, ups=(UPS_A, UPS_A)),
-            "power.ups: the name 'ups-a' is both a ups's and a ups's; "
+            "power.ups[1].name: the name 'ups-a' is both a ups's and a ups's; "
             "names in the power tree are unique",
         ),
     ],
