@@ -15,7 +15,8 @@ from sim.catalog.read import Block, read_block, read_entries
 from sim.catalog.records import Entry, Source
 from sim.catalog.schema import MEASURED
 from sim.catalog.types import Gpu, Llm
-from sim.errors import DataError, did_you_mean
+from sim.errors import DataError, ScenarioError, did_you_mean
+from sim.spec.loader import MOST_BYTES, compose
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,10 @@ class MeasuredSteps:
     Attributes:
         idle: draw with the LLM loaded and nothing to do.
         prefill_tokens, prefill_s, prefill_draw: prompts, ascending in tokens.
-        decode_sequences, decode_s, decode_draw: iterations of 1, … sequences, ascending.
+        decode_sequences, decode_s, decode_draw: iterations of 1, … sequences, ascending, each with
+            ``reference_context`` tokens of context.
+        context_tokens, context_draw: one sequence by its context; empty: it makes no difference.
+        context_token_s: seconds that a decoding sequence takes longer for each token of context.
         prefill_memory_share, decode_memory_share: of the draw above idle that does not follow the
             clock.
         voltage_at_zero: share of the full voltage to which a straight line goes down.
@@ -47,6 +51,10 @@ class MeasuredSteps:
     decode_sequences: tuple[int, ...]
     decode_s: tuple[float, ...]
     decode_draw: tuple[float, ...]
+    reference_context: int
+    context_tokens: tuple[int, ...]
+    context_draw: tuple[float, ...]
+    context_token_s: float
     prefill_memory_share: float
     decode_memory_share: float
     voltage_at_zero: float
@@ -64,12 +72,35 @@ def read_measured(
     Raises:
         DataError: anything that a file of ``data/measured`` must not be, or several entries.
     """
+    _refuse_unsound(path, label)
     texts = set(_texts(read_block(path, label), "source"))
     sources = {text: Source(text, text, label, "the user's own") for text in texts}
     entries = read_entries(path, label, "measured", MEASURED, sources)
     if len(entries) != 1:
         raise DataError(label, f"holds {len(entries)} entries; one file, one table of steps")
     return to_measured(next(iter(entries.values())), gpus, llms, own=True)
+
+
+def _refuse_unsound(path: Path, label: str) -> None:
+    """A stranger's file is read within the bounds of scenario files."""
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(MOST_BYTES + 1)
+        text = data.decode("utf-8-sig")
+    except OSError as error:
+        raise DataError(label, f"cannot be read: {(error.strerror or 'error').lower()}") from None
+    except UnicodeDecodeError:
+        raise DataError(label, "is not UTF-8 text") from None
+    if len(data) > MOST_BYTES:
+        raise DataError(label, f"is larger than {MOST_BYTES >> 20} MiB")
+    try:
+        _, problems = compose(text, label)
+    except ScenarioError as error:
+        problems = list(error.problems)
+    if problems:
+        first = problems[0]
+        message = ": ".join(part for part in (first.path, first.message) if part)
+        raise DataError(label, message, first.mark.line)
 
 
 def _texts(block: Block, key: str) -> Iterator[str]:
@@ -96,6 +127,9 @@ def to_measured(
             raise _fail(entry, key, f"unknown {key} {name!r}{did_you_mean(name, names)}")
     _check_table(entry)
     _check_shares(entry)
+    by_context = entry.has("context.reference")
+    if by_context:
+        _check_context(entry)
     sources = {field.source.id for field in entry.fields if field.source is not None}
     return MeasuredSteps(
         name=entry.name,
@@ -110,6 +144,10 @@ def to_measured(
         decode_sequences=tuple(map(round, entry.numbers("decode.sequences"))),
         decode_s=entry.numbers("decode.time"),
         decode_draw=entry.numbers("decode.draw"),
+        reference_context=entry.count("context.reference") if by_context else 0,
+        context_tokens=tuple(map(round, entry.numbers("context.tokens"))) if by_context else (),
+        context_draw=entry.numbers("context.draw") if by_context else (),
+        context_token_s=entry.number("context.time_per_token") if by_context else 0.0,
         prefill_memory_share=entry.number("clock.prefill_memory_share"),
         decode_memory_share=entry.number("clock.decode_memory_share"),
         voltage_at_zero=entry.number("clock.voltage_at_zero"),
@@ -157,6 +195,31 @@ def _check_table(entry: Entry) -> None:
             f"sequences that decode, {1000 * slowest_s:g} ms: leave such batches out"
         )
         raise _fail(entry, "prefill.time", message)
+
+
+def _check_context(entry: Entry) -> None:
+    """The table of contexts holds the one of the table of batches, and takes time away from none."""
+    tokens, draws = entry.numbers("context.tokens"), entry.numbers("context.draw")
+    reference = entry.number("context.reference")
+    if len(draws) != len(tokens):
+        message = f"has {len(draws)} values for {len(tokens)} context.tokens"
+        raise _fail(entry, "context.draw", message)
+    if not _ascends(tokens):
+        raise _fail(entry, "context.tokens", "must ascend")
+    if not tokens or not tokens[0] <= reference <= tokens[-1]:
+        raise _fail(entry, "context.reference", f"{reference:g} is not within context.tokens")
+    lowest = min(draws)
+    if lowest <= entry.number("idle"):
+        raise _fail(entry, "context.draw", f"{100 * lowest:g} % is not above the idle draw")
+    per_sequence_s = entry.number("context.time_per_token") * reference
+    sequences, times = entry.numbers("decode.sequences"), entry.numbers("decode.time")
+    rest_s = [time - n * per_sequence_s for n, time in zip(sequences, times, strict=True)]
+    if not _ascends(tuple(rest_s)):
+        message = (
+            f"{1000 * per_sequence_s:g} ms of context for each sequence leave times that do not "
+            f"ascend: {', '.join(f'{1000 * rest:.4g} ms' for rest in rest_s)}"
+        )
+        raise _fail(entry, "context.time_per_token", message)
 
 
 def _check_shares(entry: Entry) -> None:

@@ -172,6 +172,16 @@ MEASURED: Mapping[str, Key] = MappingProxyType(
                 "draw": Key("fraction", many=True),
             },
         ),
+        "context": Key(
+            "",
+            members={
+                "reference": Key(WHOLE),
+                "tokens": Key(WHOLE, many=True),
+                "draw": Key("fraction", many=True),
+                "time_per_token": Key("time"),
+            },
+            optional=True,
+        ),
         "clock": Key(
             "",
             members={

@@ -19,8 +19,9 @@ from sim.units import format_si
 def known_steps(spec: MeasuredSpec, path: Path, found: Collector) -> MeasuredSteps | None:
     """The table that is named, or None (and a problem)."""
     if (spec.name is None) == (spec.file is None):
-        message = "name a table of measured steps, or give a file: {file: steps.yaml}"
-        found.error(path, message)
+        rest = "" if spec.name is None else ", not both"
+        message = "name a table of measured steps or give a file, such as {file: steps.yaml}"
+        found.error(path, f"{message}{rest}")
         return None
     if spec.file is None:
         try:

@@ -4,9 +4,10 @@ At the highest clock the time of an iteration is one piecewise linear curve over
 one sequence that decodes to the largest measured batch, on to the shortest measured prompt and
 along the measured prompts. So a prompt shorter than any measured lies on the line between the two,
 and a mixed iteration (a chunk of prefill beside decoding) takes what a prompt of all its tokens
-takes; its draw is the mean of both phases by their time, as everywhere. Context plays no part
-beyond what was measured. Beyond the last prompt the curve goes on with its last slope, and the
-draw stays. At the share φ of the highest clock prefill takes 1/φ times as long and decoding
+takes; its draw is the mean of both phases by their time, as everywhere. Each token of context
+takes the stated time more, and the draw of a batch shifts with its mean context as that of one
+sequence does. Beyond the last prompt the curve goes on with its last slope, and draws stay. What a
+later chunk of a prompt owes to the chunks before it is not counted. At the share φ of the highest clock prefill takes 1/φ times as long and decoding
 max(1 + κ(1/φ − 1), knee/φ) times; draw is idle + (draw − idle)·(m + (1 − m)·φ·v²), with m the
 phase's memory share and v = v₀ + (1 − v₀)·φ.
 """
@@ -86,14 +87,18 @@ def clock_levels(steps: MeasuredSteps, gpu: Gpu) -> tuple[float, ...]:
 def step_cost(steps: MeasuredSteps, share: float) -> StepCost:
     """The one curve of seconds over tokens at a share of the highest clock."""
     slower = max(1.0 + steps.decode_slowdown * (1.0 / share - 1.0), steps.decode_knee / share)
-    decode = [second * slower for second in steps.decode_s]
+    context_s = steps.context_token_s
+    decode = [
+        slower * (second - sequences * steps.reference_context * context_s)
+        for sequences, second in zip(steps.decode_sequences, steps.decode_s, strict=True)
+    ]
     prefill = [second / share for second in steps.prefill_s]
     return StepCost(
         fixed_s=0.0,
         grid_tokens=(0, *steps.decode_sequences, *steps.prefill_tokens),
         grid_s=(decode[0], *decode, *prefill),  # no iteration has fewer tokens than one
         per_decode_s=0.0,
-        per_kv_token_s=0.0,
+        per_kv_token_s=slower * context_s,
         per_windowed_kv_token_s=0.0,
         per_prefill_pair_s=0.0,
         per_windowed_prefill_pair_s=0.0,
@@ -102,7 +107,10 @@ def step_cost(steps: MeasuredSteps, share: float) -> StepCost:
 
 
 def step_power(steps: MeasuredSteps, tdp_w: float, max_sequences: int, share: float) -> StepPower:
-    """The draw of one GPU at a share of the highest clock; linear between measured points."""
+    """The draw of one GPU at a share of the highest clock; linear between measured points.
+
+    A row of decoding stands for contexts from 2^(i − 1) to 2^i tokens with 0.75·2^i.
+    """
     voltage = steps.voltage_at_zero + (1.0 - steps.voltage_at_zero) * share
     dynamic = share * voltage * voltage
 
@@ -112,12 +120,25 @@ def step_power(steps: MeasuredSteps, tdp_w: float, max_sequences: int, share: fl
 
     batches = np.arange(1, max_sequences + 1)
     decode = np.interp(batches, steps.decode_sequences, steps.decode_draw)
-    prefill = (steps.prefill_draw[0], *steps.prefill_draw)
     idle_mw = round(1000.0 * tdp_w * steps.idle)
-    row = tuple(milliwatts(draw, steps.decode_memory_share) for draw in decode.tolist())
+    rows = []
+    for shift in _context_shifts(steps):
+        row = np.maximum(decode + shift, steps.idle).tolist()
+        rows.append((idle_mw, *(milliwatts(draw, steps.decode_memory_share) for draw in row)))
+    prefill = (steps.prefill_draw[0], *steps.prefill_draw)
     return StepPower(
         idle_mw=idle_mw,
-        decode_mw=((idle_mw, *row),),
+        decode_mw=tuple(rows),
         prefill_tokens=(1, *steps.prefill_tokens),
         prefill_mw=tuple(milliwatts(draw, steps.prefill_memory_share) for draw in prefill),
     )
+
+
+def _context_shifts(steps: MeasuredSteps) -> list[float]:
+    """What one sequence draws more at each octave of context than at the reference."""
+    if not steps.context_tokens:
+        return [0.0]
+    octaves = range(steps.context_tokens[-1].bit_length() + 1)
+    contexts = [steps.reference_context, *(0.75 * 2.0**octave for octave in octaves)]
+    draws = np.interp(contexts, steps.context_tokens, steps.context_draw)
+    return [float(draw - draws[0]) for draw in draws[1:]]
