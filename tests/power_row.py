@@ -1,29 +1,35 @@
-"""Days of the row of scenarios/polca-row.yaml, and what is asked of them.
+"""Days of the row of scenarios/polca-row.yaml and of the two that extend it, and their figures.
 
-Everything is taken from the tables of a run: the true draw of the UPS and the requests.
+Everything is taken from the tables of a run: the true draw of the UPS, the requests, the events.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 import sim
 from sim.paths import share
 from sim.results.result import RunResult
+from sim.study.intervals import alike, student
 
 Floats = NDArray[np.float64]
 
 UPS, READING_S, HOUR_S, DAY_S = "row-ups", 2.0, 3600.0, 86_400.0
 CLASSES = ("low", "high")
 
+Sets = tuple[str, ...]
+
+NO_POLICY: Sets = ("policies.power={kind: none}",)
 #: Name of a policy → the changes of the scenario that make it.
-POLICIES: dict[str, tuple[str, ...]] = {
-    "polca": (),
-    "none": ("policies.power={kind: none}",),
+POLICIES: dict[str, Sets] = {
+    "none": NO_POLICY,
     "brake only": (
         "policies.power={kind: polca, watch: ups, low_clock: 1, low_deep_clock: 1, high_clock: 1}",
     ),
@@ -31,18 +37,26 @@ POLICIES: dict[str, tuple[str, ...]] = {
     "dynamo 2 s": (
         "policies.power={kind: dynamo, watch: ups}", "actuation.clock={delay: 2 s}",
     ),
+    "polca": (),
 }  # fmt: skip
+#: Neither policy nor limit: the same arrivals as fast as they can be served.
+FREE: Sets = (*NO_POLICY, "power.ups[row-ups].rating=10 MW")
 
 
-def of_size(servers: int, req_per_s: float = 0.1) -> tuple[str, ...]:
-    """A row of so many servers, the lower half for the low class, each with its peak rate."""
+def of_size(servers: int, req_per_s: float = 0.1, **extra_per_s: float) -> Sets:
+    """A row of so many servers, the lower half for the low class, each with its peak rate.
+
+    ``extra_per_s``: of further workloads of both classes, such as ``stampede=0.2``.
+    """
     low = servers // 2
     sizes = {"low": low, "high": servers - low}
-    return (
-        f"site.halls[hall-a].rows[row].racks=[{{type: dgx-a100-row-1, count: {servers}}}]",
-        *(f"pools[{name}].replicas={count}" for name, count in sizes.items()),
-        *(f"workload[{name}].rate={count * req_per_s:.10g} /s" for name, count in sizes.items()),
-    )
+    sets = [f"site.halls[hall-a].rows[row].racks=[{{type: dgx-a100-row-1, count: {servers}}}]"]
+    for name, count in sizes.items():
+        sets.append(f"pools[{name}].replicas={count}")
+        sets.append(f"workload[{name}].rate={count * req_per_s:.10g} /s")
+        for what, rate in extra_per_s.items():
+            sets.append(f"workload[{name}-{what}].rate={count * rate:.10g} /s")
+    return tuple(sets)
 
 
 @dataclass(frozen=True)
@@ -85,7 +99,6 @@ def run_day(
     energy_j = np.concatenate([[0.0], np.cumsum(draw_w * spans_s)])
     readings_w = np.diff(np.interp(np.arange(0.0, t_s[-1] + 1e-9, READING_S), t_s, energy_j))
     events = result.tables["events"].to_pylist()
-    metrics = result.metrics
     requests = result.tables["requests"]
     done = {name: _completed(requests, name) for name in CLASSES}
     return Day(
@@ -97,13 +110,18 @@ def run_day(
         dropped=any(event["kind"] == "drops-load" for event in events),
         e2e_s=done,
         unserved=len(requests) - sum(len(e2e) for _, e2e in done.values()),
-        capped={
-            name: metrics[f"pools[{name}].capped_fraction"].value or 0.0
-            if f"pools[{name}].capped_fraction" in metrics
-            else 0.0
-            for name in CLASSES
-        },
+        capped={name: _capped(result, name) for name in CLASSES},
     )
+
+
+def _capped(result: RunResult, pool: str) -> float:
+    """Share of a pool's replica time below the highest clock."""
+    for row in result.tables["clocks"].to_pylist():
+        if row["pool"] == pool:
+            return float(
+                row["capped_s"] / (row["replicas"] * result.manifest["window"]["duration_s"])
+            )
+    raise KeyError(pool)
 
 
 def draw_of(result: RunResult, node: int, until_s: float) -> tuple[Floats, Floats]:
@@ -123,9 +141,9 @@ def _longest(spans_s: Floats, over: NDArray[np.bool_]) -> float:
     return float((gathered - before).max(initial=0.0))
 
 
-def _completed(requests: object, workload: str) -> tuple[Floats, Floats]:
-    columns = requests.select(["workload", "arrival_s", "end_s", "outcome"]).to_pandas()  # type: ignore[attr-defined]
-    mine = columns[(columns["workload"] == workload) & (columns["outcome"] == "completed")]
+def _completed(requests: pa.Table, pool: str) -> tuple[Floats, Floats]:
+    columns = requests.select(["pool", "arrival_s", "end_s", "outcome"]).to_pandas()
+    mine = columns[(columns["pool"] == pool) & (columns["outcome"] == "completed")]
     arrival_s = mine["arrival_s"].to_numpy()
     return arrival_s, mine["end_s"].to_numpy() - arrival_s
 
@@ -156,3 +174,57 @@ def loss(day: Day, free: Day, name: str) -> Loss:
         hours.append(quantiles[0] / quantiles[1] - 1.0)
     day_loss, worst = whole[0] / whole[1] - 1.0, np.max(hours, axis=0)
     return Loss(*map(float, (*day_loss, *worst)))
+
+
+Case = tuple[str, Sets, str]  # a name, the changes, the scenario's file
+
+
+def _one(job: tuple[Case, int]) -> Day:
+    (_, sets, file), seed = job
+    return run_day(sets, seed, file)
+
+
+def run_days(cases: Sequence[Case], seeds: Sequence[int]) -> dict[str, list[Day]]:
+    """Name → one day for each seed, on all cores."""
+    jobs = [(case, seed) for case in cases for seed in seeds]
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        days = iter(list(pool.map(_one, jobs)))
+    return {name: [next(days) for _ in seeds] for name, _, _ in cases}
+
+
+def interval(values: Sequence[float], factor: float = 1.0) -> str:
+    """A mean over seeds and the half-width of its 95 % interval."""
+    scaled = [factor * value for value in values]
+    if alike(scaled):
+        return f"{scaled[0]:.4g}"
+    test = student(scaled)
+    return f"{test.mean:.4g} ± {test.interval.high - test.mean:.2g}"
+
+
+def table(days: dict[str, list[Day]], free: dict[str, list[Day]]) -> str:
+    """One block for each case that ``free`` has the same arrivals of, with intervals."""
+    lines = []
+    for name, mine in days.items():
+        if name not in free:
+            continue
+        peaks = [day.peak for day in mine]
+        lines.append(
+            f"{name}: peak {min(peaks):.4f}-{max(peaks):.4f}, mean "
+            f"{interval([day.mean for day in mine])}; s/day over "
+            f"{interval([day.over_s for day in mine])}, longest "
+            f"{max(day.longest_s for day in mine):.1f} s; brakes/day "
+            f"{interval([float(day.brakes) for day in mine])}; days with a drop "
+            f"{sum(day.dropped for day in mine)} of {len(mine)}"
+        )
+        if any(day.dropped for day in mine):
+            continue
+        for kind in CLASSES:
+            losses = [loss(*pair, kind) for pair in zip(mine, free[name], strict=True)]
+            parts = [
+                f"{word} {interval([getattr(one, key) for one in losses], 100.0)} %"
+                for word, key in (("P50", "p50"), ("P99", "p99"), ("worst hour P50", "hour_p50"),
+                                  ("P99", "hour_p99"))
+            ]  # fmt: skip
+            capped = np.mean([day.capped[kind] for day in mine])
+            lines.append(f"    {kind}: {', '.join(parts)}; capped {100 * capped:.0f} %")
+    return "\n".join(lines)

@@ -198,7 +198,7 @@ def _check_table(entry: Entry) -> None:
 
 
 def _check_context(entry: Entry) -> None:
-    """The table of contexts holds the one of the table of batches, and takes time away from none."""
+    """The context of the batches is within the table, and leaves each of them some time."""
     tokens, draws = entry.numbers("context.tokens"), entry.numbers("context.draw")
     reference = entry.number("context.reference")
     if len(draws) != len(tokens):

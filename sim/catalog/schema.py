@@ -190,8 +190,6 @@ MEASURED: Mapping[str, Key] = MappingProxyType(
                 **_keys("fraction", "decode_knee"),
             },
         ),
-        "levels": Key(
-            "", members=_keys("frequency", "highest lowest step brake"), optional=True
-        ),
+        "levels": Key("", members=_keys("frequency", "highest lowest step brake"), optional=True),
     }
 )

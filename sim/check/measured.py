@@ -64,9 +64,7 @@ def fits(
             return False
     longest = steps.prefill_tokens[-1]
     if batching.max_batch_tokens > longest:
-        slope_s = (steps.prefill_s[-1] - steps.prefill_s[-2]) / (
-            longest - steps.prefill_tokens[-2]
-        )
+        slope_s = (steps.prefill_s[-1] - steps.prefill_s[-2]) / (longest - steps.prefill_tokens[-2])
         found.warn(
             here,
             f"{steps.name} has no prompts of more than {longest:,} tokens, and one iteration may "

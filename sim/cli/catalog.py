@@ -44,7 +44,9 @@ _TITLES = {
 def catalog(
     kind: Annotated[
         str | None,
-        typer.Argument(help="gpu, node, rack, llm, gear, breaker, ups, precision, plant or measured."),
+        typer.Argument(
+            help="gpu, node, rack, llm, gear, breaker, ups, precision, plant or measured."
+        ),
     ] = None,
     name: Annotated[str | None, typer.Argument(help="One entry of that kind.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,

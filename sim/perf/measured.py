@@ -4,10 +4,12 @@ At the highest clock the time of an iteration is one piecewise linear curve over
 one sequence that decodes to the largest measured batch, on to the shortest measured prompt and
 along the measured prompts. So a prompt shorter than any measured lies on the line between the two,
 and a mixed iteration (a chunk of prefill beside decoding) takes what a prompt of all its tokens
-takes; its draw is the mean of both phases by their time, as everywhere. Each token of context
-takes the stated time more, and the draw of a batch shifts with its mean context as that of one
-sequence does. Beyond the last prompt the curve goes on with its last slope, and draws stay. What a
-later chunk of a prompt owes to the chunks before it is not counted. At the share φ of the highest clock prefill takes 1/φ times as long and decoding
+takes; its draw is the mean of both phases by their time, as everywhere. Each token of context takes
+the stated time more, and the draw of a batch shifts with its mean context as that of one sequence
+does. Beyond the last prompt the curve goes on with its last slope, and draws stay. What a later
+chunk of a prompt owes to the chunks before it is not counted.
+
+At the share φ of the highest clock prefill takes 1/φ times as long and decoding
 max(1 + κ(1/φ − 1), knee/φ) times; draw is idle + (draw − idle)·(m + (1 − m)·φ·v²), with m the
 phase's memory share and v = v₀ + (1 − v₀)·φ.
 """
@@ -61,9 +63,7 @@ def measured_model(
             f"policy allows {max_sequences}: write 'max_sequences: {most}' or less"
         )
     stage = shard(llm, gpu, precision, kv_precision, steps.tensor_parallel, llm.layers)
-    memory = tightest_memory(
-        [stage], llm, gpu, max_sequences, max_batch_tokens, memory_utilisation
-    )
+    memory = tightest_memory([stage], llm, gpu, max_sequences, max_batch_tokens, memory_utilisation)
     if memory.blocks < 1:
         raise does_not_fit(llm, precision, gpu, steps.tensor_parallel, memory)
     clocks = clock_levels(steps, gpu)

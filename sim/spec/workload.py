@@ -83,8 +83,7 @@ class OrFile:
             return steps(value)
         if set(value) != {"file"} or not isinstance(value["file"], str):
             raise refuse(
-                "expected steps such as [{from: 9 h, times: 2}], or a file of them: "
-                "{file: day.csv}"
+                "expected steps such as [{from: 9 h, times: 2}], or a file of them: {file: day.csv}"
             )
         return ProfileFileSpec(file=value["file"])
 
