@@ -1,10 +1,10 @@
 """Parameters, weight bytes and KV bytes of an LLM, counted from its architecture.
 
 A layer: query, key, value and output projections (or MLA's low-rank ones), two RMS norms, and an
-MLP of three matrices (gate, up, down; two without a gate), dense or as experts behind a router. Biases are counted
-where the architecture has them: with ``attention_bias`` on all four projections, and in a
-mixture of experts then also on the router and the experts, with one attention sink per head
-(gpt-oss is the one family in the catalog that has both).
+MLP of three matrices (gate, up, down; two without a gate), dense or as experts behind a router.
+Biases are counted where the architecture has them: with ``attention_bias`` on all four projections,
+and in a mixture of experts then also on the router and the experts, with one attention sink per
+head (gpt-oss is the one family in the catalog that has both).
 """
 
 from __future__ import annotations
