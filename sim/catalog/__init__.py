@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from sim.catalog.convert import rated
 from sim.catalog.library import KINDS, load
+from sim.catalog.measured import MeasuredSteps
 from sim.catalog.protection import Breaker, UpsProduct
 from sim.catalog.records import Entry, Field, Source
 from sim.catalog.types import CoolingPlant, Gpu, Llm, Loss, NodeType, RackType
@@ -20,6 +21,7 @@ __all__ = [
     "CoolingPlant",
     "Entry",
     "Field",
+    "MeasuredSteps",
     "Source",
     "breaker",
     "canonical_gpu",
@@ -28,6 +30,7 @@ __all__ = [
     "gear_loss",
     "gpu",
     "llm",
+    "measured_steps",
     "names",
     "node_type",
     "plant",
@@ -68,6 +71,13 @@ def plant(name: str) -> CoolingPlant:
     catalog = load()
     catalog.entry("plant", name)
     return catalog.plants[name]
+
+
+def measured_steps(name: str) -> MeasuredSteps:
+    """The table of measured steps of exactly this name."""
+    catalog = load()
+    catalog.entry("measured", name)
+    return catalog.measured[name]
 
 
 def gear_loss(name: str, rating_w: float) -> Loss:

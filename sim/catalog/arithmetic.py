@@ -1,10 +1,10 @@
 """Parameters, weight bytes and KV bytes of an LLM, counted from its architecture.
 
 A layer: query, key, value and output projections (or MLA's low-rank ones), two RMS norms, and an
-MLP of three matrices (gate, up, down), dense or as experts behind a router. Biases are counted
-where the architecture has them: with ``attention_bias`` on all four projections, and in a
-mixture of experts then also on the router and the experts, with one attention sink per head
-(gpt-oss is the one family in the catalog that has both).
+MLP of three matrices (gate, up, down; two without a gate), dense or as experts behind a router.
+Biases are counted where the architecture has them: with ``attention_bias`` on all four projections,
+and in a mixture of experts then also on the router and the experts, with one attention sink per
+head (gpt-oss is the one family in the catalog that has both).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def parameter_groups(llm: Llm) -> Parameters:
         embedding=table,
         head=0 if llm.tied_embeddings else table,
         attention=llm.layers * attention,
-        dense_mlp=llm.dense_layers * 3 * hidden * llm.ffn,
+        dense_mlp=llm.dense_layers * (3 if llm.gated_mlp else 2) * hidden * llm.ffn,
         experts=moe_layers * llm.experts * 3 * hidden * llm.expert_ffn,
         shared=moe_layers * 3 * hidden * llm.shared_ffn,
         router=moe_layers * llm.experts * hidden,

@@ -212,6 +212,11 @@ def to_llm(entry: Entry) -> Llm:
             "layers that are not dense need experts, and experts need such layers",
         ),
         (
+            "experts",
+            not count("experts") or not entry.has("gated_mlp") or bool(entry.number("gated_mlp")),
+            "experts without a gate are not modelled",
+        ),
+        (
             "experts_per_token",
             count("experts_per_token") <= count("experts"),
             "a token cannot use more experts than there are",
@@ -234,4 +239,5 @@ def to_llm(entry: Entry) -> Llm:
         native_precision=entry.word("native_precision"),
         published_parameters=entry.number("published_parameters"),
         published_active_parameters=entry.number("published_active_parameters"),
+        gated_mlp=bool(entry.number("gated_mlp")) if entry.has("gated_mlp") else True,
     )

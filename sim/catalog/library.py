@@ -20,13 +20,14 @@ from sim.catalog.convert import (
     to_rack,
     to_ups,
 )
+from sim.catalog.measured import MeasuredSteps, to_measured
 from sim.catalog.protection import Breaker, UpsProduct
 from sim.catalog.read import read_block, read_entries, read_sources
 from sim.catalog.records import Entry, Source
 from sim.catalog.types import CoolingPlant, Gpu, Llm, Loss, NodeType, RackType
 from sim.errors import DataError, UnknownName, nearest
 
-KINDS = ("gpu", "node", "rack", "llm", "gear", "breaker", "ups", "precision", "plant")
+KINDS = ("gpu", "node", "rack", "llm", "gear", "breaker", "ups", "precision", "plant", "measured")
 
 _Row = TypeVar("_Row")
 
@@ -48,6 +49,7 @@ class Catalog:
     breakers: Mapping[str, Breaker]
     ups: Mapping[str, UpsProduct]
     plants: Mapping[str, CoolingPlant]
+    measured: Mapping[str, MeasuredSteps]
     aliases: Mapping[str, Mapping[str, str]]  # "gpu" or "precision" → folded alias → name
 
     def entry(self, kind: str, name: str) -> Entry:
@@ -84,6 +86,7 @@ _WORD = {
     "ups": "UPS product",
     "precision": "precision",
     "plant": "cooling plant",
+    "measured": "table of measured steps",
 }
 
 
@@ -118,6 +121,7 @@ def load(folder: Path | None = None) -> Catalog:
     llm_files = sorted(f"llms/{path.name}" for path in (root / "llms").glob("*.yaml"))
     if not llm_files:
         raise DataError("data/llms", "holds no LLM")
+    measured_files = sorted(f"measured/{path.name}" for path in (root / "measured").glob("*.yaml"))
     kinds = {
         "gpu": entries("gpu", schema.GPU, "hardware/gpus.yaml"),
         "node": entries("node", schema.NODE, "hardware/nodes.yaml"),
@@ -128,21 +132,24 @@ def load(folder: Path | None = None) -> Catalog:
         "ups": entries("ups", schema.UPS, "power/ups.yaml"),
         "precision": entries("precision", schema.PRECISION, "hardware/precisions.yaml"),
         "plant": entries("plant", schema.PLANT, "cooling/plants.yaml"),
+        "measured": entries("measured", schema.MEASURED, *measured_files),
     }
     gear = _rows(kinds["gear"], to_loss)
     gpus = _rows(kinds["gpu"], to_gpu)
     nodes = _rows(kinds["node"], lambda entry: to_node(entry, gpus, gear))
+    llms = _rows(kinds["llm"], to_llm)
     return Catalog(
         sources=sources,
         entries=kinds,
         gpus=gpus,
         nodes=nodes,
         racks=_rows(kinds["rack"], lambda entry: to_rack(entry, nodes)),
-        llms=_rows(kinds["llm"], to_llm),
+        llms=llms,
         gear=gear,
         breakers=_rows(kinds["breaker"], to_breaker),
         ups=_rows(kinds["ups"], to_ups),
         plants=_rows(kinds["plant"], to_plant),
+        measured=_rows(kinds["measured"], lambda entry: to_measured(entry, gpus, llms)),
         aliases=_aliases(root / "hardware" / "aliases.yaml", kinds),
     )
 

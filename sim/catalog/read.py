@@ -176,12 +176,17 @@ class _FieldReader:
         if given is not None:
             _only(given, ("value", *_PROVENANCE))
         where, at = (given, "value") if given is not None else (block, key)
-        text = "; ".join(where.texts(at)) if form.form == STEPS else where.text(at)
-        value = _value(text, form, path, where, at)
+        if form.many:
+            texts = where.texts(at)
+            numbers = tuple(_value(each, form, path, where, at) or 0.0 for each in texts)
+            text, value = ", ".join(texts), None
+        else:
+            text = "; ".join(where.texts(at)) if form.form == STEPS else where.text(at)
+            value, numbers = _value(text, form, path, where, at), ()
         source, mark = self._provenance(given, path, form, where)
         note = given.text("note") if given is not None and "note" in given.items else ""
         unit = SI_UNIT.get(form.form, "")
-        return Field(path, text, value, unit, source, mark, note, block.lines[key])
+        return Field(path, text, value, unit, source, mark, note, block.lines[key], numbers)
 
     def _provenance(
         self, given: Block | None, path: str, form: Key, where: Block

@@ -24,7 +24,8 @@ class Field:
 
     ``key`` is the path inside the entry (``peak.bf16``). ``text`` is what the file says; ``value``
     is the number in ``unit`` (SI), or None for a word such as a vendor's name.
-    Words have provenance too where the file gives one, otherwise ``source`` is None.
+    Words have provenance too where the file gives one, otherwise ``source`` is None. A list of
+    numbers is in ``numbers``, in SI.
     """
 
     key: str
@@ -35,6 +36,7 @@ class Field:
     mark: str
     note: str
     line: int
+    numbers: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,20 @@ class Entry:
                 return candidate
         raise KeyError(f"{self.kind} {self.name} has no field {key!r}")
 
+    def has(self, key: str) -> bool:
+        """Whether the entry states this (optional) key."""
+        return any(field.key == key for field in self.fields)
+
     def number(self, key: str) -> float:
         """The SI value of a numeric field."""
         value = self.field(key).value
         if value is None:
             raise KeyError(f"{self.kind} {self.name}: {key!r} is a word, not a number")
         return value
+
+    def numbers(self, key: str) -> tuple[float, ...]:
+        """The SI values of a field that is a list."""
+        return self.field(key).numbers
 
     def count(self, key: str) -> int:
         """A whole number (the reader has checked that it is one)."""

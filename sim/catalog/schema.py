@@ -37,6 +37,7 @@ class Key:
 
     ``choices`` limits a word. A key with ``members`` is a mapping: each member a key of its own
     (``any_member`` = at least one of them; otherwise all). ``optional`` keys may be left out.
+    ``many``: a list of such values.
     """
 
     form: str
@@ -44,6 +45,7 @@ class Key:
     members: Mapping[str, Key] | None = None
     any_member: bool = False
     optional: bool = False
+    many: bool = False
 
 
 def _keys(form: str, names: str) -> dict[str, Key]:
@@ -93,6 +95,7 @@ LLM: Mapping[str, Key] = MappingProxyType(
         **_keys(WHOLE, "experts experts_per_token expert_ffn shared_ffn"),
         **_keys(WHOLE, "window windowed_layers max_context"),
         **_keys(FLAG, "tied_embeddings attention_bias qk_norm"),
+        "gated_mlp": Key(FLAG, optional=True),
         "mla": Key(
             "", members=_keys(WHOLE, "kv_rank rope_dim q_rank nope_dim v_dim"), optional=True
         ),
@@ -143,5 +146,50 @@ PRECISION: Mapping[str, Key] = MappingProxyType(
     {
         **_keys("count", "bits_per_weight"),
         "moe_experts_only": Key(FLAG),
+    }
+)
+
+MEASURED: Mapping[str, Key] = MappingProxyType(
+    {
+        "llm": Key(WORD),
+        "gpu": Key(WORD),
+        **_keys(WHOLE, "tensor_parallel"),
+        "precision": Key(WORD, choices=_PRECISIONS),
+        "idle": Key("fraction"),
+        "prefill": Key(
+            "",
+            members={
+                "tokens": Key(WHOLE, many=True),
+                "time": Key("time", many=True),
+                "draw": Key("fraction", many=True),
+            },
+        ),
+        "decode": Key(
+            "",
+            members={
+                "sequences": Key(WHOLE, many=True),
+                "time": Key("time", many=True),
+                "draw": Key("fraction", many=True),
+            },
+        ),
+        "context": Key(
+            "",
+            members={
+                "reference": Key(WHOLE),
+                "tokens": Key(WHOLE, many=True),
+                "draw": Key("fraction", many=True),
+                "time_per_token": Key("time"),
+            },
+            optional=True,
+        ),
+        "clock": Key(
+            "",
+            members={
+                **_keys("fraction", "prefill_memory_share decode_memory_share voltage_at_zero"),
+                **_keys("count", "decode_slowdown"),
+                **_keys("fraction", "decode_knee"),
+            },
+        ),
+        "levels": Key("", members=_keys("frequency", "highest lowest step brake"), optional=True),
     }
 )

@@ -126,8 +126,8 @@ class Llm:
     """One LLM's architecture: enough for its weights, FLOPs and KV bytes.
 
     ``layers`` = ``dense_layers`` + the rest; with ``experts`` = 0 all layers are dense. A layer's
-    MLP has three matrices (gate, up, down). ``windowed_layers`` of the layers attend to the last
-    ``window`` tokens only.
+    MLP has three matrices (gate, up, down), or two (up, down) where it is not ``gated_mlp``.
+    ``windowed_layers`` of the layers attend to the last ``window`` tokens only.
     """
 
     name: str
@@ -153,3 +153,4 @@ class Llm:
     native_precision: str
     published_parameters: float
     published_active_parameters: float
+    gated_mlp: bool = True

@@ -18,7 +18,7 @@ from sim.check.policies import check_policies
 from sim.check.pools import check_pools
 from sim.check.power import check_power
 from sim.check.resolved import resolve
-from sim.check.scenario import LlmUse, Scenario
+from sim.check.scenario import LlmUse, Pool, Scenario
 from sim.check.site import check_site
 from sim.check.workloads import check_workloads
 from sim.perf import calibration
@@ -95,7 +95,7 @@ def check(document: Document) -> Scenario:
             telemetry,
             actuation,
         ),
-        sources=_sources(site, power, llms, workloads, facility.row),
+        sources=_sources(site, power, ordered, llms, workloads, facility.row),
         record_power="minutes" if spec.record.level == "summary" else spec.record.power,
         telemetry=telemetry,
         actuation=actuation,
@@ -139,6 +139,7 @@ def _unused_llms(found: Collector, llms: dict[str, LlmUse]) -> None:
 def _sources(
     site: Site,
     power: PowerTree,
+    pools: Sequence[Pool],
     llms: dict[str, LlmUse],
     workloads: Sequence[Workload],
     plant: CoolingPlant | None,
@@ -153,6 +154,8 @@ def _sources(
     if plant is not None:
         entries.add(("plant", plant.name))
     found = set(calibration.source_ids())
+    for pool in pools:
+        found.update(pool.measured.source_ids if pool.measured is not None else ())
     for kind, name in entries:
         found.update(catalog.source_ids(kind, name))
     for workload in workloads:

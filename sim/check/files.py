@@ -22,8 +22,12 @@ def located_file(
     except ScenarioError as error:
         found.extend(error)
         return None
-    if file.is_file():
-        return file
+    try:
+        if file.is_file():
+            return file
+    except OSError:  # a name longer than any file system takes
+        found.error(path, f"{show(text)} cannot be the path of a file")
+        return None
     what, nearby = "is a folder" if file.is_dir() else "is not a regular file", ""
     if not file.exists():
         what = "there is no such file"

@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 
 from sim import catalog
+from sim.catalog.measured import MeasuredSteps
 from sim.catalog.types import Gpu, NodeType
 from sim.check.collector import Collector
 from sim.check.events import Peak, peaks
+from sim.check.measured import fits, known_steps
 from sim.check.policies import make
 from sim.check.scenario import LlmUse, Pool
 from sim.errors import RackplanError, UnknownName
 from sim.perf import replica_model
+from sim.perf.measured import measured_model
 from sim.perf.operators import UnsupportedPlan, check_parallel
 from sim.perf.step import ReplicaModel
 from sim.site.types import Site
@@ -90,11 +93,23 @@ def _pool(
     use = llms.get(spec.llm)
     declared_llm(spec.llm, (*path, "llm"), found)
     gpu = None if spec.gpu is None else known_gpu(spec.gpu, (*path, "gpu"), have, found)
+    steps = None
+    if spec.measured is not None:
+        steps = known_steps(spec.measured, (*path, "measured"), found)
+        if steps is None:
+            return None
     if use is None or have is None or not _parallel(spec, use, path, found):
         return None
     if "batching" not in roles or "routing" not in roles or (spec.gpu is not None and gpu is None):
         return None
-    models = _models(spec, use, have if gpu is None else {gpu: have[gpu]}, roles, path, found)
+    if steps is not None:
+        if not fits(steps, spec, use, roles["batching"], path, found):
+            return None
+        gpu = known_gpu(steps.gpu, (*path, "measured"), have, found) if gpu is None else gpu
+        if gpu is None:
+            return None
+    kinds = have if gpu is None else {gpu: have[gpu]}
+    models = _models(spec, use, kinds, roles, steps, path, found)
     if not models:
         return None
     return Pool(
@@ -111,6 +126,7 @@ def _pool(
         routing=roles["routing"],
         batching=roles["batching"],
         prefix_cache=spec.prefix_cache,
+        measured=steps,
     )
 
 
@@ -181,6 +197,7 @@ def _models(
     use: LlmUse,
     have: Mapping[str, GpuStock],
     roles: Mapping[str, Any],
+    steps: MeasuredSteps | None,
     path: Path,
     found: Collector,
 ) -> dict[str, ReplicaModel]:
@@ -199,18 +216,31 @@ def _models(
         if spec.tensor_parallel > max(kind.domains):
             continue
         try:
-            models[name] = _model(spec, use, kind, roles["batching"])
+            models[name] = _model(spec, use, kind, roles["batching"], steps)
         except RackplanError as error:
             refusals.append(str(error))
     for refusal in dict.fromkeys(refusals):
         if models:
             found.warn(path, f"no replica is placed where it does not fit: {refusal}")
         else:
-            found.error((*path, "llm"), refusal)
+            found.error((*path, "llm" if steps is None else "measured"), refusal)
     return models
 
 
-def _model(spec: PoolSpec, use: LlmUse, kind: GpuStock, batching: Any) -> ReplicaModel:
+def _model(
+    spec: PoolSpec, use: LlmUse, kind: GpuStock, batching: Any, steps: MeasuredSteps | None
+) -> ReplicaModel:
+    if steps is not None:
+        return measured_model(
+            use.llm,
+            kind.gpu,
+            steps,
+            precision=use.precision,
+            kv_precision=use.kv_precision,
+            max_sequences=batching.max_sequences,
+            max_batch_tokens=batching.max_batch_tokens,
+            memory_utilisation=batching.memory_utilisation,
+        )
     node, group = kind.node, spec.tensor_parallel
     inside = group * spec.pipeline_parallel <= max(kind.domains)
     between = kind.gpu.link_bytes_per_s if inside else node.nics * node.nic_bytes_per_s / node.gpus

@@ -124,7 +124,9 @@ def _policy(policy: Any) -> dict[str, Any]:
 
 
 def _pool(pool: Pool) -> dict[str, Any]:
+    measured = {} if pool.measured is None else {"measured": asdict(pool.measured)}
     return {
+        **measured,
         "name": pool.name,
         "llm": pool.llm.name,
         "replicas": pool.replicas if pool.starts is None else pool.starts,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sim.catalog.measured import MeasuredSteps
 from sim.catalog.types import Llm
 from sim.perf.step import ReplicaModel
 from sim.site.facility import Facility
@@ -41,6 +42,7 @@ class Pool:
     batching: Any  # a batching policy object
     prefix_cache: bool = True  # what is in KV of a prompt's beginning is not prefilled again
     starts: int | None = None  # replicas that serve from the start, the first ones; None = all
+    measured: MeasuredSteps | None = None  # instead of predicted step times and draws
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,7 @@ def _suggest(definitions: dict[str, Any]) -> None:
     for key in ("precision", "kv_precision"):
         definitions["LlmSpec"]["properties"][key]["examples"] = list(catalog.names("precision"))
     definitions["PoolSpec"]["properties"]["gpu"]["examples"] = list(catalog.names("gpu"))
+    definitions["MeasuredSpec"]["properties"]["name"]["enum"] = list(catalog.names("measured"))
     definitions["SourceSpec"]["properties"]["name"]["enum"] = list(synthetic_names())
     source = definitions["WorkloadSpec"]["properties"]["source"]
     source["anyOf"] = [{"enum": list(synthetic_names())}, *source["anyOf"][1:]]

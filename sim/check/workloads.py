@@ -7,15 +7,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from sim.check.collector import Collector
+from sim.check.files import located_file
 from sim.check.scenario import Pool
 from sim.check.traces import check_trace
-from sim.errors import UnknownName
+from sim.errors import DataError, UnknownName
 from sim.perf.step import BLOCK_TOKENS
 from sim.spec.nodes import Path, shorten
-from sim.spec.workload import RetrySpec, SloSpec, SourceSpec, WorkloadSpec
+from sim.spec.workload import ProfileFileSpec, RetrySpec, SloSpec, SourceSpec, WorkloadSpec
 from sim.units import format_si
 from sim.workload import synthetic_names
 from sim.workload.plan import Objectives, Retry, SharedPrefix, Synthetic, Workload
+from sim.workload.profile import read_profile
 
 #: More arrivals of one workload, or turns of on and off, are a slip of the keyboard: a day of a
 #: large site has 10⁸ requests.
@@ -65,7 +67,7 @@ def _workload(
         message = "an embedding generates nothing, so output lengths are not used"
         found.warn((*path, way), message)
     _slo(spec, path, found)
-    _volume(spec, path, found)
+    _volume(spec, () if synthetic is None else synthetic.profile, path, found)
     if spec.clients is not None and not spec.think and pool is not None and pool.max_queue:
         found.error(
             (*path, "clients"),
@@ -259,8 +261,10 @@ def _arrivals(spec: WorkloadSpec, path: Path, found: Collector) -> Mapping[str, 
 def _profile(
     spec: WorkloadSpec, path: Path, found: Collector
 ) -> tuple[tuple[float, float], ...] | None:
-    steps = spec.profile or ()
     here = (*path, "profile")
+    if isinstance(spec.profile, ProfileFileSpec):
+        return _profile_file(spec.profile, (*here, "file"), found)
+    steps = spec.profile or ()
     fine = True
     for i in range(1, len(steps)):
         if steps[i].start <= steps[i - 1].start:
@@ -273,6 +277,19 @@ def _profile(
         found.error(here, "every multiple is 0, so no request would ever arrive")
         fine = False
     return tuple((step.start, step.times) for step in steps) if fine else None
+
+
+def _profile_file(
+    spec: ProfileFileSpec, path: Path, found: Collector
+) -> tuple[tuple[float, float], ...] | None:
+    file = located_file(found, path, spec.file, (".csv",))
+    if file is None:
+        return None
+    try:
+        return read_profile(file, shorten(spec.file, 100))
+    except DataError as error:
+        found.error(path, " ".join(str(error).split()))
+        return None
 
 
 def _slo(spec: WorkloadSpec, path: Path, found: Collector) -> None:
@@ -292,7 +309,9 @@ def _slo(spec: WorkloadSpec, path: Path, found: Collector) -> None:
         )
 
 
-def _volume(spec: WorkloadSpec, path: Path, found: Collector) -> None:
+def _volume(
+    spec: WorkloadSpec, profile: tuple[tuple[float, float], ...], path: Path, found: Collector
+) -> None:
     duration = found.document.spec.duration
     if duration is None:
         return
@@ -302,7 +321,7 @@ def _volume(spec: WorkloadSpec, path: Path, found: Collector) -> None:
         _bounded(turns, f"{_s(how.on)} on and {_s(how.off)} off", (*path, "burstiness"), found)
     if spec.rate is None:
         return
-    highest = max((step.times for step in spec.profile or ()), default=1.0)
+    highest = max((times for _, times in profile), default=1.0)
     _bounded(spec.rate * highest * duration, "this rate", (*path, "rate"), found)
     expected = spec.rate * (duration - found.document.spec.warm_up)
     if 0 < expected < 10:

@@ -25,6 +25,7 @@ _HEADINGS = {
     "ups": ("for ever", "carries 125 %", "150 %", "125 % on battery"),
     "precision": ("bits per weight",),
     "plant": ("air supply", "liquid supply", "fans, pumps, tower", "water"),
+    "measured": ("LLM", "on", "prompts to", "sequences to"),
 }
 _TITLES = {
     "gpu": "GPUs",
@@ -36,13 +37,16 @@ _TITLES = {
     "ups": "UPSs",
     "precision": "precisions",
     "plant": "cooling plants",
+    "measured": "measured steps",
 }
 
 
 def catalog(
     kind: Annotated[
         str | None,
-        typer.Argument(help="gpu, node, rack, llm, gear, breaker, ups, precision or plant."),
+        typer.Argument(
+            help="gpu, node, rack, llm, gear, breaker, ups, precision, plant or measured."
+        ),
     ] = None,
     name: Annotated[str | None, typer.Argument(help="One entry of that kind.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,

@@ -98,6 +98,16 @@ def _precision(name: str) -> tuple[str, ...]:
     return (f"{rows.entry('precision', name).number('bits_per_weight'):g}",)
 
 
+def _measured(name: str) -> tuple[str, ...]:
+    steps = rows.measured_steps(name)
+    return (
+        f"{steps.llm} {steps.precision}",
+        f"{steps.tensor_parallel} x {steps.gpu}",
+        f"{steps.prefill_tokens[-1]:,} tokens",
+        f"{steps.decode_sequences[-1]:,}",
+    )
+
+
 _NUMBERS: Mapping[str, Callable[[str], tuple[str, ...]]] = {
     "gpu": _gpu,
     "node": _node,
@@ -108,6 +118,7 @@ _NUMBERS: Mapping[str, Callable[[str], tuple[str, ...]]] = {
     "ups": _ups,
     "plant": _plant,
     "precision": _precision,
+    "measured": _measured,
 }
 
 

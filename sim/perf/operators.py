@@ -183,7 +183,8 @@ def shard(
     dense_layers = layers - moe_layers
     for ffn, count in ((llm.ffn, dense_layers), (llm.shared_ffn, moe_layers)):
         if ffn and count:
-            products.append(Product(2 * ffn // ranks, llm.hidden, count, mlp))
+            into = 2 * ffn if llm.gated_mlp else ffn
+            products.append(Product(into // ranks, llm.hidden, count, mlp))
             products.append(Product(llm.hidden, ffn // ranks, count, mlp))
     if moe_layers:
         products.append(Product(llm.experts, llm.hidden, moe_layers, PLAIN))

@@ -7,7 +7,16 @@ from typing import Annotated
 from pydantic import Field
 
 from sim.spec.policies import PoolPoliciesSpec
-from sim.spec.types import Count, Identifier, OneOf, Only, Priority, Reserved, Spec
+from sim.spec.types import Count, Identifier, OneOf, Only, Priority, Reserved, Shorthand, Spec
+
+
+class MeasuredSpec(Spec):
+    """Measured step times and draws: a table of the catalog, or a file of one's own."""
+
+    name: str | None = Field(default=None, description="a table that 'rackplan catalog' lists")
+    file: str | None = Field(
+        default=None, description="a YAML file like those, relative to the scenario file"
+    )
 
 
 class PoolSpec(Spec):
@@ -28,6 +37,10 @@ class PoolSpec(Spec):
         default=1, description="high, normal or low, or 0 (first) to 7"
     )
     gpu: str | None = Field(default=None, description="place replicas on this GPU type only")
+    measured: Annotated[MeasuredSpec, Shorthand("name")] | None = Field(
+        default=None,
+        description="measured steps instead of predicted ones: a name, or {file: steps.yaml}",
+    )
     max_queue: Count | None = Field(
         default=None, description="requests that may wait at one replica; default: no limit"
     )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
 from sim.spec.types import (
     Count,
@@ -23,6 +26,7 @@ from sim.spec.types import (
     Shorthand,
     Some,
     Spec,
+    refuse,
 )
 
 TRACE_FORMATS = ("azure", "mooncake", "csv", "parquet")
@@ -59,6 +63,42 @@ class ProfileSpec(Spec):
         alias="from", description="time of day from which it holds"
     )
     times: Multiple = Field(description="multiple of the rate from then on")
+
+
+class ProfileFileSpec(Spec):
+    """A daily profile in a file."""
+
+    file: str = Field(description="a CSV file with columns from_s and times, one step a row")
+
+
+@dataclass(frozen=True)
+class OrFile:
+    """Steps of a daily profile, or a mapping that names a file of them."""
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: Callable[[Any], CoreSchema]
+    ) -> CoreSchema:
+        return core_schema.no_info_wrap_validator_function(self._read, handler(Some[ProfileSpec]))
+
+    def _read(self, value: Any, steps: Callable[[Any], Any]) -> Any:
+        if not isinstance(value, dict):
+            return steps(value)
+        if set(value) != {"file"} or not isinstance(value["file"], str):
+            raise refuse(
+                "expected steps such as [{from: 9 h, times: 2}], or a file of them: {file: day.csv}"
+            )
+        return ProfileFileSpec(file=value["file"])
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        file = {
+            "type": "object",
+            "properties": {"file": {"type": "string"}},
+            "required": ["file"],
+            "additionalProperties": False,
+        }
+        return {"anyOf": [handler(schema), file]}
 
 
 class TraceSourceSpec(Spec):
@@ -155,8 +195,8 @@ class WorkloadSpec(Spec):
     burstiness: Annotated[BurstinessSpec, Shorthand("kind", ("poisson",))] | None = Field(
         default=None, description="poisson (the default), {cv: 2} or {on: 10 s, off: 20 s}"
     )
-    profile: Some[ProfileSpec] | None = Field(
-        default=None, description="multiples of the rate over the day"
+    profile: Annotated[tuple[ProfileSpec, ...] | ProfileFileSpec, OrFile()] | None = Field(
+        default=None, description="multiples of the rate over the day: steps, or {file: day.csv}"
     )
     clients: Count | None = Field(
         default=None, description="closed loop: clients that wait for their answers"

@@ -96,7 +96,7 @@ def read_text(file: Path, format: str, rows: int | None, *, generative: bool) ->
     return columns.table(generative=generative)
 
 
-def _csv_rows(
+def csv_rows(
     stream: TextIO, file: str, required: Iterable[str], optional: Iterable[str]
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """(line, column → text) of each row, after checking the header; blank lines may end it."""
@@ -161,7 +161,8 @@ def _whole(text: str, what: str, file: str, line: int) -> int:
     return int(body)
 
 
-def _number(text: str, what: str, file: str, line: int) -> float:
+def number(text: str, what: str, file: str, line: int) -> float:
+    """A finite number; raises DataError at ``line``."""
     try:
         value = float(text)
     except ValueError:
@@ -175,10 +176,10 @@ def _read_csv(stream: TextIO, into: _Columns, rows: int | None) -> None:
     """Plain CSV in our own columns; empty cells of optional ones mean "not stated"."""
     file = into.file
     empty = {"priority": 0, "after_request": OPEN, "think_s": 0.0, "cancel_after_s": math.inf}
-    for line, row in islice(_csv_rows(stream, file, REQUIRED, (*OPTIONAL, "prefix_ids")), rows):
+    for line, row in islice(csv_rows(stream, file, REQUIRED, (*OPTIONAL, "prefix_ids")), rows):
         into.lines.append(line)
         text = row["arrival_s"]
-        into.arrival_s.append(_number(text, "arrival_s", file, line) if text else math.nan)
+        into.arrival_s.append(number(text, "arrival_s", file, line) if text else math.nan)
         into.input_tokens.append(_whole(row["input_tokens"], "input_tokens", file, line))
         into.output_tokens.append(_whole(row["output_tokens"], "output_tokens", file, line))
         if "prefix_ids" in row:
@@ -201,7 +202,7 @@ def _read_csv(stream: TextIO, into: _Columns, rows: int | None) -> None:
                     raise DataError(file, f"after_request is {value}; rows count from 0", line)
                 column.append(value)
             else:
-                column.append(_number(text, name, file, line))
+                column.append(number(text, name, file, line))
 
 
 def _read_azure(stream: TextIO, into: _Columns, rows: int | None) -> None:
@@ -209,7 +210,7 @@ def _read_azure(stream: TextIO, into: _Columns, rows: int | None) -> None:
     file = into.file
     first = 0
     days: dict[str, int] = {}
-    for line, row in islice(_csv_rows(stream, file, _AZURE, ()), rows):
+    for line, row in islice(csv_rows(stream, file, _AZURE, ()), rows):
         stamp = row["TIMESTAMP"]
         match = _STAMP.fullmatch(stamp.strip())
         if match is None:

@@ -31,7 +31,8 @@ class Polca(PowerPolicy):
     ``high_clock``; above ``brake_at`` the brake is pulled, with all of these at once. Each step is
     undone ``hysteresis`` below its threshold. Pools of priority ``low_from`` and above are the low
     class. Clocks are shares of the maximum: 1,275, 1,110 and 1,305 of an A100's 1,410 MHz.
-    Without telemetry both classes take their deepest clocks and nothing is braked.
+    Without telemetry both classes take their deepest clocks and nothing is braked. With all three
+    at 100 % only the brake is left.
     """
 
     watch: str = "pdu"
@@ -50,7 +51,11 @@ class Polca(PowerPolicy):
         watched(self)
         need_shares(self, "low_clock", "low_deep_clock", "high_clock")
         need_order(self, "cap_at", "deep_at", "brake_at")
-        need_order(self, "low_deep_clock", "low_clock")
+        if self.low_deep_clock > self.low_clock:
+            raise ValueError(
+                f"low_deep_clock {self.low_deep_clock:g} must not be above low_clock "
+                f"{self.low_clock:g}"
+            )
         if not 0.0 <= self.hysteresis < self.cap_at:
             raise ValueError(f"hysteresis must be from 0 to below cap_at, not {self.hysteresis:g}")
         if not 1 <= self.low_from <= 7:

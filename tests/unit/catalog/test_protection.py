@@ -147,7 +147,9 @@ class TestOverload:
         assert table.seconds_left(table.after(0.0, 1.25, 300.0), 1.5) == pytest.approx(30.0)
 
     def test_a_rule_may_forget_at_once(self) -> None:
-        table = catalog.ups_product("polca-10s").inverter
+        product = catalog.ups_product("polca-10s")
+        assert product.bypass.seconds_left(0.0, 0.5) == 0.0  # it knows no bypass: the load drops
+        table = product.inverter
         assert table.after(0.9, 1.0, 1e-6) == 0.0
         assert table.seconds_left(0.0, 1.01) == 10.0
 

@@ -93,6 +93,14 @@ def test_the_brake_acts_within_the_deadline_whenever_a_surge_begins(onset_s: flo
         assert late_s == deadline_s - 0.125
 
 
+def test_polca_with_every_clock_at_its_maximum_is_a_brake_and_nothing_else() -> None:
+    brake_only = policy("polca", low_clock=1.0, low_deep_clock=1.0, high_clock=1.0)
+    run = control(brake_only, 200.0, lambda t: 10_500.0 if 20.0 <= t < 40.0 else 9_500.0)
+    assert run.times("brake-commanded") == [24.0, 24.0]  # one for each PDU
+    assert len(run.times("brake-off")) == 2
+    assert run.times("clock-commanded") == []
+
+
 def test_polca_without_telemetry_takes_its_deepest_clocks_and_no_brake() -> None:
     run = control(policy("polca"), 60.0, telemetry=Telemetry(lost=1.0))
     assert clocks(run, 0) == [(50.0, 0.93)]
