@@ -45,4 +45,9 @@ def control_sentence(result: RunResult) -> str:
         done.append(f"requests held back: {', '.join(held)}")
     if not slowed and not capped:
         done.append("every clock at its highest")
+    done += [
+        f"{row['entity']}: {row['detail']}"
+        for row in result.tables["events"].to_pylist()
+        if row["kind"].startswith(kind)
+    ]
     return "; ".join(done)

@@ -15,6 +15,7 @@ from simpy.events import Event
 
 from sim.engine.controllers import ClassState, Controller
 from sim.engine.environment import POWER, OrderedEnvironment
+from sim.engine.idle import parked_mw
 from sim.engine.levers import Lever, kinds
 from sim.engine.meters import Integral
 from sim.engine.plane import ServingPlane
@@ -95,6 +96,10 @@ class Actuators:
             for one in controller.classes:
                 for replica in one.replicas:
                     self._over[replica].append((controller, one))
+        site, parks = world.scenario.site, policy.parks
+        self._held_mw = [parked_mw(site, one) if parks else None for one in world.replicas]
+        self._holds = [0] * len(world.replicas)
+        self._restart_s = world.scenario.power.restart_s
         self._limits = [Limits(0, math.inf, True)] * len(world.replicas)
         self._levels: dict[tuple[int, float], int] = {}
         self.pools = [PoolClocks(self._pool_of.count(pool)) for pool in range(len(pools))]
@@ -203,8 +208,26 @@ class Actuators:
         for cap_w, some in sorted(caps.items()):
             cap_mw = None if cap_w == math.inf else math.floor(1000 * cap_w)
             self._plane.set_caps(some, cap_mw, time_s)
-        for some_admit, some in sorted(admits.items()):
-            self._plane.set_admission(some, some_admit, time_s)
+        for admit, some in sorted(admits.items()):
+            for replica in some:
+                self._hold(replica, time_s) if not admit else self._let_in(replica, time_s)
+
+    def _hold(self, replica: int, time_s: float) -> None:
+        self._holds[replica] += 1
+        self._plane.set_admission(replica, False, self._held_mw[replica], time_s)
+
+    def _let_in(self, replica: int, time_s: float) -> None:
+        """One that has dropped its LLM loads it first."""
+        if self._held_mw[replica] is None or self._plane.is_busy(replica):
+            self._plane.set_admission(replica, True, None, time_s)
+        else:
+            self._env.process(self._load(replica, time_s + self._restart_s))
+
+    def _load(self, replica: int, at_s: float) -> Generator[Event, None, None]:
+        holds = self._holds[replica]
+        yield self._env.at(at_s, POWER, self._next())
+        if self._holds[replica] == holds:  # it has not been held again meanwhile
+            self._plane.set_admission(replica, True, None, at_s)
 
     def _wanted(self, replica: int) -> Limits:
         """The strictest of what is in force over a replica."""

@@ -83,14 +83,18 @@ class Batcher:
 
     def clear(self, kv_blocks: int) -> None:
         """Nothing runs any more and nothing is in KV; whoever waited is gone as well."""
-        self.cache = PrefixCache()
-        self.unused_blocks = kv_blocks
+        self.drop_cache(kv_blocks)
         self.decoding.clear()
         self.prefilling.clear()
         self.chunks = []
         self.serves_decodes, self.admission_open = False, True
         self.membership += 1
         self.leaving = 0
+
+    def drop_cache(self, kv_blocks: int) -> None:
+        """Nothing is in KV any more; nobody runs."""
+        self.cache = PrefixCache()
+        self.unused_blocks = kv_blocks
 
     def leave_decoding(self, request: Request) -> None:
         """Take ``request`` out of the decoding set and free its blocks."""

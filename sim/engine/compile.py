@@ -213,6 +213,7 @@ def _replicas(world: World, first_cost: Sequence[int]) -> Records:
         record["mode"] = MODES[pool.batching.mode]
         record["open"] = 1
         record["cap_mw"] = layout.FAR
+        record["held_mw"] = NONE
         record["levels"] = len(placed.model.clocks_hz)
         record["first_finish"] = layout.FAR
         for name in ("head", "tail", "joining", "part", "blocked", "oldest", "newest"):

@@ -117,10 +117,15 @@ class CompiledPlane(TreeControl, ReplicaControl):
         cap = layout.FAR if cap_mw is None else cap_mw
         control.set_caps(self._table, np.asarray(replicas, dtype=np.int64), cap, time_s)
 
-    def set_admission(self, replicas: Sequence[int], admits: bool, time_s: float) -> None:
-        """Let replicas admit requests, or hold those that wait."""
-        every = np.asarray(replicas, dtype=np.int64)
-        control.set_admission(self._table, every, not admits, time_s)
+    def set_admission(self, replica: int, admits: bool, held_mw: int | None, time_s: float) -> None:
+        """Let a replica admit requests, or hold those that wait."""
+        self._drain_power()
+        held = NONE if held_mw is None else held_mw
+        control.set_admission(self._table, replica, not admits, held, time_s)
+
+    def is_busy(self, replica: int) -> bool:
+        """Whether a replica is in an iteration."""
+        return bool(self.state.replica[replica]["busy"])
 
     def judged_mj(self, time_s: float) -> NDArray[np.float64]:
         """[nodes] energy of what is judged up to ``time_s``."""

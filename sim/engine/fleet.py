@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Set
 from functools import partial
 
+from sim.engine.idle import parked_mw
 from sim.engine.plane import ServingPlane
 from sim.engine.recorder import Recorder
 from sim.engine.world import World
-from sim.site.load import milliwatts
 
 #: ``at(time_s, act)``: let ``act(time_s)`` happen then.
 At = Callable[[float, Callable[[float], None]], None]
@@ -70,8 +70,7 @@ class Fleet:
         return [server for server, _ in placed if int(servers[server]) in self._dead]
 
     def _parked_mw(self, replica: int) -> int:
-        server = self._world.replicas[replica].servers[0][0]
-        return milliwatts(self._world.scenario.site.gpu_types[server].parked_w)
+        return parked_mw(self._world.scenario.site, self._world.replicas[replica])
 
     def _load(self, replica: int, time_s: float) -> None:
         back_s = time_s + self._tree.restart_s

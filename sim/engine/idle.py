@@ -8,6 +8,11 @@ from sim.engine.world import PlacedReplica
 from sim.site.types import Site
 
 
+def parked_mw(site: Site, replica: PlacedReplica) -> int:
+    """What each GPU of a replica draws without its LLM."""
+    return round(site.gpu_types[replica.servers[0][0]].parked_w * 1000)
+
+
 def idle_gpu_mw(site: Site, replicas: Sequence[PlacedReplica]) -> list[int]:
     """[servers] mW, sum over a server's GPUs: those of replicas idle, every other one parked."""
     parked = [round(gpu.parked_w * 1000) for gpu in site.gpu_types]

@@ -49,11 +49,17 @@ class ServingPlane(Protocol):
         """
         ...
 
-    def set_admission(self, replicas: Sequence[int], admits: bool, time_s: float) -> None:
-        """Replicas admit requests at their boundaries, or hold those that wait in their queues.
+    def set_admission(self, replica: int, admits: bool, held_mw: int | None, time_s: float) -> None:
+        """A replica admits requests at its boundaries, or holds those that wait in its queue.
 
-        What runs goes on; who was preempted waits as well.
+        What runs goes on; who was preempted waits as well. While it is held and without work, its
+        LLM is unloaded (its cache of prompts is lost) and each GPU draws ``held_mw``; None: it
+        stays loaded.
         """
+        ...
+
+    def is_busy(self, replica: int) -> bool:
+        """Whether a replica is in an iteration."""
         ...
 
     def due_guards(self, time_s: float) -> Sequence[int]:

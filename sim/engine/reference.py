@@ -114,10 +114,13 @@ class ReferencePlane(TreeControl, ReplicaControl):
         for index in replicas:
             self.replicas[index].set_cap(cap_mw, time_s)
 
-    def set_admission(self, replicas: Sequence[int], admits: bool, time_s: float) -> None:
-        """Let replicas admit requests, or hold those that wait."""
-        for index in replicas:
-            self.replicas[index].set_admission(admits, time_s)
+    def set_admission(self, replica: int, admits: bool, held_mw: int | None, time_s: float) -> None:
+        """Let a replica admit requests, or hold those that wait."""
+        self.replicas[replica].set_admission(admits, held_mw, time_s)
+
+    def is_busy(self, replica: int) -> bool:
+        """Whether a replica is in an iteration."""
+        return self.replicas[replica].batch is not None
 
     def judged_mj(self, time_s: float) -> NDArray[np.float64]:
         """[nodes] energy of what is judged up to ``time_s``."""

@@ -72,6 +72,7 @@ class Replica:
         self.level = 0  # of the clock: the locked one, or lower where that keeps the cap
         self.lock = 0
         self.held = False  # nobody is to be admitted
+        self.held_mw: int | None = None  # what each GPU then draws at rest; None: as ever
         self.cap_mw: int | None = None  # that one GPU should not draw more than
         self.down = False  # it serves nobody
         self.shut = False  # nobody is sent to it
@@ -172,10 +173,22 @@ class Replica:
             self.cap_mw = cap_mw
             self._retune(time_s)
 
-    def set_admission(self, admits: bool, time_s: float) -> None:
+    def set_admission(self, admits: bool, held_mw: int | None, time_s: float) -> None:
         """Admit who waits at boundaries, or hold them; an idle replica wakes for them."""
-        self.held = not admits
+        self.held, self.held_mw = not admits, held_mw
+        if self.batch is None and not self.down:
+            self._unload()
+            self.report_draw(time_s)
         self._let_in(time_s)
+
+    @property
+    def _unloaded(self) -> bool:
+        """Whether it has dropped its LLM if it is without work."""
+        return self.held and self.held_mw is not None and self.parks_mw is None
+
+    def _unload(self) -> None:
+        if self._unloaded:
+            self.batcher.drop_cache(self.model.kv_blocks)
 
     def _let_in(self, time_s: float) -> None:
         """Whether its batcher admits: one that is to be parked finishes what it has anyway."""
@@ -216,7 +229,8 @@ class Replica:
         """Tell the plane what each GPU draws from now on."""
         power = self.model.power[self.level]
         if self.batch is None:
-            self.draw_mw, shares = power.idle_mw, []
+            held = self.held_mw if self._unloaded else None
+            self.draw_mw, shares = power.idle_mw if held is None else held, []
         else:
             decode_s, total_s = self._phase_times(self.batch, self.level)
             self.draw_mw = power.draw_mw(self.batch, decode_s, total_s)
@@ -361,6 +375,7 @@ class Replica:
         self.level = self.lock
         self.meters.busy.set(0.0, now_s)
         self.meters.cap_bound.set(0.0, now_s)
+        self._unload()
         if self.parks_mw is None:
             self.report_draw(now_s)
         else:

@@ -22,6 +22,7 @@ from sim.kernels.lifecycle import (
     free_slot,
 )
 from sim.kernels.meters import count, count_draw, count_kv_within, report_draw
+from sim.kernels.plan import unload
 from sim.kernels.state import Ints, State, state_of
 from sim.kernels.stops import stop_at_next
 
@@ -123,21 +124,27 @@ def retune(s: State, r: int, t: float) -> None:
 
 
 @entry
-def set_admission(table: Ints, replicas: Ints, held: bool, t: float) -> None:
-    """Let replicas admit nobody who waits (``held``), or admit again from the next boundary on."""
+def set_admission(table: Ints, r: int, held: bool, held_mw: int, t: float) -> None:
+    """Let a replica admit nobody who waits (``held``), or admit again from the next boundary on.
+
+    Held and without work, each of its GPUs draws ``held_mw`` (NONE: as if it were not held).
+    """
     s = state_of(table)
-    for place in range(len(replicas)):
-        r = replicas[place]
-        replica = s.replica[r]
-        if replica.held == held:
-            continue
-        replica.held = held
-        if replica.down or replica.parks or replica.waiting == 0:
-            continue
-        if replica.busy:
+    replica = s.replica[r]
+    if not replica.busy:
+        count(s, r, t)
+    replica.held = held
+    replica.held_mw = held_mw
+    if replica.down or replica.parks:
+        return
+    if replica.busy:
+        if replica.waiting > 0:
             stop_at_next(s, r, t)
-        elif not held:
-            schedule(s, r, t)
+        return
+    unload(s, r)
+    report_draw(s, r, 0.0, t)
+    if replica.waiting > 0 and not held:
+        schedule(s, r, t)
 
 
 @entry

@@ -167,6 +167,7 @@ REPLICA = np.dtype(
         ("decode_mw", np.float64),  # charged for each decoding sequence, each prefill token
         ("prefill_mw", np.float64),
         ("draw_mw", np.int64),  # of one GPU
+        ("held_mw", np.int64),  # at rest while held: unloaded; NONE: it stays loaded
         ("cap_mw", np.int64),  # that one GPU should not draw more than; FAR: none
         ("total_mw", np.int64),  # of all
         ("busy_s", np.float64),

@@ -218,7 +218,8 @@ def report_draw(s: State, r: int, total_s: float, t: float) -> None:
         if replica.parks and replica.waiting == 0:
             stop_for_parking(s, r, t)
             return
-        set_draw(s, r, s.cost[replica.cost + replica.level].idle_mw, t)
+        idle_mw = s.cost[replica.cost + replica.level].idle_mw
+        set_draw(s, r, replica.held_mw if unloaded(replica) else idle_mw, t)
         return
     serving = replica.serving and replica.decoding > 0
     share = decode_share(s, replica, replica.level, total_s)
@@ -228,6 +229,12 @@ def report_draw(s: State, r: int, total_s: float, t: float) -> None:
         replica.prefill_mw = 0.0
         if replica.chunk_tokens > 0:
             replica.prefill_mw = replica.total_mw * (1.0 - share) / replica.chunk_tokens
+
+
+@kernel
+def unloaded(replica: Record) -> bool:
+    """Whether a replica without work has dropped its LLM, because it is held."""
+    return replica.held != 0 and replica.held_mw >= 0 and replica.parks == 0
 
 
 @rare

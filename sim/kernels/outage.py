@@ -8,7 +8,7 @@ from sim.kernels.jit import entry, kernel
 from sim.kernels.layout import CACHED, DECODING, FAILED, FAR, NONE
 from sim.kernels.lifecycle import delivered_now, free_slot, settle_outstanding
 from sim.kernels.lists import queue_head, queue_remove, run_remove
-from sim.kernels.meters import set_draw
+from sim.kernels.meters import report_draw, set_draw
 from sim.kernels.plan import clear_plan
 from sim.kernels.prefix import evict, release
 from sim.kernels.retries import end_attempt
@@ -75,7 +75,7 @@ def end_outage(table: Ints, r: int, t: float) -> None:
     replica.down = 0
     replica.shut = 0
     load_changed(s, r)
-    set_draw(s, r, s.cost[replica.cost + replica.level].idle_mw, t)
+    report_draw(s, r, 0.0, t)
 
 
 @entry

@@ -31,7 +31,8 @@ from sim.kernels.lifecycle import (
     preempt_last,
 )
 from sim.kernels.lists import queue_head, queue_remove, run_append
-from sim.kernels.prefix import reserve, trim
+from sim.kernels.meters import unloaded
+from sim.kernels.prefix import evict, reserve, trim
 from sim.kernels.state import State
 
 
@@ -275,3 +276,15 @@ def rest(s: State, r: int, t: float) -> None:
     replica.planned = 0
     replica.serving = 0
     replica.level = replica.lock
+    unload(s, r)
+
+
+@kernel
+def unload(s: State, r: int) -> None:
+    """Held and without work it may drop its LLM, and what KV keeps of prompts with it."""
+    replica = s.replica[r]
+    if not unloaded(replica):
+        return
+    replica.free = 0
+    evict(s, r)
+    replica.free = replica.kv_blocks

@@ -120,7 +120,9 @@ def by_hand(case: Case, engine: str, sink: PlainSink, outcome: Outcome) -> None:
         elif act.kind == "cap":
             plane.set_caps(act.replicas, act.cap_mw, act.time_s)
         elif act.kind in ("hold", "admit"):
-            plane.set_admission(act.replicas, act.kind == "admit", act.time_s)
+            held_mw = act.gpu_mw if act.kind == "hold" and act.gpu_mw else None
+            for replica in act.replicas:
+                plane.set_admission(replica, act.kind == "admit", held_mw, act.time_s)
             held = (
                 held.difference(act.replicas) if act.kind == "admit" else held.union(act.replicas)
             )

@@ -177,17 +177,18 @@ class WatchedPlane(ReferencePlane):
                 cap_changes_nothing=replica.level == level and replica.batch is not None,
             )
 
-    def set_admission(self, replicas: Sequence[int], admits: bool, time_s: float) -> None:
+    def set_admission(self, replica: int, admits: bool, held_mw: int | None, time_s: float) -> None:
         """Holds, and their end."""
-        for index in replicas:
-            replica = self.replicas[index]
-            waits = bool(replica.batcher.waiting)
-            self.note(
-                hold_while_somebody_waits=not admits and waits,
-                admission_wakes_a_replica=admits and waits and replica.batch is None,
-                admission_in_a_run=admits and waits and replica.batch is not None,
-            )
-        super().set_admission(replicas, admits, time_s)
+        one = self.replicas[replica]
+        waits = bool(one.batcher.waiting)
+        self.note(
+            hold_while_somebody_waits=not admits and waits,
+            hold_that_unloads_at_rest=held_mw is not None and one.batch is None,
+            hold_that_unloads_later=held_mw is not None and one.batch is not None,
+            admission_wakes_a_replica=admits and waits and one.batch is None,
+            admission_in_a_run=admits and waits and one.batch is not None,
+        )
+        super().set_admission(replica, admits, held_mw, time_s)
 
     # ---- caps at the start of a run ------------------------------------------------------
 

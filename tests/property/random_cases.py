@@ -25,7 +25,7 @@ class Act:
     replicas: tuple[int, ...] = ()
     level: int = 0
     cap_mw: int | None = None
-    gpu_mw: int = 0  # of replicas that fail, or are drained
+    gpu_mw: int = 0  # of replicas that fail, are drained, or held (0: they stay loaded)
     node: int = 0  # of the electrical tree, whose limit changes
     limit_mw: int = 0
 
@@ -142,7 +142,7 @@ def random_holds(rng: Random, drawn: Drawn, times: Times) -> list[Act]:
     for _ in range(rng.choice([0, 0, 1, 3])):
         some = tuple(rng.sample(everyone, rng.randint(1, len(everyone))))
         from_s, to_s = sorted((times.draw(), times.draw()))
-        acts.append(Act(from_s, "hold", some))
+        acts.append(Act(from_s, "hold", some, gpu_mw=rng.choice([0, 70_000])))
         if rng.randrange(6):
             acts.append(Act(to_s, "admit", some))
     return acts

@@ -63,6 +63,8 @@ FLOORS = {
     "head blocked by sequences": 30,
     "head blocked by tokens": 36,
     "head gives up before others": 28,
+    "hold that unloads at rest": 8,
+    "hold that unloads later": 8,
     "hold while somebody waits": 15,
     "long growing run": 50,
     "long run": 80,

@@ -58,7 +58,8 @@ class Cap:
 class Admit:
     """Only a share of the replicas of one priority class admits requests, those placed first.
 
-    The others finish what runs and keep who waits. Any share above 0 leaves one replica.
+    The others finish what runs, keep who waits, and unload their LLM if the policy ``parks``. Any
+    share above 0 leaves one replica.
     """
 
     share: float
@@ -151,6 +152,8 @@ class PowerPolicy:
     Attributes:
         watch: kinds of ``WATCHABLE`` that controllers watch, from the top down, joined by "+";
             empty: none.
+        parks: held replicas unload their LLM once they are without work; before they admit again,
+            they load it (``power.restart``).
         needs_limit: a node without budget and rating has no controller.
         fastest: the actuator that must act before equipment drops: "brake", "clock", "cap",
             "" (none).
@@ -159,6 +162,7 @@ class PowerPolicy:
     watch: str = "pdu"
     needs_limit: bool = True
     fastest: str = "clock"
+    parks: bool = False
 
     def new_state(self) -> Any:
         """What one controller remembers during one run."""

@@ -19,6 +19,8 @@ from sim.policies.power.base import (
 from sim.rng import KeyedBits
 
 _S = {"dimension": "time"}
+#: What was delivered is told by the means of such parts, as contracts do.
+PART_S = 300.0
 
 
 @dataclass
@@ -31,11 +33,19 @@ class Ask:
     held_w: float | None = None  # mean once everything that can wait was held
     said: bool = False
     raised_s: float = float("-inf")
+    parts: list[tuple[float, int]] = field(default_factory=list)  # of the event: sum, readings
 
     def add(self, reading_w: float) -> None:
         """One more reading."""
         self.sum_w += reading_w
         self.readings += 1
+
+    def record(self, reading_w: float, since_s: float) -> None:
+        """A reading ``since_s`` after the beginning of the event."""
+        part = int(since_s / PART_S)
+        self.parts += [(0.0, 0)] * (part + 1 - len(self.parts))
+        sum_w, readings = self.parts[part]
+        self.parts[part] = sum_w + reading_w, readings + 1
 
     def mean_w(self) -> float:
         """Of the readings since the last step, which begins anew."""
@@ -51,7 +61,8 @@ class DemandResponse(PowerPolicy):
 
     One step at a time, each once the mean of the readings over ``settle`` after the one before is
     still above the target: first work that can wait is held (``hold_step`` of the replicas of pools
-    of priority ``flexible_from`` and above stop admitting; 8: nothing can wait), then clocks go
+    of priority ``flexible_from`` and above stop admitting, and with ``parks`` unload their LLM once
+    they have finished what runs; 8: nothing can wait), then clocks go
     down by ``step``, the class served last first, each to its floor (``low_floor`` from priority 2
     on, else ``high_floor``); never the brake. Where nothing is left and the draw still above the
     target, it says so, with the share of the replicas that would have to wait. Afterwards all
@@ -71,6 +82,7 @@ class DemandResponse(PowerPolicy):
     high_floor: float = 0.79
     settle: float = field(default=60.0, metadata=_S)
     release_every: float = field(default=300.0, metadata=_S)
+    parks: bool = True
 
     needs_limit = False
     fastest = ""
@@ -100,10 +112,10 @@ class DemandResponse(PowerPolicy):
             if view.from_s >= self.at - 3600.0:
                 state.add(view.reading_w)
         elif view.time_s < self.at + self.lasts:
+            state.record(view.reading_w, view.time_s - self.at)
             yield from self._hold(view, view.reading_w, state)
-        elif view.time_s >= state.raised_s + self.release_every:
-            state.raised_s = view.time_s
-            yield from self._release(view)
+        else:
+            yield from self._afterwards(view, state)
 
     # ---- while it lasts ------------------------------------------------------------------
 
@@ -163,7 +175,7 @@ class DemandResponse(PowerPolicy):
         every = sum(one.replicas for one in view.classes)
         flexible = sum(one.replicas for one in view.classes if one.priority >= self.flexible_from)
         if flexible == 0:
-            return f"{missed}; no pool can wait: give some priority {self.flexible_from} or more"
+            return f"{missed}; no pool has priority {self.flexible_from} or more: nothing can wait"
         held_w = state.base_w - (state.held_w or mean_w)
         if held_w <= 0.0:
             return f"{missed}; holding {flexible} of {every} replicas took nothing off"
@@ -174,7 +186,29 @@ class DemandResponse(PowerPolicy):
             return f"{took}, and not even all of them held would do"
         return f"{took}, so about {100 * share:.0f} % of the replicas would have to wait"
 
+    def _verdict(self, state: Ask) -> str:
+        """What was delivered, by the readings."""
+        base_w, target_w = state.base_w, self._target_w(state)
+        means_w = [sum_w / readings for sum_w, readings in state.parts if readings]
+        mean_w = sum(s for s, _ in state.parts) / sum(n for _, n in state.parts)
+        kept = [w <= target_w for w in means_w]
+        less, least, most = (
+            round(100 * (1 - w / base_w), 1) + 0.0 for w in (mean_w, max(means_w), min(means_w))
+        )  # + 0.0: never "-0.0"
+        return (
+            f"drew {less:.1f} % less in the mean, {least:.1f} to {most:.1f} % "
+            f"by {PART_S / 60:g} minutes, {sum(kept)} of {len(kept)} of these within the target"
+        )
+
     # ---- afterwards ----------------------------------------------------------------------
+
+    def _afterwards(self, view: PowerView, state: Ask) -> Iterator[Command]:
+        if state.parts:
+            yield Note("demand-response-ended", self._verdict(state))
+            state.parts = []
+        if view.time_s >= state.raised_s + self.release_every:
+            state.raised_s = view.time_s
+            yield from self._release(view)
 
     def _release(self, view: PowerView) -> Iterator[Command]:
         """One step up for everybody: clocks first, then admission."""

@@ -59,7 +59,8 @@ class Plant:
     def __init__(self, replicas: int, nodes: int, base_w: Callable[[float], float]) -> None:
         self.calls: list[tuple[float, tuple[int, ...], float]] = []  # time, replicas, share
         self.caps: list[tuple[float, tuple[int, ...], int | None]] = []  # time, replicas, mW
-        self.holds: list[tuple[float, tuple[int, ...], bool]] = []  # time, replicas, admit
+        self.holds: list[tuple[float, int, bool]] = []  # time, replica, admit
+        self.held_mw: set[int | None] = set()
         self.shares = [1.0] * replicas
         self.nodes, self.base_w = nodes, base_w
         self.time_s, self.energy_mj = 0.0, 0.0
@@ -80,8 +81,12 @@ class Plant:
     def set_caps(self, replicas: Sequence[int], cap_mw: int | None, time_s: float) -> None:
         self.caps.append((time_s, tuple(replicas), cap_mw))
 
-    def set_admission(self, replicas: Sequence[int], admits: bool, time_s: float) -> None:
-        self.holds.append((time_s, tuple(replicas), admits))
+    def set_admission(self, replica: int, admits: bool, held_mw: int | None, time_s: float) -> None:
+        self.holds.append((time_s, replica, admits))
+        self.held_mw.add(held_mw)
+
+    def is_busy(self, replica: int) -> bool:
+        return False
 
     def judged_mj(self, time_s: float) -> NDArray[np.float64]:
         assert time_s == self.time_s

@@ -143,10 +143,10 @@ def test_who_is_held_waits_and_who_runs_goes_on() -> None:
     setup = scenario([pool(ONE_SECOND)], [workload()])
     a_plane, recorder, sink = plane(setup, [Given(rows)])
     a_plane.advance(0.5)
-    a_plane.set_admission([0], False, 0.5)
+    a_plane.set_admission(0, False, None, 0.5)
     a_plane.advance(6.25)
     assert a_plane.in_flight() == 1
-    a_plane.set_admission([0], True, 6.25)  # at rest: it wakes
+    a_plane.set_admission(0, True, None, 6.25)  # at rest: it wakes
     a_plane.advance(30.0)
     a_plane.finish(30.0)
     recorder.close()
@@ -164,9 +164,9 @@ def test_admission_that_returns_in_a_run_lets_in_at_its_next_boundary(engine: st
     a_plane = ENGINES[engine](world(setup, [Given(rows)]), recorder)
     a_plane.open_window(0.0)
     a_plane.advance(0.5)
-    a_plane.set_admission([0], False, 0.5)
+    a_plane.set_admission(0, False, None, 0.5)
     a_plane.advance(4.5)
-    a_plane.set_admission([0], True, 4.5)
+    a_plane.set_admission(0, True, None, 4.5)
     a_plane.advance(30.0)
     a_plane.close_window(30.0)
     a_plane.finish(30.0)
@@ -175,3 +175,38 @@ def test_admission_that_returns_in_a_run_lets_in_at_its_next_boundary(engine: st
     assert requests[1]["admitted_s"] == 5.0
     assert [row["end_s"] for row in requests] == [10.0, 7.0]
     assert sink.rows("replicas")[0]["blocked_held_s"] == 3.0  # boundaries at 2, 3, 4
+
+
+@pytest.mark.parametrize("engine", BOTH)
+def test_who_is_held_without_work_is_unloaded_and_loses_its_cache(engine: str) -> None:
+    """The same prompt three times; 48 of its 50 tokens could be hit."""
+    rows = [
+        {"arrival_s": at_s, "input_tokens": 50, "output_tokens": 1, "prefix_ids": [1, 2, 3]}
+        for at_s in (0.0, 2.0, 12.0)
+    ]
+    setup = scenario([pool(ONE_SECOND)], [workload()])
+    sink = ListSink()
+    recorder = Recorder(setup, sink)
+    a_plane = ENGINES[engine](world(setup, [Given(rows)]), recorder)
+    a_plane.open_window(0.0)
+    a_plane.advance(2.5)
+    a_plane.set_admission(0, False, 70_000, 2.5)  # it works until 3 s
+    a_plane.advance(10.0)
+    assert not a_plane.is_busy(0)
+    a_plane.set_admission(0, True, None, 10.0)
+    a_plane.advance(20.0)
+    a_plane.close_window(20.0)
+    a_plane.finish(20.0)
+    recorder.close()
+    requests = sorted(sink.rows("requests"), key=lambda row: row["arrival_s"])
+    assert [row["prefix_hit_tokens"] for row in requests] == [0, 48, 0]
+    replica = sink.rows("replicas")[0]
+    worked_s, unloaded_s = 3.0, 7.0
+    idle_s = 20.0 - worked_s - unloaded_s
+    worked_j = replica["energy_j"] - 70.0 * unloaded_s - 120.0 * idle_s
+    assert worked_j == pytest.approx(2 * made_w(50) + made_w(2), abs=0.01)
+
+
+def made_w(tokens: int) -> float:
+    """Draw of a prefill of so many tokens."""
+    return ONE_SECOND.power[0].prefill_draw_mw(tokens) / 1000

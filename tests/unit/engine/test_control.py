@@ -276,7 +276,7 @@ def test_a_share_of_the_replicas_admits_those_placed_first() -> None:
         20.0, actuation=at_once,
     )  # fmt: skip
     assert run.plant.holds == [
-        (4.0, (3,), False), (6.0, (2,), False), (8.0, (2,), True), (10.0, (3,), True),
+        (4.0, 3, False), (6.0, 2, False), (8.0, 2, True), (10.0, 3, True),
     ]  # fmt: skip
     assert run.times("admission-acted") == [4.0, 6.0, 8.0, 10.0]
     (pdu_a, pdu_b) = run.chain.controllers

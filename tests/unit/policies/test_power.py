@@ -176,10 +176,10 @@ def test_demand_response_holds_what_can_wait_before_it_slows_anybody() -> None:
 
     ask = policy(
         "demand-response", at=100.0, lasts=300.0, cut=0.5, settle=20.0, hold_step=0.5,
-        release_every=50.0,
+        release_every=50.0, parks=False,
     )  # fmt: skip
     run = control(ask, 900.0, lambda t: 9_000.0 if t < 101.0 else 8_000.0, actuation=FAST)
-    assert run.plant.holds[:2] == [(101.0, (3,), False), (125.0, (2,), False)]
+    assert run.plant.holds[:2] == [(101.0, 3, False), (125.0, 2, False)]
     assert clocks(run, 1)[0][0] > 125.0
     (warning,) = [w for w in run.warnings if "not reachable" in w]
     assert "of 4 replicas took 1,000 W off" in warning
@@ -187,9 +187,27 @@ def test_demand_response_holds_what_can_wait_before_it_slows_anybody() -> None:
     assert "so about 85 % of the replicas would have to wait" in warning
     # Afterwards clocks rise first, then who was held is let in, in two steps.
     back = [(t, some) for t, some, admits in run.plant.holds if admits]
-    assert [some for _, some in back] == [(2,), (3,)]
+    assert [some for _, some in back] == [2, 3]
     assert back[1][0] - back[0][0] == 50.0
     assert run.plant.shares == [1.0] * 4
+
+
+def test_demand_response_parks_who_is_held_and_loads_them_again() -> None:
+    ask = policy("demand-response", at=100.0, lasts=100.0, cut=0.1, settle=20.0, hold_step=1.0,
+                 release_every=50.0)  # fmt: skip
+    run = control(ask, 800.0, lambda t: 9_000.0 if t < 101.0 else 8_000.0, actuation=FAST)
+    assert run.plant.holds[:2] == [(101.0, 2, False), (101.0, 3, False)]
+    assert run.plant.held_mw == {70_000, None}
+    restart_s = run.chain._actuators._restart_s
+    assert run.plant.holds[2:] == [(201.0 + restart_s, 2, True), (201.0 + restart_s, 3, True)]
+    (ended,) = [row for row in run.events if row["kind"] == "demand-response-ended"]
+    assert ended["t_s"] == 200.0
+    # The readings of (96, 98] and (98, 100] are of before; (100, 102] is half and half.
+    less = 100 * (1 - (3 * 9_000 - 500 + 47 * 8_000) / 50 / 9_000)
+    assert ended["detail"] == (
+        f"drew {less:.1f} % less in the mean, {less:.1f} to {less:.1f} % by 5 minutes, "
+        "1 of 1 of these within the target"
+    )
 
 
 def test_demand_response_says_when_its_target_is_out_of_reach_and_what_would_do() -> None:
@@ -211,7 +229,7 @@ def test_demand_response_says_when_its_target_is_out_of_reach_and_what_would_do(
     assert "not even all of them held would do" in run.warnings[-1]
     none = policy("demand-response", at=100.0, lasts=600.0, cut=0.4, settle=0.0, flexible_from=8)
     run = control(none, 680.0, lambda _: 9_000.0, actuation=FAST)
-    assert "no pool can wait: give some priority 8 or more" in run.warnings[-1]
+    assert "no pool has priority 8 or more: nothing can wait" in run.warnings[-1]
 
 
 # ---- parameters -------------------------------------------------------------------------------
