@@ -44,7 +44,14 @@ def power_plan(found: Collector, spec: PowerSpec) -> PowerPlan:
             for i, msb in enumerate(spec.msbs)
         ),
         generators=tuple(
-            GeneratorPlan(one.name, one.rating, one.start, one.feeds) for one in spec.generators
+            GeneratorPlan(
+                one.name,
+                one.rating,
+                one.start,
+                one.feeds,
+                _breaker(found, one.breaker, one.rating, ("power", "generators", i)),
+            )
+            for i, one in enumerate(spec.generators)
         ),
         utility_breaker=_breaker(found, utility.breaker, contracted_w, ("power", "utility")),
         pdu_breaker=_breaker(found, each_pdu.breaker, each_pdu.rating, ("power", "pdus")),

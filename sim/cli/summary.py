@@ -211,6 +211,9 @@ def _energy_sentence(metrics: Mapping[str, Metric]) -> str:
     if energy.value is None:
         return f"Energy: not measured ({energy.reason})"
     text = f"Energy: {shown(energy)} from the utility"
+    generated = metrics.get("generator_energy_j")
+    if generated is not None and generated.value:
+        text += f" and {shown(generated)} from generators"
     if per_token.value is None:
         return f"{text} ({per_token.reason})"
     text += f", {shown(per_token)} of output"

@@ -181,6 +181,7 @@ def site_values(
         "mean_draw_w": at_utility["mean_w"],
         "headroom_w": at_utility["headroom_w"],
         "energy_j": at_utility["energy_j"],
+        "generator_energy_j": _generated(nodes, at_utility["energy_j"]),
         "energy_per_output_token": per_token,
         **facility_values(
             result, nodes, at_utility["energy_j"], partial(ratio, bottom=tokens, reason=no_token)
@@ -189,3 +190,10 @@ def site_values(
         if provisioned is None
         else ratio(goodput, provisioned / 1e6, "provisioned power is 0 W", no_goodput),
     }
+
+
+def _generated(nodes: list[dict[str, Any]], at_utility: Value) -> Value:
+    """What generators delivered; unknown where the utility's energy is."""
+    if at_utility[0] is None:
+        return at_utility
+    return known(sum(node["energy_j"] for node in nodes if node["kind"] == "generator"))

@@ -202,6 +202,8 @@ _ROWS = (
      "the least of several budgets in turn", "site"),
     ("energy_j", "J", "energy", "lower", "energy taken from the utility over the measurement "
      "window, losses included", "site"),
+    ("generator_energy_j", "J", "energy", "lower", "energy delivered by generators over the "
+     "measurement window, on top of what the utility gave", "site"),
     ("energy_per_output_token", "J/token", "energy_per_token", "lower", "energy taken from the "
      "utility over output tokens delivered, both in the measurement window", "site"),
     ("energy_cost_per_mtoken", "USD/Mtoken", "money_per_token", "lower", "price of the energy "

@@ -153,8 +153,9 @@ def _add_msbs(tree: _Wiring, plan: PowerPlan) -> dict[str, int]:
         tree.connect(tops[msb.name], (utility,))
     for generator in plan.generators:
         index = tree.add(
-            generator.name, "generator", generator.rating_w, None, start_s=generator.start_s
-        )
+            generator.name, "generator", generator.rating_w, None, breaker=generator.breaker,
+            start_s=generator.start_s,
+        )  # fmt: skip
         tree.standby += [(tops[name], index) for name in generator.feeds or tops]
     return tops or {"utility": utility}
 

@@ -152,6 +152,7 @@ class GeneratorPlan:
     rating_w: float
     start_s: float
     feeds: tuple[str, ...] = ()
+    breaker: RatedBreaker | None = None
 
 
 @dataclass(frozen=True)

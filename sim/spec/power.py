@@ -47,6 +47,7 @@ class GeneratorSpec(Spec):
     rating: Watts = Field(description="what it can deliver")
     start: Seconds = Field(default=12.0, description="from the loss of mains to carrying load")
     feeds: Many[Identifier] = Field(default=(), description="switchboards behind it (all)")
+    breaker: Breaker | None = Field(default=None, description="its breaker; none: it carries all")
 
 
 class MsbSpec(Spec):

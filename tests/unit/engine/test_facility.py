@@ -10,6 +10,7 @@ import pytest
 
 import sim
 from sim import catalog
+from sim.catalog.protection import Thermal
 
 BASE = """\
 rackplan: 1
@@ -117,6 +118,35 @@ def test_a_battery_bridges_the_start_of_a_generator(tmp_path: Path) -> None:
     assert told == [(30.0, "on-battery", "a"), (42.0, "starts", "gen"), (42.0, "on-mains", "a"),
                     (60.0, "stops", "gen")]  # fmt: skip
     assert result.metrics["failed"].value == 0
+
+
+@pytest.mark.parametrize("engine", ["reference", "compiled"])
+def test_a_generator_trips_where_it_carries_too_much(tmp_path: Path, engine: str) -> None:
+    """It starts cold, and opens when its breaker says; mains that return find everything again."""
+    gear = (
+        "generators: [{name: gen, rating: 11 kW, start: 12 s, breaker: mccb}], "
+        "msbs: [{name: m, rating: 100 kW}]"
+    )
+    ups = "ups: [{name: a, rating: 80 kW, battery: 1 min}]"
+    power = "{" + gear + ", " + ups + ", pdus: {rating: 80 kW, per_row: 1}}"
+    script = "[{at: 10 s, fail: utility}, {at: 170 s, restore: utility}]"
+    found, result = happened(tmp_path, power, script, engine)
+    (trip,) = of(found, "trips")
+    assert trip[2] == "gen"
+    nodes = {node["name"]: node["node"] for node in result.tables["power_nodes"].to_pylist()}
+    rows = [r for r in result.tables["power"].to_pylist() if r["node"] == nodes["gen"]]
+    thermal = catalog.breaker("mccb").element
+    assert isinstance(thermal, Thermal)
+    heat, energy_j = 0.0, 0.0
+    for row, after in pairwise(rows):
+        start_s, end_s = max(row["t_s"], 22.0), min(after["t_s"], trip[0])
+        if end_s > start_s:
+            load = row["out_mw"] / 11e6
+            heat = thermal.after(heat, load, end_s - start_s)
+            energy_j += row["out_mw"] / 1000 * (end_s - start_s)
+    assert heat == pytest.approx(thermal.trip_heat, rel=1e-6)
+    assert result.metrics["generator_energy_j"].value == pytest.approx(energy_j)
+    assert result.metrics["trips"].value == 1
 
 
 def test_a_battery_that_is_too_small_does_not(tmp_path: Path) -> None:
