@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 from sim.check.collector import Collector
 from sim.check.scenario import Pool
-from sim.perf import ReplicaModel
 from sim.policies.power.base import PowerPolicy, priority_name
 from sim.units import format_si
 
@@ -32,7 +31,7 @@ def check_caps(found: Collector, policy: PowerPolicy | None, pools: Iterable[Poo
             continue
         for gpu, model in pool.models.items():
             idle_w = model.power[0].idle_mw / 1000
-            highest_w, lowest_w = most_w(model, 0), most_w(model, -1)
+            highest_w, lowest_w = (model.power[at].most_mw / 1000 for at in (0, -1))
             whose = f"a cap of {_w(cap_w)}: each {gpu} of pool {pool.name!r}"
             if cap_w <= idle_w:
                 found.error(
@@ -50,12 +49,6 @@ def check_caps(found: Collector, policy: PowerPolicy | None, pools: Iterable[Poo
                     f"{whose} draws up to {_w(lowest_w)} at its lowest clock, so not every "
                     "iteration keeps to it",
                 )
-
-
-def most_w(model: ReplicaModel, level: int) -> float:
-    """The most that one GPU draws in any iteration at a clock level, in watts."""
-    power = model.power[level]
-    return max(max(map(max, power.decode_mw)), *power.prefill_mw) / 1000
 
 
 def _w(watts: float) -> str:

@@ -49,7 +49,7 @@ def check(document: Document) -> Scenario:
     telemetry, actuation = check_control(found, site, power, policies)
     pools = check_pools(found, llms, site, policies)
     check_caps(found, policies.get("power"), pools.values())
-    workloads = check_workloads(found, pools)
+    workloads = tuple(check_workloads(found, pools))
     check_failed(found, site)
     expectations = check_expectations(found, power)
     _unused_llms(found, llms)
@@ -63,6 +63,9 @@ def check(document: Document) -> Scenario:
     assert spec.duration is not None
     ordered = tuple(pools.values())
     price = spec.price.electricity
+    resolved = resolve(
+        document, ordered, workloads, policies, expectations, facility, telemetry, actuation
+    )
     return Scenario(
         name=spec.name,
         file=document.file,
@@ -77,7 +80,7 @@ def check(document: Document) -> Scenario:
         power=power,
         events=events,
         pools=ordered,
-        workloads=tuple(workloads),
+        workloads=workloads,
         placement=policies["placement"],
         power_policy=policies["power"],
         expectations=expectations,
@@ -85,16 +88,7 @@ def check(document: Document) -> Scenario:
         facility=facility.facility,
         warnings=found.warnings,
         remarks=found.remarks,
-        resolved=resolve(
-            document,
-            ordered,
-            tuple(workloads),
-            policies,
-            expectations,
-            facility,
-            telemetry,
-            actuation,
-        ),
+        resolved=resolved,
         sources=_sources(site, power, ordered, llms, workloads, facility.row),
         record_power="minutes" if spec.record.level == "summary" else spec.record.power,
         telemetry=telemetry,

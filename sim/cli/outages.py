@@ -32,6 +32,8 @@ def print_losses(scenario: Scenario, losses: Iterable[Loss], out: Console) -> No
     head = _HEAD.format(seen=span(seen_s), period=span(told.period_s), delay=span(told.delay_s))
     for line in head.splitlines():
         out.print(Text(line))
+    if any(node.kind == "cooling" for node in scenario.power.nodes):
+        out.print(Text("The cooling plant, which the tree feeds, is left out of the loads."))
     policy = kind_of(scenario.power_policy)
     groups: dict[tuple[Any, ...], list[Loss]] = {}
     for loss in losses:

@@ -22,7 +22,7 @@ from sim.engine.plane import ServingPlane
 from sim.engine.recorder import Recorder
 from sim.engine.world import World
 from sim.perf.step import ReplicaModel
-from sim.policies.power.base import SAME_CLOCK, PowerPolicy, priority_name
+from sim.policies.power.base import SAME, PowerPolicy, priority_name
 
 #: What happens to power at one instant, in this order; then by number.
 ACT, READ, ARRIVE = range(3)
@@ -37,7 +37,7 @@ def level_at(model: ReplicaModel, share: float) -> int:
     """The highest clock level that is not above ``share`` of the maximum, else the lowest."""
     top_hz = max(model.clocks_hz)
     shares = [hz / top_hz for hz in model.clocks_hz]
-    fitting = [level for level, own in enumerate(shares) if own <= share + SAME_CLOCK]
+    fitting = [level for level, own in enumerate(shares) if own <= share + SAME]
     if fitting:
         return max(fitting, key=shares.__getitem__)
     return min(range(len(shares)), key=shares.__getitem__)

@@ -17,7 +17,7 @@ from sim.engine.controllers import ClassState, Controller
 from sim.engine.levers import wanted
 from sim.engine.recorder import Recorder
 from sim.policies.power.base import (
-    SAME_CLOCK,
+    SAME,
     Admit,
     Brake,
     Cap,
@@ -91,12 +91,11 @@ class Gate:
     ) -> None:
         """A command for one class; one that changes nothing is no command."""
         lever = one.levers[name]
-        if value == lever.commanded or abs(value - lever.commanded) <= SAME_CLOCK:
+        if value == lever.commanded or abs(value - lever.commanded) <= SAME:
             return
         suggestion = f"{priority_name(one.priority)} to {lever.kind.show(value)}"
         refusal = None
-        idle_w = self._actuators.idle_w(one.replicas)
-        if name == "cap" and value <= idle_w:
+        if name == "cap" and value <= (idle_w := self._actuators.idle_w(one.replicas)):
             refusal = Refusal("cap", f"one of its GPUs draws {idle_w:g} W without work")
         elif value > lever.commanded:
             if controller.brake.word != "off":

@@ -288,7 +288,7 @@ def _cost(
     record["decode"] = offsets[1]
     record["decode_rows"], record["decode_stride"] = decode.shape
     record["idle_mw"] = power.idle_mw
-    record["most_mw"] = max(decode.max(), *power.prefill_mw)
+    record["most_mw"] = power.most_mw
     return records
 
 

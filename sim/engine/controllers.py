@@ -14,7 +14,7 @@ from sim.check.control import controlled_nodes
 from sim.engine.levers import Lever, levers
 from sim.engine.meters import Integral
 from sim.engine.world import World
-from sim.policies.power.base import ClassView, PowerPolicy, PowerView
+from sim.policies.power.base import SAME, ClassView, PowerPolicy, PowerView
 from sim.rng import KeyedBits
 
 #: What is counted of a controller inside the measurement window.
@@ -28,6 +28,10 @@ class ClassState:
     priority: int
     replicas: tuple[int, ...]
     levers: dict[str, Lever]
+    place: dict[int, int] = field(init=False)  # replica → its place among them
+
+    def __post_init__(self) -> None:
+        self.place = {replica: place for place, replica in enumerate(self.replicas)}
 
     def seen(self, from_s: float) -> bool:
         """Whether everything commanded shows in a reading of a period that began at ``from_s``."""
@@ -49,7 +53,7 @@ class ClassState:
     def admits(self, replica: int) -> bool:
         """Whether a replica is among those that admit requests."""
         share = self.levers["admission"].in_force
-        return self.replicas.index(replica) < math.ceil(share * len(self.replicas))
+        return self.place[replica] < math.ceil(share * len(self.replicas) - SAME)
 
 
 @dataclass

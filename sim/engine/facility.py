@@ -102,7 +102,7 @@ class Facility:
         """The script takes one module of a UPS out; with the last one its inverter is gone."""
         self._has_modules(node, self._modules[node] - 1, time_s)
         self._tell(time_s, "module-fails", node, self._modules_left(node))
-        if not self._modules[node] and node not in self._bypass | self._open:
+        if not self._modules[node] and node not in self._bypass | self._open | self._failed:
             if self._fed(node):
                 self._bypass.add(node)
                 self._tell(time_s, "to-bypass", node, "no module is left: its load goes to bypass")

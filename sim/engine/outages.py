@@ -1,7 +1,8 @@
 """The loss of each feed, in numbers, before any run: who carries what, for how long, who can help.
 
 The load is the worst that is planned: every replica at its highest predicted draw, GPUs without one
-parked. A run never draws more, because it draws from the same tables. What actuators take off it is
+parked. The IT load of a run is never more, because it draws from the same tables; a cooling plant
+that the tree feeds is left out. What actuators take off it is
 predicted for two moments: every replica decoding at the highest draw that decoding has, and every
 replica in prefill at the highest that prefill has.
 """
@@ -363,8 +364,8 @@ class _Outlook:
 def highest_mw(table: StepPower, phase: str) -> int:
     """The highest draw of one GPU in a phase, whatever the batch and its context."""
     if phase == PREFILL:
-        return max(table.idle_mw, *table.prefill_mw)
-    return max(map(max, table.decode_mw))
+        return max(table.idle_mw, table.most_prefill_mw)
+    return table.most_decode_mw
 
 
 def _for_ever(all_held: list[Tolerance], mode: str) -> bool | None:

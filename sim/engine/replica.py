@@ -17,7 +17,7 @@ from simpy.events import Event
 
 from sim.engine.batcher import Batcher
 from sim.engine.environment import BOUNDARY, OrderedEnvironment
-from sim.engine.meters import ReplicaMeters
+from sim.engine.meters import HELD, ReplicaMeters
 from sim.engine.request import Request
 from sim.errors import SimulationError
 from sim.perf.step import Batch, ReplicaModel, StepCost
@@ -114,6 +114,8 @@ class Replica:
             request.cancelled = True
             self.batcher.leaving += 1
         self.count(time_s)
+        if self.batch is None and not self.batcher.waiting:
+            self.meters.blocked[HELD].set(0.0, time_s)  # at rest no boundary comes to notice
 
     def fail(self, gpu_mw: int, time_s: float) -> list[Request]:
         """Power is gone: nothing of the running iteration counts, nothing in KV is left.
@@ -131,6 +133,7 @@ class Replica:
         """It is empty, nothing is loaded, and each GPU draws ``gpu_mw``."""
         self.batcher.clear(self.model.kv_blocks)
         self.down, self.shut, self.parks_mw = True, True, None
+        self.batcher.admits = not self.held
         self.batch, self.plan, self.level = None, (), self.lock
         self.count(time_s)
         meters = self.meters
@@ -232,7 +235,7 @@ class Replica:
             held = self.held_mw if self._unloaded else None
             self.draw_mw, shares = power.idle_mw if held is None else held, []
         else:
-            decode_s, total_s = self._phase_times(self.batch, self.level)
+            decode_s, total_s = self.cost.phases_s(self.batch)
             self.draw_mw = power.draw_mw(self.batch, decode_s, total_s)
             shares = self._shares(decode_s / total_s)
         self.observer.draw(self.index, self.draw_mw, shares, time_s)
@@ -382,28 +385,10 @@ class Replica:
             self._park(self.parks_mw, now_s)
 
     def _level_within(self) -> int:
-        """The highest level, from the locked one down, at which the iteration keeps to the cap.
-
-        The lowest if none does; the locked one without a cap or an iteration.
-        """
+        """The clock level that lock and cap leave: the locked one without a cap or iteration."""
         if self.batch is None or self.cap_mw is None:
             return self.lock
-        for level in range(self.lock, len(self.model.power)):
-            times = self._phase_times(self.batch, level)
-            if self.model.power[level].draw_mw(self.batch, *times) <= self.cap_mw:
-                return level
-        return len(self.model.power) - 1
-
-    def _phase_times(self, batch: Batch, level: int) -> tuple[float, float]:
-        """Seconds of the iteration without its prefill, and of all of it, at a clock level."""
-        cost = self.model.cost[level]
-        total_s = cost.iteration_s(batch)
-        if batch.tokens == batch.decodes:
-            return total_s, total_s
-        if batch.decodes == 0:
-            return 0.0, total_s
-        alone = Batch(batch.decodes, batch.decodes, batch.kv_tokens, batch.windowed_kv_tokens, 0, 0)
-        return cost.iteration_s(alone), total_s
+        return self.model.level_within(self.batch, self.lock, self.cap_mw)
 
     def _shares(self, decode_share: float) -> list[tuple[int, float]]:
         """Who the draw is charged to: decode by sequences, prefill by tokens."""

@@ -9,6 +9,7 @@ from sim.kernels.jit import kernel, rare
 from sim.kernels.layout import (
     BLOCKS,
     DECODING,
+    NONE,
     WAITING,
 )
 from sim.kernels.lifecycle import (
@@ -59,7 +60,10 @@ def withdraw(s: State, slot: int, outcome: int, t: float) -> None:
         settle_outstanding(s, slot)
         load_changed(s, r)
         end_attempt(s, slot, outcome, t)
-        if replica.busy and (replica.waiting == 0 or (was_head and replica.blocked == BLOCKS)):
+        if not replica.busy:
+            if replica.waiting == 0:
+                replica.blocked = NONE  # held back at rest: no boundary comes to notice
+        elif replica.waiting == 0 or (was_head and replica.blocked == BLOCKS):
             stop_at_next(s, r, t)
         return
     go_on_to(s, r, passed(s, r, t))

@@ -84,6 +84,16 @@ class StepCost:
             + self.per_windowed_prefill_pair_s * batch.windowed_prefill_pairs
         )
 
+    def phases_s(self, batch: Batch) -> tuple[float, float]:
+        """Seconds of the iteration without its prefill, and of all of it."""
+        total_s = self.iteration_s(batch)
+        if batch.tokens == batch.decodes:
+            return total_s, total_s
+        if batch.decodes == 0:
+            return 0.0, total_s
+        alone = Batch(batch.decodes, batch.decodes, batch.kv_tokens, batch.windowed_kv_tokens, 0, 0)
+        return self.iteration_s(alone), total_s
+
 
 @dataclass(frozen=True)
 class StepPower:
@@ -98,6 +108,21 @@ class StepPower:
     decode_mw: tuple[tuple[int, ...], ...]
     prefill_tokens: tuple[int, ...]
     prefill_mw: tuple[int, ...]
+
+    @property
+    def most_decode_mw(self) -> int:
+        """The highest draw of decoding, whatever the batch and its context."""
+        return max(map(max, self.decode_mw))
+
+    @property
+    def most_prefill_mw(self) -> int:
+        """The highest draw of prefill."""
+        return max(self.prefill_mw)
+
+    @property
+    def most_mw(self) -> int:
+        """The highest draw of any iteration."""
+        return max(self.most_decode_mw, self.most_prefill_mw)
 
     def decode_draw_mw(self, decodes: int, kv_tokens: int) -> int:
         """Draw while ``decodes`` (≥ 1) sequences decode over ``kv_tokens`` tokens of context."""
@@ -146,6 +171,15 @@ class ReplicaModel:
     clocks_hz: tuple[float, ...]
     kv_blocks: int  # blocks of BLOCK_TOKENS tokens per replica
     memory: tuple[tuple[str, float], ...]
+
+    def level_within(self, batch: Batch, lock: int, cap_mw: int) -> int:
+        """The highest level, from ``lock`` down, at which an iteration keeps to a cap, else the
+        lowest."""
+        for level in range(lock, len(self.power)):
+            times = self.cost[level].phases_s(batch)
+            if self.power[level].draw_mw(batch, *times) <= cap_mw:
+                return level
+        return len(self.power) - 1
 
 
 #: Tokens per KV block, the unit of allocation (vLLM's default).

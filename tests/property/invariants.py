@@ -23,6 +23,7 @@ def broken_laws(case: Case, outcome: Outcome) -> list[str]:
         return []
     rows = outcome.tables.get("requests", [])
     found = [*arrivals_and_rows(case, rows), *whole_requests(case, rows)]
+    found += [*held_heads(outcome.tables.get("replicas", []))]
     if not any(row["outcome"] == "unfinished" for row in rows):
         found += left_over(case.world, rows)
     return found
@@ -108,6 +109,13 @@ def whole_requests(case: Case, rows: list[Row]) -> Iterator[str]:
         whole = delivered == asked if row["outcome"] == "completed" else delivered <= asked
         if known != sorted(known) or known[-1] > case.horizon_s or not whole:
             yield f"request {row['request_id']} makes no sense: {row}"
+
+
+def held_heads(replicas: list[Row]) -> Iterator[str]:
+    """At rest a head is held back only while somebody waits; in a batch, up to a boundary."""
+    for row in replicas:
+        if row["blocked_held_s"] > row["waiting_s"] + row["busy_s"] + 1e-9:
+            yield f"nobody waits at a replica that holds somebody back: {row}"
 
 
 def left_over(world: World, rows: list[Row]) -> Iterator[str]:

@@ -45,8 +45,8 @@ def with_outages(rng: Random, case: Case) -> Case:
 
 
 def with_changes(rng: Random, case: Case) -> Case:
-    """The same world run by hand, with replicas that are drained, kept or brought back, and limits
-    of power nodes that change, at times of arrivals, of other acts and between."""
+    """The same world run by hand, with replicas that are drained, kept, brought back or held, and
+    limits of power nodes that change, at times of arrivals, of other acts and between."""
     rows = [chunk for source in case.world.sources for chunk in islice(source.chunks(), 2)]
     arrivals = [t for chunk in rows for t in chunk.arrival_s.tolist() if t < case.horizon_s]
     times = [act.time_s for act in case.acts] + arrivals or [0.0]
@@ -63,5 +63,10 @@ def with_changes(rng: Random, case: Case) -> Case:
     for _ in range(rng.choice([0, 2, 5])):
         limit_mw = rng.choice([1_000_000, 2_500_000, 3_000_000, 60_000_000])
         acts.append(Act(moment(), "limit", node=rng.randrange(len(nodes)), limit_mw=limit_mw))
+    for replica in range(len(case.world.replicas)):
+        acts += [
+            Act(time_s, rng.choice(["hold", "hold", "admit"]), (replica,))
+            for time_s in sorted(moment() for _ in range(rng.choice([0, 0, 1, 2])))
+        ]
     ordered = sorted((act for act in acts if act.time_s <= case.horizon_s), key=lambda a: a.time_s)
     return replace(case, acts=tuple(ordered), by_run=False)

@@ -17,10 +17,8 @@ from sim.rng import KeyedBits
 
 #: Kinds of nodes that can be watched, from the top down.
 WATCHABLE = ("utility", "ups", "pdu", "rack")
-#: A clock below what was commanded by less than this share of the maximum is the same clock.
-SAME_CLOCK = 1e-9
-
-
+#: Two values of a lever (shares, watts) that differ by no more are the same.
+SAME = 1e-9
 #: What the first priorities are called.
 _WORDS = ("high", "normal", "low")
 

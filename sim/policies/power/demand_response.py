@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from sim.policies.base import register
 from sim.policies.power.base import (
+    SAME,
     Admit,
     Clock,
     Command,
@@ -122,7 +123,8 @@ class DemandResponse(PowerPolicy):
     def _hold(self, view: PowerView, reading_w: float, state: Ask) -> Iterator[Command]:
         first = state.base_w == 0.0
         if first:
-            state.base_w = self.base or state.mean_w() or reading_w
+            before_w = state.mean_w()  # of the hour before, which no step is judged by
+            state.base_w = self.base or before_w or reading_w
             text = f"asked for {100 * self.cut:g} % less than {state.base_w:,.0f} W"
             yield Note("demand-response", f"{text}: at most {self._target_w(state):,.0f} W")
         if not all(one.seen for one in view.classes):
@@ -151,7 +153,7 @@ class DemandResponse(PowerPolicy):
     def _next_hold(self, view: PowerView) -> Command | None:
         """Hold one more part of the work that can wait."""
         for one in view.classes:
-            if one.priority >= self.flexible_from and one.admitting > 0.0:
+            if one.priority >= self.flexible_from and one.admitting > SAME:
                 return Admit(max(one.admitting - self.hold_step, 0.0), one.priority)
         return None
 
@@ -159,7 +161,7 @@ class DemandResponse(PowerPolicy):
         """Lower the clock of the class served last that is above its floor."""
         for one in view.classes:
             floor = self.deepest(one.priority)
-            if one.commanded > floor + 1e-9:
+            if one.commanded > floor + SAME:
                 return Clock(max(one.commanded - self.step, floor), one.priority)
         return None
 
@@ -175,7 +177,7 @@ class DemandResponse(PowerPolicy):
         every = sum(one.replicas for one in view.classes)
         flexible = sum(one.replicas for one in view.classes if one.priority >= self.flexible_from)
         if flexible == 0:
-            return f"{missed}; no pool has priority {self.flexible_from} or more: nothing can wait"
+            return f"{missed}; no pool has priority {self.flexible_from} or more, so none can wait"
         held_w = state.base_w - (state.held_w or mean_w)
         if held_w <= 0.0:
             return f"{missed}; holding {flexible} of {every} replicas took nothing off"
@@ -212,7 +214,7 @@ class DemandResponse(PowerPolicy):
 
     def _release(self, view: PowerView) -> Iterator[Command]:
         """One step up for everybody: clocks first, then admission."""
-        slow = [one for one in view.classes if one.commanded < 1.0]
+        slow = [one for one in view.classes if one.commanded < 1.0 - SAME]
         for one in slow:
             yield Clock(min(one.commanded + self.step, 1.0), one.priority)
         if not slow:

@@ -54,6 +54,14 @@ def test_a_survivor_that_does_not(app: typer.Typer) -> None:
     assert "no power policy: nobody commands anything" in shown(app, *SMALL)
 
 
+def test_that_the_cooling_plant_is_left_out_is_said_where_the_tree_feeds_it(
+    app: typer.Typer,
+) -> None:
+    text = shown(app, "--set", "cooling={weather: {wet_bulb: 18 C}, fed_by: utility}")
+    assert "The cooling plant, which the tree feeds, is left out of the loads." in text
+    assert "cooling" not in shown(app)
+
+
 def test_what_nothing_is_stated_of_is_said(app: typer.Typer) -> None:
     bare = ["--set", "power.ups=[{name: a, rating: 80 kW}, {name: b, rating: 80 kW}]"]
     text = shown(app, *bare, "--set", "power.pdus.breaker=null", "--set", "events=[]")

@@ -39,7 +39,7 @@ class Seen:
 class Scripted(PowerPolicy):
     """Gives each command at the first decision at or after its time, on nodes of its name."""
 
-    script: Any = ()  # (time, command, beginning of the node's name)
+    script: Any = None  # of (time, command, beginning of the node's name)
     watch: str = "pdu"
 
     def new_state(self) -> Seen:
@@ -47,7 +47,7 @@ class Scripted(PowerPolicy):
 
     def decide(self, view: PowerView, state: Seen, rng: KeyedBits) -> Iterator[Command]:
         state.views.append(view)
-        mine = [(t, c) for t, c, name in self.script if view.node.startswith(name)]
+        mine = [(t, c) for t, c, name in self.script or () if view.node.startswith(name)]
         while state.said < len(mine) and mine[state.said][0] <= view.time_s:
             yield mine[state.said][1]
             state.said += 1

@@ -210,3 +210,45 @@ def test_who_is_held_without_work_is_unloaded_and_loses_its_cache(engine: str) -
 def made_w(tokens: int) -> float:
     """Draw of a prefill of so many tokens."""
     return ONE_SECOND.power[0].prefill_draw_mw(tokens) / 1000
+
+
+def acted(
+    engine: str, rows: Sequence[dict[str, Any]], *acts: tuple[float, str, tuple[Any, ...]]
+) -> ListSink:
+    """The rows of 30 s in which methods of the plane are called at stated times."""
+    setup = scenario([pool(ONE_SECOND)], [workload()])
+    sink = ListSink()
+    recorder = Recorder(setup, sink)
+    a_plane = ENGINES[engine](world(setup, [Given(rows)]), recorder)
+    a_plane.open_window(0.0)
+    for time_s, method, arguments in acts:
+        a_plane.advance(time_s)
+        getattr(a_plane, method)(*arguments, time_s)
+    a_plane.advance(30.0)
+    a_plane.close_window(30.0)
+    a_plane.finish(30.0)
+    recorder.close()
+    return sink
+
+
+@pytest.mark.parametrize("engine", BOTH)
+def test_who_gives_up_at_a_replica_at_rest_is_held_no_longer(engine: str) -> None:
+    rows = [{"arrival_s": 1.0, "cancel_after_s": 2.0}, {"arrival_s": 2.0, "cancel_after_s": 3.0}]
+    sink = acted(engine, rows, (0.5, "set_admission", (0, False, None)))
+    assert [row["outcome"] for row in sink.rows("requests")] == ["cancelled", "cancelled"]
+    assert sink.rows("replicas")[0]["blocked_held_s"] == 4.0  # from 1 s to 5 s
+
+
+@pytest.mark.parametrize("engine", BOTH)
+def test_a_held_replica_finishes_what_it_has_to_be_parked_and_is_still_held_once_back(
+    engine: str,
+) -> None:
+    rows = [{"arrival_s": 0.0, "output_tokens": 4}, {"arrival_s": 1.5}, {"arrival_s": 20.0}]
+    sink = acted(
+        engine, rows, (0.5, "set_admission", (0, False, None)), (2.5, "drain", (0, 70_000)),
+        (15.0, "restore", (0,)), (25.0, "set_admission", (0, True, None)),
+    )  # fmt: skip
+    requests = sink.rows("requests")
+    assert [row["admitted_s"] for row in requests] == [0.0, 3.0, 25.0]
+    # Between the boundary at 2 s and the next one, and from 20 s on.
+    assert sink.rows("replicas")[0]["blocked_held_s"] == 1.0 + 5.0

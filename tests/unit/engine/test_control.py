@@ -8,6 +8,8 @@ import pytest
 
 from sim.check.scenario import Actuation, Telemetry
 from sim.engine.control import rounded_mw
+from sim.engine.controllers import ClassState
+from sim.engine.levers import levers
 from sim.errors import SimulationError
 from sim.policies.power.base import (
     Admit,
@@ -281,6 +283,18 @@ def test_a_share_of_the_replicas_admits_those_placed_first() -> None:
     assert run.times("admission-acted") == [4.0, 6.0, 8.0, 10.0]
     (pdu_a, pdu_b) = run.chain.controllers
     assert (pdu_a.counts["admission"], pdu_b.counts["admission"]) == (4, 0)
+
+
+@pytest.mark.parametrize(("share", "admit"), [(0.07, 7), (0.071, 8), (0.55, 55), (1e-4, 1)])
+def test_a_share_that_is_a_whole_number_of_replicas_admits_just_those(
+    share: float, admit: int
+) -> None:
+    """100 · 0.07 and 100 · 0.55 are above 7 and 55 in floating point."""
+    one = ClassState(2, tuple(range(1000, 1100)), levers(Actuation()))
+    one.levers["admission"].in_force = share
+    assert [replica for replica in one.replicas if one.admits(replica)] == [
+        1000 + n for n in range(admit)
+    ]
 
 
 def test_caps_and_admission_do_not_rise_while_the_brake_is_in_use() -> None:

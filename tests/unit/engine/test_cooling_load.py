@@ -23,6 +23,7 @@ site:
   halls: [{{name: hall-a, rows: [{{name: row-1, racks: [{{type: dgx-h100-2, count: 2}}]}}]}}]
 power:
   utility: {{budget: {budget}}}
+  generators: {generators}
   msbs: [{{name: msb-a, rating: 200 kW}}, {{name: msb-b, rating: 200 kW}}]
   ups:
     - {{name: a, rating: 80 kW, fed_by: msb-a, battery: 10 min}}
@@ -47,6 +48,7 @@ def scenario(tmp_path: Path, **words: str) -> Scenario:
     file = tmp_path / "cooled.yaml"
     words = {
         "budget": "100 kW", "fed_by": ", fed_by: msb-a", "policy": "{kind: none}", "events": "[]",
+        "generators": "[]",
     } | words  # fmt: skip
     file.write_text(SCENARIO.format(**words))
     return sim.load_scenario(file)
@@ -133,6 +135,22 @@ def test_with_what_feeds_it_the_plant_is_dead(tmp_path: Path) -> None:
         (150.0, "loses-power"),
         (200.0, "has-power"),
     ]
+
+
+@pytest.mark.parametrize("engine", ["reference", "compiled"])
+def test_on_generators_there_is_as_much_heat(tmp_path: Path, engine: str) -> None:
+    found = scenario(
+        tmp_path, events="[{at: 2 min, fail: utility}]",
+        generators="[{name: gen, rating: 200 kW, start: 0 s}]",
+    )  # fmt: skip
+    result = sim.run_scenario(found, engine=engine)
+    plant, gen = rows(result, "cooling"), rows(result, "gen")
+    heat_w = mean_w(gen, "out_mw", 120.0, 180.0) - mean_w(plant, "in_mw", 120.0, 180.0)
+    assert found.facility.plant is not None
+    drawn = cooling(found.facility.plant, heat_w, 0.0, 24.0)
+    after = next(row for row in plant if row["t_s"] == 180.0)
+    assert after["in_mw"] / 1000.0 == pytest.approx(float(drawn.total_w), rel=1e-6)
+    assert heat_w > 10_000.0
 
 
 def test_a_controller_of_the_utility_sees_cooling_and_slows_the_gpus(tmp_path: Path) -> None:

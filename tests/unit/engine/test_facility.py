@@ -358,6 +358,15 @@ def test_without_its_last_module_a_bank_is_in_bypass_or_dark(tmp_path: Path) -> 
     assert result.metrics["failed"].value > 0
 
 
+def test_modules_of_a_ups_that_has_failed_take_nothing_more_with_them(tmp_path: Path) -> None:
+    gear = "modules: {count: 2, needed: 1}"
+    script = f"[{{at: 20 s, fail: a}}, {modules(30, 40)}, {{at: 50 s, restore: a}}]"
+    found, _ = happened(tmp_path, bank("40 kW", gear), script)
+    assert not of(found, "to-bypass", "drops-load")
+    assert len(of(found, "module-fails")) == 2
+    assert {time_s for time_s, *_ in of(found, "replica-returns")} == {70.0}
+
+
 def test_each_module_has_its_own_fixed_losses(tmp_path: Path) -> None:
     """Four instead of five: a fifth of the no-load loss less, the load's share of it as before."""
     _, result = happened(tmp_path, bank("26 kW"), f"[{modules(60)}]", "reference")

@@ -229,7 +229,28 @@ def test_demand_response_says_when_its_target_is_out_of_reach_and_what_would_do(
     assert "not even all of them held would do" in run.warnings[-1]
     none = policy("demand-response", at=100.0, lasts=600.0, cut=0.4, settle=0.0, flexible_from=8)
     run = control(none, 680.0, lambda _: 9_000.0, actuation=FAST)
-    assert "no pool has priority 8 or more: nothing can wait" in run.warnings[-1]
+    assert "no pool has priority 8 or more, so none can wait" in run.warnings[-1]
+
+
+@pytest.mark.parametrize("hold_step", [0.1, 0.2, 0.25])
+def test_demand_response_holds_all_that_can_wait_in_any_steps(hold_step: float) -> None:
+    """Ten times 0.1 off 1 leaves 1e-16: nobody admits by then, and clocks are next."""
+    ask = policy(
+        "demand-response", at=100.0, lasts=900.0, cut=0.5, settle=0.0, hold_step=hold_step,
+    )  # fmt: skip
+    run = control(ask, 900.0, actuation=FAST)
+    assert {some for _, some, _ in run.plant.holds} == {2, 3}
+    assert clocks(run, 1)[-1][1] == 0.5  # its floor, 0.6, lies between two levels
+    assert len(run.times("not-reachable")) == 1
+
+
+def test_demand_response_judges_its_first_step_by_the_reading_not_the_hour_before() -> None:
+    """A stated base: what is drawn now is above the target, the hour before was far below."""
+    ask = policy(
+        "demand-response", at=100.0, lasts=60.0, cut=0.1, base=9_000.0, settle=40.0, hold_step=0.5
+    )
+    run = control(ask, 150.0, lambda t: 2_000.0 if t < 96.0 else 9_000.0, actuation=FAST)
+    assert run.plant.holds[0] == (101.0, 3, False)
 
 
 # ---- parameters -------------------------------------------------------------------------------
