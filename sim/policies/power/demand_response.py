@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -29,7 +30,10 @@ class Ask:
     readings: int = 0
     base_w: float = 0.0
     held_w: float | None = None  # mean once everything that can wait was held
+    reached: bool = False  # a mean over settle was within the target
     said: bool = False
+    asked_w: float = 0.0  # sum of the readings while it lasted
+    asked: int = 0
     raised_s: float = float("-inf")
 
     def add(self, reading_w: float) -> None:
@@ -54,8 +58,8 @@ class DemandResponse(PowerPolicy):
     of priority ``flexible_from`` and above stop admitting; 8: nothing can wait), then clocks go
     down by ``step``, the class served last first, each to its floor (``low_floor`` from priority 2
     on, else ``high_floor``); never the brake. Where nothing is left and the draw still above the
-    target, it says so, with the share of the replicas that would have to wait. Afterwards all
-    rises together every ``release_every``, clocks first, then admission, so that what was put off
+    target, it says so, with the share of the replicas that would have to wait; so it does where
+    the time was over before the target was reached. Afterwards all rises together every ``release_every``, clocks first, then admission, so that what was put off
     makes no new peak.
     """
 
@@ -92,6 +96,10 @@ class DemandResponse(PowerPolicy):
         """The floor of its class."""
         return self.low_floor if priority >= 2 else self.high_floor
 
+    def lasts_s(self) -> tuple[float, float]:
+        """The time for which less is asked for."""
+        return self.at, self.at + self.lasts
+
     def decide(self, view: PowerView, state: Ask, rng: KeyedBits) -> Iterator[Command]:
         """Commands for one reading."""
         if view.reading_w is None:
@@ -102,6 +110,8 @@ class DemandResponse(PowerPolicy):
         elif view.time_s < self.at + self.lasts:
             yield from self._hold(view, view.reading_w, state)
         elif view.time_s >= state.raised_s + self.release_every:
+            if math.isinf(state.raised_s) and state.asked and not state.said:
+                yield self._outcome(state)
             state.raised_s = view.time_s
             yield from self._release(view)
 
@@ -111,8 +121,9 @@ class DemandResponse(PowerPolicy):
         first = state.base_w == 0.0
         if first:
             state.base_w = self.base or state.mean_w() or reading_w
-            text = f"asked for {100 * self.cut:g} % less than {state.base_w:,.0f} W"
-            yield Note("demand-response", f"{text}: at most {self._target_w(state):,.0f} W")
+            yield Note("demand-response", self._asked(state))
+        state.asked_w += reading_w
+        state.asked += 1
         if not all(one.seen for one in view.classes):
             return
         state.add(reading_w)
@@ -121,6 +132,7 @@ class DemandResponse(PowerPolicy):
             return
         mean_w = state.mean_w()
         if mean_w <= self._target_w(state):
+            state.reached = True
             return
         command = self._next_hold(view)
         if command is None:
@@ -132,6 +144,22 @@ class DemandResponse(PowerPolicy):
         elif not state.said:
             state.said = True
             yield Note("not-reachable", self._shortfall(view, mean_w, state), warn=True)
+
+    def _asked(self, state: Ask) -> str:
+        text = f"asked for {100 * self.cut:g} % less than {state.base_w:,.0f} W"
+        return f"{text}: at most {self._target_w(state):,.0f} W"
+
+    def _outcome(self, state: Ask) -> Note:
+        """What became of it, once it is over."""
+        drew = f"{self._asked(state)}; it drew {state.asked_w / state.asked:,.0f} W in the mean"
+        if state.reached:
+            return Note("demand-response", f"over: {drew}")
+        return Note(
+            "not-reached",
+            f"{drew}, and the {self.lasts:g} s were over before its steps had brought it there: each "
+            f"waits until the one before has acted, then for settle, {self.settle:g} s",
+            warn=True,
+        )
 
     def _target_w(self, state: Ask) -> float:
         return (1.0 - self.cut) * state.base_w

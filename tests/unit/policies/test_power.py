@@ -159,7 +159,7 @@ def test_demand_response_reaches_its_target_low_priority_first_and_rises_in_step
         settle=20.0,
     )  # fmt: skip
     run = control(ask, 600.0, lambda _: 9_000.0, actuation=FAST)
-    (event,) = [row for row in run.events if row["kind"] == "demand-response"]
+    event, _ = [row for row in run.events if row["kind"] == "demand-response"]
     assert event["detail"] == "asked for 10 % less than 9,000 W: at most 8,100 W"
     assert event["t_s"] == 100.0
     lowered = [(t, share) for t, share in clocks(run, 1) if t < 300.0]
@@ -212,6 +212,25 @@ def test_demand_response_says_when_its_target_is_out_of_reach_and_what_would_do(
     none = policy("demand-response", at=100.0, lasts=600.0, cut=0.4, settle=0.0, flexible_from=8)
     run = control(none, 680.0, lambda _: 9_000.0, actuation=FAST)
     assert "no pool can wait: give some priority 8 or more" in run.warnings[-1]
+
+
+def test_demand_response_says_what_became_of_it_when_it_is_over() -> None:
+    """A step waits 20 s: an event of 50 s ends amid them, one of 200 s at its target."""
+    ask = {"at": 100.0, "cut": 0.3, "flexible_from": 8, "settle": 20.0}
+    run = control(policy("demand-response", lasts=50.0, **ask), 400.0, lambda _: 9_000.0,
+                  actuation=FAST)  # fmt: skip
+    (event,) = [row for row in run.events if row["kind"] == "not-reached"]
+    assert event["t_s"] == 150.0
+    (warning,) = run.warnings
+    assert "asked for 30 % less than 9,000 W: at most 6,300 W; it drew 8," in warning
+    assert "the 50 s were over before its steps had brought it there" in warning
+    easy = {**ask, "cut": 0.1}
+    run = control(policy("demand-response", lasts=200.0, **easy), 400.0, lambda _: 9_000.0,
+                  actuation=FAST)  # fmt: skip
+    said = [row["detail"] for row in run.events if row["kind"] == "demand-response"]
+    assert len(said) == 2
+    assert said[1].startswith("over: asked for 10 % less than 9,000 W: at most 8,100 W; it drew 8,")
+    assert run.warnings == []
 
 
 # ---- parameters -------------------------------------------------------------------------------
