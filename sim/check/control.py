@@ -69,7 +69,7 @@ def controlled_nodes(tree: PowerTree, policy: PowerPolicy) -> tuple[int, ...]:
 def _within_the_run(found: Collector, policy: PowerPolicy) -> None:
     """What is asked of it for a time begins before the run ends, and better ends before, too."""
     lasts_s, spec = policy.lasts_s(), found.document.spec
-    if lasts_s is None:
+    if lasts_s is None or spec.duration is None:
         return
     (begins_s, ends_s), horizon_s = lasts_s, spec.duration + spec.drain
     end = f"the end of the run at {format_si(horizon_s, 's')} (duration + drain)"

@@ -59,8 +59,8 @@ class DemandResponse(PowerPolicy):
     down by ``step``, the class served last first, each to its floor (``low_floor`` from priority 2
     on, else ``high_floor``); never the brake. Where nothing is left and the draw still above the
     target, it says so, with the share of the replicas that would have to wait; so it does where
-    the time was over before the target was reached. Afterwards all rises together every ``release_every``, clocks first, then admission, so that what was put off
-    makes no new peak.
+    the time was over before the target was reached. Afterwards all rises together every
+    ``release_every``, clocks first, then admission, so that what was put off makes no new peak.
     """
 
     at: float = field(metadata=_S)
@@ -156,8 +156,8 @@ class DemandResponse(PowerPolicy):
             return Note("demand-response", f"over: {drew}")
         return Note(
             "not-reached",
-            f"{drew}, and the {self.lasts:g} s were over before its steps had brought it there: each "
-            f"waits until the one before has acted, then for settle, {self.settle:g} s",
+            f"{drew}, and the {self.lasts:g} s were over before its steps had brought it there: "
+            f"each waits until the one before has acted, then for settle, {self.settle:g} s",
             warn=True,
         )
 
