@@ -197,7 +197,8 @@ def test_powered_gpus_of_a_replica_that_restarts_are_parked(tmp_path: Path) -> N
 
 
 def test_misses_of_an_outage_are_blamed_on_it(tmp_path: Path) -> None:
-    from sim.results.verdict import verdict
+    from sim.cli.summary_outages import outage_sentence
+from sim.results.verdict import verdict
 
     power = "{ups: [{name: a, rating: 80 kW}, {name: b, rating: 80 kW}], " + TWO_N + "}"
     _, result = happened(
@@ -294,6 +295,7 @@ def modules(*at_s: int, word: str = "fail") -> str:
 def test_the_loss_of_one_module_of_n_plus_one_is_carried(tmp_path: Path, engine: str) -> None:
     found, result = happened(tmp_path, bank("26 kW"), f"[{modules(30)}]", engine)
     assert found == [(30.0, "module-fails", "a")]
+    assert outage_sentence(result) == "Outages: a lost modules"
     row = next(r for r in result.tables["events"].to_pylist() if r["kind"] == "module-fails")
     assert row["detail"] == "4 of 5, 4 are needed"
     assert result.metrics["failed"].value == 0
