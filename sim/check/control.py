@@ -48,6 +48,7 @@ def check_control(
                 found.warn((section,), f"has no effect: power policy {kind!r} watches nothing")
         return telemetry, actuation
     _watches_something(found, power, policy)
+    _within_the_run(found, policy)
     if policy.fastest:
         weakest = weakest_ups(site, power, controlled_nodes(power, policy))
         _in_time(found, telemetry, actuation, policy, weakest)
@@ -63,6 +64,23 @@ def controlled_nodes(tree: PowerTree, policy: PowerPolicy) -> tuple[int, ...]:
         if node.kind in kinds
         and (not policy.needs_limit or node.budget_w is not None or node.rating_w is not None)
     )
+
+
+def _within_the_run(found: Collector, policy: PowerPolicy) -> None:
+    """What is asked of it for a time begins before the run ends, and better ends before, too."""
+    lasts_s, spec = policy.lasts_s(), found.document.spec
+    if lasts_s is None or spec.duration is None:
+        return
+    (begins_s, ends_s), horizon_s = lasts_s, spec.duration + spec.drain
+    end = f"the end of the run at {format_si(horizon_s, 's')} (duration + drain)"
+    if begins_s >= horizon_s:
+        found.error(("policies", "power", "at"), f"is not before {end}")
+    elif ends_s > horizon_s:
+        found.warn(
+            ("policies", "power"),
+            f"{kind_of(policy)} lasts until {format_si(ends_s, 's')}, beyond {end}: what comes "
+            "after it, and whether it was reached at all, is not seen",
+        )
 
 
 def _watches_something(found: Collector, power: PowerTree, policy: PowerPolicy) -> None:

@@ -25,7 +25,6 @@ def power_plan(found: Collector, spec: PowerSpec) -> PowerPlan:
     pdus = spec.pdus
     each_pdu = pdus or PduSpec()
     racks = spec.racks or RackPowerSpec()
-    contracted_w = utility.budget if utility.rating is None else utility.rating
     return PowerPlan(
         utility_budget_w=utility.budget,
         utility_rating_w=utility.rating,
@@ -53,7 +52,7 @@ def power_plan(found: Collector, spec: PowerSpec) -> PowerPlan:
             )
             for i, one in enumerate(spec.generators)
         ),
-        utility_breaker=_breaker(found, utility.breaker, contracted_w, ("power", "utility")),
+        utility_breaker=_breaker(found, utility.breaker, utility.rating, ("power", "utility")),
         pdu_breaker=_breaker(found, each_pdu.breaker, each_pdu.rating, ("power", "pdus")),
         rack_breaker=_breaker(found, racks.breaker, None, ("power", "racks")),
         restart_s=spec.restart,

@@ -85,9 +85,9 @@ def _named(name: str, others: int) -> str:
 def _consequence(loss: Loss) -> str:
     """What follows at once."""
     parts = []
-    for name, held_s in loss.bridged.items():
-        how_long = "for a time nothing states" if held_s is None else _time(held_s)
-        parts.append(f"{plain_text(name)} goes on on battery, {how_long}; then")
+    if loss.bridged:
+        held = [f"{plain_text(name)} {_time(held_s)}" for name, held_s in loss.bridged.items()]
+        parts.append(f"on battery at first, {', '.join(held)}; then")
     if loss.dark_racks:
         racks = len(loss.dark_racks)
         parts.append(f"{racks:,} rack{'s' if racks > 1 else ''} dark")

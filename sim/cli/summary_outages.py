@@ -10,9 +10,10 @@ from sim.results.wording import span
 #: Events of the facility that an operator wants to know of, and how they read.
 _TOLD = {
     "fails": "failed",
+    "module-fails": "lost modules",
     "trips": "tripped",
     "to-bypass": "went to bypass",
-    "drops-load": "let their load go",
+    "drops-load": "let the load go",
     "on-battery": "ran on battery",
     "battery-empty": "ran out of battery",
 }

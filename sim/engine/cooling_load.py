@@ -3,8 +3,8 @@
 Water and air have thermal inertia, so the plant follows the mean heat of the minute before, at that
 minute's wet bulb, and holds its draw for a minute; in the first one it carries what the site draws
 idle. The heat is all that the utility and generators deliver to the site, but for the plant's own
-draw; what batteries deliver is left out. Through the drain the weather is that of the last minute
-of the duration.
+draw; on batteries it is what the racks take in. Through the drain the weather is that of the last
+minute of the duration.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class CoolingLoad:
         kinds = [node.kind for node in self._tree.nodes]
         self._node = kinds.index("cooling") if "cooling" in kinds else None
         self._utility = kinds.index("utility")
-        self._tops = np.isin(kinds, ("utility", "generator"))
+        self._sources = np.array([kind in ("utility", "generator") for kind in kinds])
+        self._racks = np.array([kind == "rack" for kind in kinds])
         self._wet_bulb = world.scenario.facility.wet_bulb_c
         self._plant = world.scenario.facility.plant
         share = world.scenario.facility.liquid_share
@@ -67,7 +68,8 @@ class CoolingLoad:
         assert self._plant is not None
         assert self._wet_bulb is not None
         liquid_w = float(judged_w @ self._liquid)
-        air_w = float(judged_w[self._tops].sum() - judged_w[self._node]) - liquid_w
+        fed_w = float(judged_w[self._sources].sum() - judged_w[self._node])
+        air_w = max(fed_w, float(judged_w[self._racks].sum())) - liquid_w
         last = math.ceil(self._world.scenario.duration_s / MINUTE_S) - 1
         outside_c = self._wet_bulb.at(np.array([min(minute, last)]))
         try:

@@ -31,6 +31,7 @@ from sim.site.losses import (
     AfterLoss,
     Tolerance,
     after_loss,
+    bridges,
     time_left_s,
     tolerance,
 )
@@ -103,13 +104,13 @@ class Survivor:
 class Loss:
     """The loss of one node.
 
-    ``bridged``: UPSs that go on on their batteries at first, for how long, s; None: not stated.
+    ``bridged``: UPSs that go on on their batteries at first, for how long, s.
     """
 
     name: str
     kind: str
     dark_racks: tuple[str, ...]
-    bridged: dict[str, float | None]
+    bridged: dict[str, float]
     survivors: tuple[Survivor, ...]
 
 
@@ -175,6 +176,7 @@ class _Outlook:
         """What the loss of one node does."""
         after, nodes = after_loss(self._tree, lost), self._tree.nodes
         out_mw = after.out_mw(self._peak_mw)
+        bridged = bridges(after, self._tree, self._guards, self._peak_mw, self._before_mw)
         loaded = [
             node
             for node, plan in enumerate(nodes)
@@ -186,7 +188,7 @@ class _Outlook:
             nodes[lost].name,
             nodes[lost].kind,
             tuple(nodes[n].name for n in sorted(after.dead) if nodes[n].kind == "rack"),
-            {nodes[n].name: self._bridge_s(n) for n in after.bridged},
+            {nodes[n].name: bridged[n] for n in after.bridged},
             tuple(
                 self._survivor(self._carrier(n), after, int(out_mw[n]), actuators, flows)
                 for n in loaded
@@ -222,11 +224,6 @@ class _Outlook:
     def _carrier(self, node: int) -> _Carrier:
         rating_w = self._tree.nodes[node].rating_w
         return _Carrier(node, self._guards[node], rating_w, rating_w)
-
-    def _bridge_s(self, node: int) -> float | None:
-        """How long a UPS goes on on its battery with the load of before."""
-        held = tolerance(self._guards[node], True, int(self._before_mw[node]), 0)
-        return held.charge_s if held.battery_s is None else held.carried_s("battery")
 
     def _survivor(
         self,

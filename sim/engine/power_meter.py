@@ -142,7 +142,7 @@ class PowerMeter:
             )
             for index, node in enumerate(tree.nodes)
         ]
-        self._pending: list[tuple[float, int, int] | None] = [None] * len(tree.nodes)
+        self._pending: list[tuple[float, int, int] | None] = [(0.0, 0, 0)] * len(tree.nodes)
         self._gpu_mw = [0] * len(site.node_names)
         self.guards = GuardMeters(guards_of(tree))
         #: What takes no part: nodes that take in nothing, servers without power; and what nodes

@@ -52,9 +52,14 @@ import numpy as np
 from sim.kernels.guards import give_up_guard, resize_guard, switch_guard, warm_up_guard, watch
 from sim.kernels.jit import entry, kernel, rare
 from sim.kernels.over_limit import look_closer, write_over
-from sim.kernels.power_state import NO_LOW_MW, OVER_MW, FloatArray, IntArray, PowerState
-
-MINUTE_S = 60.0
+from sim.kernels.power_state import (
+    MINUTE_S,
+    NO_LOW_MW,
+    OVER_MW,
+    FloatArray,
+    IntArray,
+    PowerState,
+)
 
 
 @kernel
@@ -173,7 +178,7 @@ def gather(power: PowerState, index: np.uint32, t: float) -> None:
     """Meter a node's values up to ``t``, within a minute or over equal ones."""
     node = power.node[index]
     held_s = t - node.since_s
-    if held_s > 0.0:  # not if it has never been loaded: NaN
+    if held_s > 0.0:
         in_mw = node.in_mw
         judged_mw = in_mw if node.on_intake else node.out_mw
         node.energy_mj += in_mw * held_s
@@ -192,14 +197,11 @@ def turn(power: PowerState, index: np.uint32, t: float) -> None:
     ended_s = node.turn_s
     held = int((t - ended_s) / MINUTE_S)
     minute = int(ended_s / MINUTE_S)
-    if node.since_s <= t:
-        gather(power, index, ended_s)
-        write_minute(power, index, minute - 1, 1)
-        if held > 0:
-            gather(power, index, ended_s + held * MINUTE_S)
-            write_minute(power, index, minute, held)
-    else:  # loaded for the first time
-        power.ledger[index].minute_since_s = t
+    gather(power, index, ended_s)
+    write_minute(power, index, minute - 1, 1)
+    if held > 0:
+        gather(power, index, ended_s + held * MINUTE_S)
+        write_minute(power, index, minute, held)
     node.turn_s = ended_s + (held + 1) * MINUTE_S
 
 
@@ -381,8 +383,6 @@ def finish(power: PowerState, t: float) -> None:
     for at in range(len(power.node)):
         index = np.uint32(at)
         node, ledger = power.node[index], power.ledger[index]
-        if not node.since_s <= t:
-            continue  # never loaded
         settle(power, index, t)
         if node.alert_mw == OVER_MW:
             write_over(power, index)

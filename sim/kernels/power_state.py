@@ -26,6 +26,7 @@ Records = NDArray[np.void]
 
 #: What a node without a limit is compared with, and the lowest draw before any was seen.
 NO_LIMIT_MW = NO_LOW_MW = np.inf
+MINUTE_S = 60.0
 #: Below every draw: while a node is above its limit, ``gather`` looks at all that it draws.
 OVER_MW = -1.0
 
@@ -35,7 +36,7 @@ NODE = np.dtype(
         ("out_mw", np.float64),  # delivered, and taken in, since its last visit
         ("in_mw", np.float64),
         ("next_out_mw", np.float64),  # what it delivers from the instant being worked on
-        ("since_s", np.float64),  # until when it is metered; NaN = never loaded
+        ("since_s", np.float64),  # until when it is metered
         ("energy_mj", np.float64),  # intake since the last turn (see sim.kernels.power)
         ("judged_mj", np.float64),  # what is compared with the limit, likewise
         ("over_s", np.float64),  # time above the limit, likewise
@@ -212,7 +213,6 @@ def power_state(site: Site, tree: PowerTree, minutes: bool, changes: bool) -> Po
     for at, parents in enumerate(feeds):
         set_feeds(node, edge, at, parents)
     ledger = np.zeros(nodes, LEDGER)
-    ledger["row_since_s"] = np.nan
     ledger["limit_mw"] = node["alert_mw"]
     depth = depths(above)
     server, path = _servers(site, tree, above, depth)
@@ -286,12 +286,12 @@ def _buffer(at_once: int, row: np.dtype[Any]) -> Records:
 
 
 def _node(plan: PowerNode, minutes: bool) -> tuple[float, ...]:
-    """A NODE that was never loaded; its edges are yet to be filled in."""
+    """A NODE without load from time 0 on; its edges are yet to be filled in."""
     limit_w = plan.rating_w if plan.budget_w is None else plan.budget_w
     limit_mw = NO_LIMIT_MW if limit_w is None else round(limit_w * 1000)
-    turn_s = 0.0 if minutes else np.inf
+    turn_s = MINUTE_S if minutes else np.inf
     return (
-        0.0, 0.0, 0.0, np.nan, 0.0, 0.0, 0.0, NO_LOW_MW, 0.0, turn_s, limit_mw,
+        0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, NO_LOW_MW, 0.0, turn_s, limit_mw,
         *astuple(intake(plan.loss)), 0.0, 0, 0, 0, 0, plan.loss is None,
         plan.kind in ON_INTAKE, True,
     )  # fmt: skip

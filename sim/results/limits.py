@@ -121,8 +121,8 @@ def _refusals(result: RunResult) -> Iterator[Limit]:
             binds=failed >= TOUCH,
             share=failed,
             use=None,
-            sentence=f"outages: {percent(failed)} of {name} requests failed because their replica, "
-            f"or all of pool {workload['pool']}, had no power",
+            sentence=f"outages: {percent(failed)} of {name} requests failed: their replica lost "
+            f"power, or no replica of pool {workload['pool']} was serving",
             label=f"outages of {workload['pool']}",
             outranks=failed >= TOUCH,
         )

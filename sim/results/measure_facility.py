@@ -39,6 +39,19 @@ class Minutes:
     site_w: FloatArray  # taken from the utility
     plant_w: FloatArray  # of which by the cooling plant, where the electrical tree feeds it
     liquid_w: FloatArray  # heat of the racks that liquid takes up
+    own_w: FloatArray  # delivered by generators
+    racks_w: FloatArray  # taken in by all racks
+
+    @property
+    def battery_w(self) -> FloatArray:
+        """What only batteries can have given: the sources carry less than racks and plant take."""
+        return np.maximum(self.racks_w + self.plant_w - self.site_w - self.own_w, 0.0)
+
+    @property
+    def air_w(self) -> FloatArray:
+        """Heat into the air: of all that is fed, losses too, but for the plant and the liquid."""
+        fed_w = self.site_w + self.own_w + self.battery_w - self.plant_w
+        return np.maximum(fed_w - self.liquid_w, 0.0)
 
 
 def facility_values(
@@ -108,20 +121,22 @@ def _minutes(
     rows = result.tables["summary/power"].select(["node", "minute", "mean_w"])
     node = rows.column("node").to_numpy()
     size = 1 + max((entry["node"] for entry in nodes), default=0)
-    utility, plant, liquid = np.zeros(size), np.zeros(size), np.zeros(size)
+    utility, plant, liquid, own, racks = np.zeros((5, size))
     for entry in nodes:
         utility[entry["node"]] = entry["kind"] == "utility"
         plant[entry["node"]] = entry["kind"] == "cooling"
+        own[entry["node"]] = entry["kind"] == "generator"
         if entry["kind"] == "rack":
+            racks[entry["node"]] = 1.0
             liquid[entry["node"]] = facility.liquid_share.get(entry["name"], 0.0)
-    counted = (utility + plant + liquid)[node] > 0.0
+    counted = (utility + plant + own + racks)[node] > 0.0
     if not utility[node].any():
         return None
     minute = rows.column("minute").to_numpy()[counted]
     mean_w = rows.column("mean_w").to_numpy()[counted]
     summed = [
         _summed(node[counted], minute, mean_w, weight[node[counted]], count)
-        for weight in (utility, plant, liquid)
+        for weight in (utility, plant, liquid, own, racks)
     ]
     numbers = np.arange(count, dtype=np.int64)
     inside_s = np.minimum(60.0 * (numbers + 1), end_s) - np.maximum(60.0 * numbers, start_s)
@@ -161,9 +176,8 @@ def _cooled(facility: Facility, minutes: Minutes | None) -> tuple[Cooling | None
         return None, _NO_MINUTES
     liquid_w = minutes.liquid_w
     bulbs = facility.wet_bulb_c.at(minutes.minute)
-    air_w = np.maximum(minutes.site_w - minutes.plant_w - liquid_w, 0.0)
     try:
-        return cooling(facility.plant, air_w, liquid_w, bulbs), ""
+        return cooling(facility.plant, minutes.air_w, liquid_w, bulbs), ""
     except ValueError as error:  # heat beyond what the equations hold for
         return None, str(error)
 
@@ -184,9 +198,11 @@ def _cooling_values(
         cooling_j = float(cooled.total_w @ minutes.inside_s)
         total_j, whole_w = energy_j + cooling_j, minutes.site_w + cooled.total_w
     it_j = None if None in racks_j else sum(racks_j)
+    own_j = sum(node["energy_j"] or 0.0 for node in nodes if node["kind"] == "generator")
+    all_j = total_j + own_j + float(minutes.battery_w @ minutes.inside_s)
     pue = unknown(NO_METER if it_j is None else NO_WINDOW)
     return {
-        "pue": known(total_j / it_j) if it_j else pue,
+        "pue": known(all_j / it_j) if it_j else pue,
         "cooling_energy_j": known(cooling_j),
         "facility_energy_j": known(total_j),
         "facility_peak_w": known(float(whole_w.max())),

@@ -128,7 +128,7 @@ _ROWS = (
      "workload site"),
     ("cancelled", "", "count", "lower", f"{_ARRIVED} and whose client gave up", "workload site"),
     ("failed", "", "count", "lower", f"{_ARRIVED} and whose replica lost power, or that found "
-     "no replica with power, at the last attempt", "workload site"),
+     "no replica serving, at the last attempt", "workload site"),
     ("retries", "", "count", "lower", f"times that {_ARRIVED} were sent again", "workload site"),
     ("unfinished", "", "count", "lower", f"{_ARRIVED} and had not ended when the drain did",
      "workload site"),

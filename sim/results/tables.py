@@ -32,7 +32,7 @@ OUTCOMES = (
     "timed-out",  # waited longer than the workload's timeout before its first admission
     "cancelled",  # the client gave up
     "unfinished",  # still waiting or running when the drain ended
-    "failed",  # its replica lost power, or no replica of its pool had any
+    "failed",  # its replica lost power, or no replica of its pool was serving
 )
 
 TABLES: Mapping[str, tuple[Column, ...]] = {

@@ -7,7 +7,7 @@ each device holds its new load for as long as the very guards of a run say (``si
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -42,10 +42,20 @@ class AfterLoss:
         return tree_flow(self.tree, np.where(lit, server_out_mw, 0))[0]
 
 
-def after_loss(tree: PowerTree, lost: int) -> AfterLoss:
-    """The tree without the node ``lost``, the utility and everything else being well."""
+def after_loss(
+    tree: PowerTree,
+    lost: int,
+    on_battery: frozenset[int] = frozenset(),
+    empty: frozenset[int] = frozenset(),
+) -> AfterLoss:
+    """The tree without the node ``lost``, the utility and everything else being well.
+
+    UPSs ``on_battery`` still have charge, those that are ``empty`` have let their load go.
+    """
     live = Live(
-        Feeds(tree), lambda node: node == lost, lambda node: tree.nodes[node].kind == "utility"
+        Feeds(tree),
+        lambda node: node == lost or node in empty,
+        lambda node: tree.nodes[node].kind == "utility" or node in on_battery,
     )
     everyone = range(len(tree.nodes))
     dead = frozenset(node for node in everyone if not live.has_power(node))
@@ -58,6 +68,51 @@ def after_loss(tree: PowerTree, lost: int) -> AfterLoss:
     gear = {node: tree.nodes[node].ups for node in dead if node != lost}
     bridged = tuple(sorted(node for node, ups in gear.items() if ups and ups.battery))
     return AfterLoss(lost, replace(tree, edges=edges), dead, bridged)
+
+
+def bridges(
+    after: AfterLoss,
+    whole: PowerTree,
+    guards: Mapping[int, Sequence[Guard]],
+    server_out_mw: IntArray,
+    before_mw: IntArray,
+) -> dict[int, float]:
+    """How long each UPS of ``after.bridged`` carries load on its battery, s; inf = for ever.
+
+    One that lets its load go hands it to the others, which then end sooner: they do so in turn.
+    ``whole`` is the tree before the loss, ``before_mw`` [nodes] what each delivered in it. Devices
+    of other nodes are taken to hold meanwhile.
+    """
+    held = {
+        node: [one for one in guards[node] if one.kind in (CHARGE, ON_BATTERY, BREAKER)]
+        for node in after.bridged
+    }
+    gathered = {
+        (node, one.kind): one.steady(int(before_mw[node]))
+        for node, own in held.items()
+        for one in own
+    }
+    ends: dict[int, float] = {}
+    now_s = 0.0
+    while held:
+        left = after_loss(whole, after.lost, frozenset(held), frozenset(ends))
+        out_mw = left.out_mw(server_out_mw).tolist()
+        left_s = {
+            node: min(one.seconds_left(gathered[node, one.kind], out_mw[node], True) for one in own)
+            for node, own in held.items()
+        }
+        first = min(left_s, key=lambda node: (left_s[node], node))
+        step_s = left_s[first]
+        now_s += step_s
+        if math.isinf(step_s):
+            return ends | dict.fromkeys(held, math.inf)
+        for node, own in held.items():
+            for one in own:
+                before = gathered[node, one.kind]
+                gathered[node, one.kind] = one.after(before, out_mw[node], step_s, True)
+        ends[first] = now_s
+        del held[first]
+    return ends
 
 
 @dataclass(frozen=True)

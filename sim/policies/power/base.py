@@ -178,6 +178,10 @@ class PowerPolicy:
         """The lowest share of the maximum clock that it may command for a class."""
         return 0.0  # unless it says so: the lowest that a GPU has
 
+    def lasts_s(self) -> tuple[float, float] | None:
+        """From when to when something is asked of it; None: from the first moment to the last."""
+        return None
+
     def decide(self, view: PowerView, state: Any, rng: KeyedBits) -> Iterator[Command]:
         """Commands, in order; ``rng`` is keyed by the number of the period."""
         return iter(())

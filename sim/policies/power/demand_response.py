@@ -32,6 +32,7 @@ class Ask:
     readings: int = 0
     base_w: float = 0.0
     held_w: float | None = None  # mean once everything that can wait was held
+    reached: bool = False  # a mean over settle was within the target
     said: bool = False
     raised_s: float = float("-inf")
     parts: list[tuple[float, int]] = field(default_factory=list)  # of the event: sum, readings
@@ -66,9 +67,9 @@ class DemandResponse(PowerPolicy):
     they have finished what runs; 8: nothing can wait), then clocks go
     down by ``step``, the class served last first, each to its floor (``low_floor`` from priority 2
     on, else ``high_floor``); never the brake. Where nothing is left and the draw still above the
-    target, it says so, with the share of the replicas that would have to wait. Afterwards all
-    rises together every ``release_every``, clocks first, then admission, so that what was put off
-    makes no new peak.
+    target, it says so, with the share of the replicas that would have to wait; so it does where
+    the time was over before the target was reached. Afterwards all rises together every
+    ``release_every``, clocks first, then admission, so that what was put off makes no new peak.
     """
 
     at: float = field(metadata=_S)
@@ -105,6 +106,10 @@ class DemandResponse(PowerPolicy):
         """The floor of its class."""
         return self.low_floor if priority >= 2 else self.high_floor
 
+    def lasts_s(self) -> tuple[float, float]:
+        """The time for which less is asked for."""
+        return self.at, self.at + self.lasts
+
     def decide(self, view: PowerView, state: Ask, rng: KeyedBits) -> Iterator[Command]:
         """Commands for one reading."""
         if view.reading_w is None:
@@ -125,8 +130,7 @@ class DemandResponse(PowerPolicy):
         if first:
             before_w = state.mean_w()  # of the hour before, which no step is judged by
             state.base_w = self.base or before_w or reading_w
-            text = f"asked for {100 * self.cut:g} % less than {state.base_w:,.0f} W"
-            yield Note("demand-response", f"{text}: at most {self._target_w(state):,.0f} W")
+            yield Note("demand-response", self._asked(state))
         if not all(one.seen for one in view.classes):
             return
         state.add(reading_w)
@@ -135,6 +139,7 @@ class DemandResponse(PowerPolicy):
             return
         mean_w = state.mean_w()
         if mean_w <= self._target_w(state):
+            state.reached = True
             return
         command = self._next_hold(view)
         if command is None:
@@ -146,6 +151,16 @@ class DemandResponse(PowerPolicy):
         elif not state.said:
             state.said = True
             yield Note("not-reachable", self._shortfall(view, mean_w, state), warn=True)
+
+    def _asked(self, state: Ask) -> str:
+        text = f"asked for {100 * self.cut:g} % less than {state.base_w:,.0f} W"
+        return f"{text}: at most {self._target_w(state):,.0f} W"
+
+    def _too_short(self) -> str:
+        return (
+            f"its {self.lasts:g} s were over before its steps had brought the draw to the target: "
+            f"each waits until the one before has acted, then for settle, {self.settle:g} s"
+        )
 
     def _target_w(self, state: Ask) -> float:
         return (1.0 - self.cut) * state.base_w
@@ -207,6 +222,8 @@ class DemandResponse(PowerPolicy):
     def _afterwards(self, view: PowerView, state: Ask) -> Iterator[Command]:
         if state.parts:
             yield Note("demand-response-ended", self._verdict(state))
+            if not state.reached and not state.said:
+                yield Note("not-reached", self._too_short(), warn=True)
             state.parts = []
         if view.time_s >= state.raised_s + self.release_every:
             state.raised_s = view.time_s

@@ -43,12 +43,20 @@ def test_control_that_comes_too_late_is_warned_of_with_the_arithmetic() -> None:
         ["policies.power={kind: polca}", "actuation={deadline: 11 s}"],
         ["policies.power={kind: polca}", "telemetry={period: 1 s}"],
         ["policies.power={kind: dynamo}", "actuation={clock: {delay: 2 s}}"],
-        ["policies.power={kind: demand-response, at: 5 min}"],
+        ["policies.power={kind: demand-response, at: 5 min, lasts: 5 min}"],
         ["policies.power={kind: static-clock}"],
     ],
 )
 def test_control_in_time_is_not_warned_of(sets: list[str]) -> None:
     assert load(*sets).warnings == ()
+
+
+def test_demand_response_that_outlasts_the_run_is_warned_of() -> None:
+    """Its default is three hours, the run's end 15 minutes."""
+    (warning,) = load("policies.power={kind: demand-response, at: 5 min}").warnings
+    assert warning.startswith(
+        "policies.power: demand-response lasts until 11,100 s, beyond the end of the run at 900 s"
+    )
 
 
 def remarked(*sets: str) -> str:

@@ -177,3 +177,41 @@ def test_the_first_minute_carries_the_idle_site(tmp_path: Path) -> None:
     )
     assert 0.1 * full < first["in_mw"] / 1000.0 < 0.8 * full
     assert np.isfinite(full)
+
+
+@pytest.mark.parametrize("record", ["full", "{level: full, power: minutes}"])
+@pytest.mark.parametrize("engine", ["reference", "compiled"])
+def test_on_a_generator_the_heat_is_carried_and_counts_in_pue(
+    tmp_path: Path, engine: str, record: str
+) -> None:
+    """Mains are lost at 90 s, in the middle of a minute, for good; all runs on a generator then."""
+    scenario(tmp_path, events="[{at: 90 s, fail: utility}]", fed_by=", fed_by: msb-b")
+    found = sim.load_scenario(
+        tmp_path / "cooled.yaml",
+        sets=[
+            "power.generators=[{name: g, rating: 200 kW, start: 0 s}]", f"record={record}",
+            "power.restart=0 s",
+        ],
+    )  # fmt: skip
+    result = sim.run_scenario(found, engine=engine)
+    own, racks = node(result, "g"), [node(result, f"row-1-rack-{n}") for n in (1, 2)]
+    utility_j = node(result, "utility")["energy_j"]
+    whole_j, it_j = utility_j + own["energy_j"], sum(rack["energy_j"] for rack in racks)
+    assert own["energy_j"] > 5.0 * utility_j
+    assert result.metrics["pue"].value == pytest.approx(whole_j / it_j, rel=1e-12)
+    assert whole_j / it_j > 1.05
+    minutes = {
+        row["minute"]: row["mean_w"]
+        for row in result.tables["summary/power"].to_pylist()
+        if row["node"] == own["node"]
+    }
+    assert minutes[0] == 0.0
+    assert minutes[1] * 60.0 + sum(minutes[m] * 60.0 for m in range(2, 6)) == pytest.approx(
+        own["energy_j"], rel=1e-9
+    )
+    cooled = {
+        row["minute"]: row["mean_w"]
+        for row in result.tables["summary/power"].to_pylist()
+        if row["node"] == node(result, "cooling")["node"]
+    }
+    assert cooled[5] > 1.05 * cooled[1]  # the load has grown meanwhile

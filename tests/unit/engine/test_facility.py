@@ -11,6 +11,7 @@ import pytest
 import sim
 from sim import catalog
 from sim.catalog.protection import Thermal
+from sim.cli.summary_outages import outage_sentence
 
 BASE = """\
 rackplan: 1
@@ -233,7 +234,9 @@ def test_misses_of_an_outage_are_blamed_on_it(tmp_path: Path) -> None:
     _, result = happened(
         tmp_path, power, "[{at: 30 s, fail: row-1-rack-1}, {at: 31 s, fail: row-1-rack-2}]"
     )
-    assert "had no power" in str(verdict(result))
+    assert "their replica lost power, or no replica of pool chat was serving" in str(
+        verdict(result)
+    )
 
 
 @pytest.mark.parametrize("engine", ["reference", "compiled"])
@@ -322,6 +325,7 @@ def modules(*at_s: int, word: str = "fail") -> str:
 def test_the_loss_of_one_module_of_n_plus_one_is_carried(tmp_path: Path, engine: str) -> None:
     found, result = happened(tmp_path, bank("26 kW"), f"[{modules(30)}]", engine)
     assert found == [(30.0, "module-fails", "a")]
+    assert outage_sentence(result) == "Outages: a lost modules"
     row = next(r for r in result.tables["events"].to_pylist() if r["kind"] == "module-fails")
     assert row["detail"] == "4 of 5, 4 are needed"
     assert result.metrics["failed"].value == 0

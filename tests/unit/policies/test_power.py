@@ -253,6 +253,23 @@ def test_demand_response_judges_its_first_step_by_the_reading_not_the_hour_befor
     assert run.plant.holds[0] == (101.0, 3, False)
 
 
+def test_demand_response_says_what_became_of_it_when_it_is_over() -> None:
+    """A step waits 20 s: an event of 50 s ends amid them, one of 200 s at its target."""
+    ask = {"at": 100.0, "cut": 0.3, "flexible_from": 8, "settle": 20.0}
+    run = control(policy("demand-response", lasts=50.0, **ask), 400.0, lambda _: 9_000.0,
+                  actuation=FAST)  # fmt: skip
+    (event,) = [row for row in run.events if row["kind"] == "not-reached"]
+    assert event["t_s"] == 150.0
+    (warning,) = run.warnings
+    assert "its 50 s were over before its steps had brought the draw to the target" in warning
+    run = control(policy("demand-response", lasts=200.0, **(ask | {"cut": 0.1})), 400.0,
+                  lambda _: 9_000.0, actuation=FAST)  # fmt: skip
+    assert [row for row in run.events if row["kind"] == "not-reached"] == []
+    (ended,) = [row for row in run.events if row["kind"] == "demand-response-ended"]
+    assert ended["detail"].startswith("drew 9.0 % less in the mean")
+    assert run.warnings == []
+
+
 # ---- parameters -------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ import pytest
 from sim import catalog
 from sim.site import HallPlan, MsbPlan, PowerPlan, RowPlan, UpsPlan, build_power_tree, build_site
 from sim.site.guards import Guard, guards_of
-from sim.site.losses import AfterLoss, after_loss, time_left_s, tolerance
+from sim.site.losses import AfterLoss, after_loss, bridges, time_left_s, tolerance
 from sim.site.types import PowerTree, RatedBreaker, UpsGear
 
 KW = 1_000_000  # milliwatts
@@ -110,3 +110,25 @@ def test_a_ups_behind_a_lost_switchboard_goes_on_on_its_battery_at_first() -> No
     assert after_loss(tree, index(tree, "msb-b")).bridged == ()
     assert carried(tree, after)["ups-b"] > 0
     assert carried(tree, after)["ups-a"] == 0
+
+
+def test_a_battery_that_ends_first_hands_its_load_to_the_other_which_then_ends_sooner() -> None:
+    """Equal loads of half the rating: 20 s and 80 s alone, but twice the load once A is empty."""
+    ups = tuple(
+        UpsPlan(name, 100e3, None, gear=UpsGear(battery=catalog.protection.Battery(ride_s)))
+        for name, ride_s in (("ups-a", 10.0), ("ups-b", 40.0))
+    )
+    tree = build_power_tree(SITE, replace(PLAN, ups=ups, msbs=(MsbPlan("msb", 500e3),)))
+    a, b = index(tree, "ups-a"), index(tree, "ups-b")
+    servers_mw = np.full(len(tree.server_index), 25 * KW, dtype=np.int64)
+    before_mw = AfterLoss(-1, tree, frozenset(), ()).out_mw(servers_mw)
+    after = after_loss(tree, index(tree, "msb"))
+    watch = {node: [one for one in guards_of(tree) if one.node == node] for node in (a, b)}
+    alone = {node: 100 * KW / int(before_mw[node]) for node in (a, b)}
+    ends = bridges(after, tree, watch, servers_mw, before_mw)
+    assert ends[a] == pytest.approx(10.0 * alone[a], rel=1e-12)
+    doubled_mw = int(after_loss(tree, index(tree, "msb"), frozenset({b}), frozenset({a}))
+                     .out_mw(servers_mw)[b])  # fmt: skip
+    charge = 1.0 - ends[a] / (40.0 * alone[b])
+    assert ends[b] == pytest.approx(ends[a] + charge * 40.0 * 100 * KW / doubled_mw, rel=1e-12)
+    assert ends[b] < 0.66 * 40.0 * alone[b]
