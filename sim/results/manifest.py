@@ -16,7 +16,7 @@ from sim.paths import data
 from sim.site.guards import guards_of
 
 #: Version of the layout of a run folder; ``open_run`` reads this one only.
-FORMAT = 2
+FORMAT = 3
 
 #: How numbers were made; the same sentences for every run of one seed.
 DEFINITIONS: Mapping[str, str] = {

@@ -57,16 +57,12 @@ def pool_values(result: RunResult, pool: str, window_s: float) -> dict[str, Valu
         "energy_j": known(total("energy_j")),
     }
     values |= _pool_clocks(result, pool, window_s)
-    for what in ("blocked_blocks", "blocked_sequences", "blocked_tokens", *_NEWER):
-        there = f"{what}_s" in rows.column_names
-        values[f"{what}_fraction"] = (
-            ratio(total(f"{what}_s"), replica_s, NO_WINDOW) if there else unknown(NO_METER)
-        )
+    for what in ("blocked_blocks", "blocked_sequences", "blocked_tokens", "blocked_held",
+                 "cap_bound"):  # fmt: skip
+        values[f"{what}_fraction"] = ratio(total(f"{what}_s"), replica_s, NO_WINDOW)
     return values
 
 
-#: Seconds of replicas that runs of earlier versions did not meter.
-_NEWER = ("blocked_held", "cap_bound")
 _NO_LIMIT = "no budget and no rating is stated for it"
 
 

@@ -244,7 +244,7 @@ def test_damaged_manifests_are_refused_in_one_line(tmp_path: Path) -> None:
         check_refused(folder, message)
 
     for name, change, message in (
-        ("newer", {"format": 3}, "was written in format 3 (rackplan 0.1.0); this rackplan reads"),
+        ("newer", {"format": 99}, "was written in format 99 (rackplan 0.1.0); this rackplan reads"),
         ("no-window", {"window": {}}, "'window.warm_up_s' is missing"),
         ("strange-table", {"tables": {"../../etc": 1}}, "table '../../etc' with 1 rows"),
         ("boolean", {"seed": True}, "'seed' is missing or not what a run writes"),
