@@ -21,12 +21,9 @@ def control_sentence(result: RunResult) -> str:
     if rows:
         done = [f"Power control: {kind} at {stands}: {commands.value:,.0f} commands to clocks"]
         if brake.value:
-            count, of_each = (
-                f"{brakes.value:,.0f} brakes",
-                Counter(row["brakes"] > 0 for row in rows),
-            )
-            added = f", the {of_each[True]} nodes' added up" if of_each[True] > 1 else ""
-            done.append(f"{count}, on for {span(brake.value)}{added}")
+            nodes = sum(row["brakes"] > 0 for row in rows)
+            where, added = (f" at {nodes} nodes", " added up") if nodes > 1 else ("", "")
+            done.append(f"{brakes.value:,.0f} brakes{where}, on for {span(brake.value)}{added}")
         else:
             done.append("no brake")
     pools = [pool["name"] for pool in result.manifest["pools"]]

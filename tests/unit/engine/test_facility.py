@@ -10,6 +10,7 @@ import pytest
 
 import sim
 from sim import catalog
+from sim.cli.summary_outages import outage_sentence
 
 BASE = """\
 rackplan: 1
@@ -294,6 +295,7 @@ def modules(*at_s: int, word: str = "fail") -> str:
 def test_the_loss_of_one_module_of_n_plus_one_is_carried(tmp_path: Path, engine: str) -> None:
     found, result = happened(tmp_path, bank("26 kW"), f"[{modules(30)}]", engine)
     assert found == [(30.0, "module-fails", "a")]
+    assert outage_sentence(result) == "Outages: a lost modules"
     row = next(r for r in result.tables["events"].to_pylist() if r["kind"] == "module-fails")
     assert row["detail"] == "4 of 5, 4 are needed"
     assert result.metrics["failed"].value == 0
