@@ -5,10 +5,19 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from sim.kernels.flow_lists import drop_due, enter, leave, make_dirty, room_for, take_slot
-from sim.kernels.flow_state import LOWERED, NONE, Floats, Ints, flows_of
+from sim.kernels.flow_lists import (
+    drop_due,
+    enter,
+    leave,
+    make_dirty,
+    move_due,
+    room_for,
+    take_slot,
+    touch,
+)
+from sim.kernels.flow_state import CLEAN, LOWERED, NONE, RISING, Floats, Ints, flows_of
 from sim.kernels.flow_sweep import solve
-from sim.kernels.jit import entry, kernel
+from sim.kernels.jit import entry, kernel, rare
 
 #: Completions this close, as a share of the time, are one event. Without, flows that end together
 #: end one rounding apart, and each is an event over next to nothing left.
@@ -54,12 +63,14 @@ def run(
     link_ptr: Ints,
     link_idx: Ints,
     finish_s: Floats,
+    afresh: bool,
 ) -> int:
     """Complete flows in an empty network with room for all of them; returns how many did.
 
     Args:
-        order: [n] flows that have bytes and links, by start; n at least.
+        order: flows that have bytes and links, by start.
         finish_s: [n] written.
+        afresh: find every rate anew at every event, to measure what it saves not to.
     """
     s = flows_of(table)
     g = s.all[0]
@@ -83,7 +94,47 @@ def run(
             for h in range(hops):
                 s.path[h] = link_idx[link_ptr[flow] + h]
             enter(s, take_slot(s), flow, size_bytes[flow], hops)
+        if afresh:
+            forget(s)
         solve(s)
+
+
+@rare
+def forget(s: Any) -> None:
+    """Let every flow rise from nothing in the next solve."""
+    g = s.all[0]
+    for i in range(1, g.heap + 1):
+        slot = s.heap[i].slot
+        flow = s.flow[slot]
+        flow.now = 0.0
+        flow.bound = NONE
+        flow.state = RISING
+        touch(s, slot)
+        for h in range(slot << g.shift, (slot << g.shift) + flow.hops):
+            number = s.hop[h].link
+            link = s.link[number]
+            link.base = 0.0
+            link.rising = link.count
+            link.bound = 0
+            make_dirty(s, number)
+    g.freed = 1
+
+
+@entry
+def check_paths(link_ptr: Ints, link_idx: Ints, last: Ints) -> tuple[int, int]:
+    """The first thing wrong with paths: a code and the place in ``link_idx``; 0 if all is well.
+
+    ``last`` [links]: −1; written. ``link_ptr`` ascends from 0 to the length of ``link_idx``.
+    """
+    for flow in range(len(link_ptr) - 1):
+        for k in range(link_ptr[flow], link_ptr[flow + 1]):
+            link = link_idx[k]
+            if link < 0 or link >= len(last):
+                return NO_LINK, k
+            if last[link] == flow:
+                return TWICE, k
+            last[link] = flow
+    return 0, 0
 
 
 @entry
@@ -109,7 +160,9 @@ def add(table: Ints, now_s: float, size_bytes: float, hops: int, cap: float) -> 
     slot = take_slot(s)
     g.serial += 1
     number = (g.serial << SLOT_BITS) + slot
-    if cap < math.inf:
+    if size_bytes == 0.0 or (hops == 0 and cap == math.inf):
+        be_complete(s, slot, number)
+    elif cap < math.inf:
         own = g.links + slot
         s.path[hops] = own
         s.link[own].capacity = cap
@@ -117,6 +170,22 @@ def add(table: Ints, now_s: float, size_bytes: float, hops: int, cap: float) -> 
     else:
         enter(s, slot, number, size_bytes, hops)
     return number
+
+
+@kernel
+def be_complete(s: Any, slot: int, number: int) -> None:
+    """Have a flow complete now that takes no time: it is on no link."""
+    flow = s.flow[slot]
+    flow.rate = 0.0
+    flow.now = 0.0
+    flow.left_bytes = 0.0
+    flow.last_s = s.all[0].now_s
+    flow.id = number
+    flow.state = CLEAN
+    flow.bound = NONE
+    flow.hops = 0
+    flow.place = 0
+    move_due(s, slot, s.all[0].now_s)
 
 
 @kernel
@@ -178,7 +247,7 @@ def set_cap(table: Ints, now_s: float, number: int, cap: float) -> int:
         return NO_SLOT
     own = s.all[0].links + slot
     flow = s.flow[slot]
-    if s.hop[(slot << s.all[0].shift) + flow.hops - 1].link != own:
+    if flow.hops == 0 or s.hop[(slot << s.all[0].shift) + flow.hops - 1].link != own:
         return NO_LINK
     if not move_on(s, now_s):
         return OVERDUE

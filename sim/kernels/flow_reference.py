@@ -18,9 +18,15 @@ from sim.kernels.jit import entry, rare
 
 @rare
 def fill_all(
-    active: Ints, n: int, link_ptr: Ints, link_idx: Ints, capacity: Floats, work: Floats, rates: Floats
+    active: Ints,
+    n: int,
+    link_ptr: Ints,
+    link_idx: Ints,
+    capacity: Floats,
+    work: Floats,
+    rates: Floats,
 ) -> None:
-    """Max-min fair rates of the flows ``active[:n]``: raise one level, freeze flows where links fill.
+    """Max-min fair rates of the flows ``active[:n]``: one level rises, full links freeze flows.
 
     ``work`` [3, links]: what is left of each link, its flows that still rise, links in use.
     """

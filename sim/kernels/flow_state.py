@@ -148,16 +148,20 @@ def new_flows(capacity: Floats, slots: int, hops: int, members: int, capped: boo
     links = len(capacity) + (slots if capped else 0)
     shift = max(hops - 1 + capped, 0).bit_length()
     flows = Flows(
-        np.zeros(1, ALL),
-        np.zeros(links, LINK),
-        np.zeros(slots, FLOW),
-        np.zeros(slots << shift, HOP),
-        np.zeros(members, np.int32),
-        np.zeros(slots + 1, DUE),
-        np.zeros(links + 1, KEYED),
-        *(np.zeros(size, np.int32) for size in (slots, links, links, links, slots)),
-        np.zeros(1 << shift, np.int64),
-        np.zeros(slots, DONE),
+        all=np.zeros(1, ALL),
+        link=np.zeros(links, LINK),
+        flow=np.zeros(slots, FLOW),
+        hop=np.zeros(slots << shift, HOP),
+        member=np.zeros(members, np.int32),
+        heap=np.zeros(slots + 1, DUE),
+        queue=np.zeros(links + 1, KEYED),
+        touched=np.zeros(slots, np.int32),
+        dirty=np.zeros(links, np.int32),
+        closed=np.zeros(links, np.int32),
+        seen=np.zeros(links, np.int32),
+        free=np.zeros(slots, np.int32),
+        path=np.zeros(1 << shift, np.int64),
+        done=np.zeros(slots, DONE),
     )
     flows.link["capacity"][: len(capacity)] = capacity
     flows.all["now_s"] = -np.inf

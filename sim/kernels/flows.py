@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sim.kernels.flow_events import run
+from sim.kernels.flow_events import NO_LINK, check_paths, run
 from sim.kernels.flow_state import Floats, Ints, new_flows, table_of_flows
 
 #: Blocks of members: the smallest, and how much doubling wastes.
@@ -56,22 +56,36 @@ def complete_flows(
         raise ValueError(f"size_bytes[{i}] is {sizes[i]}; sizes are 0 or more")
     capacity = _capacities(capacity_bytes_per_s, idx)
     _check_paths(n, ptr, idx, len(capacity))
-    finish = starts.copy()
-    order = np.argsort(starts, kind="stable")
-    order = order[(sizes[order] > 0.0) & (np.diff(ptr)[order] > 0)]
+    return complete_checked(starts, sizes, ptr, idx, capacity)
+
+
+def complete_checked(
+    start_s: Floats, size_bytes: Floats, link_ptr: Ints, link_idx: Ints, capacity: Floats,
+    afresh: bool = False,
+) -> Floats:  # fmt: skip
+    """``complete_flows`` of arrays of the right type, which are not checked.
+
+    ``afresh`` finds every rate from nothing at every event, to measure what it saves not to.
+    """
+    finish = start_s.copy()
+    order = np.flatnonzero((size_bytes > 0.0) & (np.diff(link_ptr) > 0))
+    order = order[np.argsort(start_s[order], kind="stable")]
     if len(order) == 0:
         return finish
-    members = _WASTE * len(idx) + _LEAST * len(capacity)
-    flows = new_flows(capacity, len(order), int(np.diff(ptr).max()), members, capped=False)
-    run(table_of_flows(flows), order, starts, sizes, ptr, idx, finish)
+    members = _WASTE * len(link_idx) + _LEAST * len(capacity)
+    flows = new_flows(capacity, len(order), int(np.diff(link_ptr).max()), members, capped=False)
+    table = table_of_flows(flows)
+    run(table, order, start_s, size_bytes, link_ptr, link_idx, finish, afresh)
     return finish
 
 
-def _floats(name: str, given: ArrayLike) -> Floats:
-    """One axis of finite numbers."""
+def _floats(name: str, given: ArrayLike, of: str = "flow") -> Floats:
+    """One axis of finite numbers, one for each ``of``."""
     array = np.asarray(given)
     if array.ndim != 1:
-        raise ValueError(f"{name} has shape {array.shape}; it takes one axis, a value for each flow")
+        raise ValueError(
+            f"{name} has shape {array.shape}; it takes one axis, a value for each {of}"
+        )
     if array.size and array.dtype.kind not in "iuf":
         raise ValueError(f"{name} holds {array.dtype}; it takes numbers")
     array = np.ascontiguousarray(array, np.float64)
@@ -96,10 +110,11 @@ def _capacities(given: ArrayLike, idx: Ints) -> Floats:
     array: NDArray[Any] = np.asarray(given)
     links = max(int(idx.max()) + 1, 0) if array.ndim == 0 and idx.size else 0
     if array.ndim == 0:
-        value = _floats("capacity_bytes_per_s", array.reshape(1))
-        _check_capacity(value, "capacity_bytes_per_s is")
-        return np.full(links, value[0])
-    capacity = _floats("capacity_bytes_per_s", array)
+        if array.dtype.kind not in "iuf" or not np.isfinite(array):
+            raise ValueError(f"capacity_bytes_per_s is {array}; it takes finite numbers")
+        _check_capacity(array.reshape(1).astype(np.float64), "capacity_bytes_per_s is")
+        return np.full(links, float(array))
+    capacity = _floats("capacity_bytes_per_s", array, "link")
     _check_capacity(capacity, "capacity_bytes_per_s[{}] is")
     return capacity
 
@@ -123,14 +138,10 @@ def _check_paths(n: int, ptr: Ints, idx: Ints, links: int) -> None:
     if (falling := np.flatnonzero(hops < 0)).size:
         i = int(falling[0])
         raise ValueError(f"link_ptr falls from {ptr[i]} to {ptr[i + 1]} at flow {i}")
-    if (outside := np.flatnonzero((idx < 0) | (idx >= links))).size:
-        k = int(outside[0])
-        raise ValueError(
-            f"link_idx[{k}] is {idx[k]}, of flow {np.searchsorted(ptr, k, side='right') - 1}; "
-            f"links are 0 to {links - 1}"
-        )
-    flow = np.repeat(np.arange(n), hops)
-    crossing = np.sort(flow * np.int64(links) + idx)
-    if (twice := np.flatnonzero(crossing[1:] == crossing[:-1])).size:
-        i, link = divmod(int(crossing[twice[0]]), links)
-        raise ValueError(f"flow {i} crosses link {link} twice")
+    code, k = check_paths(ptr, idx, np.full(links, -1))
+    if not code:
+        return
+    flow = int(np.searchsorted(ptr, k, side="right")) - 1
+    if code == NO_LINK:
+        raise ValueError(f"link_idx[{k}] is {idx[k]}, of flow {flow}; links are 0 to {links - 1}")
+    raise ValueError(f"flow {flow} crosses link {idx[k]} twice")
