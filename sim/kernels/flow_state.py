@@ -18,6 +18,7 @@ from sim.kernels.bundle import BundleType, array_of, opener, table_of
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
+_MOST = int(np.iinfo(np.int32).max)
 #: No link, no slot.
 NONE = -1
 #: States of a flow while rates are being found. Outside a solve every flow is clean.
@@ -144,9 +145,16 @@ def new_flows(capacity: Floats, slots: int, hops: int, members: int, capped: boo
         hops: most links of a path, without the one of a cap.
         members: room for flows on links, of all links together.
         capped: whether flows may have caps.
+
+    Raises:
+        ValueError: more hops of flows than a 32-bit number can tell apart.
     """
     links = len(capacity) + (slots if capped else 0)
     shift = max(hops - 1 + capped, 0).bit_length()
+    if slots << shift > _MOST or members > _MOST:
+        raise ValueError(
+            f"{slots} flows with {hops} hops or less are too many: at most {_MOST >> shift}"
+        )
     flows = Flows(
         all=np.zeros(1, ALL),
         link=np.zeros(links, LINK),

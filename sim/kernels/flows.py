@@ -38,7 +38,7 @@ def complete_flows(
         capacity_bytes_per_s: [links] bytes/s, above 0; or a number, which all links have.
 
     Returns:
-        [n] absolute times, s.
+        [n] absolute times, s; infinite where no float is as late.
 
     Raises:
         ValueError: an array has another shape or kind than it should, or a value that makes no
@@ -72,6 +72,7 @@ def complete_checked(
     order = order[np.argsort(start_s[order], kind="stable")]
     if len(order) == 0:
         return finish
+    finish[order] = np.inf
     members = _WASTE * len(link_idx) + _LEAST * len(capacity)
     flows = new_flows(capacity, len(order), int(np.diff(link_ptr).max()), members, capped=False)
     table = table_of_flows(flows)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
+import subprocess
+import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -52,9 +55,8 @@ def test_flows_of_a_recording(shared_data: Path, figures: Figures, name: str) ->
     start, size, ptr, idx, capacity = given
     order, finish = np.argsort(start, kind="stable"), start.copy()
     count = len(start)
-    ours = repeated(lambda: complete_flows(*(run[key] for key in NAMES)), 1)
     inputs = [run[key] for key in NAMES]
-    ours = min(ours, cpu_s(lambda: complete_flows(*inputs), 15))
+    ours = repeated(lambda: complete_flows(*inputs), 15)
     afresh = repeated(lambda: complete_checked(*given, afresh=True), 2)
     # The plain reference is slow where much is in flight: once, and it is compiled before.
     complete_simply(order[:9], start, size, ptr, idx, capacity, finish)
@@ -93,3 +95,48 @@ def test_flows_under_simpy(shared_data: Path, figures: Figures, name: str) -> No
     np.testing.assert_allclose(finish, complete_checked(start, size, ptr, idx, capacity), rtol=1e-9)
     if name.startswith("fat_tree"):
         assert speed >= LEAST_UNDER_SIMPY
+
+
+# ---- against SimGrid -----------------------------------------------------------------------
+
+
+def python_with_simgrid() -> str:
+    """This Python, or the system's, whichever imports ``simgrid``; a skip if neither does."""
+    for python in (sys.executable, "/usr/bin/python3"):
+        try:
+            found = subprocess.run(
+                [python, "-c", "import simgrid"], capture_output=True, check=False
+            )
+        except OSError:
+            continue
+        if found.returncode == 0:
+            return python
+    pytest.skip("needs the Python module simgrid: PyPI simgrid, or Debian python3-simgrid")
+
+
+@pytest.mark.bench
+@pytest.mark.parametrize("name", RECORDED)
+def test_flows_in_simgrid(shared_data: Path, figures: Figures, name: str) -> None:
+    """The same flows in SimGrid, whose platform and start are not in its time."""
+    python = python_with_simgrid()
+    run = recording(shared_data, name)
+    start, size, ptr, idx, capacity = arrays(run)
+    given = {
+        "start_s": start.tolist(),
+        "size_bytes": size.tolist(),
+        "paths": [idx[ptr[i] : ptr[i + 1]].tolist() for i in range(len(start))],
+        "capacity_bytes_per_s": capacity.tolist(),
+    }
+    script = Path(__file__).with_name("simgrid_flows.py")
+    done = subprocess.run(
+        [python, str(script)], input=json.dumps(given), text=True, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    theirs = json.loads(done.stdout.splitlines()[-1])
+    inputs = [run[key] for key in NAMES]
+    complete_flows(*inputs)
+    ours = cpu_s(lambda: complete_flows(*inputs), 15)
+    np.testing.assert_allclose(complete_flows(*inputs), theirs["finish_s"], rtol=1e-9)
+    figures.add(f"flows/{name}, SimGrid", len(start) / theirs["cpu_s"], "flows/CPU s")
+    ratio = figures.add(f"flows/{name}, SimGrid's time", theirs["cpu_s"] / ours, "x the CPU time")
+    assert ratio >= LEAST_OVER_SIMGRID

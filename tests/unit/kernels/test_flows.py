@@ -12,7 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sim.kernels.flow_reference import worst_violation
-from sim.kernels.flows import complete_flows
+from sim.kernels.flow_state import new_flows
+from sim.kernels.flows import complete_checked, complete_flows
 from tests.unit.kernels.flow_cases import Case, Watched, cases, csr, simply, violation
 
 RECORDED = (
@@ -78,11 +79,24 @@ def test_nothing_to_send_takes_no_time() -> None:
     assert complete_flows([1.0], [7.0], [0, 0], [], 1.0).tolist() == [1.0]
 
 
+def test_what_no_float_can_date_is_never_complete() -> None:
+    finish = complete_flows([1.0, 1.0], [1e300, 1.0], [0, 1, 2], [0, 1], [1e-10, 1.0])
+    assert finish.tolist() == [np.inf, 2.0]
+
+
+def test_more_flows_than_can_be_told_apart_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"^268435456 flows with 7 hops or less are too many"):
+        new_flows(np.ones(1), 1 << 28, 7, 0, capped=True)
+
+
 @settings(deadline=None, max_examples=300)
 @given(cases())
 @example(Case(np.zeros(3), np.ones(3), ((0, 1), (1, 2), (2, 0)), np.ones(3)))
 def test_the_sweep_equals_the_reference(case: Case) -> None:
-    np.testing.assert_allclose(complete_flows(*case.arguments), simply(case), rtol=1e-11)
+    simple = simply(case)
+    np.testing.assert_allclose(complete_flows(*case.arguments), simple, rtol=1e-11)
+    afresh = complete_checked(*case.arguments, afresh=True)
+    np.testing.assert_allclose(afresh, simple, rtol=1e-11)
 
 
 @settings(deadline=None, max_examples=200)
