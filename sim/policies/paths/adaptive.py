@@ -31,7 +31,7 @@ class Adaptive:
         yield from over_nvlink(view)
         routes = view.routes
         fabric, capacity = routes.network.fabric, routes.network.capacity_bytes_per_s
-        distances = routes.distances(view.target)
+        distances = routes.distances(view.source, view.target)
         best: dict[int, tuple[_Cost, Path]] = {view.source: ((0.0, 0.0, 0), ())}
         for _ in range(distances[view.source]):
             reached: dict[int, tuple[_Cost, Path]] = {}

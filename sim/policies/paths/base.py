@@ -5,7 +5,9 @@ first that is whole and alive. A path once chosen stays for the flow's life, unl
 dies: then it is chosen anew.
 
 Shortest means the fewest links over switches of the network. Servers are no routers: only the two
-ends' own hosts and NICs may be passed, and no GPU ever is, except where a policy says so.
+ends' own hosts and NICs may be passed, and no GPU ever is, except where a policy says so. A host is
+passed only inside a server, or where its NICs are the only way left (a GPU's own NIC is dead): data
+for another rail crosses a spine rather than the host.
 """
 
 from __future__ import annotations
@@ -37,21 +39,33 @@ class Routes:
     def __init__(self, network: NetworkState) -> None:
         self.network = network
         self._version = network.version
-        self._known: OrderedDict[int, NDArray[np.int16]] = OrderedDict()
+        self._known: OrderedDict[tuple[int, bool], NDArray[np.int16]] = OrderedDict()
         self._server = _servers(network)
 
-    def distances(self, target: int) -> NDArray[np.int16]:
-        """[V] links on a shortest path from each vertex to ``target``; -1: there is none."""
+    def distances(self, source: int, target: int) -> NDArray[np.int16]:
+        """[V] links to ``target``, as they count for a flow from ``source``; -1: no way."""
+        server = self._server[source]
+        if server < 0 or server != self._server[target]:
+            direct = self.past_hosts(target)
+            if direct[source] >= 0:
+                return direct
+        return self._kept(target, hosts=True)
+
+    def past_hosts(self, target: int) -> NDArray[np.int16]:
+        """[V] links on a shortest path to ``target`` that passes no host; -1: there is none."""
+        return self._kept(target, hosts=False)
+
+    def _kept(self, target: int, *, hosts: bool) -> NDArray[np.int16]:
         if self._version != self.network.version:
             self._known.clear()
             self._version = self.network.version
-        known = self._known.get(target)
+        known = self._known.get((target, hosts))
         if known is None:
-            known = self._known[target] = self._search(target)
+            known = self._known[target, hosts] = self._search(target, hosts)
             if len(self._known) > _KEPT:
                 self._known.popitem(last=False)
         else:
-            self._known.move_to_end(target)
+            self._known.move_to_end((target, hosts))
         return known
 
     def next_links(self, vertex: int, distances: NDArray[np.int16]) -> IntArray:
@@ -61,11 +75,10 @@ class Routes:
         closer = distances[fabric.link_to[out]] == distances[vertex] - 1
         return np.sort(out[closer & self.network.alive[out]])
 
-    def _search(self, target: int) -> NDArray[np.int16]:
+    def _search(self, target: int, hosts: bool) -> NDArray[np.int16]:
         """Breadth first from the target, against the direction of the links."""
         fabric, alive = self.network.fabric, self.network.alive
-        kinds, home = fabric.kinds, self._server[target]
-        distances = np.full(len(kinds), -1, dtype=np.int16)
+        distances = np.full(len(fabric.kinds), -1, dtype=np.int16)
         distances[target] = 0
         front = np.array([target], dtype=np.int64)
         step = 0
@@ -77,19 +90,23 @@ class Routes:
             out = fabric.out_link[np.repeat(starts, sizes) + np.arange(sizes.sum()) - before]
             here, there = fabric.link_from[out], fabric.link_to[out]
             # A link and its way back are 2 c and 2 c + 1: the flow comes over the other one.
-            good = alive[out ^ 1] & (distances[there] < 0) & self._passes(here, there, target, home)
+            good = alive[out ^ 1] & (distances[there] < 0)
+            good &= self._passes(here, there, target, hosts)
             front = np.unique(there[good])
             distances[front] = step
         return distances
 
-    def _passes(self, here: IntArray, there: IntArray, target: int, home: int) -> NDArray[np.bool_]:
+    def _passes(
+        self, here: IntArray, there: IntArray, target: int, hosts: bool
+    ) -> NDArray[np.bool_]:
         """Whether ``here`` hands on to the target what comes from ``there``."""
         kinds = self.network.fabric.kinds
         at, of = kinds[here], kinds[there]
-        foreign = (self._server[here] >= 0) & (self._server[here] != home)
+        foreign = (self._server[here] >= 0) & (self._server[here] != self._server[target])
         # In a server on the sending side the flow only goes out: GPU to host or NIC, host to NIC.
         outward = ((at == _NIC) & ((of == _NODE) | (of == _GPU))) | ((at == _NODE) & (of == _GPU))
         fine: NDArray[np.bool_] = (~foreign | outward) & (at != _GPU)
+        fine &= hosts | (at != _NODE)
         fine |= here == target
         return fine
 
@@ -178,7 +195,7 @@ def choose_path(policy: PathPolicy, view: PathView, state: Any, rng: KeyedBits) 
             return path
     routes = view.routes
     fabric = routes.network.fabric
-    if routes.distances(view.target)[view.source] < 0:
+    if routes.distances(view.source, view.target)[view.source] < 0:
         raise _partition(view)
     ends = f"{fabric.names[view.source]} to {fabric.names[view.target]}"
     raise RackplanError(f"{type(policy).__name__} suggests no path that holds from {ends}")
@@ -204,7 +221,7 @@ def _partition(view: PathView) -> PartitionError:
     names = routes.network.fabric.names
     switch = np.isin(routes.network.fabric.kinds, [VERTICES.index(k) for k in ("leaf", "spine")])
     ends = (view.target, view.source)
-    cut = [end for end in ends if not (routes.distances(end)[switch] >= 0).any()]
+    cut = [end for end in ends if not (routes.distances(end, end)[switch] >= 0).any()]
     entity = names[cut[0]] if cut else names[view.source]
     why = "it is cut off from the network" if cut else "the network is in pieces"
     failed = routes.network.failed

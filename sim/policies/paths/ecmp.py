@@ -14,7 +14,7 @@ from sim.rng import KeyedBits
 def hashed_path(view: PathView, label: tuple[int, ...], source: int, rng: KeyedBits) -> Path:
     """The shortest path from ``source`` that the hashes of ``label`` choose, switch by switch."""
     routes = view.routes
-    distances = routes.distances(view.target)
+    distances = routes.distances(source, view.target)
     at, path = source, []
     for _ in range(distances[source]):
         equal = routes.next_links(at, distances)

@@ -37,7 +37,7 @@ class Rail(Ecmp):
         fabric = view.routes.network.fabric
         if view.source >= fabric.gpus:
             return []
-        distances = view.routes.distances(view.target)
+        distances = view.routes.past_hosts(view.target)
         peers = np.flatnonzero(fabric.gpu_domain == fabric.gpu_domain[view.source])
         own = distances[view.source]
         near = distances[peers]

@@ -25,7 +25,7 @@ class Shortest:
         """NVLink inside a domain, else the first shortest path."""
         yield from over_nvlink(view)
         routes = view.routes
-        distances = routes.distances(view.target)
+        distances = routes.distances(view.source, view.target)
         at, path = view.source, []
         for _ in range(distances[view.source]):
             path.append(int(routes.next_links(at, distances)[0]))

@@ -17,8 +17,9 @@ from sim.errors import BuildError
 from sim.site.fabric.types import FabricPlan
 from sim.site.types import IntArray, Site
 
-#: How far a ratio of ports may be from the oversubscription that was asked for, relative.
-_SAME = 1e-9
+#: How far a ratio of ports may be from the oversubscription that was asked for, relative: ratios
+#: such as 15/11 are written, and suggested, with six digits.
+_SAME = 1e-5
 #: Kinds that ``size_tree`` sizes.
 TREES = ("rail-optimised", "leaf-spine", "fat-tree")
 
@@ -149,7 +150,7 @@ def nic_rates(site: Site, plan: FabricPlan) -> tuple[float, ...]:
 
 def _refuse_faster(site: Site, plan: FabricPlan) -> float:
     fastest = max(nic_rates(site, plan))
-    if fastest > plan.port_bytes_per_s * (1.0 + _SAME):
+    if fastest > plan.port_bytes_per_s * (1.0 + 1e-9):
         raise BuildError(
             "fabric.nic" if plan.nic_bytes_per_s is not None else "fabric",
             f"NICs of {_rate(fastest)} are faster than the switch's ports "
