@@ -19,6 +19,7 @@ from sim.site.types import Site
 
 #: Beyond so many, more of the same helps nobody.
 _MOST_TOLD = 20
+_MOST_STRANGE = 3
 _WORD = {"gpu": "GPU", "nic": "NIC", "node": "node"}
 #: What may stand at the two ends of a link, in order of name.
 _JOINS: set[tuple[str, ...]] = {
@@ -51,12 +52,16 @@ def _problems(graph: nx.Graph, site: Site) -> Iterator[Finding]:
         is_own = own.get(name)
         if kind in _WORD and is_own is None:
             strange[kind] += 1
-            same = [known for known, of in own.items() if of == kind] if strange[kind] < 4 else []
-            hint = did_you_mean(name, same, most=8)
+            if strange[kind] > _MOST_STRANGE:
+                continue
+            hint = did_you_mean(name, (known for known, of in own.items() if of == kind), most=8)
             yield finding(about, f"{name!r} is no {_WORD[kind]} of the site{hint}")
         elif is_own is not None and is_own != kind:
             yield finding(about, f"{name!r} is a {_WORD[is_own]} of the site, not a {kind}")
     for kind, word in _WORD.items():
+        more = strange[kind] - _MOST_STRANGE
+        if more > 0:
+            yield Finding(0, "", f"{more:,} more {word}s are not the site's")
         absent = [name for name, of in own.items() if of == kind and name not in graph]
         if absent:
             few = ", ".join(absent[:3]) + (", …" if len(absent) > 3 else "")
@@ -68,6 +73,7 @@ def _problems(graph: nx.Graph, site: Site) -> Iterator[Finding]:
         elif one in owner and other in owner and owner[one] != owner[other]:
             yield finding(about, f"{one} and {other} are in different servers")
     yield from _ports(graph)
+    yield from _loose_nics(graph, site)
 
 
 def _instead(kinds: tuple[str, str]) -> str:
@@ -85,6 +91,20 @@ def _ports(graph: nx.Graph) -> Iterator[Finding]:
         used = sum(edge["cables"] for edge in graph.adj[name].values()) if ports else 0
         if ports and used > ports:
             yield finding(about, f"{name} has {used:,} cables and only {ports:,} ports")
+
+
+def _loose_nics(graph: nx.Graph, site: Site) -> Iterator[Finding]:
+    """NICs that no switch is joined to, in a network where switches join others."""
+    nics = [name for name in nic_names(site) if name in graph]
+    loose = [
+        name
+        for name in nics
+        if not any(graph.nodes[other]["kind"] in LEVELS for other in graph.adj[name])
+    ]
+    if loose and len(loose) < len(nics):
+        more = f" (nor are {len(loose) - 1:,} more NICs)" if len(loose) > 1 else ""
+        message = f"{loose[0]} is joined to no switch{more}: give it a link, such as to a leaf"
+        yield finding(graph.nodes[loose[0]], message)
 
 
 def _partition(graph: nx.Graph, site: Site) -> Iterator[Finding]:

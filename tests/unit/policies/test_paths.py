@@ -157,7 +157,7 @@ def test_paths_are_whole_and_shortest_whatever_is_dead(
         path = network.path(kind, source, target, flow)
     except PartitionError as error:
         named = error.entity in (fabric.names[source], fabric.names[target])
-        assert (expected, named) == (None, True)  # noqa: PT017
+        assert (expected, named) == (None, True)
         return
     if kind == "rail" or "nvswitch" in network.kinds(path):
         assert expected is None or network.hops(path) <= expected
