@@ -23,7 +23,7 @@ from sim.check.scenario import LlmUse, Pool, Scenario
 from sim.check.site import check_site
 from sim.check.workloads import check_workloads
 from sim.perf import calibration
-from sim.site.fabric.source import Edit
+from sim.site.fabric.source import Edit, FabricSource
 from sim.site.types import PowerTree, Site
 from sim.spec import Document
 from sim.spec.hourly import HourlySpec
@@ -35,7 +35,7 @@ from sim.workload.plan import Workload
 def check(document: Document, edit: Edit | None = None) -> Scenario:
     """Resolve every name of ``document`` and check that it makes sense.
 
-    ``edit``: a function that changes the graph of the network (see ``sim.load_scenario``).
+    ``edit`` changes the network (see ``sim.load_scenario``).
 
     Raises:
         ScenarioError: every problem found, those of reading included; a part that is broken is
@@ -51,15 +51,14 @@ def check(document: Document, edit: Edit | None = None) -> Scenario:
     events = check_events(found, power, (document.spec.duration or 0.0) + document.spec.drain)
     facility = check_facility(found, site, power)
     policies = check_policies(found)
-    telemetry, actuation = check_control(found, site, power, policies)
+    control = telemetry, actuation = check_control(found, site, power, policies)
     pools = check_pools(found, llms, site, policies)
     check_caps(found, policies.get("power"), pools.values())
     workloads = check_workloads(found, pools)
     check_failed(found, site)
     expectations = check_expectations(found, power)
     _unused_llms(found, llms)
-    if fabric is not None or document.spec.fabric is not None:
-        found.warn(("fabric",), "checked and kept, but nothing crosses it yet")
+    _not_yet(found, fabric)
     found.raise_problems()
     spec = document.spec
     assert site is not None
@@ -91,15 +90,7 @@ def check(document: Document, edit: Edit | None = None) -> Scenario:
         warnings=found.warnings,
         remarks=found.remarks,
         resolved=resolve(
-            document,
-            ordered,
-            tuple(workloads),
-            policies,
-            expectations,
-            facility,
-            telemetry,
-            actuation,
-            fabric,
+            document, ordered, tuple(workloads), policies, expectations, facility, *control, fabric
         ),
         sources=_sources(document, site, power, ordered, llms, workloads, facility.row),
         record_power="minutes" if spec.record.level == "summary" else spec.record.power,
@@ -133,6 +124,11 @@ def _record(found: Collector) -> None:
             ("record", "power"),
             "'level: summary' writes no changes of draw, only minutes; write 'level: full'",
         )
+
+
+def _not_yet(found: Collector, fabric: FabricSource | None) -> None:
+    if fabric is not None or found.document.spec.fabric is not None:
+        found.warn(("fabric",), "checked and kept, but nothing crosses it yet")
 
 
 def _unused_llms(found: Collector, llms: dict[str, LlmUse]) -> None:

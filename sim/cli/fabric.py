@@ -114,4 +114,5 @@ def _bisection(measured: FabricNumbers) -> str:
 def _rate(bytes_per_s: float) -> str:
     bits = bytes_per_s * 8
     scale, unit = (1e12, "Tb/s") if bits >= 0.99995e12 else (1e9, "Gb/s")
-    return f"{bits / scale:,.4g} {unit}"
+    value = bits / scale
+    return f"{value:,.0f} {unit}" if value >= 1000.0 else f"{value:.4g} {unit}"

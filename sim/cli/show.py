@@ -57,21 +57,18 @@ def show(
 
     Exits with 1 if one of its expectations failed, 2 if it is no result that can be read.
     """
-    if outages and fabric:
-        raise RackplanError("--outages and --fabric show different things: ask for one of them")
-    for wanted, option in ((outages, "--outages"), (fabric, "--fabric")):
-        if wanted and tree:
-            raise RackplanError(f"--tree is of a run, {option} of a scenario: ask for one of them")
-    if write is not None and not fabric:
-        raise RackplanError("--write saves the network of a scenario: it goes with --fabric only")
+    _refuse_mixtures(tree, outages, fabric, write, sets)
     if outages:
         _show_outages(run, sets or [], as_json)
         return
     if fabric:
         _show_fabric(run, sets or [], as_json, write)
         return
-    if sets:
-        raise RackplanError("--set changes a scenario: it goes with --outages or --fabric only")
+    _show_run(run, as_json, tree)
+
+
+def _show_run(run: str, as_json: bool, tree: bool) -> None:
+    """The summary of a run, or of several seeds."""
     from sim.cli.run import expectations_met, report
     from sim.cli.several import report_seeds, seeds_exit_code
     from sim.errors import ResultError
@@ -97,6 +94,21 @@ def show(
         out.print()
         print_tree(result, out)
     raise typer.Exit(0 if expectations_met(result) else 1)
+
+
+def _refuse_mixtures(
+    tree: bool, outages: bool, fabric: bool, write: Path | None, sets: list[str] | None
+) -> None:
+    """Refuse options that do not go together."""
+    if outages and fabric:
+        raise RackplanError("--outages and --fabric show different things: ask for one of them")
+    for wanted, option in ((outages, "--outages"), (fabric, "--fabric")):
+        if wanted and tree:
+            raise RackplanError(f"--tree is of a run, {option} of a scenario: ask for one of them")
+    if write is not None and not fabric:
+        raise RackplanError("--write saves the network of a scenario: it goes with --fabric only")
+    if sets and not (outages or fabric):
+        raise RackplanError("--set changes a scenario: it goes with --outages or --fabric only")
 
 
 def _show_outages(file: str, sets: list[str], as_json: bool) -> None:
