@@ -88,6 +88,14 @@ class SimulationError(RackplanError):
         super().__init__(f"at {time_s:.6f} s, {entity}: {message}")
 
 
+class PartitionError(RackplanError):
+    """Two ends of the network that nothing joins; ``entity`` is the one that is cut off."""
+
+    def __init__(self, entity: str, message: str) -> None:
+        self.entity = entity
+        super().__init__(f"{entity}: {message}")
+
+
 class ResultError(RackplanError):
     """A results folder that is missing, not whole, or written by an incompatible version."""
 
@@ -95,9 +103,9 @@ class ResultError(RackplanError):
 class UnknownName(RackplanError):
     """A name that is in no table, with the nearest names that are."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+    def __init__(self, kind: str, name: str, known: Iterable[str], most: int = 12) -> None:
         self.kind, self.name, self.known = kind, name, tuple(known)
-        super().__init__(f"unknown {kind} {name!r}{did_you_mean(name, self.known)}")
+        super().__init__(f"unknown {kind} {name!r}{did_you_mean(name, self.known, most)}")
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -13,7 +13,7 @@ from sim.catalog.library import KINDS, load
 from sim.catalog.measured import MeasuredSteps
 from sim.catalog.protection import Breaker, UpsProduct
 from sim.catalog.records import Entry, Field, Source
-from sim.catalog.types import CoolingPlant, Gpu, Llm, Loss, NodeType, RackType
+from sim.catalog.types import CoolingPlant, Gpu, Link, Llm, Loss, NodeType, RackType, Switch
 from sim.errors import UnknownName
 
 __all__ = [
@@ -21,14 +21,17 @@ __all__ = [
     "CoolingPlant",
     "Entry",
     "Field",
+    "Link",
     "MeasuredSteps",
     "Source",
+    "Switch",
     "breaker",
     "canonical_gpu",
     "canonical_precision",
     "entry",
     "gear_loss",
     "gpu",
+    "link",
     "llm",
     "measured_steps",
     "names",
@@ -36,6 +39,7 @@ __all__ = [
     "plant",
     "rack_type",
     "source_ids",
+    "switch",
     "ups_product",
 ]
 
@@ -101,11 +105,25 @@ def ups_product(name: str) -> UpsProduct:
     return catalog.ups[name]
 
 
+def switch(name: str) -> Switch:
+    """The network switch of exactly this name."""
+    catalog = load()
+    catalog.entry("switch", name)
+    return catalog.switches[name]
+
+
+def link(name: str) -> Link:
+    """The kind of link of exactly this name."""
+    catalog = load()
+    catalog.entry("link", name)
+    return catalog.links[name]
+
+
 def names(kind: str) -> tuple[str, ...]:
     """Every name of a kind (one of ``KINDS``), in the order of the data files."""
     catalog = load()
     if kind not in catalog.entries:
-        raise UnknownName("catalog kind", kind, KINDS)
+        raise UnknownName("catalog kind", kind, KINDS, len(KINDS))
     return tuple(catalog.entries[kind])
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from sim.catalog.protection import Breaker, Electronic, Overload, Thermal, UpsProduct
 from sim.catalog.records import Entry
 from sim.catalog.steps import parse_steps
-from sim.catalog.types import CoolingPlant, Gpu, Llm, Loss, Mla, NodeType, RackType
+from sim.catalog.types import CoolingPlant, Gpu, Link, Llm, Loss, Mla, NodeType, RackType, Switch
 from sim.errors import DataError, did_you_mean
 
 
@@ -86,6 +86,31 @@ def _overload(entry: Entry, key: str) -> Overload:
     if steps[0][1] != math.inf:
         raise _fail(entry, key, "its first step says what is carried continuously")
     return Overload(steps, entry.number("beyond"), entry.number("recovery"))
+
+
+def to_switch(entry: Entry) -> Switch:
+    """A switch.
+
+    Raises:
+        DataError: fewer than two ports, or ports without a rate.
+    """
+    if entry.count("radix") < 2 or not entry.number("port_rate") > 0.0:
+        raise _fail(entry, "radix", "needs at least two ports and a rate above 0")
+    return Switch(
+        entry.name, entry.count("radix"), entry.number("port_rate"), entry.number("latency")
+    )
+
+
+def to_link(entry: Entry) -> Link:
+    """A kind of link.
+
+    Raises:
+        DataError: no cable.
+    """
+    if entry.count("cables") < 1:
+        raise _fail(entry, "cables", "needs at least one")
+    rate = entry.number("rate") if entry.has("rate") else None
+    return Link(entry.name, rate, entry.number("latency"), entry.count("cables"))
 
 
 def rated(curve: Loss, rating_w: float) -> Loss:

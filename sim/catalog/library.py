@@ -13,21 +13,24 @@ from sim.catalog import schema
 from sim.catalog.convert import (
     to_breaker,
     to_gpu,
+    to_link,
     to_llm,
     to_loss,
     to_node,
     to_plant,
     to_rack,
+    to_switch,
     to_ups,
 )
 from sim.catalog.measured import MeasuredSteps, to_measured
 from sim.catalog.protection import Breaker, UpsProduct
 from sim.catalog.read import read_block, read_entries, read_sources
 from sim.catalog.records import Entry, Source
-from sim.catalog.types import CoolingPlant, Gpu, Llm, Loss, NodeType, RackType
+from sim.catalog.types import CoolingPlant, Gpu, Link, Llm, Loss, NodeType, RackType, Switch
 from sim.errors import DataError, UnknownName, nearest
 
-KINDS = ("gpu", "node", "rack", "llm", "gear", "breaker", "ups", "precision", "plant", "measured")
+KINDS = ("gpu", "node", "rack", "llm", "gear", "breaker", "ups", "precision", "plant", "measured",
+         "switch", "link", "superpod")  # fmt: skip
 
 _Row = TypeVar("_Row")
 
@@ -50,6 +53,8 @@ class Catalog:
     ups: Mapping[str, UpsProduct]
     plants: Mapping[str, CoolingPlant]
     measured: Mapping[str, MeasuredSteps]
+    switches: Mapping[str, Switch]
+    links: Mapping[str, Link]
     aliases: Mapping[str, Mapping[str, str]]  # "gpu" or "precision" → folded alias → name
 
     def entry(self, kind: str, name: str) -> Entry:
@@ -59,7 +64,7 @@ class Catalog:
             UnknownName: no such kind, or no such name in it.
         """
         if kind not in self.entries:
-            raise UnknownName("catalog kind", kind, KINDS)
+            raise UnknownName("catalog kind", kind, KINDS, len(KINDS))
         if name not in self.entries[kind]:
             raise UnknownName(_WORD[kind], name, self.entries[kind])
         return self.entries[kind][name]
@@ -87,6 +92,9 @@ _WORD = {
     "precision": "precision",
     "plant": "cooling plant",
     "measured": "table of measured steps",
+    "switch": "switch",
+    "link": "link",
+    "superpod": "published cluster",
 }
 
 
@@ -133,6 +141,9 @@ def load(folder: Path | None = None) -> Catalog:
         "precision": entries("precision", schema.PRECISION, "hardware/precisions.yaml"),
         "plant": entries("plant", schema.PLANT, "cooling/plants.yaml"),
         "measured": entries("measured", schema.MEASURED, *measured_files),
+        "switch": entries("switch", schema.SWITCH, "network/switches.yaml"),
+        "link": entries("link", schema.LINK, "network/links.yaml"),
+        "superpod": entries("superpod", schema.SUPERPOD, "network/superpods.yaml"),
     }
     gear = _rows(kinds["gear"], to_loss)
     gpus = _rows(kinds["gpu"], to_gpu)
@@ -150,6 +161,8 @@ def load(folder: Path | None = None) -> Catalog:
         ups=_rows(kinds["ups"], to_ups),
         plants=_rows(kinds["plant"], to_plant),
         measured=_rows(kinds["measured"], lambda entry: to_measured(entry, gpus, llms)),
+        switches=_rows(kinds["switch"], to_switch),
+        links=_rows(kinds["link"], to_link),
         aliases=_aliases(root / "hardware" / "aliases.yaml", kinds),
     )
 

@@ -142,6 +142,30 @@ PLANT: Mapping[str, Key] = MappingProxyType(
     }
 )
 
+SWITCH: Mapping[str, Key] = MappingProxyType(
+    {
+        **_keys(WHOLE, "radix"),
+        **_keys("bytes_per_s", "port_rate"),
+        **_keys("time", "latency"),
+    }
+)
+
+LINK: Mapping[str, Key] = MappingProxyType(
+    {
+        "rate": Key("bytes_per_s", optional=True),
+        **_keys("time", "latency"),
+        **_keys(WHOLE, "cables"),
+    }
+)
+
+SUPERPOD: Mapping[str, Key] = MappingProxyType(
+    {
+        "node": Key(WORD),
+        **_keys(WHOLE, "units nodes leaves spines cores"),
+        **_keys(WHOLE, "node_cables manager_cables leaf_cables core_cables"),
+    }
+)
+
 PRECISION: Mapping[str, Key] = MappingProxyType(
     {
         **_keys("count", "bits_per_weight"),

@@ -79,6 +79,26 @@ class RackType:
 
 
 @dataclass(frozen=True)
+class Switch:
+    """A switch of the network between servers."""
+
+    name: str
+    radix: int  # ports, each at ``port_bytes_per_s`` in either direction
+    port_bytes_per_s: float
+    latency_s: float  # from port to port, with the cable after it
+
+
+@dataclass(frozen=True)
+class Link:
+    """A kind of link inside servers; ``bytes_per_s`` None: the GPU's or the NIC's own rate."""
+
+    name: str
+    bytes_per_s: float | None
+    latency_s: float
+    cables: int
+
+
+@dataclass(frozen=True)
 class CoolingPlant:
     """A cooling plant before it is sized: ``docs/cooling.md`` says what each number does.
 

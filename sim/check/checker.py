@@ -12,6 +12,7 @@ from sim.check.control import check_control
 from sim.check.cooling import check_facility
 from sim.check.events import check_events
 from sim.check.expectations import check_expectations
+from sim.check.fabric import check_fabric
 from sim.check.failed import check_failed
 from sim.check.llms import check_llms
 from sim.check.policies import check_policies
@@ -22,6 +23,7 @@ from sim.check.scenario import LlmUse, Pool, Scenario
 from sim.check.site import check_site
 from sim.check.workloads import check_workloads
 from sim.perf import calibration
+from sim.site.fabric.source import Edit, FabricSource
 from sim.site.types import PowerTree, Site
 from sim.spec import Document
 from sim.spec.hourly import HourlySpec
@@ -30,8 +32,10 @@ from sim.workload import fitted_source, synthetic_names
 from sim.workload.plan import Workload
 
 
-def check(document: Document) -> Scenario:
+def check(document: Document, edit: Edit | None = None) -> Scenario:
     """Resolve every name of ``document`` and check that it makes sense.
+
+    ``edit`` changes the network (see ``sim.load_scenario``).
 
     Raises:
         ScenarioError: every problem found, those of reading included; a part that is broken is
@@ -42,19 +46,19 @@ def check(document: Document) -> Scenario:
     _record(found)
     llms = check_llms(found)
     site = check_site(found)
+    fabric = check_fabric(found, site, edit)
     power = check_power(found, site)
     events = check_events(found, power, (document.spec.duration or 0.0) + document.spec.drain)
     facility = check_facility(found, site, power)
     policies = check_policies(found)
-    telemetry, actuation = check_control(found, site, power, policies)
+    control = telemetry, actuation = check_control(found, site, power, policies)
     pools = check_pools(found, llms, site, policies)
     check_caps(found, policies.get("power"), pools.values())
     workloads = tuple(check_workloads(found, pools))
     check_failed(found, site)
     expectations = check_expectations(found, power)
     _unused_llms(found, llms)
-    if document.spec.fabric is not None:
-        found.warn(("fabric",), "checked and kept, but nothing crosses it yet")
+    _not_yet(found, fabric)
     found.raise_problems()
     spec = document.spec
     assert site is not None
@@ -64,7 +68,7 @@ def check(document: Document) -> Scenario:
     ordered = tuple(pools.values())
     price = spec.price.electricity
     resolved = resolve(
-        document, ordered, workloads, policies, expectations, facility, telemetry, actuation
+        document, ordered, workloads, policies, expectations, facility, *control, fabric
     )
     return Scenario(
         name=spec.name,
@@ -89,10 +93,12 @@ def check(document: Document) -> Scenario:
         warnings=found.warnings,
         remarks=found.remarks,
         resolved=resolved,
-        sources=_sources(site, power, ordered, llms, workloads, facility.row),
+        sources=_sources(document, site, power, ordered, llms, workloads, facility.row),
         record_power="minutes" if spec.record.level == "summary" else spec.record.power,
         telemetry=telemetry,
         actuation=actuation,
+        fabric=fabric,
+        paths=policies["paths"],
     )
 
 
@@ -121,6 +127,11 @@ def _record(found: Collector) -> None:
         )
 
 
+def _not_yet(found: Collector, fabric: FabricSource | None) -> None:
+    if fabric is not None or found.document.spec.fabric is not None:
+        found.warn(("fabric",), "checked and kept, but nothing crosses it yet")
+
+
 def _unused_llms(found: Collector, llms: dict[str, LlmUse]) -> None:
     used = found.document.mentioned("pools", "llm")
     if used is None:
@@ -131,6 +142,7 @@ def _unused_llms(found: Collector, llms: dict[str, LlmUse]) -> None:
 
 
 def _sources(
+    document: Document,
     site: Site,
     power: PowerTree,
     pools: Sequence[Pool],
@@ -145,6 +157,9 @@ def _sources(
     entries |= {("gear", "transformer") for node in power.nodes if node.kind == "msb"}
     entries |= {("breaker", n.breaker.breaker.name) for n in power.nodes if n.breaker}
     entries |= {("ups", n.ups.product.name) for n in power.nodes if n.ups and n.ups.product}
+    network = document.spec.fabric
+    if network is not None and network.switch is not None and network.switch.name is not None:
+        entries.add(("switch", network.switch.name))
     if plant is not None:
         entries.add(("plant", plant.name))
     found = set(calibration.source_ids())

@@ -24,6 +24,7 @@ DEFAULTS: Mapping[str, str] = {
     "routing": "least-outstanding-tokens",
     "batching": "chunked-prefill",
     "power": "none",
+    "paths": "rail",
 }
 #: Kinds that are known and not built yet.
 RESERVED: Mapping[str, tuple[str, ...]] = {
@@ -31,6 +32,7 @@ RESERVED: Mapping[str, tuple[str, ...]] = {
     "routing": (),
     "batching": (),
     "power": (),
+    "paths": (),
 }
 #: What a kind is called elsewhere.
 HABITS: Mapping[str, Mapping[str, str]] = {
@@ -59,6 +61,15 @@ HABITS: Mapping[str, Mapping[str, str]] = {
         "power-cap": "static-cap",
         "powercap": "static-cap",
         "power-limit": "static-cap",
+    },
+    "paths": {
+        "pxn": "rail",
+        "rail-optimised": "rail",
+        "hash": "ecmp",
+        "least-loaded": "adaptive",
+        "adaptive-routing": "adaptive",
+        "static": "shortest",
+        "spray": "random",
     },
 }
 

@@ -17,6 +17,7 @@ from sim.check.cooling import CheckedFacility
 from sim.check.scenario import Actuation, Expectation, Pool, Telemetry
 from sim.policies.base import kind_of
 from sim.policies.power.base import watched
+from sim.site.fabric.source import FabricSource
 from sim.spec import Document
 from sim.spec.hourly import HourlySpec
 from sim.spec.scenario import VERSION
@@ -32,6 +33,7 @@ def resolve(
     facility: CheckedFacility,
     telemetry: Telemetry,
     actuation: Actuation,
+    fabric: FabricSource | None,
 ) -> dict[str, Any]:
     """The canonical tree: dicts, lists, text, numbers, booleans and None only."""
     spec = document.spec
@@ -46,7 +48,7 @@ def resolve(
         "record": spec.record.model_dump(),
         "site": None if spec.site is None else spec.site.model_dump(mode="json", exclude_none=True),
         "power": None if spec.power is None else spec.power.model_dump(mode="json"),
-        "fabric": None if spec.fabric is None else spec.fabric.model_dump(mode="json"),
+        "fabric": _fabric(document, fabric),
         "llms": [
             {
                 "name": name,
@@ -58,7 +60,11 @@ def resolve(
         ],
         "pools": [_pool(pool) for pool in pools],
         "workload": [_workload(workload, document.folders.root) for workload in workloads],
-        "policies": {role: _policy(policy) for role, policy in sorted(policies.items())},
+        "policies": {
+            role: _policy(policy)
+            for role, policy in sorted(policies.items())
+            if role != "paths" or spec.policies.paths is not None  # nothing takes a path yet
+        },
         "expect": [
             {"metric": line.metric, "operator": line.operator, "threshold": line.threshold}
             for line in expectations
@@ -72,6 +78,22 @@ def resolve(
         **_control(policies["power"], telemetry, actuation),
         **_events(document),
     }
+
+
+def _fabric(document: Document, fabric: FabricSource | None) -> dict[str, Any] | None:
+    """``fabric`` as stated; of a function's graph, what it is."""
+    spec, tree = document.spec.fabric, {}
+    if spec is not None:
+        tree = spec.model_dump(mode="json", include={"kind", "nic", "oversubscription"})
+        more = spec.model_dump(mode="json", include={"switch", "cables"}, exclude_none=True)
+        tree.update(more)
+    if fabric is not None and fabric.file is not None:
+        tree = {"file": Path(os.path.relpath(fabric.file, document.folders.root)).as_posix()}
+    if fabric is not None and fabric.kind == "function":
+        from sim.site.fabric.files import digest
+
+        tree["graph"] = digest(fabric.given)
+    return tree or None
 
 
 def _events(document: Document) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from sim.catalog.measured import MeasuredSteps
 from sim.catalog.types import Llm
 from sim.perf.step import ReplicaModel
+from sim.site.fabric.source import FabricSource
 from sim.site.facility import Facility
 from sim.site.types import PowerTree, Site
 from sim.workload.plan import Workload
@@ -132,4 +133,6 @@ class Scenario:
     record_power: str = "changes"  # "changes" of power nodes' draw, or "minutes" only
     telemetry: Telemetry = Telemetry()
     actuation: Actuation = Actuation()
+    fabric: FabricSource | None = None  # the network, built when somebody asks for it
+    paths: Any = None  # a policy that chooses paths in it
     remarks: tuple[str, ...] = ()  # what is well, and by how much

@@ -64,6 +64,7 @@ def _suggest(definitions: dict[str, Any]) -> None:
         definitions["LlmSpec"]["properties"][key]["examples"] = list(catalog.names("precision"))
     definitions["PoolSpec"]["properties"]["gpu"]["examples"] = list(catalog.names("gpu"))
     definitions["MeasuredSpec"]["properties"]["name"]["enum"] = list(catalog.names("measured"))
+    definitions["SwitchSpec"]["properties"]["name"]["enum"] = list(catalog.names("switch"))
     definitions["SourceSpec"]["properties"]["name"]["enum"] = list(synthetic_names())
     source = definitions["WorkloadSpec"]["properties"]["source"]
     source["anyOf"] = [{"enum": list(synthetic_names())}, *source["anyOf"][1:]]

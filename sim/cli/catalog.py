@@ -26,6 +26,9 @@ _HEADINGS = {
     "precision": ("bits per weight",),
     "plant": ("air supply", "liquid supply", "fans, pumps, tower", "water"),
     "measured": ("LLM", "on", "prompts to", "sequences to"),
+    "switch": ("ports", "each", "latency"),
+    "link": ("rate", "latency", "cables"),
+    "superpod": ("servers", "leaves", "spines", "cores", "cables"),
 }
 _TITLES = {
     "gpu": "GPUs",
@@ -38,6 +41,9 @@ _TITLES = {
     "precision": "precisions",
     "plant": "cooling plants",
     "measured": "measured steps",
+    "switch": "network switches",
+    "link": "links",
+    "superpod": "published clusters",
 }
 
 
@@ -45,7 +51,8 @@ def catalog(
     kind: Annotated[
         str | None,
         typer.Argument(
-            help="gpu, node, rack, llm, gear, breaker, ups, precision, plant or measured."
+            help="gpu, node, rack, llm, gear, breaker, ups, precision, plant, measured, switch, "
+            "link or superpod."
         ),
     ] = None,
     name: Annotated[str | None, typer.Argument(help="One entry of that kind.")] = None,
@@ -65,7 +72,7 @@ def catalog(
     if kind is not None:
         known = _kind(kind)
         if known is None:
-            raise UnknownName("catalog kind", kind, KINDS)
+            raise UnknownName("catalog kind", kind, KINDS, len(KINDS))
         kind = known
     if as_json:
         _print_json(kind, name)
@@ -103,7 +110,9 @@ def _find(name: str) -> tuple[str, str]:
             continue
     known = [*KINDS, *(known for kind in KINDS for known in names(kind))]
     close = nearest(name, known)
-    raise UnknownName("catalog kind or name", name, KINDS if close is None else (close,))
+    raise UnknownName(
+        "catalog kind or name", name, KINDS if close is None else (close,), len(KINDS)
+    )
 
 
 def _show_kinds(console: Console) -> None:

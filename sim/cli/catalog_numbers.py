@@ -108,6 +108,28 @@ def _measured(name: str) -> tuple[str, ...]:
     )
 
 
+def _switch(name: str) -> tuple[str, ...]:
+    switch = rows.switch(name)
+    return (
+        f"{switch.radix}",
+        f"{switch.port_bytes_per_s * 8 / 1e9:.0f} Gb/s",
+        format_si(switch.latency_s, "s"),
+    )
+
+
+def _link(name: str) -> tuple[str, ...]:
+    link = rows.link(name)
+    rate = "the device's" if link.bytes_per_s is None else f"{link.bytes_per_s / 1e9:.0f} GB/s"
+    return rate, format_si(link.latency_s, "s"), f"{link.cables}"
+
+
+def _superpod(name: str) -> tuple[str, ...]:
+    entry = rows.entry("superpod", name)
+    cables = sum(entry.count(key) for key in ("node_cables", "leaf_cables", "core_cables"))
+    levels = (f"{entry.count(key) or '-'}" for key in ("leaves", "spines", "cores"))
+    return f"{entry.count('nodes'):,} {entry.word('node')}", *levels, f"{cables:,}"
+
+
 _NUMBERS: Mapping[str, Callable[[str], tuple[str, ...]]] = {
     "gpu": _gpu,
     "node": _node,
@@ -119,6 +141,9 @@ _NUMBERS: Mapping[str, Callable[[str], tuple[str, ...]]] = {
     "plant": _plant,
     "precision": _precision,
     "measured": _measured,
+    "switch": _switch,
+    "link": _link,
+    "superpod": _superpod,
 }
 
 

@@ -31,9 +31,20 @@ def show(
             "--outages", help="of a scenario: what each loss of a feed does, without a run"
         ),
     ] = False,
+    fabric: Annotated[
+        bool, typer.Option("--fabric", help="of a scenario: its network in numbers, without a run")
+    ] = False,
+    write: Annotated[
+        Path | None,
+        typer.Option(
+            "--write", metavar="FILE", help="with --fabric: the network as .json or .graphml"
+        ),
+    ] = None,
     sets: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="PATH=VALUE", help="with --outages: change a value"),
+        typer.Option(
+            "--set", metavar="PATH=VALUE", help="with --outages or --fabric: change a value"
+        ),
     ] = None,
 ) -> None:
     """Show what a run says, as `rackplan run` did when it ended.
@@ -41,15 +52,23 @@ def show(
     With --outages RUN is a scenario file: for the loss of each switchboard, UPS and PDU, who
     carries what afterwards, for how long, and whether clocks or brake come in time and suffice.
 
+    With --fabric RUN is a scenario file: its switches and cables, the bisection bandwidth, the
+    oversubscription of each level. --write saves the graph, to change and name under `fabric:`.
+
     Exits with 1 if one of its expectations failed, 2 if it is no result that can be read.
     """
+    _refuse_mixtures(tree, outages, fabric, write, sets)
     if outages:
-        if tree:
-            raise RackplanError("--tree is of a run, --outages of a scenario: ask for one of them")
         _show_outages(run, sets or [], as_json)
         return
-    if sets:
-        raise RackplanError("--set changes a scenario, so it goes with --outages only")
+    if fabric:
+        _show_fabric(run, sets or [], as_json, write)
+        return
+    _show_run(run, as_json, tree)
+
+
+def _show_run(run: str, as_json: bool, tree: bool) -> None:
+    """The summary of a run, or of several seeds."""
     from sim.cli.run import expectations_met, report
     from sim.cli.several import report_seeds, seeds_exit_code
     from sim.errors import ResultError
@@ -77,6 +96,21 @@ def show(
     raise typer.Exit(0 if expectations_met(result) else 1)
 
 
+def _refuse_mixtures(
+    tree: bool, outages: bool, fabric: bool, write: Path | None, sets: list[str] | None
+) -> None:
+    """Refuse options that do not go together."""
+    if outages and fabric:
+        raise RackplanError("--outages and --fabric show different things: ask for one of them")
+    for wanted, option in ((outages, "--outages"), (fabric, "--fabric")):
+        if wanted and tree:
+            raise RackplanError(f"--tree is of a run, {option} of a scenario: ask for one of them")
+    if write is not None and not fabric:
+        raise RackplanError("--write saves the network of a scenario: it goes with --fabric only")
+    if sets and not (outages or fabric):
+        raise RackplanError("--set changes a scenario: it goes with --outages or --fabric only")
+
+
 def _show_outages(file: str, sets: list[str], as_json: bool) -> None:
     """What each loss does in a scenario."""
     from sim.cli.outages import losses_json, print_losses
@@ -84,12 +118,40 @@ def _show_outages(file: str, sets: list[str], as_json: bool) -> None:
     from sim.engine.api import load_scenario
     from sim.engine.outages import losses
 
-    if Path(file).is_dir() or (RUNS / file).is_dir():
-        raise RackplanError(
-            f"{file} is a run; --outages asks a scenario: rackplan show FILE.yaml --outages"
-        )
+    _refuse_run(file, "--outages")
     scenario = load_scenario(file, sets=sets)
     if as_json:
         print(json.dumps(losses_json(losses(scenario)), indent=2))
     else:
         print_losses(scenario, losses(scenario), console())
+
+
+def _show_fabric(file: str, sets: list[str], as_json: bool, write: Path | None) -> None:
+    """The network of a scenario in numbers."""
+    from sim.cli.fabric import fabric_json, print_fabric
+    from sim.cli.summary import console
+    from sim.engine.api import load_scenario
+    from sim.site.fabric.measure import measure_fabric
+
+    _refuse_run(file, "--fabric")
+    scenario = load_scenario(file, sets=sets)
+    if scenario.fabric is None:
+        raise RackplanError(
+            f"{file} states no network; write 'fabric: {{kind: rail-optimised}}' or another"
+        )
+    measured = measure_fabric(scenario.fabric.build(scenario.site))
+    if write is not None:
+        from sim.site.fabric.files import write_graph
+
+        write_graph(scenario.fabric.graph(scenario.site), write)
+    if as_json:
+        print(json.dumps(fabric_json(scenario, measured), indent=2))
+    else:
+        print_fabric(scenario, measured, console())
+
+
+def _refuse_run(file: str, option: str) -> None:
+    if Path(file).is_dir() or (RUNS / file).is_dir():
+        raise RackplanError(
+            f"{file} is a run; {option} asks a scenario: rackplan show FILE.yaml {option}"
+        )

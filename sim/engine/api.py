@@ -17,6 +17,7 @@ from sim.results.memory import MemorySink
 from sim.results.result import RunResult
 from sim.results.sink import Store
 from sim.results.summarise import Summariser
+from sim.site.fabric.source import Edit
 from sim.spec import read
 
 
@@ -29,7 +30,11 @@ class Interrupted(KeyboardInterrupt):
 
 
 def load_scenario(
-    path: str | os.PathLike[str], *, sets: Sequence[str] = (), allow_outside: bool = False
+    path: str | os.PathLike[str],
+    *,
+    sets: Sequence[str] = (),
+    allow_outside: bool = False,
+    fabric: Edit | None = None,
 ) -> Scenario:
     """Read and check a scenario file.
 
@@ -37,11 +42,14 @@ def load_scenario(
         path: the YAML file.
         sets: changes applied on top, such as ``"pools[chat].replicas=30"``.
         allow_outside: let paths in the file lead out of its folder tree.
+        fabric: a function that gets the network as a ``networkx.Graph`` (docs/fabric.md says what
+            is in it; without ``fabric:`` only the inside of the servers) and returns the graph to
+            use, the same one changed or another.
 
     Raises:
         ScenarioError: with every problem found, each at its place.
     """
-    return check(read(path, sets=sets, allow_outside=allow_outside))
+    return check(read(path, sets=sets, allow_outside=allow_outside), fabric)
 
 
 def run_scenario(
@@ -147,6 +155,9 @@ def input_digests(scenario: Scenario) -> dict[str, str]:
         f"{place}: {file.name}": hashlib.sha256(file.read_bytes()).hexdigest()
         for place, file in scenario.facility.files.items()
     }
+    if scenario.fabric is not None and scenario.fabric.file is not None:
+        file = scenario.fabric.file
+        series[f"fabric: {file.name}"] = hashlib.sha256(file.read_bytes()).hexdigest()
     return series | {
         f"{workload.name}: {workload.trace.file.name}": hashlib.sha256(
             workload.trace.file.read_bytes()

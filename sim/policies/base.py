@@ -36,7 +36,7 @@ from sim.site.types import Site
 
 T = TypeVar("T")
 
-ROLES = ("placement", "routing", "batching", "power")
+ROLES = ("placement", "routing", "batching", "power", "paths")
 
 #: Modules whose import registers the built-in policies; a new policy adds one line here.
 BUILT_IN = (
@@ -50,6 +50,11 @@ BUILT_IN = (
     "sim.policies.batching.chunked_prefill",
     "sim.policies.batching.prefill_first",
     "sim.policies.batching.static",
+    "sim.policies.paths.shortest",
+    "sim.policies.paths.ecmp",
+    "sim.policies.paths.random",
+    "sim.policies.paths.adaptive",
+    "sim.policies.paths.rail",
     "sim.policies.power.none",
     "sim.policies.power.static_cap",
     "sim.policies.power.static_clock",

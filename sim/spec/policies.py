@@ -39,4 +39,7 @@ class PoliciesSpec(Spec):
     placement: PolicySpec | None = Field(default=None, description="chooses GPUs for a replica")
     routing: PolicySpec | None = Field(default=None, description="chooses a replica for a request")
     batching: PolicySpec | None = Field(default=None, description="forms a replica's batches")
+    paths: PolicySpec | None = Field(
+        default=None, description="chooses the path of a flow in the network"
+    )
     power: PolicySpec | None = Field(default=None, description="keeps the draw within its limits")

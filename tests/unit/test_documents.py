@@ -78,6 +78,20 @@ def test_the_document_of_control_shows_the_defaults() -> None:
     assert (stated.telemetry, stated.actuation) == (polca.telemetry, polca.actuation)
 
 
+def test_the_examples_of_the_network_work(tmp_path: Path) -> None:
+    kinds = [tree["fabric"] for block in blocks("docs/fabric.md", "yaml")
+             for tree in [yaml.safe_load(block)] if "fabric" in tree]  # fmt: skip
+    assert len(kinds) >= 2
+    quickstart = ROOT / "scenarios" / "quickstart.yaml"
+    for fabric in kinds:
+        sim.load_scenario(quickstart, sets=[f"fabric={json.dumps(fabric)}"])
+    (example,) = blocks("docs/fabric.md", "python")
+    code = f"{example}\nprint('spine-4' in network.vertex_of, network.links)"
+    absent, links = python(code, tmp_path).split()
+    assert absent == "False"
+    assert int(links) > 1000
+
+
 def test_the_example_in_python_runs(tmp_path: Path) -> None:
     (example,) = blocks("README.md", "python")
     shorter = example.replace('sets=["', 'sets=["duration=20 s", "warm_up=5 s", "')

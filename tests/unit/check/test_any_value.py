@@ -19,8 +19,17 @@ BASE = Path(__file__).resolve().parents[2] / "broken" / "common" / "base.yaml"
 MORE = {
     "price": {"electricity": "80 USD/MWh"},
     "record": {"level": "sampled", "every": 10},
-    "fabric": {"kind": "leaf-spine", "nic": "400 Gb/s"},
-    "policies": {"batching": {"kind": "static", "max_sequences": 8, "memory_utilisation": 0.8}},
+    "fabric": {
+        "kind": "leaf-spine",
+        "nic": "400 Gb/s",
+        "oversubscription": 3,
+        "cables": 1,
+        "switch": {"name": "qm9700", "radix": 64, "port": "400 Gb/s", "latency": "1 us"},
+    },
+    "policies": {
+        "paths": {"kind": "ecmp", "queue_pairs": 4},
+        "batching": {"kind": "static", "max_sequences": 8, "memory_utilisation": 0.8},
+    },
 }
 WORKLOADS = [
     {"name": "closed", "pool": "chat", "clients": 4, "think": "1 s", "priority": 2,

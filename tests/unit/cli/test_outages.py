@@ -87,7 +87,7 @@ def test_json_has_everything(app: typer.Typer) -> None:
     ("words", "says"),
     [
         ([FILE, "--outages", "--tree"], "ask for one of them"),
-        ([FILE, "--set", "seed=2"], "goes with --outages only"),
+        ([FILE, "--set", "seed=2"], "goes with --outages or --fabric only"),
         ([".", "--outages"], "is a run; --outages asks a scenario"),
     ],
 )

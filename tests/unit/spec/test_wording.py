@@ -72,7 +72,7 @@ def test_every_habit_is_a_word_nobody_reads_and_leads_to_words_that_are_read(
         ()
         if not section
         else (section,)
-        if section in ("site", "power", "price", "policies", "cooling")
+        if section in ("site", "power", "price", "policies", "cooling", "fabric")
         else (section, 0)
     )
     assert normalise(word) == word
@@ -95,7 +95,7 @@ def _every_key() -> set[str]:
         ("power", "pdus"), ("llms", 0), ("pools", 0), ("pools", 0, "policies"), ("workload", 0),
         ("workload", 0, "slo"), ("workload", 0, "trace"), ("workload", 0, "source"),
         ("policies",), ("price",), ("cooling",), ("cooling", "plant"), ("cooling", "weather"),
-        ("cooling", "weather", "wet_bulb"), ("cooling", "cdus"),
+        ("cooling", "weather", "wet_bulb"), ("cooling", "cdus"), ("fabric",), ("fabric", "switch"),
     ]  # fmt: skip
     return {key for path in paths for key in known_keys(path)} | {
         "max_sequences", "max_batch_tokens", "memory_utilisation",
