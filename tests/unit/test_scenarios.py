@@ -23,8 +23,12 @@ STUDIES = sorted((share("scenarios") / "studies").glob("*.yaml"))
 #: What of a scenario is run here, unless it has ten thousand GPUs: then seconds say enough; or
 #: tells a story: then all of it.
 SHORT = ("duration=40 s", "warm_up=20 s")
-SHORTER = {"day-10k-gpus": ("duration=6 s", "warm_up=2 s"), "ups-failure": (),
-           "retry-storm": ()}  # fmt: skip
+SHORTER: dict[str, tuple[str, ...]] = {
+    "day-10k-gpus": ("duration=6 s", "warm_up=2 s"),
+    "ups-failure": (),
+    "retry-storm": (),
+    "demand-response": (*SHORT, "policies.power.at=30 s", "policies.power.lasts=5 s"),
+}
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
