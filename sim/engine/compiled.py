@@ -8,7 +8,7 @@ size of the run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -105,27 +105,6 @@ class CompiledPlane(TreeControl, ReplicaControl):
             if code == layout.POWER:
                 return Stop("power", float(self.state.power.guard["due_s"].min()))
             ANSWERS[code](self)
-
-    def set_clocks(self, replicas: Sequence[int], level: int, time_s: float) -> None:
-        """Put replicas on a clock level at ``time_s``."""
-        self._drain_power()
-        control.set_clocks(self._table, np.asarray(replicas, dtype=np.int64), level, time_s)
-
-    def set_caps(self, replicas: Sequence[int], cap_mw: int | None, time_s: float) -> None:
-        """Cap what each GPU of replicas draws."""
-        self._drain_power()
-        cap = layout.FAR if cap_mw is None else cap_mw
-        control.set_caps(self._table, np.asarray(replicas, dtype=np.int64), cap, time_s)
-
-    def set_admission(self, replica: int, admits: bool, held_mw: int | None, time_s: float) -> None:
-        """Let a replica admit requests, or hold those that wait."""
-        self._drain_power()
-        held = NONE if held_mw is None else held_mw
-        control.set_admission(self._table, replica, not admits, held, time_s)
-
-    def is_busy(self, replica: int) -> bool:
-        """Whether a replica is in an iteration."""
-        return bool(self.state.replica[replica]["busy"])
 
     def judged_mj(self, time_s: float) -> NDArray[np.float64]:
         """[nodes] energy of what is judged up to ``time_s``."""

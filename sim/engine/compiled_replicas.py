@@ -1,15 +1,19 @@
-"""Replicas of the compiled engine that fail, return, are taken away and brought back."""
+"""Replicas of the compiled engine: their clocks, caps and admission; outages and parking."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from sim.engine.recorder import Recorder
-from sim.kernels import layout, outage
+from sim.kernels import control, layout, outage
 from sim.kernels.followers import refresh_arrivals
 from sim.kernels.state import Ints, State
 
 
 class ReplicaControl:
-    """The part of the compiled plane that takes replicas out of service and puts them back."""
+    """The part of the compiled plane that limits replicas, takes them out of service and back."""
 
     state: State
     recorder: Recorder
@@ -26,6 +30,27 @@ class ReplicaControl:
     def _feed_orphans(self) -> None:
         """Load the followers of requests that have ended."""
         raise NotImplementedError
+
+    def set_clocks(self, replicas: Sequence[int], level: int, time_s: float) -> None:
+        """Put replicas on a clock level at ``time_s``."""
+        self._drain_power()
+        control.set_clocks(self._table, np.asarray(replicas, dtype=np.int64), level, time_s)
+
+    def set_caps(self, replicas: Sequence[int], cap_mw: int | None, time_s: float) -> None:
+        """Cap what each GPU of replicas draws."""
+        self._drain_power()
+        cap = layout.FAR if cap_mw is None else cap_mw
+        control.set_caps(self._table, np.asarray(replicas, dtype=np.int64), cap, time_s)
+
+    def set_admission(self, replica: int, admits: bool, held_mw: int | None, time_s: float) -> None:
+        """Let a replica admit requests, or hold those that wait."""
+        self._drain_power()
+        held = layout.NONE if held_mw is None else held_mw
+        control.set_admission(self._table, replica, not admits, held, time_s)
+
+    def is_busy(self, replica: int) -> bool:
+        """Whether a replica is in an iteration."""
+        return bool(self.state.replica[replica]["busy"])
 
     def fail(self, replica: int, gpu_mw: int, time_s: float) -> None:
         """A replica is down."""

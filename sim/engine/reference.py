@@ -54,7 +54,7 @@ MOST_RETURNS = 100_000
 
 
 class ReferencePlane(TreeControl, ReplicaControl):
-    """Implements ``engine.plane.ServingPlane`` (see there) and ``engine.replica.Observer``."""
+    """Implements ``engine.plane.ServingPlane`` (see there) and ``engine.observer.Observer``."""
 
     def __init__(self, world: World, recorder: Recorder) -> None:
         scenario = world.scenario

@@ -10,42 +10,19 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Generator, Sequence
-from typing import Any, Protocol
+from collections.abc import Generator
+from typing import Any
 
 from simpy.events import Event
 
 from sim.engine.batcher import Batcher
 from sim.engine.environment import BOUNDARY, OrderedEnvironment
 from sim.engine.meters import HELD, ReplicaMeters
+from sim.engine.observer import Observer
 from sim.engine.request import Request
 from sim.errors import SimulationError
 from sim.perf.step import Batch, ReplicaModel, StepCost
 from sim.policies.base import BatchingPolicy
-
-
-class Observer(Protocol):
-    """What a replica tells the plane."""
-
-    def first_token(self, request: Request, time_s: float) -> None:
-        """A request's prefill has ended for the first time."""
-
-    def complete(self, request: Request, time_s: float) -> None:
-        """A request has delivered its last token."""
-
-    def token_gap(self, workload: int, gap_s: float, tokens: int) -> None:
-        """``tokens`` tokens of a workload came ``gap_s`` after the ones before them."""
-
-    def draw(
-        self, replica: int, gpu_mw: int, shares: Sequence[tuple[int, float]], time_s: float
-    ) -> None:
-        """Each GPU of the replica draws ``gpu_mw`` from now on, on account of these workloads."""
-
-    def parked(self, replica: int, time_s: float) -> None:
-        """The replica has finished what it held, and is down."""
-
-    def iteration(self, replica: Replica, end_s: float) -> None:
-        """An iteration has ended; ``replica`` still describes it."""
 
 
 class Replica:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,11 +82,11 @@ class NetworkState:
         self._update()
         return np.flatnonzero(before != self._alive).astype(np.int64)
 
-    def _find(self, part: str) -> tuple[set[object], object]:
+    def _find(self, part: str) -> tuple[set[Any], Any]:
         fabric = self.fabric
         vertex = fabric.vertex_of.get(part)
         if vertex is not None:
-            return self._vertices, vertex  # type: ignore[return-value]
+            return self._vertices, vertex
         match = _CABLE.fullmatch(part)
         ends = [match["one"], match["other"]] if match else [part]
         for end in ends:
@@ -98,7 +99,7 @@ class NetworkState:
             beside = (fabric.names[fabric.link_to[link]] for link in fabric.out_of(one))
             raise UnknownName(f"link of {ends[0]} to", ends[1], dict.fromkeys(beside))
         if match["number"] is None:
-            return self._edges, (min(one, other), max(one, other))  # type: ignore[return-value]
+            return self._edges, (min(one, other), max(one, other))
         number = int(match["number"])
         cables = [int(link) // 2 for link in between]
         together = fabric.merged[cables[0]]
@@ -106,8 +107,8 @@ class NetworkState:
             known = [str(n + 1) for n in range(len(cables) * together)]
             raise UnknownName(f"cable of {match['one']}/{match['other']}", str(number), known)
         if together > 1:
-            return self._cables, (cables[0], number)  # type: ignore[return-value]
-        return self._cables, (sorted(cables)[number - 1], 0)  # type: ignore[return-value]
+            return self._cables, (cables[0], number)
+        return self._cables, (sorted(cables)[number - 1], 0)
 
     def _suggested(self) -> list[str]:
         fabric = self.fabric

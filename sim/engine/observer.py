@@ -1,0 +1,35 @@
+"""What a replica of the reference engine tells the plane."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from sim.engine.request import Request
+
+if TYPE_CHECKING:
+    from sim.engine.replica import Replica
+
+
+class Observer(Protocol):
+    """What a replica tells the plane."""
+
+    def first_token(self, request: Request, time_s: float) -> None:
+        """A request's prefill has ended for the first time."""
+
+    def complete(self, request: Request, time_s: float) -> None:
+        """A request has delivered its last token."""
+
+    def token_gap(self, workload: int, gap_s: float, tokens: int) -> None:
+        """``tokens`` tokens of a workload came ``gap_s`` after the ones before them."""
+
+    def draw(
+        self, replica: int, gpu_mw: int, shares: Sequence[tuple[int, float]], time_s: float
+    ) -> None:
+        """Each GPU of the replica draws ``gpu_mw`` from now on, on account of these workloads."""
+
+    def parked(self, replica: int, time_s: float) -> None:
+        """The replica has finished what it held, and is down."""
+
+    def iteration(self, replica: Replica, end_s: float) -> None:
+        """An iteration has ended; ``replica`` still describes it."""
