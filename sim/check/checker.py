@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sim import catalog
 from sim.catalog.types import CoolingPlant
@@ -10,6 +10,7 @@ from sim.check.caps import check_caps
 from sim.check.collector import Collector
 from sim.check.control import check_control
 from sim.check.cooling import check_facility
+from sim.check.decode import check_decode
 from sim.check.events import check_events
 from sim.check.expectations import check_expectations
 from sim.check.fabric import check_fabric
@@ -52,13 +53,13 @@ def check(document: Document, edit: Edit | None = None) -> Scenario:
     facility = check_facility(found, site, power)
     policies = check_policies(found)
     control = telemetry, actuation = check_control(found, site, power, policies)
-    pools = check_pools(found, llms, site, policies)
+    pools = check_decode(found, check_pools(found, llms, site, policies))
     check_caps(found, policies.get("power"), pools.values())
     workloads = tuple(check_workloads(found, pools))
     check_failed(found, site)
     expectations = check_expectations(found, power)
     _unused_llms(found, llms)
-    _not_yet(found, fabric)
+    _idle_fabric(found, fabric, pools)
     found.raise_problems()
     spec = document.spec
     assert site is not None
@@ -127,9 +128,10 @@ def _record(found: Collector) -> None:
         )
 
 
-def _not_yet(found: Collector, fabric: FabricSource | None) -> None:
-    if fabric is not None or found.document.spec.fabric is not None:
-        found.warn(("fabric",), "checked and kept, but nothing crosses it yet")
+def _idle_fabric(found: Collector, fabric: FabricSource | None, pools: Mapping[str, Pool]) -> None:
+    stated = fabric is not None or found.document.spec.fabric is not None
+    if stated and not any(pool.decode is not None for pool in pools.values()):
+        found.warn(("fabric",), "checked and kept, but nothing of this scenario crosses it")
 
 
 def _unused_llms(found: Collector, llms: dict[str, LlmUse]) -> None:

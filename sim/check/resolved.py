@@ -63,7 +63,8 @@ def resolve(
         "policies": {
             role: _policy(policy)
             for role, policy in sorted(policies.items())
-            if role != "paths" or spec.policies.paths is not None  # nothing takes a path yet
+            # Where nothing moves it means nothing.
+            if role != "paths" or spec.policies.paths is not None or any(p.decode for p in pools)
         },
         "expect": [
             {"metric": line.metric, "operator": line.operator, "threshold": line.threshold}
@@ -147,8 +148,10 @@ def _policy(policy: Any) -> dict[str, Any]:
 
 def _pool(pool: Pool) -> dict[str, Any]:
     measured = {} if pool.measured is None else {"measured": asdict(pool.measured)}
+    decode = {} if pool.decode is None else {"decode": asdict(pool.decode)}
     return {
         **measured,
+        **decode,
         "name": pool.name,
         "llm": pool.llm.name,
         "replicas": pool.replicas if pool.starts is None else pool.starts,

@@ -26,6 +26,13 @@ class LlmUse:
 
 
 @dataclass(frozen=True)
+class Decode:
+    """Where the requests that a pool prefills are decoded."""
+
+    pool: str
+
+
+@dataclass(frozen=True)
 class Pool:
     """Replicas of one LLM. ``models`` maps each GPU type of the site it fits on to its model."""
 
@@ -44,6 +51,7 @@ class Pool:
     prefix_cache: bool = True  # what is in KV of a prompt's beginning is not prefilled again
     starts: int | None = None  # replicas that serve from the start, the first ones; None = all
     measured: MeasuredSteps | None = None  # instead of predicted step times and draws
+    decode: Decode | None = None  # the pool that decodes what this one prefills
 
 
 @dataclass(frozen=True)
@@ -136,3 +144,8 @@ class Scenario:
     fabric: FabricSource | None = None  # the network, built when somebody asks for it
     paths: Any = None  # a policy that chooses paths in it
     remarks: tuple[str, ...] = ()  # what is well, and by how much
+
+    @property
+    def moves(self) -> bool:
+        """Whether anything crosses the network during a run."""
+        return any(pool.decode is not None for pool in self.pools)

@@ -44,8 +44,10 @@ def _unused(found: Collector) -> None:
     used = found.document.mentioned("workload", "pool")
     if used is None:
         return
+    specs = [spec for spec in found.document.spec.pools if spec is not None]
+    decoding = {spec.decode.pool for spec in specs if spec.decode is not None}
     for i, name in found.document.declared("pools"):
-        if name not in used:
+        if name not in used and name not in decoding:
             found.warn(("pools", i), f"no workload sends requests to pool {name!r}")
 
 

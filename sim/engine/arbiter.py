@@ -58,9 +58,12 @@ def beyond_context(tokens: int, llm: Llm) -> Refusal:
     )
 
 
-def beyond_capacity(blocks: int, most: int) -> Refusal:
-    """No replica of the pool has so many KV blocks."""
-    return Refusal("kv-capacity", f"{blocks} KV blocks exceed the {most} of the largest replica")
+def beyond_capacity(blocks: int, most: int, pool: str = "") -> Refusal:
+    """No replica of the pool, or of the ``pool`` that decodes, has so many KV blocks."""
+    where = f" of {pool}" if pool else ""
+    return Refusal(
+        "kv-capacity", f"{blocks} KV blocks exceed the {most} of the largest replica{where}"
+    )
 
 
 def too_large(blocks: int, kv_blocks: int) -> Refusal:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from sim.engine.meters import BLOCKS, HELD, SEQUENCES, TOKENS
 from sim.engine.prefix import PrefixCache
 from sim.engine.queue import WaitingQueue
-from sim.engine.request import Request
+from sim.engine.request import DECODES, Request
 from sim.perf.step import BLOCK_TOKENS, Batch, windowed_pairs
 from sim.policies.base import BatchingPolicy
 
@@ -35,6 +35,9 @@ class Batcher:
         serves_decodes: whether the planned iteration carries the decoding sequences.
         membership: counts changes of the decoding set.
         leaving: running sequences whose client has gone; they leave at the next boundary.
+        parting: prefilled sequences whose KV another pool has not got yet; they hold their blocks.
+        incoming: sequences that hold blocks for the KV of a prompt, in the order of reservation;
+            ``arrived`` of them have it, and decode from the next boundary on.
     """
 
     def __init__(
@@ -57,6 +60,9 @@ class Batcher:
         self.membership = 0
         self.leaving = 0
         self.preemptions = 0
+        self.parting: list[Request] = []
+        self.incoming: list[Request] = []
+        self.reserved: list[Request] = []  # in the last plan
 
     @property
     def running(self) -> int:
@@ -84,8 +90,8 @@ class Batcher:
     def clear(self, kv_blocks: int) -> None:
         """Nothing runs any more and nothing is in KV; whoever waited is gone as well."""
         self.drop_cache(kv_blocks)
-        self.decoding.clear()
-        self.prefilling.clear()
+        for sequences in (self.decoding, self.prefilling, self.parting, self.incoming):
+            sequences.clear()
         self.chunks = []
         self.serves_decodes, self.admission_open = False, True
         self.membership += 1
@@ -106,6 +112,25 @@ class Batcher:
         """A prefilled sequence decodes from the next iteration on."""
         self.decoding.append(request)
         self.membership += 1
+
+    def hold(self, request: Request) -> None:
+        """A sequence is prefilled here and decoded elsewhere: its blocks stay until it is there."""
+        self.parting.append(request)
+
+    def release(self, request: Request) -> None:
+        """Nothing of a sequence is needed any more that was to part or to come in."""
+        (self.incoming if request.role == DECODES else self.parting).remove(request)
+        self.free(request)
+
+    def join_arrived(self) -> None:
+        """Sequences whose KV has come decode from this boundary on.
+
+        The last token of the prompt is computed here: its step delivers the first token.
+        """
+        for request in [r for r in self.incoming if not r.remote]:
+            self.incoming.remove(request)
+            request.context = request.input_tokens - 1
+            self.join_decoding(request)
 
     def free(self, request: Request) -> None:
         """Give the blocks of ``request`` back; those it shares stay as long as there is room."""
@@ -136,7 +161,7 @@ class Batcher:
         Returns why the head of the queue was left waiting (``BLOCKS``, ``SEQUENCES``, ``TOKENS``,
         ``HELD``), or None if nobody waits.
         """
-        self.chunks = []
+        self.chunks, self.reserved = [], []
         if self.mode == "chunked-prefill":
             return self._plan_mixed(now_s)
         return self._plan_apart(now_s)
@@ -209,14 +234,18 @@ class Batcher:
         while self.waiting:
             if not self.admits:
                 return HELD
-            if len(self.decoding) + len(self.prefilling) >= self.max_sequences:
+            if len(self.decoding) + len(self.prefilling) + len(self.incoming) >= self.max_sequences:
                 return SEQUENCES
-            if left <= 0:
-                return TOKENS
             request = self.waiting.head()
+            if left <= 0 and not request.remote:
+                return TOKENS
             if not self._reserve(request):
                 return BLOCKS
             self.waiting.pop()
+            if request.remote:
+                self.incoming.append(request)
+                self.reserved.append(request)
+                continue
             if not request.admitted:
                 request.admitted_s = now_s
                 request.hit_tokens = request.context
@@ -233,7 +262,8 @@ class Batcher:
         """
         ids, size = request.reusable_ids if self.prefix_cache else (), request.prefix_block_tokens
         hits = ids[: self.cache.longest(ids)]
-        target = request.input_tokens + request.delivered
+        # The last token of a prompt that comes in is computed here: its step takes its block.
+        target = request.input_tokens + request.delivered - int(request.remote)
         blocks = blocks_for(target) - len(hits) * (size // BLOCK_TOKENS)
         if blocks > self.free_blocks - self.cache.idle_among(hits):
             return False
@@ -257,7 +287,7 @@ class Batcher:
 
     def kv_tokens(self) -> int:
         """Tokens in KV over all running sequences; what several of them share counts once."""
-        contexts = sum(r.context for r in self.decoding) + sum(r.context for r in self.prefilling)
+        contexts = sum(r.context for r in (*self.decoding, *self.prefilling, *self.parting))
         return contexts - self.cache.repeated_tokens
 
     def batch(self) -> Batch:

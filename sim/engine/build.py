@@ -30,7 +30,10 @@ def build(scenario: Scenario, seed: int) -> World:
         build_source(workload, index=index, seed=seed, duration_s=scenario.duration_s)
         for index, workload in enumerate(scenario.workloads)
     )
-    return World(scenario, seed, sources, replicas, decisions)
+    fabric = None
+    if scenario.fabric is not None and scenario.moves:
+        fabric = scenario.fabric.build(scenario.site)
+    return World(scenario, seed, sources, replicas, decisions, fabric)
 
 
 def _place(

@@ -17,6 +17,12 @@ class Observer(Protocol):
     def first_token(self, request: Request, time_s: float) -> None:
         """A request's prefill has ended for the first time."""
 
+    def prefilled(self, request: Request, time_s: float) -> None:
+        """The KV of a request's prompt is complete, and another pool is to decode it."""
+
+    def reserved(self, request: Request, time_s: float) -> None:
+        """The replica holds blocks for the KV of a request's prompt, which may come now."""
+
     def complete(self, request: Request, time_s: float) -> None:
         """A request has delivered its last token."""
 

@@ -13,17 +13,20 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.engine.handover import Move
 from sim.engine.wiring import Wiring
 
 
 @dataclass(frozen=True)
 class Stop:
-    """Why ``advance`` returned: "done" (nothing is left before ``until``) or "power" (a guard of
-    the electrical tree is at its limit at ``time_s``, and nothing at ``time_s`` was handled yet).
+    """Why ``advance`` returned: "done" (nothing is left before ``until``), "power" (a guard of the
+    electrical tree is at its limit at ``time_s``, and nothing at ``time_s`` was handled yet) or
+    "moves" (KV of prompts may be sent from now on, or is not wanted any more).
     """
 
     code: str
     time_s: float
+    moves: tuple[Move, ...] = ()
 
 
 class ServingPlane(Protocol):
@@ -99,6 +102,17 @@ class ServingPlane(Protocol):
 
     def reopen(self, replica: int, time_s: float) -> None:
         """A replica that has not finished yet takes requests again."""
+        ...
+
+    def arrived(self, handle: int, time_s: float) -> None:
+        """The KV of a prompt that may move is at its target (``Move.handle``).
+
+        The source frees its blocks now; the target decodes from its next boundary on.
+        """
+        ...
+
+    def lose(self, handle: int, time_s: float) -> None:
+        """The KV of a prompt that may move never comes: the request fails."""
         ...
 
     def is_down(self, replica: int) -> bool:

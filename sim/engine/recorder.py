@@ -78,6 +78,10 @@ ITERATION_COLUMNS = (
 DECISION_COLUMNS = (
     "t_s", "role", "policy", "subject", "rank", "suggestion", "accepted", "reason_code", "reason",
 )  # fmt: skip
+TRANSFER_COLUMNS = (
+    "kind", "request_id", "source", "target", "size_bytes", "admitted_s", "ready_s", "start_s",
+    "end_s", "alone_s", "outcome",
+)  # fmt: skip
 OVER_COLUMNS = ("node", "start_s", "end_s", "peak_mw", "limit_mw")
 
 
@@ -86,7 +90,6 @@ class Recorder:
 
     def __init__(self, scenario: Scenario, sink: Sink) -> None:
         self._workloads = scenario.workloads
-        self._pools = [pool.name for pool in scenario.pools]
         self._limits = [
             tuple(
                 math.inf if limit is None else limit
@@ -101,6 +104,8 @@ class Recorder:
         self._iterations = Rows(sink, "iterations", ITERATION_COLUMNS)
         self._power = Rows(sink, "power", ("node", "t_s", "out_mw", "in_mw"))
         self._decisions = Rows(sink, "decisions", DECISION_COLUMNS)
+        self._transfers = Rows(sink, "transfers", TRANSFER_COLUMNS)
+        self.transfer = self._transfers.add
         self._events = Rows(sink, "events", ("t_s", "kind", "entity", "detail"))
         self._gaps: list[dict[int, int]] = [{} for _ in scenario.workloads]
         self._over = Rows(sink, "over_limit", OVER_COLUMNS)
@@ -119,7 +124,7 @@ class Recorder:
         self._requests.add(
             request.identity,
             self._workloads[request.workload].name,
-            self._pools[request.pool],
+            self._workloads[request.workload].pool,
             request.replica if request.replica >= 0 else None,
             request.priority,
             request.arrival_s,
@@ -243,8 +248,7 @@ class Recorder:
         """Hand on everything that is still gathered."""
         for rows in (
             self._requests, self._attempts, self._iterations, self._power, self._over,
-            self._decisions,
-            self._events,
+            self._decisions, self._transfers, self._events,
         ):  # fmt: skip
             rows.flush()
         for workload, gaps in zip(self._workloads, self._gaps, strict=True):

@@ -31,6 +31,7 @@ from sim.engine.arbiter import (
 from sim.engine.arrivals import Feed, Row, follows_at
 from sim.engine.batcher import blocks_for
 from sim.engine.environment import ARRIVAL, TIME_OUT, OrderedEnvironment
+from sim.engine.handover import Move
 from sim.engine.idle import idle_gpu_mw
 from sim.engine.limits import Limits
 from sim.engine.meter_tables import write_meters
@@ -38,11 +39,12 @@ from sim.engine.meters import WorkloadMeters
 from sim.engine.plane import Stop
 from sim.engine.power_meter import PowerMeter, TreeControl
 from sim.engine.recorder import Recorder
+from sim.engine.reference_handover import Handover
 from sim.engine.reference_meters import readings
 from sim.engine.reference_pools import PoolState
 from sim.engine.reference_replicas import ReplicaControl
 from sim.engine.replica import Replica
-from sim.engine.request import Request
+from sim.engine.request import PREFILLS, WHOLE, Request
 from sim.engine.retries import Retries
 from sim.engine.world import ROW_BITS, PlacedReplica, World
 from sim.policies.base import RoutingView
@@ -53,7 +55,7 @@ TURNED_AWAY = ("never-fits", "queue-full", "shed", "failed")
 MOST_RETURNS = 100_000
 
 
-class ReferencePlane(TreeControl, ReplicaControl):
+class ReferencePlane(TreeControl, ReplicaControl, Handover):
     """Implements ``engine.plane.ServingPlane`` (see there) and ``engine.observer.Observer``."""
 
     def __init__(self, world: World, recorder: Recorder) -> None:
@@ -76,10 +78,14 @@ class ReferencePlane(TreeControl, ReplicaControl):
             for pool, replicas in zip(scenario.pools, by_pool, strict=True)
         ]
         pool_index = {pool.name: index for index, pool in enumerate(scenario.pools)}
+        for state in self.pools:
+            if state.pool.decode is not None:
+                state.decodes_in(pool_index[state.pool.decode.pool], self.pools)
         self.pool_of = [pool_index[workload.pool] for workload in scenario.workloads]
         self.feeds = [Feed(source, index) for index, source in enumerate(world.sources)]
         self.retries = [Retries(world.seed, workload) for workload in scenario.workloads]
         self.live: dict[int, Request] = {}
+        self.moves: list[Move] = []
         self.returns = [(0.0, 0)] * len(scenario.workloads)  # (instant, returns at once)
         self.power = PowerMeter(scenario.site, scenario.power, recorder.power, recorder.over)
         self.limits = Limits(scenario.power)
@@ -98,11 +104,15 @@ class ReferencePlane(TreeControl, ReplicaControl):
 
     def advance(self, until_s: float) -> Stop:
         """Handle every event strictly before ``until_s``."""
-        while min(self.env.peek(), self.power.guards.due_s) < until_s:
+        while True:
+            if self.moves:
+                moves, self.moves = tuple(self.moves), []
+                return Stop("moves", moves[0].time_s, moves)
+            if min(self.env.peek(), self.power.guards.due_s) >= until_s:
+                return Stop("done", until_s)
             if self.power.guards.due_s <= self.env.peek():
                 return Stop("power", self.power.guards.due_s)
             self.env.step()
-        return Stop("done", until_s)
 
     def set_clocks(self, replicas: Sequence[int], level: int, time_s: float) -> None:
         """Lock the clocks of replicas to a level at ``time_s``."""
@@ -201,6 +211,9 @@ class ReferencePlane(TreeControl, ReplicaControl):
 
     def _enter(self, request: Request, now_s: float) -> None:
         """A request reaches its pool, for the first time or again."""
+        request.pool = self.pool_of[request.workload]
+        parts = self.pools[request.pool].decode is not None and request.output_tokens > 0
+        request.role = PREFILLS if parts else WHOLE
         refused = self._route(request, now_s)
         if refused is not None:
             self._end(request, refused, now_s)
@@ -208,6 +221,9 @@ class ReferencePlane(TreeControl, ReplicaControl):
         timeout_s = self.workloads[request.workload].timeout_s
         if timeout_s < math.inf:
             self._set_alarm(request, now_s + timeout_s, 2 * request.identity, self._time_out)
+        self._set_cancel(request)
+
+    def _set_cancel(self, request: Request) -> None:
         if request.cancel_s < math.inf:
             self._set_alarm(request, request.cancel_s, 2 * request.identity + 1, self._cancel)
 
@@ -225,11 +241,14 @@ class ReferencePlane(TreeControl, ReplicaControl):
     def _cancel(self, request: Request, now_s: float) -> None:
         """The client has gone, wherever the request is."""
         if not request.ended:
-            self._withdraw(request, "cancelled", now_s)
+            twin = request.twin if request.role == PREFILLS else None
+            self._withdraw(twin or request, "cancelled", now_s)
 
     def _withdraw(self, request: Request, outcome: str, now_s: float) -> None:
+        self._withdraw_move(request, now_s)
         self.replicas[request.replica].withdraw(request, now_s)
-        self._settle_outstanding(request)
+        self._let_go(request, now_s)
+        self._settle(request)
         self._end(request, outcome, now_s)
 
     # ---- routing -------------------------------------------------------------------------
@@ -291,16 +310,8 @@ class ReferencePlane(TreeControl, ReplicaControl):
         request.position = position
         request.replica = state.replicas[position].index
         state.outstanding_requests[position] += 1
-        state.outstanding_tokens[position] += request.input_tokens + request.output_tokens
+        state.outstanding_tokens[position] += sum(request.outstanding)
         state.replicas[position].enqueue(request, now_s)
-
-    def _settle_outstanding(self, request: Request) -> None:
-        """Its end takes away what its first token has left of a request's outstanding work."""
-        state = self.pools[request.pool]
-        state.outstanding_requests[request.position] -= 1
-        state.outstanding_tokens[request.position] -= request.output_tokens
-        if math.isnan(request.first_token_s):
-            state.outstanding_tokens[request.position] -= request.input_tokens
 
     def _end(self, request: Request, outcome: str, now_s: float) -> None:
         """The one place where a request gets its outcome; its followers are sent from here."""
@@ -350,11 +361,11 @@ class ReferencePlane(TreeControl, ReplicaControl):
         """The prompt is no longer outstanding."""
         self.charges.delivered[request.workload] += request.delivered
         state = self.pools[request.pool]
-        state.outstanding_tokens[request.position] -= request.input_tokens
+        state.outstanding_tokens[request.position] -= request.outstanding[0]
 
     def complete(self, request: Request, time_s: float) -> None:
         """All tokens are delivered."""
-        self._settle_outstanding(request)
+        self._settle(request)
         self._end(request, "completed", time_s)
 
     def token_gap(self, workload: int, gap_s: float, tokens: int) -> None:

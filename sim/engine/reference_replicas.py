@@ -13,19 +13,14 @@ class ReplicaControl:
     replicas: list[Replica]
     recorder: Recorder
 
-    def _settle_outstanding(self, request: Request) -> None:
-        """Take away what a request has left of its outstanding work."""
-        raise NotImplementedError
-
-    def _end(self, request: Request, outcome: str, now_s: float) -> None:
-        """A request has its outcome, or is sent again."""
+    def _lose(self, request: Request, time_s: float) -> None:
+        """A replica that failed held a request."""
         raise NotImplementedError
 
     def fail(self, replica: int, gpu_mw: int, time_s: float) -> None:
         """A replica is down."""
         for request in self.replicas[replica].fail(gpu_mw, time_s):
-            self._settle_outstanding(request)
-            self._end(request, "failed", time_s)
+            self._lose(request, time_s)
 
     def restore(self, replica: int, time_s: float) -> None:
         """A replica serves again."""

@@ -17,9 +17,9 @@ from simpy.events import Event
 
 from sim.engine.batcher import Batcher
 from sim.engine.environment import BOUNDARY, OrderedEnvironment
-from sim.engine.meters import HELD, ReplicaMeters
+from sim.engine.meters import ReplicaMeters
 from sim.engine.observer import Observer
-from sim.engine.request import Request
+from sim.engine.request import PREFILLS, Request
 from sim.errors import SimulationError
 from sim.perf.step import Batch, ReplicaModel, StepCost
 from sim.policies.base import BatchingPolicy
@@ -80,28 +80,49 @@ class Replica:
         """A request arrives; an idle replica wakes at a boundary at this very time."""
         self.batcher.waiting.add(request)
         self.count(time_s)
-        if self.batch is None and not self.boundary.triggered:
-            self.env.schedule_at(self.boundary, time_s, BOUNDARY, self.index)
+        self._look(time_s)
 
     def withdraw(self, request: Request, time_s: float) -> None:
         """Take a waiting request out, or let a running one leave at the next boundary."""
         if request.waiting:
             self.batcher.waiting.remove(request)
+        elif request in self.batcher.incoming:
+            self.release(request, time_s)
         else:
             request.cancelled = True
             self.batcher.leaving += 1
         self.count(time_s)
         if self.batch is None and not self.batcher.waiting:
-            self.meters.blocked[HELD].set(0.0, time_s)  # at rest no boundary comes to notice
+            for integral in self.meters.blocked:
+                integral.set(0.0, time_s)  # at rest no boundary comes to notice
+
+    def release(self, request: Request, time_s: float) -> None:
+        """The blocks of a prompt that has left, or that will not come in, are free again."""
+        self.batcher.release(request)
+        self.meters.kv_tokens.set(self.batcher.kv_tokens(), time_s)
+        self._look(time_s)
+
+    def take_in(self, request: Request, time_s: float) -> None:
+        """The KV of a prompt is here: from the next boundary on the sequence decodes."""
+        request.remote = False
+        self._look(time_s)
+
+    def _look(self, time_s: float) -> None:
+        """An idle replica has a boundary at this very time; a busy one comes to its next anyway."""
+        if self.batch is None and not self.boundary.triggered:
+            self.env.schedule_at(self.boundary, time_s, BOUNDARY, self.index)
 
     def fail(self, gpu_mw: int, time_s: float) -> list[Request]:
         """Power is gone: nothing of the running iteration counts, nothing in KV is left.
 
-        Returns the requests that fail with it: those that ran, then those that waited, in order.
+        Returns the requests that fail with it: those that ran, then those that waited, then those
+        between two pools, each in order.
         """
-        lost = [r for r in (*self.batcher.decoding, *self.batcher.prefilling) if not r.cancelled]
-        while self.batcher.waiting:
-            lost.append(self.batcher.waiting.pop())
+        batcher = self.batcher
+        lost = [r for r in (*batcher.decoding, *batcher.prefilling) if not r.cancelled]
+        while batcher.waiting:
+            lost.append(batcher.waiting.pop())
+        lost += [*batcher.parting, *batcher.incoming]
         self.boundary = self.env.put_off(self.boundary)
         self._go_down(gpu_mw, time_s)
         return lost
@@ -122,7 +143,7 @@ class Replica:
     def drain(self, gpu_mw: int, time_s: float) -> None:
         """Take no more requests, finish those that are here, then be down."""
         self.shut, self.parks_mw = True, gpu_mw
-        if self.batch is None and not self.batcher.waiting:
+        if self.batch is None and not self.batcher.waiting and not self._between:
             self._park(gpu_mw, time_s)
         else:
             self._let_in(time_s)
@@ -162,9 +183,15 @@ class Replica:
         self._let_in(time_s)
 
     @property
+    def _between(self) -> bool:
+        """Whether KV of requests is to leave it or to come to it."""
+        return bool(self.batcher.parting or self.batcher.incoming)
+
+    @property
     def _unloaded(self) -> bool:
         """Whether it has dropped its LLM if it is without work."""
-        return self.held and self.held_mw is not None and self.parks_mw is None
+        drops = self.held and self.held_mw is not None and self.parks_mw is None
+        return drops and not self._between
 
     def _unload(self) -> None:
         if self._unloaded:
@@ -249,17 +276,20 @@ class Replica:
     def _deliver_decodes(self, now_s: float) -> None:
         """Each decoding sequence delivers a token; those that are complete end, oldest first."""
         decoding = self.batcher.decoding
+        later = [request for request in decoding if request.delivered > 0]
         if self.gap_is_elapsed:
-            for request in decoding:
+            for request in later:
                 self.observer.token_gap(request.workload, now_s - request.last_token_s, 1)
         else:
             gap_s = self.first_s + (self.steps - 1) * self.growth_s
-            for workload, tokens in Counter(request.workload for request in decoding).items():
+            for workload, tokens in Counter(request.workload for request in later).items():
                 self.observer.token_gap(workload, gap_s, tokens)
         for request in decoding:
             request.context += 1
             request.delivered += 1
             request.last_token_s = now_s
+            if request.delivered == 1:
+                self._first_token(request, now_s)
         complete = [request for request in decoding if request.delivered == request.output_tokens]
         self.meters.decode_tokens += len(decoding)
         for request in complete:
@@ -279,6 +309,10 @@ class Replica:
 
     def _end_prefill(self, request: Request, now_s: float) -> None:
         self.batcher.share(request)
+        if request.role == PREFILLS:
+            self.batcher.hold(request)
+            self.observer.prefilled(request, now_s)
+            return
         if request.output_tokens > 0:
             if request.delivered > 0:
                 # Recomputed after a preemption: the gap began when its last token came.
@@ -286,13 +320,16 @@ class Replica:
             request.delivered += 1
             request.last_token_s = now_s
         if math.isnan(request.first_token_s):
-            request.first_token_s = now_s
-            self.observer.first_token(request, now_s)
+            self._first_token(request, now_s)
         if request.delivered >= request.output_tokens:
             self.batcher.free(request)
             self.observer.complete(request, now_s)
         else:
             self.batcher.join_decoding(request)
+
+    def _first_token(self, request: Request, now_s: float) -> None:
+        request.first_token_s = now_s
+        self.observer.first_token(request, now_s)
 
     # ---- the next iteration and its run --------------------------------------------------
 
@@ -300,7 +337,10 @@ class Replica:
         batcher, meters = self.batcher, self.meters
         had_waited = self.batch is not None and bool(batcher.decoding)
         stalled = had_waited and not batcher.serves_decodes
+        batcher.join_arrived()
         blocked = batcher.plan(now_s)
+        for request in batcher.reserved:
+            self.observer.reserved(request, now_s)
         meters.preemptions = batcher.preemptions
         self.count(now_s)
         for reason, integral in enumerate(meters.blocked):
@@ -346,7 +386,7 @@ class Replica:
         self.report_draw(now_s)
 
     def _rest(self, now_s: float) -> None:
-        if self.batcher.waiting and self.batcher.admits:
+        if self.batcher.waiting and self.batcher.admits and not self._between:
             raise SimulationError(
                 now_s, f"replica {self.index}", "requests wait, nothing runs, nobody is admitted"
             )
@@ -356,7 +396,7 @@ class Replica:
         self.meters.busy.set(0.0, now_s)
         self.meters.cap_bound.set(0.0, now_s)
         self._unload()
-        if self.parks_mw is None:
+        if self.parks_mw is None or self._between:
             self.report_draw(now_s)
         else:
             self._park(self.parks_mw, now_s)

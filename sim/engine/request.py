@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 
+#: What a request's replica does of it: all, the prefill only, the decoding only.
+WHOLE, PREFILLS, DECODES = range(3)
+
 
 class Request:
     """One request from its arrival to its outcome.
@@ -20,14 +23,19 @@ class Request:
     One that is sent again is another object with the same identity: ``attempt`` counts those before
     it. ``arrival_s`` is when the first was sent, ``sent_s`` when this one was, or will be if it is
     still ``away``; at ``cancel_s`` the client gives up.
+
+    Where one pool prefills and another decodes it is two objects with the same identity, each
+    other's ``twin`` as long as both are there: one of the role ``PREFILLS``, whose blocks are held
+    until the other, which ``DECODES``, has its KV. ``remote``: the KV of its prompt is still to
+    come from the twin. ``prefilled_s`` is when that had the whole of it.
     """
 
     __slots__ = (
         "admitted_s", "arrival_s", "attempt", "away", "blocks", "cancel_s", "cancelled", "context",
         "delivered", "ended", "first_token_s", "hit_tokens", "identity", "input_tokens", "key",
         "last_event_s", "last_token_s", "output_tokens", "pool", "position", "preemptions",
-        "prefix_block_tokens", "prefix_ids", "priority", "replica", "row", "sent_s", "shared",
-        "target", "waiting", "workload",
+        "prefilled_s", "prefix_block_tokens", "prefix_ids", "priority", "remote", "replica", "role",
+        "row", "sent_s", "shared", "target", "twin", "waiting", "workload",
     )  # fmt: skip
 
     def __init__(
@@ -74,6 +82,10 @@ class Request:
         self.hit_tokens = 0
         self.delivered = 0
         self.preemptions = 0
+        self.role = WHOLE
+        self.twin: Request | None = None
+        self.remote = False
+        self.prefilled_s = math.nan
 
     def again(self, sent_s: float) -> Request:
         """The same request as it is sent once more at ``sent_s``."""
@@ -83,6 +95,19 @@ class Request:
         )  # fmt: skip
         new.attempt, new.away = self.attempt + 1, True
         new.sent_s, new.cancel_s = sent_s, self.cancel_s
+        return new
+
+    def to_decode(self, pool: int) -> Request:
+        """The same request as another pool decodes it, once it has the KV of the prompt."""
+        new = Request(
+            self.identity, self.workload, self.row, pool, self.priority, self.arrival_s,
+            self.input_tokens, self.output_tokens, self.prefix_block_tokens, self.prefix_ids,
+        )  # fmt: skip
+        new.attempt, new.sent_s, new.cancel_s = self.attempt, self.sent_s, self.cancel_s
+        new.admitted_s, new.hit_tokens = self.admitted_s, self.hit_tokens
+        new.prefilled_s = self.prefilled_s
+        new.role, new.remote = DECODES, True
+        new.twin, self.twin = self, new
         return new
 
     @property
@@ -100,4 +125,15 @@ class Request:
     @property
     def kv_tokens(self) -> int:
         """Tokens it will have in KV at most: the last token delivered is never written back."""
+        return self.input_tokens if self.role == PREFILLS else self.most_tokens
+
+    @property
+    def most_tokens(self) -> int:
+        """The same over all pools."""
         return max(self.input_tokens, self.input_tokens + self.output_tokens - 1)
+
+    @property
+    def outstanding(self) -> tuple[int, int]:
+        """Tokens of work it brings to its replica: up to its prefill's end, and after that."""
+        before = 0 if self.role == DECODES else self.input_tokens
+        return before, 0 if self.role == PREFILLS else self.output_tokens

@@ -18,9 +18,11 @@ from sim.engine.cooling_load import CoolingLoad
 from sim.engine.environment import FACILITY, POWER, OrderedEnvironment
 from sim.engine.facility import Facility
 from sim.engine.first_compile import prepare
+from sim.engine.network import Network
 from sim.engine.plane import ServingPlane
 from sim.engine.recorder import Recorder
 from sim.engine.reference import ReferencePlane
+from sim.engine.transfers import Transfers
 from sim.engine.world import World
 from sim.errors import UnknownName
 from sim.results.sink import Sink
@@ -86,6 +88,11 @@ class _Run:
         self.facility = Facility(world, self.plane, recorder, self._at)
         self.cooling = CoolingLoad(world, self.plane, self.facility, self._at)
         self.chain = Chain(self.env, self.plane, world, recorder)
+        self.network: Network | None = None
+        self.transfers: Transfers | None = None
+        if world.fabric is not None:
+            self.network = Network(world.fabric, world.scenario.paths, world.seed, self.env)
+            self.transfers = Transfers(world, self.network, self.plane, recorder)
 
     def plan(self) -> None:
         """Put on the clock what is known beforehand: the window, the script, reports."""
@@ -109,7 +116,12 @@ class _Run:
     def loop(self) -> None:
         """Advance the plane to the next event of the clock, and the clock through it."""
         while True:
+            if self.network is not None:
+                self.network.settle()
             stop = self.plane.advance(min(self.env.peek(), self.horizon_s))
+            if stop.code == "moves" and self.transfers is not None:
+                self.transfers.take(stop.moves)
+                continue
             if stop.code == "power":
                 self._at(stop.time_s, self.facility.settle)
             elif self.env.peek() > self.horizon_s:
@@ -175,6 +187,8 @@ class _Run:
             self.plane.close_window(time_s)
             self.chain.close_window(time_s)
         self.plane.finish(time_s)
+        if self.transfers is not None:
+            self.transfers.finish()
         self.chain.finish(min(scenario.duration_s, time_s) - scenario.warm_up_s)
         self.env.forget()
         self.recorder.event(time_s, "run-ends", scenario.name, why)

@@ -7,6 +7,7 @@ from typing import Any
 
 from sim.check.scenario import Scenario
 from sim.perf.step import ReplicaModel
+from sim.site.fabric.types import Fabric
 from sim.workload.types import RequestSource
 
 #: Request ids: the workload's index in the high bits, its row in the low ones, so that a change of
@@ -39,6 +40,7 @@ class World:
     sources: tuple[RequestSource, ...]  # one per workload
     replicas: tuple[PlacedReplica, ...]  # those of a pool are contiguous
     decisions: tuple[dict[str, Any], ...]  # rows of the `decisions` table made while building
+    fabric: Fabric | None = None  # where something crosses it
 
     @property
     def horizon_s(self) -> float:

@@ -19,6 +19,12 @@ class MeasuredSpec(Spec):
     )
 
 
+class DecodeSpec(Spec):
+    """The pool that decodes; KV of prompts moves to it over the network."""
+
+    pool: str = Field(description="its name")
+
+
 class PoolSpec(Spec):
     """Replicas of one LLM. One replica takes tensor_parallel × pipeline_parallel GPUs."""
 
@@ -51,6 +57,10 @@ class PoolSpec(Spec):
     prefix_cache: bool = Field(
         default=True,
         description="keep prompts in KV, so that those that begin alike prefill only the rest",
+    )
+    decode: Annotated[DecodeSpec, Shorthand("pool")] | None = Field(
+        default=None,
+        description="another pool decodes what this one prefills: its name, or {pool: name}",
     )
     policies: PoolPoliciesSpec | None = Field(
         default=None, description="policies of this pool instead of the site's"

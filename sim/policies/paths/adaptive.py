@@ -37,7 +37,7 @@ class Adaptive:
             reached: dict[int, tuple[_Cost, Path]] = {}
             for at, ((most, total, _), path) in best.items():
                 for link in routes.next_links(at, distances).tolist():
-                    load = float(view.load_bytes_per_s[link] / capacity[link])
+                    load = float(view.load_bytes_per_s[link]) / float(capacity[link])
                     tie = draw(rng, 1 << 32, view.flow, link)
                     cost = (max(most, load), total + load, tie)
                     there = int(fabric.link_to[link])

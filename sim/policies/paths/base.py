@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, SupportsFloat, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from sim.errors import PartitionError, RackplanError
 from sim.rng import KeyedBits, mix64
 from sim.site.fabric.failures import NetworkState
-from sim.site.fabric.types import VERTICES, FloatArray
+from sim.site.fabric.types import VERTICES
 from sim.site.types import IntArray
 
 Path: TypeAlias = tuple[int, ...]
@@ -127,12 +127,18 @@ def _servers(network: NetworkState) -> IntArray:
     return server
 
 
+class Loads(Protocol):
+    """What each link carries now, bytes/s."""
+
+    def __getitem__(self, link: int, /) -> SupportsFloat: ...
+
+
 @dataclass(frozen=True)
 class PathView:
     """What a path policy sees when a flow starts.
 
-    ``source`` and ``target`` are vertices: GPUs or hosts. ``load_bytes_per_s`` [L] is what each
-    link carries now. ``pair_flow`` counts the flows between these two ends, from 0.
+    ``source`` and ``target`` are vertices: GPUs or hosts. ``load_bytes_per_s[link]`` is what a link
+    carries now. ``pair_flow`` counts the flows between these two ends, from 0.
     """
 
     routes: Routes
@@ -140,7 +146,7 @@ class PathView:
     target: int
     flow: int
     pair_flow: int
-    load_bytes_per_s: FloatArray
+    load_bytes_per_s: Loads
 
 
 class PathPolicy(Protocol):

@@ -158,7 +158,7 @@ def test_warnings_name_what_a_user_should_know() -> None:
         "workload[chat].timeout: is shorter than the ttft objective, so misses are cut short",
         "workload[chat].rate: only about 5.4 requests fall into the measured time",
         "llms[qwen3-8b]: no pool serves 'qwen3-8b'",
-        "fabric: checked and kept, but nothing crosses it yet",
+        "fabric: checked and kept, but nothing of this scenario crosses it",
     )
 
 

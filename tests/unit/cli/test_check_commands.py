@@ -75,7 +75,7 @@ def test_check_says_ok_and_warns_on_stderr(app: typer.Typer, folder: Path) -> No
     assert result.exit_code == 0
     assert result.stdout == "a.yaml: ok\n"
     assert result.stderr == (
-        "a.yaml: warning: fabric: checked and kept, but nothing crosses it yet\n"
+        "a.yaml: warning: fabric: checked and kept, but nothing of this scenario crosses it\n"
     )
 
 

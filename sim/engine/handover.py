@@ -1,0 +1,31 @@
+"""A prompt's KV on its way from the pool that prefilled it to the pool that decodes it.
+
+The serving plane says what happened at its replicas (``Move``), the control plane moves the bytes
+and says when they are there (``ServingPlane.arrived``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: What a ``Move`` says: blocks are reserved for the KV, so it may be sent; or it is not wanted any
+#: more, because the request has ended.
+RESERVED, WITHDRAWN = "reserved", "withdrawn"
+
+
+@dataclass(frozen=True)
+class Move:
+    """Something that happened to a prompt between two replicas.
+
+    ``handle`` is the plane's name for the request until its KV has arrived or is withdrawn.
+    """
+
+    kind: str
+    time_s: float
+    handle: int
+    request_id: int = -1
+    source: int = -1  # replica that prefilled it
+    target: int = -1  # replica that reserved blocks for it
+    tokens: int = 0  # of the prompt
+    admitted_s: float = 0.0
+    prefilled_s: float = 0.0
