@@ -208,7 +208,7 @@ class Batcher:
         return preempted
 
     def _preempt_last(self) -> None:
-        """The last admitted sequence loses its blocks and waits at the place of its key."""
+        """The last admitted sequence loses its blocks and waits at the front of its class."""
         if self.prefilling:
             request = self.prefilling.pop()
             self.free(request)
@@ -245,6 +245,7 @@ class Batcher:
             if request.remote:
                 self.incoming.append(request)
                 self.reserved.append(request)
+                request.reserved = True
                 continue
             if not request.admitted:
                 request.admitted_s = now_s

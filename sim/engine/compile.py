@@ -16,7 +16,7 @@ from sim.engine.world import World
 from sim.kernels import layout
 from sim.kernels.layout import NONE
 from sim.kernels.power_state import power_state
-from sim.kernels.rows import DECISION, ITERATION, REQUEST_ROW
+from sim.kernels.rows import DECISION, ITERATION, MOVE, REQUEST_ROW
 from sim.kernels.state import Records, State
 from sim.kernels.tree import leaves_for, new_tree
 from sim.perf.step import ReplicaModel, StepCost, StepPower
@@ -58,7 +58,7 @@ def compile_world(world: World, *, minutes: bool, changes: bool) -> State:
     out_rows = max(OUT_ROWS, 2 * (most_sequences + 4))
     whole = np.zeros(1, layout.GLOBAL)
     whole["boundary_s"] = -1.0
-    whole["arrival_s"] = whole["alarm_s"] = math.inf
+    whole["arrival_s"] = whole["alarm_s"] = whole["handover_s"] = math.inf
     whole["arrival_workload"] = whole["alarm_workload"] = NONE
     whole["asked"] = whole["hungry"] = NONE
     whole["free_entries"] = ENTRIES
@@ -68,12 +68,14 @@ def compile_world(world: World, *, minutes: bool, changes: bool) -> State:
     widest = _widest(world)
     windows = any(model.cost[0].window for model in _models(world))
     heaps = (len(replicas), most_sequences + 2)
+    apart = any(pool.decode is not None for pool in scenario.pools)
     return State(
         all=whole,
         replica=replicas,
         request=slots(SLOTS, 0),
         again=np.zeros(SLOTS if _sends_again(world) else 1, layout.AGAIN),
         wait=_waits(world),
+        handover=np.zeros(SLOTS if apart else 1, layout.HANDOVER),
         prefix=np.zeros(SLOTS, layout.PREFIX),
         ids=np.zeros(SLOTS, np.int64),
         entry=entries(ENTRIES, 0),
@@ -82,6 +84,7 @@ def compile_world(world: World, *, minutes: bool, changes: bool) -> State:
         finish=np.zeros(heaps, np.int64),
         crossing=np.zeros(heaps if windows else (1, 2), np.int64),
         queue=np.full((len(replicas), layout.PRIORITIES), NONE, layout.QUEUE),
+        lane=np.full((len(replicas) if apart else 1, 2), NONE, layout.QUEUE),
         share=np.zeros((len(replicas), widest), layout.SHARE),
         cost=cost,
         seconds=seconds,
@@ -94,6 +97,7 @@ def compile_world(world: World, *, minutes: bool, changes: bool) -> State:
         place=empty_places(4 * SLOTS),
         ring=np.zeros((len(scenario.workloads), SLOTS), layout.ALARM),
         heap=np.zeros((2, 2 * SLOTS + 4), layout.ALARM),
+        handing=np.zeros((1, most_sequences + 4), layout.ALARM),
         orphan=np.zeros(most_sequences + 4, layout.ORPHAN),
         event=new_tree(len(replicas), math.inf),
         load=np.concatenate([new_tree(int(pool["replicas"]), 0.0) for pool in pools]),
@@ -104,6 +108,7 @@ def compile_world(world: World, *, minutes: bool, changes: bool) -> State:
         server=_servers(world),
         out=np.zeros(out_rows, REQUEST_ROW),
         decision=np.zeros(OTHER_ROWS, DECISION),
+        move=np.zeros(most_sequences + 4 if apart else 1, MOVE),
         iteration=np.zeros(OTHER_ROWS if scenario.record_iterations else 1, ITERATION),
         power=power_state(scenario.site, scenario.power, minutes, changes),
     )
@@ -125,6 +130,14 @@ def _widest(world: World) -> int:
     return max(names.count(name) for name in names)
 
 
+def _sender(world: World, pool: Pool) -> str:
+    """The pool to which those requests are sent that come to ``pool``."""
+    decoding = (
+        one.name for one in world.scenario.pools if one.decode and one.decode.pool == pool.name
+    )
+    return next(decoding, pool.name)
+
+
 def _pools(world: World) -> Records:
     pools = np.zeros(len(world.scenario.pools), layout.POOL)
     owners = [placed.pool for placed in world.replicas]
@@ -144,9 +157,16 @@ def _pools(world: World) -> Records:
         record["shed"] = layout.OLDEST if pool.shed == "oldest" else layout.REJECT
         record["routing"] = compiled_routing(pool)
         record["prefix_cache"] = pool.prefix_cache
-        mine = [w for w, load in enumerate(world.scenario.workloads) if load.pool == pool.name]
+        record["decode"] = NONE
+        sender = _sender(world, pool)
+        mine = [w for w, load in enumerate(world.scenario.workloads) if load.pool == sender]
         record["members"], record["only"] = members, mine[0] if mine else NONE
         members += len(mine)
+    names = [pool.name for pool in world.scenario.pools]
+    for record, pool in zip(pools, world.scenario.pools, strict=True):
+        if pool.decode is not None:
+            record["decode"] = names.index(pool.decode.pool)
+            record["decode_blocks"] = pools[record["decode"]]["most_blocks"]
     return pools
 
 
@@ -161,7 +181,7 @@ def _members(world: World) -> NDArray[np.int64]:
         index
         for pool in world.scenario.pools
         for index, workload in enumerate(world.scenario.workloads)
-        if workload.pool == pool.name
+        if workload.pool == _sender(world, pool)
     ]
     return np.array(found, dtype=np.int64)
 
@@ -226,7 +246,7 @@ def _replicas(world: World, first_cost: Sequence[int]) -> Records:
         servers += len(placed.servers)
         record["max_batch_tokens"] = pool.batching.max_batch_tokens
         record["max_sequences"] = pool.batching.max_sequences
-        record["workloads"] = workloads.count(pool.name)
+        record["workloads"] = workloads.count(_sender(world, pool))
     return replicas
 
 

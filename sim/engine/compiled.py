@@ -30,9 +30,11 @@ from sim.engine.arbiter import (
 )
 from sim.engine.batcher import blocks_for
 from sim.engine.compile import compile_world
+from sim.engine.compiled_handover import Handover
 from sim.engine.compiled_meters import readings
 from sim.engine.compiled_power import TreeControl
 from sim.engine.compiled_replicas import ReplicaControl
+from sim.engine.handover import Move
 from sim.engine.idle import idle_gpu_mw
 from sim.engine.limits import Limits
 from sim.engine.meter_tables import write_meters
@@ -62,13 +64,14 @@ WINDOWED = (
 CHARGED = ("energy_mj", "delivered")
 
 
-class CompiledPlane(TreeControl, ReplicaControl):
+class CompiledPlane(Handover, TreeControl, ReplicaControl):
     """Implements ``engine.plane.ServingPlane`` (see there)."""
 
     def __init__(self, world: World, recorder: Recorder) -> None:
         scenario = world.scenario
         self.world = world
         self.recorder = recorder
+        self._moves: list[Move] = []
         changes = recorder.keeps_changes
         self._use(
             compile_world(world, minutes=not changes and recorder.takes_rows, changes=changes)
@@ -98,6 +101,8 @@ class CompiledPlane(TreeControl, ReplicaControl):
     def advance(self, until_s: float) -> Stop:
         """Handle every event strictly before ``until_s``."""
         while True:
+            if self._moves:
+                return self._stop_for_moves()
             code = advance(self._table, until_s)
             if code == layout.DONE:
                 self._drain_decisions()  # before those that the control plane takes now
@@ -249,6 +254,7 @@ class CompiledPlane(TreeControl, ReplicaControl):
         """Rows of the requests in flight, by id."""
         requests = self.state.request
         alive = np.flatnonzero((requests["state"] != layout.FREE) & (requests["cancelled"] == 0))
+        alive = self._without_doubles(alive)
         for slot in alive[np.argsort(requests["id"][alive])]:
             if self.state.all[0]["rows"] >= len(self.state.out):
                 self._drain()
@@ -262,7 +268,7 @@ class CompiledPlane(TreeControl, ReplicaControl):
         state = self.state
         slot = int(state.all[0]["asked"])
         request = state.request[slot]
-        number = int(state.workload[int(request["workload"])]["pool"])
+        number = int(state.all[0]["asked_pool"])
         pool, router_state, rng = self._routers[number]
         first, count = int(state.pool[number]["first"]), int(state.pool[number]["replicas"])
         replicas = state.replica[first : first + count]
@@ -295,7 +301,9 @@ class CompiledPlane(TreeControl, ReplicaControl):
     def _refuse(self, pool: Pool, replica: int, request: Records, now_s: float) -> Refusal | None:
         """Whether a replica can take the asked request; ``shed: oldest`` makes room by itself."""
         record = self.state.replica[replica]
-        tokens = int(request["input_tokens"]) + max(int(request["output_tokens"]) - 1, 0)
+        tokens = int(request["input_tokens"])
+        if request["role"] != layout.PREFILLS:
+            tokens += max(int(request["output_tokens"]) - 1, 0)
         blocks = blocks_for(tokens)
         if blocks > record["kv_blocks"]:
             return too_large(blocks, int(record["kv_blocks"]))
@@ -312,6 +320,10 @@ class CompiledPlane(TreeControl, ReplicaControl):
         refusals: list[Refused] = []
         if log["kind"] == layout.CONTEXT:
             refusals.append(Refused(0, NONE, 0, beyond_context(amount, pool.llm.llm)))
+        elif log["kind"] == layout.DECODE_CAPACITY:
+            most, other = int(self.state.pool[number]["decode_blocks"]), pool.decode
+            name = "" if other is None else other.pool
+            refusals.append(Refused(0, NONE, 0, beyond_capacity(amount, most, name)))
         elif log["kind"] == layout.KV_CAPACITY:
             most = int(self.state.pool[number]["most_blocks"])
             refusals.append(Refused(0, NONE, 0, beyond_capacity(amount, most)))
@@ -378,4 +390,5 @@ ANSWERS: dict[int, Callable[[CompiledPlane], None]] = {
     layout.STANDSTILL: CompiledPlane._stand_still,
     layout.STUCK: CompiledPlane._stuck,
     layout.PARKED: CompiledPlane._park,
+    layout.MOVES: CompiledPlane._take_moves,
 }

@@ -27,6 +27,10 @@ class ReplicaControl:
         """Hand on what rows the tree has filled."""
         raise NotImplementedError
 
+    def _take_moves(self) -> None:
+        """Take over what moves the kernels have noted."""
+        raise NotImplementedError
+
     def _feed_orphans(self) -> None:
         """Load the followers of requests that have ended."""
         raise NotImplementedError
@@ -56,6 +60,7 @@ class ReplicaControl:
         """A replica is down."""
         outage.begin_outage(self._table, replica, time_s)
         while outage.fail_next(self._table, replica, time_s):
+            self._take_moves()
             if self.state.all[0]["orphans"]:
                 self._feed_orphans()
             if self.state.all[0]["rows"] >= len(self.state.out):

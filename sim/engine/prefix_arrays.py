@@ -74,7 +74,8 @@ def load_ids(state: State, workload: int, chunk: RequestChunk) -> tuple[State, I
     """
     record = state.workload[workload]
     pool = state.pool[int(record["pool"])]
-    useful = pool["prefix_cache"] or pool["routing"] == layout.ASK
+    asks = {int(pool["routing"]), int(state.pool[int(pool["decode"])]["routing"])}  # NONE: any
+    useful = pool["prefix_cache"] or layout.ASK in asks
     if chunk.prefix_ptr is None or chunk.prefix_ids is None or not useful:
         return state, _NO_IDS, _NO_IDS
     if record["prefix_block_tokens"] not in (0, chunk.prefix_block_tokens):

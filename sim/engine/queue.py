@@ -1,4 +1,4 @@
-"""The waiting queue of a replica, ordered by (priority, arrival at this replica)."""
+"""The waiting queue of a replica, by priority; in each class those preempted, then by arrival."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from sim.engine.request import Request
 
 
 class WaitingQueue:
-    """Requests by key; a preempted one keeps its key, so it returns to the front of its class."""
+    """Requests by key; a preempted one returns to the front of its class, as in vLLM.
 
-    __slots__ = ("_arrivals", "_items")
+    That is the place of its arrival too, unless others overtook it on the way from another pool.
+    """
+
+    __slots__ = ("_arrivals", "_items", "_returns")
 
     def __init__(self) -> None:
         self._items: list[tuple[tuple[int, int], Request]] = []
-        self._arrivals = 0
+        self._arrivals = self._returns = 0
 
     def __len__(self) -> int:
         return len(self._items)
@@ -23,10 +26,15 @@ class WaitingQueue:
         """A new arrival: last of its class."""
         request.key = (request.priority, self._arrivals)
         self._arrivals += 1
-        self.put_back(request)
+        self._insert(request)
 
     def put_back(self, request: Request) -> None:
-        """A preempted request, at the place of its key."""
+        """A preempted request: first of its class."""
+        self._returns -= 1
+        request.key = (request.priority, self._returns)
+        self._insert(request)
+
+    def _insert(self, request: Request) -> None:
         request.waiting = True
         # Keys are unique within a queue, so requests themselves are never compared.
         insort(self._items, (request.key, request))

@@ -97,8 +97,8 @@ class Handover:
 
     def _withdraw_move(self, request: Request, time_s: float) -> None:
         """If the KV of a request may have been on its way, it is not wanted any more."""
-        if request.remote and not request.waiting:
-            self.moves.append(Move(WITHDRAWN, time_s, request.identity))
+        if request.reserved:
+            self.moves.append(Move(WITHDRAWN, time_s, request.identity, request.identity))
 
     def _lose(self, request: Request, time_s: float) -> None:
         """A replica that failed held it: it fails, wherever else it is."""

@@ -104,7 +104,7 @@ class Replica:
 
     def take_in(self, request: Request, time_s: float) -> None:
         """The KV of a prompt is here: from the next boundary on the sequence decodes."""
-        request.remote = False
+        request.remote = request.reserved = False
         self._look(time_s)
 
     def _look(self, time_s: float) -> None:

@@ -13,7 +13,7 @@ class Request:
 
     ``context`` counts the tokens it has in KV, ``target`` those that its current prefill must put
     there (prompt, and the delivered tokens again after a preemption). ``key`` is its place in the
-    waiting queue: (priority, order of arrival at its replica), kept through preemption.
+    waiting queue: (priority, order of arrival at its replica), or before all of these.
 
     ``prefix_ids`` name the complete blocks of ``prefix_block_tokens`` tokens that its prompt begins
     with (see ``engine.prefix``); it holds references to the first ``shared`` of them in its
@@ -27,7 +27,7 @@ class Request:
     Where one pool prefills and another decodes it is two objects with the same identity, each
     other's ``twin`` as long as both are there: one of the role ``PREFILLS``, whose blocks are held
     until the other, which ``DECODES``, has its KV. ``remote``: the KV of its prompt is still to
-    come from the twin. ``prefilled_s`` is when that had the whole of it.
+    come from the twin; ``reserved``: it may. ``prefilled_s`` is when that had the whole of it.
     """
 
     __slots__ = (
@@ -35,7 +35,7 @@ class Request:
         "delivered", "ended", "first_token_s", "hit_tokens", "identity", "input_tokens", "key",
         "last_event_s", "last_token_s", "output_tokens", "pool", "position", "preemptions",
         "prefilled_s", "prefix_block_tokens", "prefix_ids", "priority", "remote", "replica", "role",
-        "row", "sent_s", "shared", "target", "twin", "waiting", "workload",
+        "reserved", "row", "sent_s", "shared", "target", "twin", "waiting", "workload",
     )  # fmt: skip
 
     def __init__(
@@ -85,6 +85,7 @@ class Request:
         self.role = WHOLE
         self.twin: Request | None = None
         self.remote = False
+        self.reserved = False
         self.prefilled_s = math.nan
 
     def again(self, sent_s: float) -> Request:

@@ -59,6 +59,9 @@ def more_slots(state: State) -> State:
         request=np.concatenate([state.request, slots(have, have)]),
         prefix=np.concatenate([state.prefix, np.zeros(have, layout.PREFIX)]),
     )
+    if len(state.handover) > 1:
+        more = np.zeros(have, layout.HANDOVER)
+        state = state._replace(handover=np.concatenate([state.handover, more]))
     if _sends_again(state):
         again = np.concatenate([state.again, np.zeros(have, layout.AGAIN)])
         state = _room_for_returns(state._replace(again=again))

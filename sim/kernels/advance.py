@@ -1,15 +1,15 @@
 """The loop of the compiled serving plane: time-outs, arrivals and boundaries in order of time.
 
-Events at equal times run in the order power, time-out and cancellation, arrival, boundary; then by
-id. Power events, a breaker or a UPS at its limit, are for Python, as is whatever else ``advance``
-returns a code for (rows to drain, arrays to grow, the next chunk of a source, a routing decision);
-it is called again with the same state.
+Events at equal times run in the order power, handing over to another pool, time-out and
+cancellation, arrival, boundary; then by id. Power events, a breaker or a UPS at its limit, are for
+Python, as is whatever else ``advance`` returns a code for (rows to drain, arrays to grow, the next
+chunk of a source, a routing decision); it is called again with the same state.
 """
 
 from __future__ import annotations
 
 from sim.kernels.alarms import take_alarm
-from sim.kernels.arrivals import arrival
+from sim.kernels.arrivals import arrival, hand_over
 from sim.kernels.bits import value_of
 from sim.kernels.boundary import boundary
 from sim.kernels.jit import entry, kernel
@@ -18,6 +18,7 @@ from sim.kernels.layout import (
     CHUNK,
     DONE,
     GROW,
+    MOVES,
     NONE,
     ORPHANS,
     POWER,
@@ -36,12 +37,14 @@ def advance(table: Ints, until_s: float) -> int:
     while True:
         if all_.fault != DONE:
             return all_.fault
+        if all_.moves > 0:
+            return MOVES
         if all_.orphans > 0:
             return ORPHANS
         if all_.hungry != NONE:
             return CHUNK
         first = s.event[1]
-        t = min(value_of(first.key), all_.arrival_s, all_.alarm_s)
+        t = min(value_of(first.key), all_.arrival_s, all_.alarm_s, all_.handover_s)
         power_s = value_of(s.power.due[1].key)
         if min(t, power_s) >= until_s:
             return DONE
@@ -49,7 +52,11 @@ def advance(table: Ints, until_s: float) -> int:
             return POWER
         if lacks_room(s):
             return ROOM
-        if all_.alarm_s == t:
+        if all_.handover_s == t:
+            code = hand_over(s, t)
+            if code != DONE:
+                return code
+        elif all_.alarm_s == t:
             alarm(s, t)
         elif all_.arrival_s == t:
             code = arrival(s, t)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from sim.kernels.heaps import earlier, event_pop, event_push
 from sim.kernels.jit import kernel
-from sim.kernels.layout import CANCELS, FREE, NONE, SLOT_BITS, SLOT_MASK
+from sim.kernels.layout import CANCELS, DECODES, FREE, NONE, SLOT_BITS, SLOT_MASK
 from sim.kernels.state import Record, State
 
 
@@ -23,7 +23,8 @@ def set_alarms(s: State, slot: int, cancel_s: float, t: float) -> None:
     The caller made sure that there is room. An alarm's ``slot`` has the attempt above its low bits.
     """
     all_, request = s.all[0], s.request[slot]
-    timeout_s = s.workload[request.workload].timeout_s
+    # Whoever is to be decoded has been admitted to a prefill, in time.
+    timeout_s = s.workload[request.workload].timeout_s if request.role != DECODES else float("inf")
     whose = (request.attempt << SLOT_BITS) | slot
     if timeout_s < float("inf"):
         ring_push(s, request.workload, t + timeout_s, 2 * request.id, whose)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from sim.kernels.alarms import set_alarms
-from sim.kernels.bits import bits_of
 from sim.kernels.blocks import blocks_for
-from sim.kernels.boundary import schedule
 from sim.kernels.bundle import prefetch
+from sim.kernels.cut import stop_at_next, wake
 from sim.kernels.followers import free_follower, next_arrival
+from sim.kernels.handover import is_parting, let_go, twin_of
 from sim.kernels.heaps import event_pop
 from sim.kernels.jit import kernel, rare
 from sim.kernels.layout import (
     ASK,
     ASKED,
     BLOCKS,
+    CACHED,
     CONTEXT,
+    DECODE_CAPACITY,
+    DECODES,
     DONE,
     FAILED,
     FULL_QUEUE,
@@ -25,12 +28,16 @@ from sim.kernels.layout import (
     NOBODY,
     NONE,
     OLDEST,
+    PREFILLS,
     QUEUE_FULL,
     RETURNS,
     ROUTE,
+    ROUTED,
     ROW_BITS,
     SHED,
+    WHOLE,
 )
+from sim.kernels.lifecycle import work_after, work_before
 from sim.kernels.lists import oldest_to_shed, queue_append, queue_head
 from sim.kernels.meters import count_queue
 from sim.kernels.prefix import take_ids
@@ -39,13 +46,14 @@ from sim.kernels.routing import (
     first_choice,
     load_changed,
     most_kv_tokens,
+    most_tokens,
     new_decision,
     note_refusal,
     order_after,
     refusal,
 )
 from sim.kernels.state import Record, State
-from sim.kernels.stops import stop_at_next, withdraw
+from sim.kernels.stops import withdraw
 
 #: How far ahead of the next arrival a workload's rows are brought into the cache.
 ROWS_AHEAD = 4
@@ -124,6 +132,8 @@ def new_request(s: State, w: int, row: Record, t: float) -> int:
     request.cancelled = 0
     request.growing = 0
     request.attempt = 0
+    request.role = WHOLE
+    request.remote = 0
     request.prefixed = NO_IDS
     if row.ids > 0:
         take_ids(s, slot, row)
@@ -136,11 +146,52 @@ def route(s: State, slot: int, cancel_s: float, t: float) -> int:
     request = s.request[slot]
     p = s.workload[request.workload].pool
     pool = s.pool[p]
+    if pool.decode != NONE:
+        begin_prefill_apart(s, pool, slot, cancel_s)
     if never_fits(s, pool, slot, t):
         turn_away(s, slot, NEVER_FITS, t)
         return DONE
+    return send(s, p, slot, cancel_s, t)
+
+
+@rare
+def begin_prefill_apart(s: State, pool: Record, slot: int, cancel_s: float) -> None:
+    """An attempt reaches a pool that only prefills, unless no token is asked for."""
+    request = s.request[slot]
+    request.role = PREFILLS if request.output_tokens > 0 else WHOLE
+    request.remote = 0
+    s.handover[slot].cancel_s = cancel_s
+    s.handover[slot].prefilled_s = float("nan")
+    s.handover[slot].peer = NONE
+    if request.prefixed != NO_IDS:
+        request.prefixed = CACHED if pool.prefix_cache else ROUTED
+
+
+@kernel
+def hand_over(s: State, t: float) -> int:
+    """The next request whose prefill has ended goes to the pool that decodes it."""
+    all_ = s.all[0]
+    first = s.handing[0, 1]
+    source, identity = first.slot, first.order
+    if s.all[0].free_slot == NONE or all_.cancels + 2 >= s.heap.shape[1]:
+        return GROW
+    event_pop(s.handing, 0, all_.handovers)
+    all_.handovers -= 1
+    all_.handover_s = s.handing[0, 1].t_s if all_.handovers > 0 else float("inf")
+    if not is_parting(s, source, identity):
+        return DONE
+    slot = twin_of(s, source)
+    p = s.pool[s.workload[s.request[slot].workload].pool].decode
+    return send(s, p, slot, s.handover[source].cancel_s, t)
+
+
+@kernel
+def send(s: State, p: int, slot: int, cancel_s: float, t: float) -> int:
+    """Send a request to a replica of pool ``p``; ROUTE if that is for Python to say."""
+    request, pool = s.request[slot], s.pool[p]
     if pool.routing == ASK:
         s.all[0].asked = slot
+        s.all[0].asked_pool = p
         s.all[0].asked_s = t
         s.all[0].asked_cancel_s = cancel_s
         return ROUTE
@@ -166,12 +217,17 @@ def never_fits(s: State, pool: Record, slot: int, t: float) -> bool:
     if blocks_for(most_kv_tokens(request)) > pool.most_blocks:
         new_decision(s, slot, KV_CAPACITY, t)
         return True
+    if request.role == PREFILLS and blocks_for(most_tokens(request)) > pool.decode_blocks:
+        new_decision(s, slot, DECODE_CAPACITY, t).amount = blocks_for(most_tokens(request))
+        return True
     return False
 
 
 @rare
 def turn_away(s: State, slot: int, outcome: int, t: float) -> None:
     """No replica takes a request."""
+    if s.request[slot].role == DECODES:
+        let_go(s, slot, t)
     end_attempt(s, slot, outcome, t)
 
 
@@ -224,13 +280,14 @@ def dispatch(s: State, r: int, slot: int, t: float) -> None:
     replica, request = s.replica[r], s.request[slot]
     request.replica = r
     replica.outstanding_requests += 1
-    replica.outstanding_tokens += request.input_tokens + request.output_tokens
+    replica.outstanding_tokens += work_before(request) + work_after(request)
     load_changed(s, r)
     count_queue(s, r, t)
     queue_append(s, r, slot)
     if not replica.busy:
-        if s.event[(len(s.event) >> 1) + r].key > bits_of(t):
-            schedule(s, r, t)
-    elif replica.waiting == 1 or (replica.blocked == BLOCKS and queue_head(s, r) == slot):
+        wake(s, r, t)
+    elif replica.waiting == 1 or (
+        (replica.blocked == BLOCKS or request.remote) and queue_head(s, r) == slot
+    ):
         # Else its arrival changes neither whom the next boundary admits nor why the head waits.
         stop_at_next(s, r, t)

@@ -9,6 +9,7 @@ from sim.kernels.iterations import end_requests, end_unusual_iteration, pass_ite
 from sim.kernels.jit import kernel
 from sim.kernels.meters import (
     count,
+    count_kv_idle,
     report_draw,
 )
 from sim.kernels.plan import plan
@@ -29,11 +30,13 @@ def boundary(s: State, r: int, t: float) -> None:
     prefetch(s.request, first_slot(s.finish, r))  # ends now, or not for long
     count(s, r, t)
     if replica.busy:
-        if replica.elapsed or replica.leaving > 0 or s.all[0].single:
+        if replica.elapsed or replica.leaving > 0 or replica.fresh > 0 or s.all[0].single:
             end_unusual_iteration(s, r, t)
         else:
             pass_iterations(s, r, replica.target, 0)
         end_requests(s, r, t)
+    elif replica.parting > 0:
+        count_kv_idle(s, r, t)
     if plan(s, r, t):
         report_draw(s, r, replica.first_s, t)
     schedule(s, r, boundary_s(replica, replica.target) if replica.busy else float("inf"))

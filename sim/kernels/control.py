@@ -7,9 +7,12 @@ from sim.kernels.arrivals import dispatch, sheds, turn_away
 from sim.kernels.bits import value_of
 from sim.kernels.boundary import schedule
 from sim.kernels.cost import boundaries_before, boundary_s, iteration_s, level_within
+from sim.kernels.cut import look, stop_at_next
+from sim.kernels.handover import let_go
 from sim.kernels.iterations import go_on_to
 from sim.kernels.jit import entry, rare
 from sim.kernels.layout import (
+    ARRIVED,
     DECODING,
     FAILED,
     NONE,
@@ -21,10 +24,17 @@ from sim.kernels.lifecycle import (
     emit,
     free_slot,
 )
-from sim.kernels.meters import count, count_draw, count_kv_within, report_draw
+from sim.kernels.meters import (
+    count,
+    count_draw,
+    count_kv_idle,
+    count_kv_within,
+    count_queue,
+    report_draw,
+)
 from sim.kernels.plan import unload
 from sim.kernels.state import Ints, State, state_of
-from sim.kernels.stops import stop_at_next
+from sim.kernels.stops import lose_incoming
 
 
 @entry
@@ -33,7 +43,7 @@ def resume(table: Ints, position: int, t: float) -> None:
     NOBODY: all are down)."""
     s = state_of(table)
     slot = s.all[0].asked
-    pool = s.pool[s.workload[s.request[slot].workload].pool]
+    pool = s.pool[s.all[0].asked_pool]
     if position < 0:
         turn_away(s, slot, QUEUE_FULL if position == NONE else FAILED, t)
     else:
@@ -57,6 +67,8 @@ def pause(s: State, r: int, t: float) -> None:
         n = boundaries_before(replica, t, False, replica.done, replica.target - 1)
         go_on_to(s, r, n)
         count_kv_within(s, r, t)
+    elif replica.parting > 0:
+        count_kv_idle(s, r, t)
     count(s, r, t)
 
 
@@ -162,5 +174,27 @@ def end_unfinished(table: Ints, slot: int) -> None:
 def next_event(table: Ints) -> float:
     """When ``advance`` would look at something next."""
     s = state_of(table)
-    next_s: float = min(value_of(s.event[1].key), s.all[0].arrival_s, s.all[0].alarm_s)
+    all_ = s.all[0]
+    others_s = min(all_.arrival_s, all_.alarm_s, all_.handover_s)
+    next_s: float = min(value_of(s.event[1].key), others_s)
     return next_s
+
+
+@entry
+def arrive_kv(table: Ints, slot: int, t: float) -> None:
+    """The KV of a prompt is at the replica that decodes it."""
+    s = state_of(table)
+    request = s.request[slot]
+    let_go(s, slot, t)
+    request.state = ARRIVED
+    request.remote = 0
+    s.replica[request.replica].arrived += 1
+    look(s, request.replica, t)
+
+
+@entry
+def lose_kv(table: Ints, slot: int, t: float) -> None:
+    """The KV of a prompt never comes."""
+    s = state_of(table)
+    count_queue(s, s.request[slot].replica, t)
+    lose_incoming(s, slot, FAILED, t)

@@ -11,15 +11,18 @@ from sim.kernels.layout import (
     GAP_LOW,
     GAPS_PER_OCTAVE,
     NONE,
+    PREFILLS,
 )
 from sim.kernels.lifecycle import (
     complete,
     context_now,
+    delivered_now,
     finish_pop,
     finish_remove,
     free_slot,
     join,
     leave_decoding,
+    work_before,
 )
 from sim.kernels.lists import run_remove
 from sim.kernels.meters import (
@@ -30,6 +33,7 @@ from sim.kernels.meters import (
     gap_bin,
     kv_now,
 )
+from sim.kernels.parting import count_later_gaps, give_first_tokens, part
 from sim.kernels.prefix import give_back, share, trim
 from sim.kernels.routing import load_changed
 from sim.kernels.state import State
@@ -77,10 +81,14 @@ def end_unusual_iteration(s: State, r: int, t: float) -> None:
     if replica.serving and replica.decoding > 0:
         if replica.elapsed:
             count_elapsed_gaps(s, r, t)
+        elif replica.fresh > 0:
+            count_later_gaps(s, r)
         else:
             count_gaps(s, r, 1)
         deliver(s, r, 1)
         replica.decoded_s = t
+        if replica.fresh > 0:
+            give_first_tokens(s, r, t)
     pass_chunks(s, r, 1)
     replica.done = replica.target
 
@@ -152,6 +160,8 @@ def drop_leaving(s: State, r: int) -> None:
         if request.cancelled and request.state == DECODING:
             context = context_now(replica, request)
             written = context + 1 if replica.serving else context
+            if delivered_now(replica, request) == 0:
+                replica.fresh -= 1
             finish_remove(s, r, slot)
             leave_decoding(s, r, slot, context, blocks_for(written))
             free_slot(s, slot)
@@ -225,6 +235,9 @@ def end_prefill(s: State, r: int, slot: int, t: float) -> None:
     replica, request = s.replica[r], s.request[slot]
     workload = s.workload[request.workload]
     share(s, r, slot)
+    if request.role == PREFILLS:
+        part(s, r, slot, t)
+        return
     if request.output_tokens > 0:
         if request.delivered > 0:
             # Recomputed after a preemption: the gap began when its last token came.
@@ -236,7 +249,7 @@ def end_prefill(s: State, r: int, slot: int, t: float) -> None:
     if request.first_token_s != request.first_token_s:
         request.first_token_s = t
         workload.delivered += request.delivered
-        replica.outstanding_tokens -= request.input_tokens
+        replica.outstanding_tokens -= work_before(request)
     if request.delivered >= request.output_tokens:
         give_back(s, r, slot, blocks_for(request.target))
         run_remove(s, r, slot)

@@ -33,8 +33,13 @@ CHUNKED, PREFILL_FIRST, STATIC = range(3)
 ROUND_ROBIN, RANDOM, LEAST_REQUESTS, LEAST_TOKENS, POWER_OF_TWO, ASK = range(6)
 #: What to do when a queue is full.
 REJECT, OLDEST = range(2)
-#: Where a request is. ``AWAY``: with its client, who sends it again.
-FREE, WAITING, PREFILLING, DECODING, ASKED, AWAY = range(6)
+#: Where a request is. ``AWAY``: with its client, who sends it again. The last three are between two
+#: pools: prefilled, blocks held; blocks reserved for its KV; its KV is there.
+FREE, WAITING, PREFILLING, DECODING, ASKED, AWAY, PARTING, RESERVED, ARRIVED = range(9)
+#: What a request's replica does of it (as ``sim.engine.request``).
+WHOLE, PREFILLS, DECODES = range(3)
+#: Rows of ``lane``: sequences of a replica that are parting, and that are coming in.
+OUT, IN = range(2)
 #: Who asks for the prefix ids of a request: it has none, only its router, the cache too.
 NO_IDS, ROUTED, CACHED = range(3)
 #: Why the head of a queue was not admitted (as ``sim.engine.meters``), or NONE.
@@ -44,12 +49,12 @@ THERMAL, ELECTRONIC, OVERLOAD, BATTERY = range(4)
 #: Outcomes: indices in ``sim.results.tables.OUTCOMES``.
 COMPLETED, NEVER_FITS, QUEUE_FULL, SHED, TIMED_OUT, CANCELLED, UNFINISHED, FAILED = range(8)
 #: Why a request is refused.
-KV_CAPACITY, FULL_QUEUE, CONTEXT = range(3)
+KV_CAPACITY, FULL_QUEUE, CONTEXT, DECODE_CAPACITY = range(4)
 #: Of a replica that is down, whom nobody asks: no reason to be logged.
-DOWN = 3
+DOWN = 4
 
 #: Why ``advance`` returned.
-DONE, ROOM, GROW, CHUNK, ORPHANS, ROUTE, STANDSTILL, STUCK, POWER, PARKED = range(10)
+DONE, ROOM, GROW, CHUNK, ORPHANS, ROUTE, STANDSTILL, STUCK, POWER, PARKED, MOVES = range(11)
 #: How often a workload's clients may be turned away and return at one instant.
 MOST_RETURNS = 100_000
 #: Rows of ``heap``.
@@ -69,10 +74,12 @@ GLOBAL = np.dtype(
         ("arrival_workload", np.int64),
         ("alarm_s", np.float64),  # the next time-out or cancellation; its workload, NONE = a cancel
         ("alarm_workload", np.int64),
+        ("handover_s", np.float64),  # the next request that goes to the pool that decodes it
         ("until_s", np.float64),  # arrivals that follow another one must come before the duration
         ("in_flight", np.int64),
         ("free_slot", np.int64),
         ("asked", np.int64),  # slot of the request that Python must route
+        ("asked_pool", np.int64),  # to a replica of this pool
         ("asked_s", np.float64),
         ("asked_cancel_s", np.float64),
         ("hungry", np.int64),  # workload whose rows are used up
@@ -84,7 +91,9 @@ GLOBAL = np.dtype(
         ("rows", np.int64),  # filled rows of ``out``, ``decision``, ``iteration``
         ("decisions", np.int64),
         ("iterations", np.int64),
+        ("moves", np.int64),
         ("returns", np.int64),  # sizes of the heaps
+        ("handovers", np.int64),
         ("cancels", np.int64),
         ("orphans", np.int64),
         ("followers", np.int64),  # entries in the table of followers
@@ -198,6 +207,11 @@ REPLICA = np.dtype(
         ("blocked_held_s", np.float64),
         ("held_mw", np.int64),  # at rest while held: unloaded; NONE: it stays loaded
         ("parks_mw", np.int64),  # what a GPU draws once it is down because it ``parks``
+        ("parting_tokens", np.int64),  # in KV of sequences that another pool is to decode
+        ("parting", np.int32),  # those sequences
+        ("incoming", np.int32),  # sequences that hold blocks for KV that comes from another pool
+        ("arrived", np.int32),  # of them: it is there
+        ("fresh", np.int32),  # decoding sequences that have not delivered a token
         ("parks", np.int8),  # it is down once it has finished what it holds
         ("levels", np.int8),  # of its clock
     ],
@@ -212,7 +226,7 @@ REQUEST = np.dtype(
         ("first_token_s", np.float64),
         ("last_token_s", np.float64),  # when it joined the decoding set, or was preempted
         ("finish_step", np.int64),  # while decoding: ends when its replica's step reaches this
-        ("admission", np.int64),  # order of admission at its replica
+        ("admission", np.int64),  # order of joining the decoding set: that of admission, at least
         ("input_tokens", np.int32),
         ("output_tokens", np.int32),
         ("target", np.int32),  # while prefilling
@@ -229,6 +243,18 @@ REQUEST = np.dtype(
         ("growing", np.int8),
         ("prefixed", np.int8),  # NO_IDS: its PREFIX says nothing
         ("attempt", np.int8),  # attempts that have failed before this one
+        ("role", np.int8),  # what its replica does of it
+        ("remote", np.int8),  # the KV of its prompt is still to come from another pool
+    ],
+    align=True,
+)
+
+#: What else is known of the request in a slot, where a pool decodes for another.
+HANDOVER = np.dtype(
+    [
+        ("cancel_s", np.float64),  # the client's patience ends
+        ("prefilled_s", np.float64),
+        ("peer", np.int32),  # the slot that the same request has at the other pool
     ],
     align=True,
 )
@@ -302,6 +328,8 @@ POOL = np.dtype(
         ("max_context", np.int64),
         ("most_blocks", np.int64),
         ("max_queue", np.int64),  # NONE = no limit
+        ("decode", np.int64),  # the pool that decodes what this one prefills, or NONE
+        ("decode_blocks", np.int64),  # most blocks of a replica of that
         ("salt", np.uint64),
         ("turn", np.int64),
         ("members", np.int64),  # its workloads: first place in ``members``

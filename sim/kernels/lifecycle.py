@@ -10,11 +10,13 @@ from sim.kernels.layout import (
     AWAY,
     BLOCK_MASK,
     COMPLETED,
+    DECODES,
     DECODING,
     FREE,
     NO_IDS,
     NONE,
     PREFILLING,
+    PREFILLS,
 )
 from sim.kernels.lists import queue_push_front, run_remove
 from sim.kernels.prefix import give_back
@@ -42,6 +44,18 @@ def first_token_given(request: Record) -> bool:
 
 
 # ---- the end -------------------------------------------------------------------------------------
+
+
+@kernel
+def work_before(request: Record) -> int:
+    """Tokens of work that a request brings to its replica, up to its prefill's end."""
+    return 0 if request.role == DECODES else request.input_tokens
+
+
+@kernel
+def work_after(request: Record) -> int:
+    """And after that."""
+    return 0 if request.role == PREFILLS else request.output_tokens
 
 
 @kernel
@@ -113,9 +127,9 @@ def settle_outstanding(s: State, slot: int) -> None:
     request = s.request[slot]
     replica = s.replica[request.replica]
     replica.outstanding_requests -= 1
-    replica.outstanding_tokens -= request.output_tokens
+    replica.outstanding_tokens -= work_after(request)
     if not first_token_given(request):
-        replica.outstanding_tokens -= request.input_tokens
+        replica.outstanding_tokens -= work_before(request)
 
 
 @kernel
@@ -136,6 +150,8 @@ def join(s: State, r: int, slot: int, t: float) -> None:
     cost = s.cost[replica.cost]
     context = request.context
     request.state = DECODING
+    request.admission = replica.admissions
+    replica.admissions += 1
     request.finish_step = replica.step + request.output_tokens - request.delivered
     step_push(s.finish, r, request.finish_step, slot)
     replica.first_finish = min(replica.first_finish, request.finish_step)
@@ -206,6 +222,8 @@ def preempt_last(s: State, r: int, t: float) -> None:
         request.delivered = delivered_now(replica, request)
         request.last_token_s = max(request.last_token_s, replica.decoded_s)
         context = context_now(replica, request)
+        if request.delivered == 0:
+            replica.fresh -= 1
         finish_remove(s, r, slot)
         leave_decoding(s, r, slot, context, blocks_for(context))
     request.context = 0

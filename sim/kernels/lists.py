@@ -27,6 +27,25 @@ def run_append(s: State, r: int, slot: int) -> None:
 
 
 @kernel
+def run_insert(s: State, r: int, slot: int) -> None:
+    """The last admitted, but before a sequence that is partially prefilled."""
+    replica, request = s.replica[r], s.request[slot]
+    after = replica.part
+    if after == NONE:
+        run_append(s, r, slot)
+        return
+    before = s.request[after].previous
+    request.previous = before
+    request.next = after
+    s.request[after].previous = slot
+    if before == NONE:
+        replica.head = slot
+    else:
+        s.request[before].next = slot
+    replica.running += 1
+
+
+@kernel
 def run_remove(s: State, r: int, slot: int) -> None:
     """Take a running sequence out."""
     replica, request = s.replica[r], s.request[slot]
@@ -118,3 +137,30 @@ def oldest_to_shed(s: State, r: int, priority: int) -> int:
                     return slot
                 slot = s.request[slot].next
     return NONE
+
+
+@kernel
+def lane_append(s: State, r: int, which: int, slot: int) -> None:
+    """The last of those that are parting, or coming in."""
+    lane, request = s.lane[r, which], s.request[slot]
+    request.previous = lane.tail
+    request.next = NONE
+    if lane.tail == NONE:
+        lane.head = slot
+    else:
+        s.request[lane.tail].next = slot
+    lane.tail = slot
+
+
+@kernel
+def lane_remove(s: State, r: int, which: int, slot: int) -> None:
+    """Take a sequence out of its lane, wherever it stands."""
+    lane, request = s.lane[r, which], s.request[slot]
+    if request.previous == NONE:
+        lane.head = request.next
+    else:
+        s.request[request.previous].next = request.next
+    if request.next == NONE:
+        lane.tail = request.previous
+    else:
+        s.request[request.next].previous = request.previous

@@ -92,7 +92,8 @@ def count_draw(s: State, r: int, t: float) -> None:
 @kernel
 def kv_now(s: State, replica: Record) -> int:
     """Tokens in KV at the start of the running iteration."""
-    tokens = replica.kv_tokens + replica.fresh_tokens - (replica.repeated << BLOCK_SHIFT)
+    tokens = replica.kv_tokens + replica.fresh_tokens + replica.parting_tokens
+    tokens -= replica.repeated << BLOCK_SHIFT
     if replica.part != NONE:
         tokens += s.request[replica.part].context
     return tokens
@@ -125,6 +126,12 @@ def count_kv_within(s: State, r: int, t: float) -> None:
     replica = s.replica[r]
     replica.kv_token_s += kv_now(s, replica) * (t - replica.kv_counted_s)
     replica.kv_counted_s = t
+
+
+@kernel
+def count_kv_idle(s: State, r: int, t: float) -> None:
+    """Count tokens in KV up to ``t`` of a replica at rest: of sequences that are parting."""
+    count_kv_within(s, r, t)
 
 
 # ---- gaps between tokens -------------------------------------------------------------------------
@@ -186,8 +193,9 @@ def count_elapsed_gaps(s: State, r: int, t: float) -> None:
     slot = replica.head
     for _ in range(replica.decoding):
         request = s.request[slot]
-        gap_s = t - max(request.last_token_s, replica.decoded_s)
-        s.gaps[request.workload, gap_bin(gap_s) - GAP_LOW * GAPS_PER_OCTAVE] += 1
+        if request.finish_step - replica.step < request.output_tokens:  # not its first token
+            gap_s = t - max(request.last_token_s, replica.decoded_s)
+            s.gaps[request.workload, gap_bin(gap_s) - GAP_LOW * GAPS_PER_OCTAVE] += 1
         slot = request.next
 
 
@@ -215,7 +223,7 @@ def report_draw(s: State, r: int, total_s: float, t: float) -> None:
     """
     replica = s.replica[r]
     if not replica.busy:
-        if replica.parks and replica.waiting == 0:
+        if replica.parks and holds_nothing(replica):
             stop_for_parking(s, r, t)
             return
         idle_mw = s.cost[replica.cost + replica.level].idle_mw
@@ -234,7 +242,14 @@ def report_draw(s: State, r: int, total_s: float, t: float) -> None:
 @kernel
 def unloaded(replica: Record) -> bool:
     """Whether a replica without work has dropped its LLM, because it is held."""
-    return replica.held != 0 and replica.held_mw >= 0 and replica.parks == 0
+    drops = replica.held != 0 and replica.held_mw >= 0 and replica.parks == 0
+    return drops and replica.parting + replica.incoming == 0
+
+
+@kernel
+def holds_nothing(replica: Record) -> bool:
+    """Whether nobody waits at a replica at rest, and no KV is to leave it or to come to it."""
+    return replica.waiting == 0 and replica.parting + replica.incoming == 0
 
 
 @rare

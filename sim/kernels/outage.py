@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from sim.kernels.boundary import schedule
 from sim.kernels.control import pause
-from sim.kernels.jit import entry, kernel
-from sim.kernels.layout import CACHED, DECODING, FAILED, FAR, NONE
+from sim.kernels.cut import stop_at_next
+from sim.kernels.handover import call_back, leave_lane, let_go
+from sim.kernels.jit import entry, kernel, rare
+from sim.kernels.layout import CACHED, DECODES, DECODING, FAILED, FAR, IN, NONE, OUT
 from sim.kernels.lifecycle import delivered_now, free_slot, settle_outstanding
-from sim.kernels.lists import queue_head, queue_remove, run_remove
-from sim.kernels.meters import report_draw, set_draw
+from sim.kernels.lists import lane_remove, queue_head, queue_remove, run_remove
+from sim.kernels.meters import holds_nothing, report_draw, set_draw
 from sim.kernels.plan import clear_plan
 from sim.kernels.prefix import evict, release
 from sim.kernels.retries import end_attempt
 from sim.kernels.routing import load_changed
 from sim.kernels.state import Ints, State, state_of
-from sim.kernels.stops import stop_at_next
+from sim.kernels.stops import withdraw
 
 
 @entry
@@ -49,11 +51,39 @@ def fail_next(table: Ints, r: int, t: float) -> bool:
     elif replica.waiting > 0:
         slot = queue_head(s, r)
         queue_remove(s, r, slot)
+        if s.request[slot].role == DECODES:
+            let_go(s, slot, t)
+    elif replica.parting > 0:
+        fail_parting(s, r, t)
+        return True
+    elif replica.incoming > 0:
+        slot = s.lane[r, IN].head
+        call_back(s, slot, t)
+        leave_lane(s, r, slot)
+        let_go(s, slot, t)
     else:
         return False
     settle_outstanding(s, slot)
     end_attempt(s, slot, FAILED, t)
     return True
+
+
+@rare
+def fail_parting(s: State, r: int, t: float) -> None:
+    """The next request that another pool is to decode fails, wherever it is there."""
+    replica = s.replica[r]
+    slot = s.lane[r, OUT].head
+    lane_remove(s, r, OUT, slot)
+    replica.parting -= 1
+    if s.request[slot].prefixed == CACHED:
+        release(s, r, slot)
+    twin = s.handover[slot].peer
+    if twin == NONE:
+        end_attempt(s, slot, FAILED, t)
+        return
+    s.handover[slot].peer = s.handover[twin].peer = NONE
+    free_slot(s, slot)
+    withdraw(s, twin, FAILED, t)
 
 
 @entry
@@ -96,7 +126,7 @@ def begin_drain(table: Ints, r: int, gpu_mw: int, t: float) -> bool:
             stop_at_next(s, r, t)
         else:
             schedule(s, r, t)
-    return replica.busy == 0 and replica.waiting == 0
+    return replica.busy == 0 and holds_nothing(replica)
 
 
 @entry
@@ -139,6 +169,11 @@ def forget(s: State, r: int) -> None:
     replica.windowed_tokens = 0
     replica.decoding = 0
     replica.leaving = 0
+    replica.parting = 0
+    replica.parting_tokens = 0
+    replica.incoming = 0
+    replica.arrived = 0
+    replica.fresh = 0
     replica.growing = 0
     replica.members += 1
     replica.first_finish = FAR

@@ -32,6 +32,7 @@ from sim.kernels.lifecycle import (
 )
 from sim.kernels.lists import queue_head, queue_remove, run_append
 from sim.kernels.meters import unloaded
+from sim.kernels.parting import await_kv, join_arrived
 from sim.kernels.prefix import evict, reserve, trim
 from sim.kernels.state import State
 
@@ -42,6 +43,8 @@ def plan(s: State, r: int, t: float) -> bool:
     replica = s.replica[r]
     stalled = replica.busy and replica.decoding > 0 and not replica.serving
     clear_plan(s, r)
+    if replica.arrived > 0:
+        join_arrived(s, r, t)
     preempted = plan_batch(s, r, t)
     if replica.chunk_tokens == 0 and not (replica.serving and replica.decoding > 0):
         rest(s, r, t)
@@ -145,20 +148,22 @@ def admit(s: State, r: int, left: int, t: float) -> int:
     while replica.waiting > 0:
         if replica.held and not replica.parks:
             return HELD
-        if replica.running >= replica.max_sequences:
+        if replica.running + replica.incoming >= replica.max_sequences:
             return SEQUENCES
-        if left <= 0:
-            return TOKENS
         slot = queue_head(s, r)
         request = s.request[slot]
-        target = request.input_tokens + request.delivered
+        if left <= 0 and request.remote == 0:
+            return TOKENS
+        # The last token of a prompt that comes in is computed here: its step takes its block.
+        target = request.input_tokens + request.delivered - request.remote
         if not reserve(s, r, slot, blocks_for(target)):
             return BLOCKS
         queue_remove(s, r, slot)
+        if request.remote:
+            await_kv(s, r, slot, t)
+            continue
         request.target = target
         request.state = PREFILLING
-        request.admission = replica.admissions
-        replica.admissions += 1
         if request.admitted_s != request.admitted_s:
             request.admitted_s = t
         run_append(s, r, slot)
@@ -247,6 +252,8 @@ def leap(s: State, r: int, preempted: bool) -> int:
     replica = s.replica[r]
     if s.all[0].single or replica.joining != NONE or replica.elapsed or preempted:
         return 1
+    if replica.fresh > 0:
+        return 1
     n = FAR
     if replica.part != NONE:
         request = s.request[replica.part]
@@ -268,13 +275,15 @@ def leap(s: State, r: int, preempted: bool) -> int:
 def rest(s: State, r: int, t: float) -> None:
     """Nothing is left to do."""
     replica = s.replica[r]
-    if replica.waiting > 0 and (replica.parks or not replica.held):
+    between = replica.parting + replica.incoming > 0
+    if replica.waiting > 0 and not between and (replica.parks or not replica.held):
         s.all[0].fault = STUCK
         s.all[0].fault_s = t
         s.all[0].faulty = r
     replica.busy = 0
     replica.planned = 0
     replica.serving = 0
+    replica.kv_counted_s = t
     replica.level = replica.lock
     unload(s, r)
 

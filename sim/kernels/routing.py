@@ -14,6 +14,7 @@ from sim.kernels.blocks import blocks_for
 from sim.kernels.jit import kernel, rare
 from sim.kernels.keyed import keyed_bits
 from sim.kernels.layout import (
+    DECODES,
     DOWN,
     FULL_QUEUE,
     KV_CAPACITY,
@@ -21,6 +22,7 @@ from sim.kernels.layout import (
     LEAST_TOKENS,
     NONE,
     POWER_OF_TWO,
+    PREFILLS,
     RANDOM,
     ROUND_ROBIN,
 )
@@ -152,6 +154,14 @@ def order_after(s: State, p: int, identity: int, first: int) -> None:
 @kernel
 def most_kv_tokens(request: Record) -> int:
     """Tokens it will have in KV at most: the last one delivered is never written back."""
+    if request.role == PREFILLS:
+        return request.input_tokens
+    return most_tokens(request)
+
+
+@kernel
+def most_tokens(request: Record) -> int:
+    """The same over all pools."""
     return max(request.input_tokens, request.input_tokens + request.output_tokens - 1)
 
 
@@ -164,6 +174,8 @@ def new_decision(s: State, slot: int, kind: int, t: float) -> Record:
     log.t_s = t
     log.id = request.id
     log.pool = s.workload[request.workload].pool
+    if request.role == DECODES:
+        log.pool = s.pool[log.pool].decode
     log.kind = kind
     log.amount = blocks_for(most_kv_tokens(request))
     log.rank = NONE

@@ -31,6 +31,22 @@ REQUEST_ROW = np.dtype(
     align=True,
 )
 
+#: A prompt between two replicas: its KV may be sent (``wanted``), or is not wanted any more.
+MOVE = np.dtype(
+    [
+        ("t_s", np.float64),
+        ("request_id", np.int64),
+        ("admitted_s", np.float64),
+        ("prefilled_s", np.float64),
+        ("slot", np.int32),  # at the replica that decodes
+        ("source", np.int32),
+        ("target", np.int32),
+        ("tokens", np.int32),
+        ("wanted", np.bool_),
+    ],
+    align=True,
+)
+
 #: A power node's state that lasted some time: a row of the ``power`` table.
 POWER_ROW = np.dtype(
     [

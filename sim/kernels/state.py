@@ -19,6 +19,7 @@ from sim.kernels.rows import (
     DECISION,
     ITERATION,
     MINUTE_ROW,
+    MOVE,
     OVER_ROW,
     POWER_ROW,
     REQUEST_ROW,
@@ -38,6 +39,7 @@ class State(NamedTuple):
     request: Records  # [S] REQUEST
     again: Records  # [S] AGAIN; [1] where nobody sends anything again
     wait: Floats  # [W, attempts] before the next attempt, without jitter
+    handover: Records  # [S] HANDOVER; [1] where no pool decodes for another
     prefix: Records  # [S] PREFIX
     ids: Ints  # prefix ids of requests in flight and to come
     entry: Records  # [E] ENTRY
@@ -46,6 +48,7 @@ class State(NamedTuple):
     finish: Ints  # [R, max_sequences + 1] heaps of finish steps; [r, 0] = size
     crossing: Ints  # the same for steps at which a sequence leaves its window
     queue: Records  # [R, 8] QUEUE
+    lane: Records  # [R, 2] QUEUE; [1, 2] where no pool decodes for another
     share: Records  # [R, most workloads of a pool] SHARE
     cost: Records  # [models × levels] COST
     seconds: Floats
@@ -58,6 +61,7 @@ class State(NamedTuple):
     place: Records  # [2^k] PLACE
     ring: Records  # [W, 2^k] ALARM: time-outs
     heap: Records  # [2, H] ALARM: returns and cancellations
+    handing: Records  # [1, H] ALARM: requests that go to the pool that decodes them
     orphan: Records  # [O] ORPHAN
     event: Records  # [2·leaves] BRANCH: a winner tree over each replica's next event
     load: Records  # [Σ 2·leaves] BRANCH: for each pool, over what least-outstanding compares
@@ -67,6 +71,7 @@ class State(NamedTuple):
     out: Records  # [rows] REQUEST_ROW
     decision: Records  # [rows] DECISION
     iteration: Records  # [rows] ITERATION
+    move: Records  # [rows] MOVE
     power: PowerState
 
 
@@ -102,6 +107,7 @@ STATE = BundleType(
         ("request", array_of(layout.REQUEST)),
         ("again", array_of(layout.AGAIN)),
         ("wait", array_of(np.float64, 2)),
+        ("handover", array_of(layout.HANDOVER)),
         ("prefix", array_of(layout.PREFIX)),
         ("ids", array_of(np.int64)),
         ("entry", array_of(layout.ENTRY)),
@@ -110,6 +116,7 @@ STATE = BundleType(
         ("finish", array_of(np.int64, 2)),
         ("crossing", array_of(np.int64, 2)),
         ("queue", array_of(layout.QUEUE, 2)),
+        ("lane", array_of(layout.QUEUE, 2)),
         ("share", array_of(layout.SHARE, 2)),
         ("cost", array_of(layout.COST)),
         ("seconds", array_of(np.float64)),
@@ -122,6 +129,7 @@ STATE = BundleType(
         ("place", array_of(layout.PLACE)),
         ("ring", array_of(layout.ALARM, 2)),
         ("heap", array_of(layout.ALARM, 2)),
+        ("handing", array_of(layout.ALARM, 2)),
         ("orphan", array_of(layout.ORPHAN)),
         ("event", array_of(layout.BRANCH)),
         ("load", array_of(layout.BRANCH)),
@@ -131,6 +139,7 @@ STATE = BundleType(
         ("out", array_of(REQUEST_ROW)),
         ("decision", array_of(DECISION)),
         ("iteration", array_of(ITERATION)),
+        ("move", array_of(MOVE)),
         ("power", POWER),
     ),
 )

@@ -1,15 +1,18 @@
-"""What happens between a replica's stops: cutting a leap short, taking a request away."""
+"""Taking a request away between a replica's stops."""
 
 from __future__ import annotations
 
-from sim.kernels.boundary import schedule
-from sim.kernels.cost import boundaries_before, boundary_s
+from sim.kernels.cut import passed, stop_at_next
+from sim.kernels.handover import at_decoding_pool, call_back, drop_incoming, let_go
 from sim.kernels.iterations import go_on_to
-from sim.kernels.jit import kernel, rare
+from sim.kernels.jit import rare
 from sim.kernels.layout import (
+    ARRIVED,
     BLOCKS,
+    DECODES,
     DECODING,
     NONE,
+    RESERVED,
     WAITING,
 )
 from sim.kernels.lifecycle import (
@@ -24,32 +27,10 @@ from sim.kernels.routing import load_changed
 from sim.kernels.state import State
 
 
-@kernel
-def passed(s: State, r: int, t: float) -> int:
-    """Boundaries of the run that are behind us at ``t``.
-
-    Those at ``t`` itself are still to come, unless this replica's turn at ``t`` is over.
-    """
-    all_, replica = s.all[0], s.replica[r]
-    including = all_.boundary_s == t and r <= all_.boundary_replica
-    return boundaries_before(replica, t, including, replica.done, replica.target - 1)
-
-
-@rare
-def stop_at_next(s: State, r: int, t: float) -> None:
-    """The next boundary must be looked at, because something happened at ``t``."""
-    replica = s.replica[r]
-    if replica.target - replica.done <= 1:
-        return
-    n = passed(s, r, t) + 1
-    if n < replica.target:
-        replica.target = n
-        schedule(s, r, boundary_s(replica, n))
-
-
 @rare
 def withdraw(s: State, slot: int, outcome: int, t: float) -> None:
     """Take a waiting request out, or let a running one leave at the next boundary."""
+    slot = at_decoding_pool(s, slot)
     request = s.request[slot]
     r = request.replica
     replica = s.replica[r]
@@ -57,6 +38,8 @@ def withdraw(s: State, slot: int, outcome: int, t: float) -> None:
     if request.state == WAITING:
         was_head = queue_head(s, r) == slot
         queue_remove(s, r, slot)
+        if request.role == DECODES:
+            let_go(s, slot, t)
         settle_outstanding(s, slot)
         load_changed(s, r)
         end_attempt(s, slot, outcome, t)
@@ -65,6 +48,10 @@ def withdraw(s: State, slot: int, outcome: int, t: float) -> None:
                 replica.blocked = NONE  # held back at rest: no boundary comes to notice
         elif replica.waiting == 0 or (was_head and replica.blocked == BLOCKS):
             stop_at_next(s, r, t)
+        return
+    if request.state == RESERVED or request.state == ARRIVED:
+        call_back(s, slot, t)
+        lose_incoming(s, slot, outcome, t)
         return
     go_on_to(s, r, passed(s, r, t))
     if request.state == DECODING:
@@ -75,3 +62,16 @@ def withdraw(s: State, slot: int, outcome: int, t: float) -> None:
     load_changed(s, r)
     end_request(s, slot, outcome, t)
     stop_at_next(s, r, t)
+
+
+@rare
+def lose_incoming(s: State, slot: int, outcome: int, t: float) -> None:
+    """A request ends between two pools."""
+    r = s.request[slot].replica
+    drop_incoming(s, slot, t)
+    if not s.replica[r].busy and s.replica[r].waiting == 0:
+        s.replica[r].blocked = NONE
+    let_go(s, slot, t)
+    settle_outstanding(s, slot)
+    load_changed(s, r)
+    end_attempt(s, slot, outcome, t)

@@ -13,6 +13,7 @@ from sim.engine.recorder import Recorder
 from sim.engine.run import ENGINES, run
 from sim.errors import SimulationError
 from tests.engine_world import ListSink
+from tests.property.carrier import Carrier
 from tests.property.random_cases import Act, Case
 
 REFERENCE = "reference"
@@ -24,7 +25,7 @@ CANDIDATE = os.environ.get(
 #: Rows in one order of all.
 IN_ORDER = (
     "requests", "attempts", "decisions", "events", "power_edges", "summary/latency",
-    "summary/counts", "summary/worst",
+    "summary/counts", "summary/worst", "moves", "transfers",
 )  # fmt: skip
 #: Rows in order for each value of a column; whole runs of them may be written at once.
 IN_ORDER_BY = {
@@ -102,14 +103,16 @@ def by_hand(case: Case, engine: str, sink: PlainSink, outcome: Outcome) -> None:
         recorder.decision(row)
     plane = ENGINES[engine](case.world, recorder)
     held: frozenset[int] = frozenset()
+    carrier = Carrier()
     for act in (*case.acts, Act(case.horizon_s, "advance")):
-        stop = plane.advance(act.time_s)
+        stop = carrier.advance(plane, act.time_s)
         outcome.looks.append(Look(act.time_s, stop.code, stop.time_s, plane.in_flight()))
         outcome.judged_mj.append(plane.judged_mj(act.time_s).tolist())
         pending_s = plane.peek()
         if pending_s < act.time_s:
             outcome.faults.append(f"advanced to {act.time_s}, an event is pending at {pending_s}")
-        if pending_s == math.inf and plane.in_flight() and not held:
+        waits = held or carrier.next_s < math.inf
+        if pending_s == math.inf and plane.in_flight() and not waits:
             outcome.faults.append(f"nothing is pending at {act.time_s}, requests are in flight")
         if act.kind == "open":
             plane.open_window(act.time_s)
@@ -135,6 +138,7 @@ def by_hand(case: Case, engine: str, sink: PlainSink, outcome: Outcome) -> None:
             take_away_or_bring_back(plane, act)
     plane.finish(case.horizon_s)
     recorder.close()
+    sink.write("moves", {"move": carrier.log})
 
 
 def take_away_or_bring_back(plane: ServingPlane, act: Act) -> None:

@@ -1,0 +1,78 @@
+"""Requests of the compiled engine that one pool prefills and another decodes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.engine.handover import RESERVED, WITHDRAWN, Move
+from sim.engine.plane import Stop
+from sim.kernels import control, layout
+from sim.kernels.followers import refresh_arrivals
+from sim.kernels.layout import NONE
+from sim.kernels.state import Ints, State
+
+
+class Handover:
+    """The part of the compiled plane that says what moves between pools, and learns of it."""
+
+    state: State
+    _table: Ints
+    _moves: list[Move]
+
+    def _drain(self) -> None:
+        """Hand on what rows are filled."""
+        raise NotImplementedError
+
+    def _drain_power(self) -> None:
+        """Hand on what rows the tree has filled."""
+        raise NotImplementedError
+
+    def _feed_orphans(self) -> None:
+        """Load the followers of requests that have ended."""
+        raise NotImplementedError
+
+    def _take_moves(self) -> None:
+        """Take over what moves the kernels have noted."""
+        whole = self.state.all[0]
+        for row in self.state.move[: int(whole["moves"])]:
+            self._moves.append(_move(row))
+        whole["moves"] = 0
+
+    def _stop_for_moves(self) -> Stop:
+        moves, self._moves = tuple(self._moves), []
+        return Stop("moves", moves[0].time_s, moves)
+
+    def arrived(self, handle: int, time_s: float) -> None:
+        """The KV of a prompt is there."""
+        control.arrive_kv(self._table, handle, time_s)
+
+    def lose(self, handle: int, time_s: float) -> None:
+        """The KV of a prompt never comes."""
+        if self.state.all[0]["rows"] >= len(self.state.out):
+            self._drain()
+        control.lose_kv(self._table, handle, time_s)
+        if self.state.all[0]["orphans"]:
+            self._feed_orphans()
+        refresh_arrivals(self._table)
+
+    def _without_doubles(self, slots: NDArray[Any]) -> NDArray[Any]:
+        """``slots`` [n] without those whose request has another at the pool that decodes it."""
+        if len(self.state.handover) == 1:
+            return slots
+        parting = self.state.request["role"][slots] == layout.PREFILLS
+        doubles = parting & (self.state.handover["peer"][slots] != NONE)
+        kept: NDArray[Any] = slots[~doubles]
+        return kept
+
+
+def _move(row: np.void) -> Move:
+    if not row["wanted"]:
+        return Move(WITHDRAWN, float(row["t_s"]), int(row["slot"]), int(row["request_id"]))
+    return Move(
+        RESERVED, float(row["t_s"]), int(row["slot"]), int(row["request_id"]), int(row["source"]),
+        int(row["target"]), int(row["tokens"]), float(row["admitted_s"]),
+        float(row["prefilled_s"]),
+    )  # fmt: skip

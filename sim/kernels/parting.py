@@ -1,0 +1,104 @@
+"""What boundaries do with requests that one pool prefills and another decodes.
+
+The request is in two slots then, each other's ``peer`` (``sim.kernels.handover``): one is
+``PARTING`` after its prefill, out of the running list with its blocks held; the other waits at a
+replica of the other pool, is ``RESERVED`` while its KV may come, ``ARRIVED`` when it is there, and
+decodes from the next boundary on. A replica has its parting and its incoming sequences in two
+lanes, in order.
+"""
+
+from __future__ import annotations
+
+from sim.kernels.heaps import event_push
+from sim.kernels.jit import rare
+from sim.kernels.layout import ARRIVED, GAP_LOW, GAPS_PER_OCTAVE, IN, NONE, OUT, PARTING, RESERVED
+from sim.kernels.lifecycle import delivered_now, first_token_given, join, settle_outstanding
+from sim.kernels.lists import lane_append, lane_remove, run_insert, run_remove
+from sim.kernels.meters import gap_bin
+from sim.kernels.state import State
+
+
+@rare
+def part(s: State, r: int, slot: int, t: float) -> None:
+    """A prefill has ended whose request goes to the pool that decodes it."""
+    all_, replica, request = s.all[0], s.replica[r], s.request[slot]
+    run_remove(s, r, slot)
+    lane_append(s, r, OUT, slot)
+    request.state = PARTING
+    replica.parting += 1
+    replica.parting_tokens += request.input_tokens
+    settle_outstanding(s, slot)
+    s.handover[slot].prefilled_s = t
+    event_push(s.handing, 0, all_.handovers, t, request.id, slot)
+    all_.handovers += 1
+    all_.handover_s = t
+
+
+@rare
+def await_kv(s: State, r: int, slot: int, t: float) -> None:
+    """Blocks are reserved for the KV of a prompt: from now on it may come."""
+    replica, request = s.replica[r], s.request[slot]
+    source = s.handover[slot].peer
+    lane_append(s, r, IN, slot)
+    request.state = RESERVED
+    replica.incoming += 1
+    move = s.move[s.all[0].moves]
+    s.all[0].moves += 1
+    move.t_s = t
+    move.request_id = request.id
+    move.admitted_s = request.admitted_s
+    move.prefilled_s = s.handover[source].prefilled_s
+    move.slot = slot
+    move.source = s.request[source].replica
+    move.target = r
+    move.tokens = request.input_tokens
+    move.wanted = True
+
+
+@rare
+def join_arrived(s: State, r: int, t: float) -> None:
+    """Sequences whose KV has come decode from this boundary on, in order of their reservation.
+
+    The last token of the prompt is computed here: its step delivers the first token.
+    """
+    replica = s.replica[r]
+    slot = s.lane[r, IN].head
+    while slot != NONE:
+        request = s.request[slot]
+        after = request.next
+        if request.state == ARRIVED:
+            lane_remove(s, r, IN, slot)
+            replica.incoming -= 1
+            replica.arrived -= 1
+            request.context = request.input_tokens - 1
+            run_insert(s, r, slot)
+            join(s, r, slot, t)
+            replica.fresh += 1
+        slot = after
+
+
+@rare
+def count_later_gaps(s: State, r: int) -> None:
+    """Count the gaps of one iteration of the run, without sequences that had no token before."""
+    replica = s.replica[r]
+    index = gap_bin(replica.first_s + replica.done * replica.growth_s)
+    slot = replica.head
+    for _ in range(replica.decoding):
+        request = s.request[slot]
+        if delivered_now(replica, request) > 0:
+            s.gaps[request.workload, index - GAP_LOW * GAPS_PER_OCTAVE] += 1
+        slot = request.next
+
+
+@rare
+def give_first_tokens(s: State, r: int, t: float) -> None:
+    """Sequences that had no token before have delivered their first one."""
+    replica = s.replica[r]
+    slot = replica.head
+    for _ in range(replica.decoding):
+        request = s.request[slot]
+        if not first_token_given(request):
+            request.first_token_s = t
+            request.last_token_s = t
+        slot = request.next
+    replica.fresh = 0
