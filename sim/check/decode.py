@@ -33,7 +33,8 @@ def check_decode(found: Collector, pools: Mapping[str, Pool]) -> dict[str, Pool]
         else:
             prefills[name] = spec.name
             if _fits(found, spec, name, here, pools):
-                joined[spec.name] = replace(joined[spec.name], decode=Decode(name))
+                decode = Decode(name, spec.decode.transfer == "by-layer")
+                joined[spec.name] = replace(joined[spec.name], decode=decode)
                 joined[name] = replace(joined[name], prefix_cache=False)
     if prefills and found.document.spec.fabric is None and ("fabric",) not in found.document.failed:
         i = next(i for i, spec in enumerate(found.document.spec.pools) if spec and spec.decode)

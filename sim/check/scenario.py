@@ -27,9 +27,13 @@ class LlmUse:
 
 @dataclass(frozen=True)
 class Decode:
-    """Where the requests that a pool prefills are decoded."""
+    """Where the requests that a pool prefills are decoded, and when their KV moves there.
+
+    ``by_layer``: as soon as layers are computed, else once all are.
+    """
 
     pool: str
+    by_layer: bool = False
 
 
 @dataclass(frozen=True)

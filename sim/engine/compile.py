@@ -165,6 +165,7 @@ def _pools(world: World) -> Records:
     names = [pool.name for pool in world.scenario.pools]
     for record, pool in zip(pools, world.scenario.pools, strict=True):
         if pool.decode is not None:
+            record["by_layer"] = pool.decode.by_layer
             record["decode"] = names.index(pool.decode.pool)
             record["decode_blocks"] = pools[record["decode"]]["most_blocks"]
     return pools

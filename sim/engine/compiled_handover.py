@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.engine.handover import RESERVED, WITHDRAWN, Move
+from sim.engine.handover import PREFILLED, RESERVED, WITHDRAWN, Move
 from sim.engine.plane import Stop
 from sim.kernels import control, layout
 from sim.kernels.followers import refresh_arrivals
 from sim.kernels.layout import NONE
+from sim.kernels.rows import ALL, STOP
 from sim.kernels.state import Ints, State
 
 
@@ -69,10 +70,13 @@ class Handover:
 
 
 def _move(row: np.void) -> Move:
-    if not row["wanted"]:
-        return Move(WITHDRAWN, float(row["t_s"]), int(row["slot"]), int(row["request_id"]))
+    what = float(row["t_s"]), int(row["slot"]), int(row["request_id"])
+    if row["kind"] == STOP:
+        return Move(WITHDRAWN, *what)
+    if row["kind"] == ALL:
+        return Move(PREFILLED, *what, prefilled_s=float(row["prefilled_s"]))
     return Move(
-        RESERVED, float(row["t_s"]), int(row["slot"]), int(row["request_id"]), int(row["source"]),
-        int(row["target"]), int(row["tokens"]), float(row["admitted_s"]),
-        float(row["prefilled_s"]),
+        RESERVED, *what, int(row["source"]), int(row["target"]), int(row["tokens"]),
+        float(row["admitted_s"]), float(row["prefilled_s"]), float(row["from_s"]),
+        float(row["to_s"]),
     )  # fmt: skip

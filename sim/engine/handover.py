@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: What a ``Move`` says: blocks are reserved for the KV, so it may be sent; or it is not wanted any
-#: more, because the request has ended.
-RESERVED, WITHDRAWN = "reserved", "withdrawn"
+#: What a ``Move`` says: blocks are reserved for the KV, so it may be sent; its prefill, which went
+#: on meanwhile, has ended; or it is not wanted any more, because the request has ended.
+RESERVED, PREFILLED, WITHDRAWN = "reserved", "prefilled", "withdrawn"
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,8 @@ class Move:
     """Something that happened to a prompt between two replicas.
 
     ``handle`` is the plane's name for the request until its KV has arrived or is withdrawn.
+    ``prefilled_s`` is NaN while the last part of the prompt is computed, planned for the time from
+    ``from_s`` to ``to_s``.
     """
 
     kind: str
@@ -29,3 +31,5 @@ class Move:
     tokens: int = 0  # of the prompt
     admitted_s: float = 0.0
     prefilled_s: float = 0.0
+    from_s: float = 0.0
+    to_s: float = 0.0

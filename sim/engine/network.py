@@ -31,8 +31,8 @@ class Flow:
     """Something that moves from one vertex to another, or keeps moving (``size_bytes`` inf)."""
 
     __slots__ = (
-        "cap_bytes_per_s", "done", "latency_s", "lost", "number", "order", "path", "size_bytes",
-        "source", "start_s", "target",
+        "cap_bytes_per_s", "capped", "done", "latency_s", "lost", "number", "order", "path",
+        "size_bytes", "source", "start_s", "target",
     )  # fmt: skip
 
     def __init__(
@@ -49,6 +49,7 @@ class Flow:
         self.order = order  # flows are started in this order; it also decides at equal times
         self.source, self.target = source, target
         self.size_bytes, self.cap_bytes_per_s = size_bytes, cap_bytes_per_s
+        self.capped = cap_bytes_per_s < math.inf  # it may be infinite later
         self.start_s = start_s
         self.done, self.lost = done, lost
         self.path: Path = ()
@@ -76,6 +77,8 @@ class Network:
         self._rng = KeyedBits(seed, "policy/paths")
         self._started = 0
         self._pairs: Counter[tuple[int, int]] = Counter()
+        self._known: dict[tuple[int, int, int], Path] = {}  # by ends and label
+        self._label: Callable[[PathView], int] | None = getattr(policy, "label", None)
         self._moving: dict[int, Flow] = {}  # by number
         self._armed_s = math.inf
         self._dirty = False
@@ -167,6 +170,7 @@ class Network:
 
     def _follow(self, time_s: float) -> None:
         """Give links the capacity that is left of them, and flows on dead ones another path."""
+        self._known.clear()
         capacity, alive = self._state.capacity_bytes_per_s, self._state.alive
         stranded = [
             flow for flow in self._moving.values() if not all(alive[link] for link in flow.path)
@@ -213,6 +217,10 @@ class Network:
         arrives_s = max(time_s + flow.latency_s, self._env.now)
         self._at(arrives_s, flow.order, lambda at_s: flow.done(at_s))
 
+    def at(self, time_s: float, act: Done) -> None:
+        """Let something happen on the clock, before flows that arrive at that time."""
+        self._at(time_s, -1, act)
+
     def _at(self, time_s: float, order: int, act: Done) -> None:
         event = self._env.at(time_s, TRANSFER, order + 1)
         event.callbacks = [lambda _: act(time_s)]
@@ -222,13 +230,20 @@ class Network:
     def _take_path(self, flow: Flow) -> None:
         pair = flow.source, flow.target
         view = PathView(self._routes, *pair, flow.order, self._pairs[pair], _Loads(self._flows))
-        flow.path = choose_path(self._policy, view, self._policy_state, self._rng)
         self._pairs[pair] += 1
+        label = None if self._label is None else (*pair, self._label(view))
+        if label in self._known:
+            flow.path = self._known[label]
+        else:
+            flow.path = choose_path(self._policy, view, self._policy_state, self._rng)
+            if label is not None:
+                self._known[label] = flow.path
         flow.latency_s = float(self.fabric.latency_s[list(flow.path)].sum()) if flow.path else 0.0
 
     def _start(self, flow: Flow, size_bytes: float, time_s: float) -> None:
         cap = flow.cap_bytes_per_s
-        if cap < math.inf:
+        if flow.capped:
+            cap = min(cap, self.line_rate(flow))
             flow.number = self._flows.add(time_s, size_bytes, flow.path, cap)
         else:
             flow.number = self._flows.add(time_s, size_bytes, flow.path)

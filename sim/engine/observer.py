@@ -17,6 +17,10 @@ class Observer(Protocol):
     def first_token(self, request: Request, time_s: float) -> None:
         """A request's prefill has ended for the first time."""
 
+    def last_part(self, request: Request, time_s: float, end_s: float) -> None:
+        """The iteration from ``time_s`` to ``end_s`` computes the last of a request's prompt, and
+        another pool is to decode it."""
+
     def prefilled(self, request: Request, time_s: float) -> None:
         """The KV of a request's prompt is complete, and another pool is to decode it."""
 

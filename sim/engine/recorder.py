@@ -79,8 +79,8 @@ DECISION_COLUMNS = (
     "t_s", "role", "policy", "subject", "rank", "suggestion", "accepted", "reason_code", "reason",
 )  # fmt: skip
 TRANSFER_COLUMNS = (
-    "kind", "request_id", "source", "target", "size_bytes", "admitted_s", "ready_s", "start_s",
-    "end_s", "alone_s", "outcome",
+    "kind", "request_id", "source", "target", "size_bytes", "admitted_s", "ready_s", "room_s",
+    "start_s", "end_s", "alone_s", "outcome",
 )  # fmt: skip
 OVER_COLUMNS = ("node", "start_s", "end_s", "peak_mw", "limit_mw")
 

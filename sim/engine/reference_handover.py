@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 
 from sim.engine.environment import TRANSFER, OrderedEnvironment
-from sim.engine.handover import RESERVED, WITHDRAWN, Move
+from sim.engine.handover import PREFILLED, RESERVED, WITHDRAWN, Move
 from sim.engine.reference_pools import PoolState
 from sim.engine.replica import Replica
 from sim.engine.request import DECODES, PREFILLS, Request
@@ -40,10 +40,26 @@ class Handover:
 
     # ---- on the way ----------------------------------------------------------------------
 
+    def last_part(self, request: Request, time_s: float, end_s: float) -> None:
+        """Layer by layer the request goes to the other pool before its prefill has ended."""
+        if self.pools[request.pool].by_layer:
+            request.produced_s = (time_s, end_s)
+            self._go_over(request, time_s)
+
     def prefilled(self, request: Request, time_s: float) -> None:
         """The prefill is no longer outstanding; the request goes to the other pool right away."""
         request.prefilled_s = time_s
         self._settle(request, whole=True)
+        twin = request.twin
+        if twin is None:
+            self._go_over(request, time_s)
+            return
+        twin.prefilled_s = time_s
+        if twin.reserved:
+            move = Move(PREFILLED, time_s, request.identity, request.identity, prefilled_s=time_s)
+            self.moves.append(move)
+
+    def _go_over(self, request: Request, time_s: float) -> None:
         event = self.env.at(time_s, TRANSFER, request.identity)
         event.callbacks = [lambda _: self._hand_over(request, time_s)]
 
@@ -68,6 +84,7 @@ class Handover:
             Move(
                 RESERVED, time_s, request.identity, request.identity, source.replica,
                 request.replica, request.input_tokens, request.admitted_s, request.prefilled_s,
+                *request.produced_s,
             )
         )  # fmt: skip
 
@@ -88,12 +105,17 @@ class Handover:
     # ---- what ends in between ------------------------------------------------------------
 
     def _let_go(self, request: Request, time_s: float) -> None:
-        """The pool that prefilled a request frees its blocks, if it has not yet."""
+        """The pool that prefills a request frees its blocks, if it has not yet."""
         source = request.twin
-        if source is not None:
+        if source is None:
+            return
+        if math.isnan(source.prefilled_s):
+            self.replicas[source.replica].withdraw(source, time_s)
+            self._settle(source)
+        else:
             self.replicas[source.replica].release(source, time_s)
-            source.twin = request.twin = None
-            source.ended = True
+        source.twin = request.twin = None
+        source.ended = True
 
     def _withdraw_move(self, request: Request, time_s: float) -> None:
         """If the KV of a request may have been on its way, it is not wanted any more."""
@@ -108,6 +130,7 @@ class Handover:
             source, request = request, twin
             source.twin = request.twin = None
             source.ended = True
+            self._settle(source)
             self._withdraw_move(request, time_s)
             self.replicas[request.replica].withdraw(request, time_s)
         elif request.role == DECODES:

@@ -26,6 +26,7 @@ class PoolState:
         self.most_blocks = max(replica.model.kv_blocks for replica in replicas)
         self.decode: int | None = None  # the pool that decodes what this one prefills
         self.decode_name, self.decode_blocks = "", self.most_blocks
+        self.by_layer = pool.decode is not None and pool.decode.by_layer
 
     def decodes_in(self, pool: int, pools: list[PoolState]) -> None:
         """Another pool decodes what this one prefills."""

@@ -363,6 +363,9 @@ class Replica:
         if plan != self.plan:
             self.plan = plan
             self._anchor(now_s)
+        for request, chunk in batcher.chunks:
+            if request.role == PREFILLS and request.context + chunk == request.target:
+                self.observer.last_part(request, now_s, self.boundary_s(self.steps + 1))
 
     def _anchor(self, now_s: float) -> None:
         """A new run starts here: its clock under the cap, its first cost, its growth, its draw."""

@@ -27,15 +27,17 @@ class Request:
     Where one pool prefills and another decodes it is two objects with the same identity, each
     other's ``twin`` as long as both are there: one of the role ``PREFILLS``, whose blocks are held
     until the other, which ``DECODES``, has its KV. ``remote``: the KV of its prompt is still to
-    come from the twin; ``reserved``: it may. ``prefilled_s`` is when that had the whole of it.
+    come from the twin; ``reserved``: it may. ``prefilled_s`` is when that had the whole of it, and
+    ``produced_s`` is the iteration that computes the last of it, from and to.
     """
 
     __slots__ = (
         "admitted_s", "arrival_s", "attempt", "away", "blocks", "cancel_s", "cancelled", "context",
         "delivered", "ended", "first_token_s", "hit_tokens", "identity", "input_tokens", "key",
         "last_event_s", "last_token_s", "output_tokens", "pool", "position", "preemptions",
-        "prefilled_s", "prefix_block_tokens", "prefix_ids", "priority", "remote", "replica", "role",
-        "reserved", "row", "sent_s", "shared", "target", "twin", "waiting", "workload",
+        "prefilled_s", "prefix_block_tokens", "prefix_ids", "priority", "produced_s", "remote",
+        "replica", "reserved", "role", "row", "sent_s", "shared", "target", "twin", "waiting",
+        "workload",
     )  # fmt: skip
 
     def __init__(
@@ -87,6 +89,7 @@ class Request:
         self.remote = False
         self.reserved = False
         self.prefilled_s = math.nan
+        self.produced_s = (math.nan, math.nan)
 
     def again(self, sent_s: float) -> Request:
         """The same request as it is sent once more at ``sent_s``."""
@@ -106,7 +109,7 @@ class Request:
         )  # fmt: skip
         new.attempt, new.sent_s, new.cancel_s = self.attempt, self.sent_s, self.cancel_s
         new.admitted_s, new.hit_tokens = self.admitted_s, self.hit_tokens
-        new.prefilled_s = self.prefilled_s
+        new.prefilled_s, new.produced_s = self.prefilled_s, self.produced_s
         new.role, new.remote = DECODES, True
         new.twin, self.twin = self, new
         return new

@@ -6,13 +6,14 @@ them, so one transfer is several flows; it is complete with the last of them.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import partial
 
 from sim.catalog.arithmetic import kv_bytes_per_token_layer
 from sim.catalog.types import Llm
 from sim.check.scenario import LlmUse, Pool
-from sim.engine.handover import RESERVED, Move
+from sim.engine.handover import PREFILLED, RESERVED, Move
 from sim.engine.network import Flow, Network
 from sim.engine.plane import ServingPlane
 from sim.engine.recorder import Recorder
@@ -81,9 +82,11 @@ class _Transfer:
 
     move: Move
     size_bytes: float
+    prefilled_s: float  # NaN: the last part of the prompt is still computed
     alone_s: float = 0.0  # it would take, if nothing else moved
     flows: list[Flow] = field(default_factory=list)
     left: int = 0  # flows that have not arrived
+    start_s: float = math.nan  # bytes move from then on
 
 
 class Transfers:
@@ -100,7 +103,9 @@ class Transfers:
         """What the plane says about prompts between two replicas, in its order."""
         for move in moves:
             if move.kind == RESERVED:
-                self._start(move)
+                self._announce(move)
+            elif move.kind == PREFILLED:
+                self._complete(self._moving[move.handle], move.time_s)
             else:
                 transfer = self._moving.pop(move.handle)
                 self._stop(transfer, move.time_s)
@@ -112,21 +117,44 @@ class Transfers:
             self._write(transfer, None, "unfinished")
         self._moving.clear()
 
-    def _start(self, move: Move) -> None:
+    def _announce(self, move: Move) -> None:
+        """Bytes may move: at once, or from the moment when the first layer has been computed."""
         pool = self._pool(move.target)
         per_layer = layer_bytes(pool.llm, move.tokens, pool.tensor_parallel)
         sizes = [(part, part.layers * part.share * per_layer) for part in self._between(move)]
-        transfer = _Transfer(move, sum(size for _, size in sizes), left=len(sizes))
+        transfer = _Transfer(
+            move, sum(size for _, size in sizes), move.prefilled_s, left=len(sizes)
+        )
         self._moving[move.handle] = transfer
+        start_s = move.time_s
+        if math.isnan(move.prefilled_s):
+            first_s = move.from_s + (move.to_s - move.from_s) / pool.llm.llm.layers
+            start_s = max(start_s, first_s)
+        if start_s > move.time_s:
+            self._network.at(start_s, partial(self._start_later, transfer, sizes))
+        else:
+            self._start(transfer, sizes, start_s)
+
+    def _start_later(
+        self, transfer: _Transfer, sizes: list[tuple[Part, float]], time_s: float
+    ) -> None:
+        if self._moving.get(transfer.move.handle) is transfer:
+            self._start(transfer, sizes, time_s)
+
+    def _start(self, transfer: _Transfer, sizes: list[tuple[Part, float]], time_s: float) -> None:
+        """Send the KV, no faster than it is computed if its prefill goes on."""
+        move, transfer.start_s = transfer.move, time_s
+        growing = math.isnan(transfer.prefilled_s)
         for part, size_bytes in sizes:
+            cap = size_bytes / (move.to_s - move.from_s) if growing else math.inf
             done = partial(self._arrive, transfer)
             lost = partial(self._lose, transfer)
             try:
                 flow = self._network.send(
-                    part.source, part.target, size_bytes, move.time_s, done, lost
+                    part.source, part.target, size_bytes, time_s, done, lost, cap_bytes_per_s=cap
                 )
             except PartitionError as error:
-                self._lose(transfer, error, move.time_s)
+                self._lose(transfer, error, time_s)
                 return
             transfer.flows.append(flow)
             alone_s = size_bytes / self._network.line_rate(flow) + flow.latency_s
@@ -143,9 +171,20 @@ class Transfers:
     def _pool(self, replica: int) -> Pool:
         return self._world.scenario.pools[self._world.replicas[replica].pool]
 
+    def _complete(self, transfer: _Transfer, time_s: float) -> None:
+        """All layers are computed: what is left may move as fast as it can."""
+        transfer.prefilled_s = time_s
+        for flow in transfer.flows:
+            self._network.set_cap(flow, math.inf, time_s)
+        self._hand_in(transfer, time_s)
+
     def _arrive(self, transfer: _Transfer, time_s: float) -> None:
         transfer.left -= 1
-        if transfer.left == 0:
+        self._hand_in(transfer, time_s)
+
+    def _hand_in(self, transfer: _Transfer, time_s: float) -> None:
+        """If all of it is there, say so."""
+        if transfer.left == 0 and not math.isnan(transfer.prefilled_s):
             del self._moving[transfer.move.handle]
             self._write(transfer, time_s, "arrived")
             self._plane.arrived(transfer.move.handle, time_s)
@@ -165,7 +204,9 @@ class Transfers:
 
     def _write(self, transfer: _Transfer, end_s: float | None, outcome: str) -> None:
         move = transfer.move
+        ready_s, start_s = transfer.prefilled_s, transfer.start_s
         self._recorder.transfer(
             "kv", move.request_id, move.source, move.target, transfer.size_bytes,
-            move.admitted_s, move.prefilled_s, move.time_s, end_s, transfer.alone_s, outcome,
+            move.admitted_s, None if math.isnan(ready_s) else ready_s, move.time_s,
+            None if math.isnan(start_s) else start_s, end_s, transfer.alone_s, outcome,
         )  # fmt: skip

@@ -7,7 +7,7 @@ from sim.kernels.blocks import blocks_for
 from sim.kernels.bundle import prefetch
 from sim.kernels.cut import stop_at_next, wake
 from sim.kernels.followers import free_follower, next_arrival
-from sim.kernels.handover import is_parting, let_go, twin_of
+from sim.kernels.handover import goes_over, let_go, twin_of
 from sim.kernels.heaps import event_pop
 from sim.kernels.jit import kernel, rare
 from sim.kernels.layout import (
@@ -162,6 +162,8 @@ def begin_prefill_apart(s: State, pool: Record, slot: int, cancel_s: float) -> N
     request.remote = 0
     s.handover[slot].cancel_s = cancel_s
     s.handover[slot].prefilled_s = float("nan")
+    s.handover[slot].from_s = float("nan")
+    s.handover[slot].to_s = float("nan")
     s.handover[slot].peer = NONE
     if request.prefixed != NO_IDS:
         request.prefixed = CACHED if pool.prefix_cache else ROUTED
@@ -178,7 +180,7 @@ def hand_over(s: State, t: float) -> int:
     event_pop(s.handing, 0, all_.handovers)
     all_.handovers -= 1
     all_.handover_s = s.handing[0, 1].t_s if all_.handovers > 0 else float("inf")
-    if not is_parting(s, source, identity):
+    if not goes_over(s, source, identity):
         return DONE
     slot = twin_of(s, source)
     p = s.pool[s.workload[s.request[slot].workload].pool].decode

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from sim.kernels.blocks import blocks_for
-from sim.kernels.cut import count_kv_to, look
+from sim.kernels.cut import count_kv_to, look, passed, stop_at_next
+from sim.kernels.iterations import go_on_to
 from sim.kernels.jit import kernel, rare
 from sim.kernels.layout import (
     ARRIVED,
@@ -16,13 +17,18 @@ from sim.kernels.layout import (
     NONE,
     OUT,
     PARTING,
+    PREFILLING,
     PREFILLS,
     RESERVED,
     ROUTED,
 )
-from sim.kernels.lifecycle import free_slot
+from sim.kernels.lifecycle import free_slot, settle_outstanding
 from sim.kernels.lists import lane_remove
+from sim.kernels.meters import count_queue
+from sim.kernels.parting import note_move
 from sim.kernels.prefix import give_back
+from sim.kernels.routing import load_changed
+from sim.kernels.rows import STOP
 from sim.kernels.state import State
 
 
@@ -82,17 +88,35 @@ def let_go(s: State, slot: int, t: float) -> None:
     source = s.handover[slot].peer
     if source == NONE:
         return
+    s.handover[slot].peer = NONE
     request = s.request[source]
     r = request.replica
     replica = s.replica[r]
+    if request.state == PREFILLING:
+        give_up_prefill(s, source, t)
+        return
     count_kv_to(s, r, t)
     lane_remove(s, r, OUT, source)
     replica.parting -= 1
     replica.parting_tokens -= request.input_tokens
     give_back(s, r, source, blocks_for(request.input_tokens))
-    s.handover[slot].peer = NONE
     free_slot(s, source)
     look(s, r, t)
+
+
+@rare
+def give_up_prefill(s: State, slot: int, t: float) -> None:
+    """A prompt that is being computed is not needed: it leaves at the next boundary."""
+    request = s.request[slot]
+    r = request.replica
+    count_queue(s, r, t)
+    go_on_to(s, r, passed(s, r, t))
+    request.cancelled = 1
+    s.replica[r].leaving += 1
+    s.handover[slot].peer = NONE
+    settle_outstanding(s, slot)
+    load_changed(s, r)
+    stop_at_next(s, r, t)
 
 
 @rare
@@ -120,18 +144,13 @@ def leave_lane(s: State, r: int, slot: int) -> None:
 @rare
 def call_back(s: State, slot: int, t: float) -> None:
     """If the KV of a request may be on its way, it is not wanted any more."""
-    if s.request[slot].state != RESERVED:
-        return
-    move = s.move[s.all[0].moves]
-    s.all[0].moves += 1
-    move.t_s = t
-    move.slot = slot
-    move.request_id = s.request[slot].id
-    move.wanted = False
+    if s.request[slot].state == RESERVED:
+        note_move(s, slot, STOP, t)
 
 
 @kernel
-def is_parting(s: State, slot: int, identity: int) -> bool:
+def goes_over(s: State, slot: int, identity: int) -> bool:
     """Whether a slot still holds the request that was to be handed over."""
     request = s.request[slot]
-    return request.id == identity and request.state == PARTING
+    there = request.state == PARTING or (request.state == PREFILLING and request.cancelled == 0)
+    return there and request.id == identity

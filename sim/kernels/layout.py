@@ -254,6 +254,8 @@ HANDOVER = np.dtype(
     [
         ("cancel_s", np.float64),  # the client's patience ends
         ("prefilled_s", np.float64),
+        ("from_s", np.float64),  # the iteration that computes the last of its prompt
+        ("to_s", np.float64),
         ("peer", np.int32),  # the slot that the same request has at the other pool
     ],
     align=True,
@@ -337,6 +339,7 @@ POOL = np.dtype(
         ("shed", np.int8),
         ("routing", np.int8),
         ("prefix_cache", np.int8),
+        ("by_layer", np.int8),  # requests go to the other pool before their prefill has ended
     ],
     align=True,
 )

@@ -7,7 +7,7 @@ from sim.kernels.control import pause
 from sim.kernels.cut import stop_at_next
 from sim.kernels.handover import call_back, leave_lane, let_go
 from sim.kernels.jit import entry, kernel, rare
-from sim.kernels.layout import CACHED, DECODES, DECODING, FAILED, FAR, IN, NONE, OUT
+from sim.kernels.layout import CACHED, DECODES, DECODING, FAILED, FAR, IN, NONE, OUT, PREFILLS
 from sim.kernels.lifecycle import delivered_now, free_slot, settle_outstanding
 from sim.kernels.lists import lane_remove, queue_head, queue_remove, run_remove
 from sim.kernels.meters import holds_nothing, report_draw, set_draw
@@ -48,6 +48,10 @@ def fail_next(table: Ints, r: int, t: float) -> bool:
             return True
         if request.state == DECODING:
             request.delivered = delivered_now(replica, request)
+        if request.role == PREFILLS and s.handover[slot].peer != NONE:
+            settle_outstanding(s, slot)
+            lose_twin(s, slot, t)
+            return True
     elif replica.waiting > 0:
         slot = queue_head(s, r)
         queue_remove(s, r, slot)
@@ -77,10 +81,16 @@ def fail_parting(s: State, r: int, t: float) -> None:
     replica.parting -= 1
     if s.request[slot].prefixed == CACHED:
         release(s, r, slot)
-    twin = s.handover[slot].peer
-    if twin == NONE:
+    if s.handover[slot].peer == NONE:
         end_attempt(s, slot, FAILED, t)
-        return
+    else:
+        lose_twin(s, slot, t)
+
+
+@rare
+def lose_twin(s: State, slot: int, t: float) -> None:
+    """The request in a slot fails that has another one at the pool that decodes it."""
+    twin = s.handover[slot].peer
     s.handover[slot].peer = s.handover[twin].peer = NONE
     free_slot(s, slot)
     withdraw(s, twin, FAILED, t)

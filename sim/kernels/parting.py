@@ -9,19 +9,31 @@ lanes, in order.
 
 from __future__ import annotations
 
+from sim.kernels.cost import boundary_s
 from sim.kernels.heaps import event_push
-from sim.kernels.jit import rare
-from sim.kernels.layout import ARRIVED, GAP_LOW, GAPS_PER_OCTAVE, IN, NONE, OUT, PARTING, RESERVED
+from sim.kernels.jit import kernel, rare
+from sim.kernels.layout import (
+    ARRIVED,
+    GAP_LOW,
+    GAPS_PER_OCTAVE,
+    IN,
+    NONE,
+    OUT,
+    PARTING,
+    PREFILLS,
+    RESERVED,
+)
 from sim.kernels.lifecycle import delivered_now, first_token_given, join, settle_outstanding
 from sim.kernels.lists import lane_append, lane_remove, run_insert, run_remove
 from sim.kernels.meters import gap_bin
-from sim.kernels.state import State
+from sim.kernels.rows import ALL, SEND
+from sim.kernels.state import Record, State
 
 
 @rare
 def part(s: State, r: int, slot: int, t: float) -> None:
-    """A prefill has ended whose request goes to the pool that decodes it."""
-    all_, replica, request = s.all[0], s.replica[r], s.request[slot]
+    """A prefill has ended whose request goes to the pool that decodes it, or is there already."""
+    replica, request = s.replica[r], s.request[slot]
     run_remove(s, r, slot)
     lane_append(s, r, OUT, slot)
     request.state = PARTING
@@ -29,9 +41,45 @@ def part(s: State, r: int, slot: int, t: float) -> None:
     replica.parting_tokens += request.input_tokens
     settle_outstanding(s, slot)
     s.handover[slot].prefilled_s = t
-    event_push(s.handing, 0, all_.handovers, t, request.id, slot)
+    twin = s.handover[slot].peer
+    if twin == NONE:
+        go_over(s, slot, t)
+    elif s.request[twin].state == RESERVED:
+        note_move(s, twin, ALL, t).prefilled_s = t
+
+
+@kernel
+def go_over(s: State, slot: int, t: float) -> None:
+    """The next thing at ``t`` is that a request goes to the pool that decodes it."""
+    all_ = s.all[0]
+    event_push(s.handing, 0, all_.handovers, t, s.request[slot].id, slot)
     all_.handovers += 1
     all_.handover_s = t
+
+
+@rare
+def begin_last_parts(s: State, r: int, t: float) -> None:
+    """The planned iteration computes the last part of some prompts: layer by layer they go over."""
+    replica = s.replica[r]
+    slot = replica.joining
+    while slot != NONE and slot != replica.part:
+        if s.request[slot].role == PREFILLS:
+            s.handover[slot].from_s = t
+            s.handover[slot].to_s = boundary_s(replica, replica.done + 1)
+            go_over(s, slot, t)
+        slot = s.request[slot].next
+
+
+@kernel
+def note_move(s: State, slot: int, kind: int, t: float) -> Record:
+    """Something happened to a prompt on its way: a row that says so."""
+    move = s.move[s.all[0].moves]
+    s.all[0].moves += 1
+    move.t_s = t
+    move.slot = slot
+    move.request_id = s.request[slot].id
+    move.kind = kind
+    return move
 
 
 @rare
@@ -42,17 +90,14 @@ def await_kv(s: State, r: int, slot: int, t: float) -> None:
     lane_append(s, r, IN, slot)
     request.state = RESERVED
     replica.incoming += 1
-    move = s.move[s.all[0].moves]
-    s.all[0].moves += 1
-    move.t_s = t
-    move.request_id = request.id
+    move = note_move(s, slot, SEND, t)
     move.admitted_s = request.admitted_s
     move.prefilled_s = s.handover[source].prefilled_s
-    move.slot = slot
+    move.from_s = s.handover[source].from_s
+    move.to_s = s.handover[source].to_s
     move.source = s.request[source].replica
     move.target = r
     move.tokens = request.input_tokens
-    move.wanted = True
 
 
 @rare

@@ -32,7 +32,7 @@ from sim.kernels.lifecycle import (
 )
 from sim.kernels.lists import queue_head, queue_remove, run_append
 from sim.kernels.meters import unloaded
-from sim.kernels.parting import await_kv, join_arrived
+from sim.kernels.parting import await_kv, begin_last_parts, join_arrived
 from sim.kernels.prefix import evict, reserve, trim
 from sim.kernels.state import State
 
@@ -55,6 +55,8 @@ def plan(s: State, r: int, t: float) -> bool:
     if new:
         anchor(s, r, t)
     replica.target = replica.done + leap(s, r, preempted)
+    if replica.joining != NONE and s.pool[replica.pool].by_layer:
+        begin_last_parts(s, r, t)
     return new
 
 
@@ -257,7 +259,9 @@ def leap(s: State, r: int, preempted: bool) -> int:
     n = FAR
     if replica.part != NONE:
         request = s.request[replica.part]
-        n = (request.target - request.context) // replica.part_chunk
+        rest = request.target - request.context
+        # Where prompts go over layer by layer, the last part is an iteration of its own.
+        n = max(1, (rest - s.pool[replica.pool].by_layer) // replica.part_chunk)
         window = s.cost[replica.cost].window
         if replica.regime >= 0:
             n = 1

@@ -31,18 +31,22 @@ REQUEST_ROW = np.dtype(
     align=True,
 )
 
-#: A prompt between two replicas: its KV may be sent (``wanted``), or is not wanted any more.
+#: A prompt between two replicas, and what there is to say: SEND, its KV may be sent; ALL, the whole
+#: of it is computed by now; STOP, it is not wanted any more.
+SEND, ALL, STOP = range(3)
 MOVE = np.dtype(
     [
         ("t_s", np.float64),
         ("request_id", np.int64),
         ("admitted_s", np.float64),
         ("prefilled_s", np.float64),
+        ("from_s", np.float64),  # the iteration that computes the last of it
+        ("to_s", np.float64),
         ("slot", np.int32),  # at the replica that decodes
         ("source", np.int32),
         ("target", np.int32),
         ("tokens", np.int32),
-        ("wanted", np.bool_),
+        ("kind", np.int8),
     ],
     align=True,
 )

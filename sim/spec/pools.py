@@ -23,6 +23,10 @@ class DecodeSpec(Spec):
     """The pool that decodes; KV of prompts moves to it over the network."""
 
     pool: str = Field(description="its name")
+    transfer: Annotated[str, OneOf(("at-once", "by-layer"))] = Field(
+        default="at-once",
+        description="KV moves once the prefill has ended, or layer by layer during its last part",
+    )
 
 
 class PoolSpec(Spec):
@@ -60,7 +64,7 @@ class PoolSpec(Spec):
     )
     decode: Annotated[DecodeSpec, Shorthand("pool")] | None = Field(
         default=None,
-        description="another pool decodes what this one prefills: its name, or {pool: name}",
+        description="another pool decodes what this one prefills: its name, or {pool: name, …}",
     )
     policies: PoolPoliciesSpec | None = Field(
         default=None, description="policies of this pool instead of the site's"

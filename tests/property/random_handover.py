@@ -22,7 +22,7 @@ def with_handover(rng: Random, case: Case) -> Case:
             pools.append(pool)
             continue
         partner = _partner(rng, pool)
-        pools.append(replace(pool, decode=Decode(partner.name)))
+        pools.append(replace(pool, decode=Decode(partner.name, rng.randrange(2) == 0)))
         partners.append(partner)
     site = random_site(rng, pools + partners)
     changed = replace(

@@ -150,7 +150,11 @@ class PathView:
 
 
 class PathPolicy(Protocol):
-    """Chooses a flow's path: yields paths from its source to its target, best first."""
+    """Chooses a flow's path: yields paths from its source to its target, best first.
+
+    A policy may also have ``label(view) -> int``: of two flows between the same ends with the same
+    label it says that they take the same path, as long as nothing fails or returns.
+    """
 
     def new_state(self) -> Any:
         """What this policy remembers during one run."""

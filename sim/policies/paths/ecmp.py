@@ -42,8 +42,12 @@ class Ecmp:
     def new_state(self) -> None:
         """Nothing to remember."""
 
+    def label(self, view: PathView) -> int:
+        """The queue pair."""
+        return view.pair_flow % self.queue_pairs
+
     def decide(self, view: PathView, state: None, rng: KeyedBits) -> Iterator[Path]:
         """NVLink inside a domain, else the path that the hashes choose."""
         yield from over_nvlink(view)
-        label = (view.source, view.target, view.pair_flow % self.queue_pairs)
+        label = (view.source, view.target, self.label(view))
         yield hashed_path(view, label, view.source, rng)

@@ -26,7 +26,7 @@ class Rail(Ecmp):
     def decide(self, view: PathView, state: None, rng: KeyedBits) -> Iterator[Path]:
         """NVLink inside a domain; else over the nearest GPU, and without forwarding."""
         yield from over_nvlink(view)
-        label = (view.source, view.target, view.pair_flow % self.queue_pairs)
+        label = (view.source, view.target, self.label(view))
         for relay in self._relays(view):
             for first in over_nvlink(replace(view, target=relay)):
                 yield first + hashed_path(view, label, relay, rng)

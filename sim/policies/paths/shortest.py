@@ -21,6 +21,10 @@ class Shortest:
     def new_state(self) -> None:
         """Nothing to remember."""
 
+    def label(self, view: PathView) -> int:
+        """There is one path."""
+        return 0
+
     def decide(self, view: PathView, state: None, rng: KeyedBits) -> Iterator[Path]:
         """NVLink inside a domain, else the first shortest path."""
         yield from over_nvlink(view)
