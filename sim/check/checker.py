@@ -130,7 +130,7 @@ def _record(found: Collector) -> None:
 
 def _idle_fabric(found: Collector, fabric: FabricSource | None, pools: Mapping[str, Pool]) -> None:
     stated = fabric is not None or found.document.spec.fabric is not None
-    if stated and not any(pool.decode is not None for pool in pools.values()):
+    if stated and not any(pool.decode or pool.pipeline_parallel > 1 for pool in pools.values()):
         found.warn(("fabric",), "checked and kept, but nothing of this scenario crosses it")
 
 

@@ -152,4 +152,4 @@ class Scenario:
     @property
     def moves(self) -> bool:
         """Whether anything crosses the network during a run."""
-        return any(pool.decode is not None for pool in self.pools)
+        return any(pool.decode or pool.pipeline_parallel > 1 for pool in self.pools)

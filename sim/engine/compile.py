@@ -108,7 +108,7 @@ def compile_world(world: World, *, minutes: bool, changes: bool) -> State:
         server=_servers(world),
         out=np.zeros(out_rows, REQUEST_ROW),
         decision=np.zeros(OTHER_ROWS, DECISION),
-        move=np.zeros(most_sequences + 4 if apart else 1, MOVE),
+        move=np.zeros(most_sequences + 4, MOVE),
         iteration=np.zeros(OTHER_ROWS if scenario.record_iterations else 1, ITERATION),
         power=power_state(scenario.site, scenario.power, minutes, changes),
     )
@@ -235,6 +235,7 @@ def _replicas(world: World, first_cost: Sequence[int]) -> Records:
         record["open"] = 1
         record["cap_mw"] = layout.FAR
         record["held_mw"] = NONE
+        record["spans"] = world.spans(placed)
         record["levels"] = len(placed.model.clocks_hz)
         record["first_finish"] = layout.FAR
         for name in ("head", "tail", "joining", "part", "blocked", "oldest", "newest"):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.engine.handover import PREFILLED, RESERVED, WITHDRAWN, Move
+from sim.engine.handover import PACED, PREFILLED, RESERVED, WITHDRAWN, Move
 from sim.engine.plane import Stop
 from sim.kernels import control, layout
 from sim.kernels.followers import refresh_arrivals
 from sim.kernels.layout import NONE
-from sim.kernels.rows import ALL, STOP
+from sim.kernels.rows import ALL, PACE, STOP
 from sim.kernels.state import Ints, State
 
 
@@ -59,6 +60,11 @@ class Handover:
             self._feed_orphans()
         refresh_arrivals(self._table)
 
+    def set_delays(self, replicas: Sequence[int], delays_s: Sequence[float], time_s: float) -> None:
+        """Each token takes so much longer at replicas, from their next iteration on."""
+        them, theirs = np.array(replicas, np.int64), np.array(delays_s, np.float64)
+        control.set_delays(self._table, them, theirs, time_s)
+
     def _without_doubles(self, slots: NDArray[Any]) -> NDArray[Any]:
         """``slots`` [n] without those whose request has another at the pool that decodes it."""
         if len(self.state.handover) == 1:
@@ -70,6 +76,9 @@ class Handover:
 
 
 def _move(row: np.void) -> Move:
+    if row["kind"] == PACE:
+        t_s, tokens, first_s = float(row["t_s"]), int(row["tokens"]), float(row["to_s"])
+        return Move(PACED, t_s, int(row["slot"]), tokens=tokens, to_s=first_s)
     what = float(row["t_s"]), int(row["slot"]), int(row["request_id"])
     if row["kind"] == STOP:
         return Move(WITHDRAWN, *what)

@@ -67,6 +67,7 @@ class ReplicaControl:
                 self._drain()
         self._drain_power()
         outage.complete_outage(self._table, replica, gpu_mw, time_s)
+        self._take_moves()
         refresh_arrivals(self._table)
 
     def restore(self, replica: int, time_s: float) -> None:

@@ -1,7 +1,8 @@
-"""A prompt's KV on its way from the pool that prefilled it to the pool that decodes it.
+"""What a serving plane says about the network, and the control plane acts on.
 
-The serving plane says what happened at its replicas (``Move``), the control plane moves the bytes
-and says when they are there (``ServingPlane.arrived``).
+A prompt's KV goes from the pool that prefilled it to the pool that decodes it: the plane says what
+happened at its replicas (``Move``), the control plane moves the bytes and says when they are there
+(``ServingPlane.arrived``). Replicas over several servers say how fast they work.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from dataclasses import dataclass
 #: What a ``Move`` says: blocks are reserved for the KV, so it may be sent; its prefill, which went
 #: on meanwhile, has ended; or it is not wanted any more, because the request has ended.
 RESERVED, PREFILLED, WITHDRAWN = "reserved", "prefilled", "withdrawn"
+#: The replica ``handle`` begins iterations of ``tokens`` tokens, the first of ``to_s`` seconds;
+#: without tokens it rests.
+PACED = "paced"
 
 
 @dataclass(frozen=True)

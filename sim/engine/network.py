@@ -21,6 +21,8 @@ from sim.rng import KeyedBits
 from sim.site.fabric.failures import NetworkState
 from sim.site.fabric.types import Fabric
 
+#: What a flow that passes no link gets, if that has to be a number.
+MOST_BYTES_PER_S = 1e15
 #: ``done(time_s)``: the last byte has arrived.
 Done = Callable[[float], None]
 #: ``lost(error, time_s)``: no path is left.
@@ -82,6 +84,7 @@ class Network:
         self._moving: dict[int, Flow] = {}  # by number
         self._armed_s = math.inf
         self._dirty = False
+        self._changes = 0
 
     # ---- flows ---------------------------------------------------------------------------
 
@@ -135,13 +138,22 @@ class Network:
         """Change the cap or demand of a flow that has one; infinite: as fast as its path is."""
         flow.cap_bytes_per_s = cap_bytes_per_s
         if flow.number >= 0:
-            cap = min(cap_bytes_per_s, self.line_rate(flow))
+            cap = min(cap_bytes_per_s, self.line_rate(flow), MOST_BYTES_PER_S)
             self._flows.set_cap(time_s, flow.number, cap)
-            self._dirty = True
+            self._touch()
 
     def rate(self, flow: Flow) -> float:
         """Bytes/s that a flow gets now; 0 once it has arrived."""
         return self._flows.rate(flow.number) if flow.number >= 0 else 0.0
+
+    def share(self, flow: Flow) -> float:
+        """Bytes/s that a flow with a cap would get without it; infinite where it passes no link."""
+        return self._flows.share(flow.number)
+
+    @property
+    def changes(self) -> int:
+        """Grows with everything that may change a rate."""
+        return self._changes
 
     def line_rate(self, flow: Flow) -> float:
         """Bytes/s of the slowest link of a flow's path, infinite without links."""
@@ -186,7 +198,11 @@ class Network:
                 flow.lost(error, time_s)
                 continue
             self._start(flow, left_bytes, time_s)
+        self._touch()
+
+    def _touch(self) -> None:
         self._dirty = True
+        self._changes += 1
 
     # ---- the clock -----------------------------------------------------------------------
 
@@ -206,7 +222,7 @@ class Network:
         if time_s != self._armed_s:
             return
         self._armed_s = math.inf
-        self._dirty = True
+        self._touch()
         done = [(self._moving.pop(number), at_s) for number, at_s in self._flows.pop(time_s)]
         for flow, at_s in sorted(done, key=lambda one: (one[1], one[0].order)):
             flow.number = -1
@@ -243,19 +259,19 @@ class Network:
     def _start(self, flow: Flow, size_bytes: float, time_s: float) -> None:
         cap = flow.cap_bytes_per_s
         if flow.capped:
-            cap = min(cap, self.line_rate(flow))
+            cap = min(cap, self.line_rate(flow), MOST_BYTES_PER_S)
             flow.number = self._flows.add(time_s, size_bytes, flow.path, cap)
         else:
             flow.number = self._flows.add(time_s, size_bytes, flow.path)
         self._moving[flow.number] = flow
-        self._dirty = True
+        self._touch()
 
     def _stop(self, flow: Flow, time_s: float) -> float:
         """Take a flow out of the solver; the bytes it has left."""
         left_bytes = self._flows.remove(time_s, flow.number)
         del self._moving[flow.number]
         flow.number = -1
-        self._dirty = True
+        self._touch()
         return left_bytes
 
 

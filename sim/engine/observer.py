@@ -30,6 +30,9 @@ class Observer(Protocol):
     def complete(self, request: Request, time_s: float) -> None:
         """A request has delivered its last token."""
 
+    def paced(self, replica: int, tokens: int, iteration_s: float, time_s: float) -> None:
+        """From now on a replica over several servers works on so many tokens an iteration."""
+
     def token_gap(self, workload: int, gap_s: float, tokens: int) -> None:
         """``tokens`` tokens of a workload came ``gap_s`` after the ones before them."""
 

@@ -21,7 +21,8 @@ from sim.engine.wiring import Wiring
 class Stop:
     """Why ``advance`` returned: "done" (nothing is left before ``until``), "power" (a guard of the
     electrical tree is at its limit at ``time_s``, and nothing at ``time_s`` was handled yet) or
-    "moves" (KV of prompts may be sent from now on, or is not wanted any more).
+    "moves" (KV of prompts may be sent from now on, or is not wanted any more; or a replica that
+    spans servers works at another pace).
     """
 
     code: str
@@ -113,6 +114,10 @@ class ServingPlane(Protocol):
 
     def lose(self, handle: int, time_s: float) -> None:
         """The KV of a prompt that may move never comes: the request fails."""
+        ...
+
+    def set_delays(self, replicas: Sequence[int], delays_s: Sequence[float], time_s: float) -> None:
+        """Each token takes so many seconds longer at replicas, from their next iteration on."""
         ...
 
     def is_down(self, replica: int) -> bool:

@@ -97,8 +97,9 @@ class ReferencePlane(Handover, TreeControl, ReplicaControl):
 
     def _replica(self, index: int, placed: PlacedReplica, pool: Pool) -> Replica:
         return Replica(
-            index, placed.model, pool.batching, self.env, self, prefix_cache=pool.prefix_cache
-        )
+            index, placed.model, pool.batching, self.env, self, prefix_cache=pool.prefix_cache,
+            spans=self.world.spans(placed),
+        )  # fmt: skip
 
     # ---- the serving plane's interface ---------------------------------------------------
 

@@ -9,9 +9,10 @@ on. Whatever ends it in between frees the blocks on both sides.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from sim.engine.environment import TRANSFER, OrderedEnvironment
-from sim.engine.handover import PREFILLED, RESERVED, WITHDRAWN, Move
+from sim.engine.handover import PACED, PREFILLED, RESERVED, WITHDRAWN, Move
 from sim.engine.reference_pools import PoolState
 from sim.engine.replica import Replica
 from sim.engine.request import DECODES, PREFILLS, Request
@@ -101,6 +102,15 @@ class Handover:
         self._let_go(request, time_s)
         self._settle(request)
         self._end(request, "failed", time_s)
+
+    def paced(self, replica: int, tokens: int, iteration_s: float, time_s: float) -> None:
+        """Say how fast a replica over several servers works."""
+        self.moves.append(Move(PACED, time_s, replica, tokens=tokens, to_s=iteration_s))
+
+    def set_delays(self, replicas: Sequence[int], delays_s: Sequence[float], time_s: float) -> None:
+        """Each token takes so much longer at replicas, from their next iteration on."""
+        for replica, delay_s in zip(replicas, delays_s, strict=True):
+            self.replicas[replica].set_delay(delay_s)
 
     # ---- what ends in between ------------------------------------------------------------
 

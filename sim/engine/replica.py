@@ -37,6 +37,7 @@ class Replica:
         observer: Observer,
         *,
         prefix_cache: bool = True,
+        spans: bool = False,
     ) -> None:
         self.index = index
         self.model = model
@@ -50,6 +51,9 @@ class Replica:
         self.lock = 0
         self.held = False  # nobody is to be admitted
         self.held_mw: int | None = None  # what each GPU then draws at rest; None: as ever
+        self.spans = spans  # its stages talk over the network
+        self.delay_s = 0.0  # of a token, because the network is in use
+        self.next_delay_s = 0.0  # the same from the next iteration on
         self.cap_mw: int | None = None  # that one GPU should not draw more than
         self.down = False  # it serves nobody
         self.shut = False  # nobody is sent to it
@@ -132,6 +136,8 @@ class Replica:
         self.batcher.clear(self.model.kv_blocks)
         self.down, self.shut, self.parks_mw = True, True, None
         self.batcher.admits = not self.held
+        if self.batch is not None:
+            self._say_pace(0, time_s)
         self.batch, self.plan, self.level = None, (), self.lock
         self.count(time_s)
         meters = self.meters
@@ -167,6 +173,15 @@ class Replica:
         if level != self.lock:
             self.lock = level
             self._retune(time_s)
+
+    def set_delay(self, delay_s: float) -> None:
+        """Each token takes so much longer from the next iteration on."""
+        self.next_delay_s = delay_s
+
+    def _say_pace(self, tokens: int, time_s: float) -> None:
+        """A run of iterations begins, of so many tokens each, or (0) the replica rests."""
+        if self.spans:
+            self.observer.paced(self.index, tokens, self.first_s, time_s)
 
     def set_cap(self, cap_mw: int | None, time_s: float) -> None:
         """No GPU draws more than this, as far as its clock levels allow; None: no cap."""
@@ -218,7 +233,9 @@ class Replica:
         if self.down:
             return
         if self.batch is not None:
-            scale = self.cost.iteration_s(self.batch) / before.iteration_s(self.batch)
+            scale = self.cost.iteration_s(self.batch, self.delay_s) / before.iteration_s(
+                self.batch, self.delay_s
+            )
             rest_s = (self.end_s - time_s) * scale
             self.plan = ()
             self.anchor_s, self.first_s, self.growth_s, self.steps = time_s, rest_s, 0.0, 0
@@ -239,7 +256,7 @@ class Replica:
             held = self.held_mw if self._unloaded else None
             self.draw_mw, shares = power.idle_mw if held is None else held, []
         else:
-            decode_s, total_s = self.cost.phases_s(self.batch)
+            decode_s, total_s = self.cost.phases_s(self.batch, self.delay_s)
             self.draw_mw = power.draw_mw(self.batch, decode_s, total_s)
             shares = self._shares(decode_s / total_s)
         self.observer.draw(self.index, self.draw_mw, shares, time_s)
@@ -351,6 +368,8 @@ class Replica:
             return
         self.start_s = now_s
         self.batch = batcher.batch()
+        if self.delay_s != self.next_delay_s:
+            self.delay_s, self.plan = self.next_delay_s, ()
         # Sequences that stood by during others' prefill waited longer than this iteration lasts.
         self.gap_is_elapsed = stalled and batcher.serves_decodes
         plan = (
@@ -375,7 +394,8 @@ class Replica:
         self.meters.cap_bound.set(float(self.level != self.lock), now_s)
         cost, batcher = self.cost, self.batcher
         self.anchor_s, self.steps = now_s, 0
-        self.first_s = cost.iteration_s(self.batch)
+        self.first_s = cost.iteration_s(self.batch, self.delay_s)
+        self._say_pace(self.batch.tokens, now_s)
         self.growth_s = (
             cost.per_kv_token_s * self.batch.decodes
             + cost.per_windowed_kv_token_s * batcher.growing()
@@ -393,6 +413,8 @@ class Replica:
             raise SimulationError(
                 now_s, f"replica {self.index}", "requests wait, nothing runs, nobody is admitted"
             )
+        if self.batch is not None:
+            self._say_pace(0, now_s)
         self.batch = None
         self.plan = ()
         self.level = self.lock
@@ -408,7 +430,7 @@ class Replica:
         """The clock level that lock and cap leave: the locked one without a cap or iteration."""
         if self.batch is None or self.cap_mw is None:
             return self.lock
-        return self.model.level_within(self.batch, self.lock, self.cap_mw)
+        return self.model.level_within(self.batch, self.lock, self.cap_mw, self.delay_s)
 
     def _shares(self, decode_share: float) -> list[tuple[int, float]]:
         """Who the draw is charged to: decode by sequences, prefill by tokens."""

@@ -18,10 +18,12 @@ from sim.engine.cooling_load import CoolingLoad
 from sim.engine.environment import FACILITY, POWER, OrderedEnvironment
 from sim.engine.facility import Facility
 from sim.engine.first_compile import prepare
+from sim.engine.handover import PACED, Move
 from sim.engine.network import Network
 from sim.engine.plane import ServingPlane
 from sim.engine.recorder import Recorder
 from sim.engine.reference import ReferencePlane
+from sim.engine.spans import Spans
 from sim.engine.transfers import Transfers
 from sim.engine.world import World
 from sim.errors import UnknownName
@@ -89,10 +91,10 @@ class _Run:
         self.cooling = CoolingLoad(world, self.plane, self.facility, self._at)
         self.chain = Chain(self.env, self.plane, world, recorder)
         self.network: Network | None = None
-        self.transfers: Transfers | None = None
         if world.fabric is not None:
             self.network = Network(world.fabric, world.scenario.paths, world.seed, self.env)
             self.transfers = Transfers(world, self.network, self.plane, recorder)
+            self.spans = Spans(world, self.network, self.plane)
 
     def plan(self) -> None:
         """Put on the clock what is known beforehand: the window, the script, reports."""
@@ -115,12 +117,15 @@ class _Run:
 
     def loop(self) -> None:
         """Advance the plane to the next event of the clock, and the clock through it."""
+        now_s = 0.0
         while True:
             if self.network is not None:
                 self.network.settle()
+                self.spans.follow(now_s)
             stop = self.plane.advance(min(self.env.peek(), self.horizon_s))
-            if stop.code == "moves" and self.transfers is not None:
-                self.transfers.take(stop.moves)
+            now_s = stop.time_s
+            if stop.code == "moves":
+                self._move(stop.moves)
                 continue
             if stop.code == "power":
                 self._at(stop.time_s, self.facility.settle)
@@ -130,6 +135,14 @@ class _Run:
         self._finish(self.horizon_s, "the drain is over")
         if self.progress is not None:
             self.progress(self.horizon_s, self.horizon_s)
+
+    def _move(self, moves: tuple[Move, ...]) -> None:
+        """What the plane says about the network."""
+        for move in moves:
+            if move.kind == PACED:
+                self.spans.pace(move)
+            else:
+                self.transfers.take(move)
 
     def _at(self, time_s: float, act: Callable[[float], None]) -> None:
         self._schedule(time_s, act, POWER, next(self._timers))
@@ -187,7 +200,7 @@ class _Run:
             self.plane.close_window(time_s)
             self.chain.close_window(time_s)
         self.plane.finish(time_s)
-        if self.transfers is not None:
+        if self.network is not None:
             self.transfers.finish()
         self.chain.finish(min(scenario.duration_s, time_s) - scenario.warm_up_s)
         self.env.forget()

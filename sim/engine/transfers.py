@@ -99,17 +99,16 @@ class Transfers:
         self._moving: dict[int, _Transfer] = {}  # by handle
         self._parts: dict[tuple[int, int], list[Part]] = {}
 
-    def take(self, moves: tuple[Move, ...]) -> None:
-        """What the plane says about prompts between two replicas, in its order."""
-        for move in moves:
-            if move.kind == RESERVED:
-                self._announce(move)
-            elif move.kind == PREFILLED:
-                self._complete(self._moving[move.handle], move.time_s)
-            else:
-                transfer = self._moving.pop(move.handle)
-                self._stop(transfer, move.time_s)
-                self._write(transfer, move.time_s, "withdrawn")
+    def take(self, move: Move) -> None:
+        """What the plane says about a prompt between two replicas."""
+        if move.kind == RESERVED:
+            self._announce(move)
+        elif move.kind == PREFILLED:
+            self._complete(self._moving[move.handle], move.time_s)
+        else:
+            transfer = self._moving.pop(move.handle)
+            self._stop(transfer, move.time_s)
+            self._write(transfer, move.time_s, "withdrawn")
 
     def finish(self) -> None:
         """The run ends: what is on its way has no end."""

@@ -47,6 +47,10 @@ class World:
         """The end of the run: duration and drain."""
         return self.scenario.duration_s + self.scenario.drain_s
 
+    def spans(self, placed: PlacedReplica) -> bool:
+        """Whether the stages of a replica talk over the network."""
+        return self.fabric is not None and len(placed.servers) > 1
+
     @property
     def notes(self) -> tuple[str, ...]:
         """What a user should know about this run's requests, beside the scenario's warnings."""

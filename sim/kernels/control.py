@@ -33,7 +33,7 @@ from sim.kernels.meters import (
     report_draw,
 )
 from sim.kernels.plan import unload
-from sim.kernels.state import Ints, State, state_of
+from sim.kernels.state import Floats, Ints, State, state_of
 from sim.kernels.stops import lose_incoming
 
 
@@ -198,3 +198,14 @@ def lose_kv(table: Ints, slot: int, t: float) -> None:
     s = state_of(table)
     count_queue(s, s.request[slot].replica, t)
     lose_incoming(s, slot, FAILED, t)
+
+
+@entry
+def set_delays(table: Ints, replicas: Ints, delays_s: Floats, t: float) -> None:
+    """Each token takes so much longer at replicas, from their next iteration on."""
+    s = state_of(table)
+    for place in range(len(replicas)):
+        r = replicas[place]
+        s.replica[r].next_delay_s = delays_s[place]
+        if s.replica[r].busy:
+            stop_at_next(s, r, t)

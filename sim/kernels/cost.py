@@ -73,6 +73,7 @@ def batch_s(s: State, cost: Record, tokens: int, replica: Record, kv: int, windo
         + cost.per_windowed_kv_token_s * windowed
         + cost.per_prefill_pair_s * replica.pairs
         + cost.per_windowed_prefill_pair_s * replica.windowed_pairs
+        + replica.delay_s * tokens
     )
 
 
@@ -97,6 +98,7 @@ def decode_s(s: State, replica: Record, level: int) -> float:
         + cost.per_decode_s * replica.decoding
         + cost.per_kv_token_s * (replica.kv_tokens + replica.decoding)
         + cost.per_windowed_kv_token_s * replica.windowed_tokens
+        + replica.delay_s * replica.decoding
     )
 
 

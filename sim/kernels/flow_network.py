@@ -138,6 +138,15 @@ class FlowNetwork:
         self._refuse(rate, 0.0, flow)
         return rate
 
+    def share(self, flow: int) -> float:
+        """Bytes/s that a flow would get without its cap, if no other were faster than it is now.
+
+        That is what a standing flow has while it sends, where its demand is a mean over time.
+        """
+        share = events.share_of(self._table, flow)
+        self._refuse(share, 0.0, flow)
+        return share
+
     def left_bytes(self, now_s: float, flow: int) -> float:
         """Bytes that a flow has left at ``now_s``, which is not before the last change."""
         left = events.left_of(self._table, _time(now_s), flow)

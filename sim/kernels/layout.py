@@ -212,6 +212,9 @@ REPLICA = np.dtype(
         ("incoming", np.int32),  # sequences that hold blocks for KV that comes from another pool
         ("arrived", np.int32),  # of them: it is there
         ("fresh", np.int32),  # decoding sequences that have not delivered a token
+        ("delay_s", np.float64),  # of a token, because the network is in use
+        ("next_delay_s", np.float64),  # the same from the next iteration on
+        ("spans", np.int8),  # its stages talk over the network
         ("parks", np.int8),  # it is down once it has finished what it holds
         ("levels", np.int8),  # of its clock
     ],

@@ -11,6 +11,7 @@ from sim.kernels.layout import CACHED, DECODES, DECODING, FAILED, FAR, IN, NONE,
 from sim.kernels.lifecycle import delivered_now, free_slot, settle_outstanding
 from sim.kernels.lists import lane_remove, queue_head, queue_remove, run_remove
 from sim.kernels.meters import holds_nothing, report_draw, set_draw
+from sim.kernels.parting import say_pace
 from sim.kernels.plan import clear_plan
 from sim.kernels.prefix import evict, release
 from sim.kernels.retries import end_attempt
@@ -100,6 +101,8 @@ def lose_twin(s: State, slot: int, t: float) -> None:
 def complete_outage(table: Ints, r: int, gpu_mw: int, t: float) -> None:
     """All of its requests have failed: it is empty, idle and draws what it is told to."""
     s = state_of(table)
+    if s.replica[r].spans and s.replica[r].busy:
+        say_pace(s, r, 0, t)
     forget(s, r)
     load_changed(s, r)
     schedule(s, r, float("inf"))

@@ -26,7 +26,7 @@ from sim.kernels.layout import (
 from sim.kernels.lifecycle import delivered_now, first_token_given, join, settle_outstanding
 from sim.kernels.lists import lane_append, lane_remove, run_insert, run_remove
 from sim.kernels.meters import gap_bin
-from sim.kernels.rows import ALL, SEND
+from sim.kernels.rows import ALL, PACE, SEND
 from sim.kernels.state import Record, State
 
 
@@ -68,6 +68,18 @@ def begin_last_parts(s: State, r: int, t: float) -> None:
             s.handover[slot].to_s = boundary_s(replica, replica.done + 1)
             go_over(s, slot, t)
         slot = s.request[slot].next
+
+
+@rare
+def say_pace(s: State, r: int, tokens: int, t: float) -> None:
+    """A run of iterations begins, of so many tokens each, or (0) the replica rests."""
+    move = s.move[s.all[0].moves]
+    s.all[0].moves += 1
+    move.t_s = t
+    move.slot = r
+    move.kind = PACE
+    move.tokens = tokens
+    move.to_s = s.replica[r].first_s
 
 
 @kernel

@@ -32,7 +32,7 @@ from sim.kernels.lifecycle import (
 )
 from sim.kernels.lists import queue_head, queue_remove, run_append
 from sim.kernels.meters import unloaded
-from sim.kernels.parting import await_kv, begin_last_parts, join_arrived
+from sim.kernels.parting import await_kv, begin_last_parts, join_arrived, say_pace
 from sim.kernels.prefix import evict, reserve, trim
 from sim.kernels.state import State
 
@@ -50,6 +50,9 @@ def plan(s: State, r: int, t: float) -> bool:
         rest(s, r, t)
         return True
     replica.start_s = t
+    if replica.delay_s != replica.next_delay_s:
+        replica.delay_s = replica.next_delay_s
+        replica.planned = 0
     replica.elapsed = stalled and replica.serving
     new = is_new_run(s, r)
     if new:
@@ -244,6 +247,8 @@ def anchor(s: State, r: int, t: float) -> None:
     replica.anchor_s = t
     replica.kv_counted_s = t
     replica.first_s = iteration_s(s, replica, replica.level)
+    if replica.spans:
+        say_pace(s, r, replica.chunk_tokens + (replica.decoding if replica.serving else 0), t)
     inside = s.cost[replica.cost].window > 0 and replica.regime == -1
     replica.growth_s = growth_s(s, replica, replica.chunk if single else 0, inside)
 
@@ -284,6 +289,8 @@ def rest(s: State, r: int, t: float) -> None:
         s.all[0].fault = STUCK
         s.all[0].fault_s = t
         s.all[0].faulty = r
+    if replica.spans and replica.busy:
+        say_pace(s, r, 0, t)
     replica.busy = 0
     replica.planned = 0
     replica.serving = 0

@@ -32,8 +32,9 @@ REQUEST_ROW = np.dtype(
 )
 
 #: A prompt between two replicas, and what there is to say: SEND, its KV may be sent; ALL, the whole
-#: of it is computed by now; STOP, it is not wanted any more.
-SEND, ALL, STOP = range(3)
+#: of it is computed by now; STOP, it is not wanted any more. Or PACE: replica ``slot`` begins
+#: iterations of ``tokens`` tokens, the first of ``to_s`` seconds.
+SEND, ALL, STOP, PACE = range(4)
 MOVE = np.dtype(
     [
         ("t_s", np.float64),

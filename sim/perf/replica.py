@@ -88,6 +88,7 @@ def replica_model(
         clocks_hz=tuple(share * gpu.max_clock_hz for share in shares),
         kv_blocks=memory.blocks,
         memory=memory.parts(),
+        stage_bytes_per_s=stage_bytes_per_s,
     )
 
 

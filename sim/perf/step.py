@@ -72,8 +72,11 @@ class StepCost:
         slope = (self.grid_s[i + 1] - self.grid_s[i]) / (grid[i + 1] - grid[i])
         return self.grid_s[i] + slope * (tokens - grid[i])
 
-    def iteration_s(self, batch: Batch) -> float:
-        """Seconds of one iteration over ``batch``."""
+    def iteration_s(self, batch: Batch, delay_s: float = 0.0) -> float:
+        """Seconds of one iteration over ``batch``.
+
+        ``delay_s``: what a network in use makes of each token more than an empty one.
+        """
         return (
             self.fixed_s
             + self.tokens_s(batch.tokens)
@@ -82,17 +85,18 @@ class StepCost:
             + self.per_windowed_kv_token_s * batch.windowed_kv_tokens
             + self.per_prefill_pair_s * batch.prefill_pairs
             + self.per_windowed_prefill_pair_s * batch.windowed_prefill_pairs
+            + delay_s * batch.tokens
         )
 
-    def phases_s(self, batch: Batch) -> tuple[float, float]:
+    def phases_s(self, batch: Batch, delay_s: float = 0.0) -> tuple[float, float]:
         """Seconds of the iteration without its prefill, and of all of it."""
-        total_s = self.iteration_s(batch)
+        total_s = self.iteration_s(batch, delay_s)
         if batch.tokens == batch.decodes:
             return total_s, total_s
         if batch.decodes == 0:
             return 0.0, total_s
         alone = Batch(batch.decodes, batch.decodes, batch.kv_tokens, batch.windowed_kv_tokens, 0, 0)
-        return self.iteration_s(alone), total_s
+        return self.iteration_s(alone, delay_s), total_s
 
 
 @dataclass(frozen=True)
@@ -171,12 +175,13 @@ class ReplicaModel:
     clocks_hz: tuple[float, ...]
     kv_blocks: int  # blocks of BLOCK_TOKENS tokens per replica
     memory: tuple[tuple[str, float], ...]
+    stage_bytes_per_s: float | None = None  # from stage to stage, as in ``cost``; None: unknown
 
-    def level_within(self, batch: Batch, lock: int, cap_mw: int) -> int:
+    def level_within(self, batch: Batch, lock: int, cap_mw: int, delay_s: float = 0.0) -> int:
         """The highest level, from ``lock`` down, at which an iteration keeps to a cap, else the
         lowest."""
         for level in range(lock, len(self.power)):
-            times = self.cost[level].phases_s(batch)
+            times = self.cost[level].phases_s(batch, delay_s)
             if self.power[level].draw_mw(batch, *times) <= cap_mw:
                 return level
         return len(self.power) - 1
