@@ -20,6 +20,7 @@ import math
 from typing import Any
 
 from sim.kernels.flow_lists import drop_first_key, move_due, move_key, touch
+from sim.kernels.flow_meters import before_commit
 from sim.kernels.flow_state import (
     CLEAN,
     CLOSED,
@@ -275,6 +276,8 @@ def commit(s: Any) -> None:
     for i in range(g.closed):
         s.link[s.closed[i]].mark = 0
     g.closed = 0
+    if g.metered:
+        before_commit(s)
     for i in range(g.touched):
         slot = s.touched[i]
         flow = s.flow[slot]
