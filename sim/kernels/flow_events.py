@@ -290,6 +290,7 @@ def change(s: Any, number: int, capacity: float) -> None:
     make_dirty(s, number)
     if capacity < link.capacity:
         link.mark |= LOWERED
+        g.lowered = 1
     link.capacity = capacity
     g.freed = 1
 

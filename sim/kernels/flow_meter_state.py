@@ -42,6 +42,8 @@ FLOW_METER = np.dtype(
         ("since_s", np.float64),  # it has its bottleneck
         ("bound", np.int32),  # its bottleneck as counted; NONE: it has none yet
         ("place", np.int32),  # the hop of that
+        ("shared_s", np.float64),  # since when this many flows are on it
+        ("sharing", np.int64),
     ],
     align=True,
 )

@@ -103,7 +103,10 @@ def unbind(s: Any, slot: int, now_s: float) -> None:
     m = s.meters.flow[slot]
     if m.bound == NONE:
         return
-    s.meters.hop[(slot << g.shift) + m.place].bound_s += now_s - m.since_s
+    hop = s.meters.hop[(slot << g.shift) + m.place]
+    hop.bound_s += now_s - m.since_s
+    if now_s > m.shared_s:
+        hop.most = max(hop.most, m.sharing)
     if m.bound < g.links:
         advance(s, m.bound, now_s)
         s.meters.link[m.bound].waiting -= 1
@@ -127,8 +130,11 @@ def rebind(s: Any, slot: int, now_s: float) -> None:
         if bound < g.links:
             advance(s, bound, now_s)
             s.meters.link[bound].waiting += 1
-    hop = s.meters.hop[first + m.place]
-    hop.most = max(hop.most, s.link[bound].count)
+    elif now_s > m.shared_s:
+        hop = s.meters.hop[first + m.place]
+        hop.most = max(hop.most, m.sharing)
+    m.sharing = s.link[bound].count
+    m.shared_s = now_s
 
 
 @rare
@@ -211,7 +217,7 @@ def tell(s: Any, slot: int, finish_s: float) -> None:
         if number < g.links:
             story.bottleneck = number
         story.bottleneck_s = s.meters.hop[first + longest].bound_s
-        story.flows_shared = s.meters.hop[first + longest].most
+        story.flows_shared = max(1, s.meters.hop[first + longest].most)
 
 
 @rare
@@ -240,7 +246,7 @@ def forget_links(s: Any, now_s: float) -> None:
     g = s.all[0]
     for number in range(g.links):
         m = s.meters.link[number]
-        if m.flows > 0 or m.down_s > 0.0:
+        if m.could_bytes > 0.0:
             for part in range(number * USES, (number + 1) * USES):
                 s.meters.use_s[part] = 0.0
         m.last_s = now_s

@@ -101,7 +101,8 @@ class LinkMeters:
         """
         so_far = np.cumsum(self.use_s, axis=1)
         up_s = so_far[:, -1:]
-        part = np.argmax(so_far >= share * up_s * (1.0 - 1e-12), axis=1)
+        reached = (so_far >= share * up_s * (1.0 - 1e-12)) & (so_far > 0.0)
+        part = np.argmax(reached, axis=1)
         middles = np.concatenate([[0.0], (np.arange(_EDGES) + 0.5) / _EDGES, [1.0]])
         found = np.minimum(middles[part], self.peak_use)
         return np.where(up_s[:, 0] > 0.0, found, np.nan)

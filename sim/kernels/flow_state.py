@@ -43,6 +43,7 @@ ALL = np.dtype(
         ("closed", np.int64),
         ("seen", np.int64),
         ("freed", np.int64),  # 1: something other than an arrival waits for the next solve
+        ("lowered", np.int64),  # 1: so is the capacity of a link that is dirty
         ("pool", np.int64),  # members that belong to a block
         ("done", np.int64),
         ("metered", np.int64),  # 1: links and flows have meters
