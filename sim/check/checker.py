@@ -57,7 +57,8 @@ def check(document: Document, edit: Edit | None = None) -> Scenario:
     check_caps(found, policies.get("power"), pools.values())
     workloads = tuple(check_workloads(found, pools))
     check_failed(found, site)
-    expectations = check_expectations(found, power)
+    stated = document.spec.fabric is not None or ("fabric",) in document.failed
+    expectations = check_expectations(found, power, stated or fabric is not None)
     _unused_llms(found, llms)
     _idle_fabric(found, fabric, pools)
     found.raise_problems()

@@ -16,14 +16,17 @@ from sim.units import UnitError
 #: Metrics that need a section to be stated. Prices of an hour, and so costs, may be negative.
 _OF_PRICE = ("energy_cost", "energy_cost_per_mtoken")
 _OF_CARBON = ("carbon_g", "carbon_per_mtoken")
+_OF_FABRIC = ("busiest_link_use", "link_saturated_s")
 _OF_COOLING = (
     "pue", "cooling_energy_j", "facility_energy_j", "facility_peak_w", "water_l",
     "water_per_mtoken",
 )  # fmt: skip
 
 
-def check_expectations(found: Collector, power: PowerTree | None) -> tuple[Expectation, ...]:
-    """The usable expectations in order."""
+def check_expectations(
+    found: Collector, power: PowerTree | None, networked: bool
+) -> tuple[Expectation, ...]:
+    """The usable expectations in order; ``networked``: there is a network, or is to be."""
     workloads, pools = found.names("workload"), found.names("pools")
     expectations = []
     for i, spec in enumerate(found.document.spec.expect):
@@ -34,6 +37,10 @@ def check_expectations(found: Collector, power: PowerTree | None) -> tuple[Expec
         if definition is None:
             continue
         _measurable(spec, definition, path, power, found)
+        if definition.name in _OF_FABRIC and not networked:
+            found.error(
+                path, f"{spec.metric} needs a network: write 'fabric: {{kind: rail-optimised}}'"
+            )
         threshold = _threshold(spec, definition, path, found)
         if threshold is not None:
             expectations.append(Expectation(spec.text, spec.metric, spec.operator, threshold))

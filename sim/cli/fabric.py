@@ -39,7 +39,7 @@ def print_fabric(scenario: Scenario, measured: FabricNumbers, out: Console) -> N
     for level in measured.levels:
         text = (
             f"Oversubscription of {_WORDS[level.kind]}: {level.oversubscription:.4g} "
-            f"({_rate(level.down_bytes_per_s)} down, {_rate(level.up_bytes_per_s)} up)"
+            f"({rate_text(level.down_bytes_per_s)} down, {rate_text(level.up_bytes_per_s)} up)"
         )
         text += _not_as_asked(scenario, level)
         if level.worst is None:
@@ -66,7 +66,7 @@ def _origin(scenario: Scenario) -> str:
         return "made by a function"
     if plan.radix is None or plan.kind in ("none", "nvlink-domain"):
         return plan.kind
-    return f"{plan.kind}, switches of {plan.radix} × {_rate(plan.port_bytes_per_s)}"
+    return f"{plan.kind}, switches of {plan.radix} × {rate_text(plan.port_bytes_per_s)}"
 
 
 def _not_as_asked(scenario: Scenario, level: Level) -> str:
@@ -89,12 +89,12 @@ def _cable_table(measured: FabricNumbers) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in measured.cables:
         ends = f"{_ONE.get(row.lower, row.lower)} – {_ONE.get(row.upper, row.upper)}"
-        table.add_row(ends, f"{row.count:,}", _each(row), _rate(row.total_bytes_per_s))
+        table.add_row(ends, f"{row.count:,}", _each(row), rate_text(row.total_bytes_per_s))
     return table
 
 
 def _each(row: Cables) -> str:
-    slowest, fastest = _rate(row.slowest_bytes_per_s), _rate(row.fastest_bytes_per_s)
+    slowest, fastest = rate_text(row.slowest_bytes_per_s), rate_text(row.fastest_bytes_per_s)
     return fastest if slowest == fastest else f"{slowest} to {fastest}"
 
 
@@ -106,12 +106,13 @@ def _bisection(measured: FabricNumbers) -> str:
         return "Bisection: the site has one server"
     share = 100.0 * across / full
     return (
-        f"Bisection: {_rate(across)} one way from the first half of the servers to the second, "
+        f"Bisection: {rate_text(across)} one way from the first half of the servers to the second, "
         f"{share:.3g} % of what its NICs send"
     )
 
 
-def _rate(bytes_per_s: float) -> str:
+def rate_text(bytes_per_s: float) -> str:
+    """A rate as networks state it: ``400 Gb/s``."""
     bits = bytes_per_s * 8
     scale, unit = (1e12, "Tb/s") if bits >= 0.99995e12 else (1e9, "Gb/s")
     value = bits / scale

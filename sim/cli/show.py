@@ -34,6 +34,14 @@ def show(
     fabric: Annotated[
         bool, typer.Option("--fabric", help="of a scenario: its network in numbers, without a run")
     ] = False,
+    links: Annotated[
+        bool,
+        typer.Option("--links", help="of a run: what the network's links carried, which bound"),
+    ] = False,
+    top: Annotated[
+        int | None,
+        typer.Option("--top", metavar="N", help="with --links: how many links to list"),
+    ] = None,
     write: Annotated[
         Path | None,
         typer.Option(
@@ -49,6 +57,9 @@ def show(
 ) -> None:
     """Show what a run says, as `rackplan run` did when it ended.
 
+    With --links: bytes, utilisation and time full of each tier of links, and of the links that
+    bound, those that were full longest first.
+
     With --outages RUN is a scenario file: for the loss of each switchboard, UPS and PDU, who
     carries what afterwards, for how long, and whether clocks or brake come in time and suffice.
 
@@ -57,12 +68,19 @@ def show(
 
     Exits with 1 if one of its expectations failed, 2 if it is no result that can be read.
     """
-    _refuse_mixtures(tree, outages, fabric, write, sets)
+    _refuse_mixtures({"--tree": tree, "--links": links}, outages, fabric, write, sets)
+    if top is not None and not links:
+        raise RackplanError("--top says how many links to list: it goes with --links only")
+    if top is not None and top < 1:
+        raise RackplanError(f"--top takes a number from 1 on, not {top}")
     if outages:
         _show_outages(run, sets or [], as_json)
         return
     if fabric:
         _show_fabric(run, sets or [], as_json, write)
+        return
+    if links:
+        _show_links(run, as_json, top)
         return
     _show_run(run, as_json, tree)
 
@@ -75,9 +93,7 @@ def _show_run(run: str, as_json: bool, tree: bool) -> None:
     from sim.results.result import open_run
     from sim.study.result import holds_several_seeds, open_seeds
 
-    folder = Path(run)
-    if not folder.exists() and (RUNS / run).is_dir():
-        folder = RUNS / run
+    folder = _folder(run)
     if holds_several_seeds(folder):
         several = open_seeds(folder)
         if tree:
@@ -96,15 +112,50 @@ def _show_run(run: str, as_json: bool, tree: bool) -> None:
     raise typer.Exit(0 if expectations_met(result) else 1)
 
 
+def _folder(run: str) -> Path:
+    """The folder of a run that is named by its path or by its name in ``runs/``."""
+    folder = Path(run)
+    return RUNS / run if not folder.exists() and (RUNS / run).is_dir() else folder
+
+
+def _show_links(run: str, as_json: bool, top: int | None) -> None:
+    """What the network's links did in a run."""
+    from sim.cli.links import TOP, links_json, print_links
+    from sim.cli.summary import console
+    from sim.errors import ResultError
+    from sim.results.result import open_run
+    from sim.study.result import holds_several_seeds
+
+    folder = _folder(run)
+    if folder.is_file():
+        raise RackplanError(
+            f"{run} is a scenario; --links asks a run: rackplan run {run}, then rackplan show RUN "
+            "--links"
+        )
+    if holds_several_seeds(folder):
+        raise ResultError(f"{folder} is of several seeds; --links shows the links of one run")
+    result = open_run(folder)
+    if as_json:
+        print(json.dumps(links_json(result, TOP if top is None else top), indent=2))
+    else:
+        print_links(result, console(), TOP if top is None else top)
+
+
 def _refuse_mixtures(
-    tree: bool, outages: bool, fabric: bool, write: Path | None, sets: list[str] | None
+    of_a_run: dict[str, bool],
+    outages: bool,
+    fabric: bool,
+    write: Path | None,
+    sets: list[str] | None,
 ) -> None:
     """Refuse options that do not go together."""
+    if all(of_a_run.values()):
+        raise RackplanError(f"{' and '.join(of_a_run)} show different things: ask for one of them")
     if outages and fabric:
         raise RackplanError("--outages and --fabric show different things: ask for one of them")
     for wanted, option in ((outages, "--outages"), (fabric, "--fabric")):
-        if wanted and tree:
-            raise RackplanError(f"--tree is of a run, {option} of a scenario: ask for one of them")
+        for other in (name for name, asked in of_a_run.items() if wanted and asked):
+            raise RackplanError(f"{other} is of a run, {option} of a scenario: ask for one of them")
     if write is not None and not fabric:
         raise RackplanError("--write saves the network of a scenario: it goes with --fabric only")
     if sets and not (outages or fabric):

@@ -15,6 +15,7 @@ from sim.kernels.flow_lists import (
     take_slot,
     touch,
 )
+from sim.kernels.flow_meters import advance, begin, count_until, end, forget_links, tell
 from sim.kernels.flow_state import CLEAN, LOWERED, NONE, RISING, Floats, Ints, flows_of
 from sim.kernels.flow_sweep import solve
 from sim.kernels.jit import entry, kernel, rare
@@ -44,14 +45,31 @@ def complete(s: Any, now_s: float) -> None:
     g = s.all[0]
     g.now_s = next_due(s)
     until_s = min(now_s, g.now_s + TOGETHER * abs(g.now_s))
+    if g.metered:
+        complete_metered(s, until_s)
     while g.heap > 0 and s.heap[1].t_s <= until_s:
-        slot = s.heap[1].slot
-        done = s.done[g.done]
-        done.id = s.flow[slot].id
-        done.finish_s = s.heap[1].t_s
-        g.done += 1
-        drop_due(s, slot)
-        leave(s, slot)
+        take_first(s)
+
+
+@rare
+def complete_metered(s: Any, until_s: float) -> None:
+    """Take out flows with their stories; apart from the rest, so that it costs the rest nothing."""
+    while s.all[0].heap > 0 and s.heap[1].t_s <= until_s:
+        tell(s, s.heap[1].slot, s.heap[1].t_s)
+        take_first(s)
+
+
+@kernel
+def take_first(s: Any) -> None:
+    """Take out the flow that is complete next; to ``done``."""
+    g = s.all[0]
+    slot = s.heap[1].slot
+    done = s.done[g.done]
+    done.id = s.flow[slot].id
+    done.finish_s = s.heap[1].t_s
+    g.done += 1
+    drop_due(s, slot)
+    leave(s, slot)
 
 
 @entry
@@ -160,7 +178,10 @@ def add(table: Ints, now_s: float, size_bytes: float, hops: int, cap: float) -> 
     slot = take_slot(s)
     g.serial += 1
     number = (g.serial << SLOT_BITS) + slot
-    if size_bytes == 0.0 or (hops == 0 and cap == math.inf):
+    at_once = size_bytes == 0.0 or (hops == 0 and cap == math.inf)
+    if g.metered:
+        begin(s, slot, size_bytes, 0 if at_once else hops)
+    if at_once:
         be_complete(s, slot, number)
     elif cap < math.inf:
         own = g.links + slot
@@ -223,6 +244,8 @@ def remove(table: Ints, now_s: float, number: int) -> float:
     solve(s)
     flow = s.flow[slot]
     left = max(0.0, flow.left_bytes - flow.rate * (now_s - flow.last_s))
+    if s.all[0].metered:
+        end(s, slot, left)
     drop_due(s, slot)
     leave(s, slot)
     return left
@@ -262,9 +285,12 @@ def change(s: Any, number: int, capacity: float) -> None:
     link = s.link[number]
     if capacity == link.capacity:
         return
+    if g.metered and number < g.links:
+        advance(s, number, g.now_s)
     make_dirty(s, number)
     if capacity < link.capacity:
         link.mark |= LOWERED
+        g.lowered = 1
     link.capacity = capacity
     g.freed = 1
 
@@ -381,3 +407,15 @@ def fair_level(s: Any, number: int, slot: int) -> float:
         if next_w <= w * (1.0 + 1e-12):
             return w
         w = next_w
+
+
+@entry
+def read_meters(table: Ints, now_s: float, reset: bool) -> int:
+    """Count what links did until ``now_s``, and set them to 0 if wanted; 0 or a code."""
+    s = flows_of(table)
+    if not move_on(s, now_s):
+        return OVERDUE
+    count_until(s, now_s)
+    if reset:
+        forget_links(s, now_s)
+    return 0

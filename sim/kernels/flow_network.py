@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sim.kernels import flow_events as events
+from sim.kernels.flow_meter_state import Meters, meters_with_room, new_meters, table_of_meters
+from sim.kernels.flow_readings import Completion, LinkMeters, read
 from sim.kernels.flow_state import Floats, Flows, Ints, new_flows, table_of_flows, with_room
 
 #: Room to begin with; it doubles.
@@ -25,23 +27,33 @@ class FlowNetwork:
 
     Args:
         capacity_bytes_per_s: [links] bytes/s, 0 for a link that is down.
+        metered: keep what ``close_window`` and ``pop_metered`` tell. Rates and times are the same,
+            to the last bit, as without.
 
     Raises:
         ValueError: of any method, where an argument makes no sense; it says why.
         KeyError: of any method that takes an id: no such flow is in flight.
     """
 
-    def __init__(self, capacity_bytes_per_s: ArrayLike) -> None:
+    def __init__(self, capacity_bytes_per_s: ArrayLike, metered: bool = False) -> None:
         capacity = np.array(capacity_bytes_per_s, np.float64)
         if capacity.ndim != 1:
             raise ValueError(f"capacities have shape {capacity.shape}; there is one for each link")
         for link in np.flatnonzero(~((capacity >= 0.0) & np.isfinite(capacity)))[:1]:
             raise ValueError(_bad_capacity(int(link), float(capacity[link])))
         self.links = len(capacity)
+        self._opened_s: float | None = None
         self._slots, self._hops, self._members = _SLOTS, _HOPS, max(_MEMBERS, 8 * len(capacity))
-        self._keep(new_flows(capacity, self._slots, self._hops, self._members, capped=True))
+        self._meters: Meters | None = None
+        flows = new_flows(capacity, self._slots, self._hops, self._members, capped=True)
+        if metered:
+            self._meters = new_meters(len(capacity), self._slots, int(flows.all["shift"][0]))
+            flows.all["metered"] = 1
+        self._keep(flows)
 
     def _keep(self, flows: Flows) -> None:
+        if self._meters is not None:
+            flows = flows._replace(meters=table_of_meters(self._meters))
         self._flows = flows
         self._table: Ints = table_of_flows(flows)
         self._path = flows.path
@@ -130,6 +142,41 @@ class FlowNetwork:
         count = events.pop(self._table, _time(now_s))
         return self._flows.done[:count].tolist() if count else []
 
+    def pop_metered(self, now_s: float) -> list[Completion]:
+        """``pop`` with what held each flow back, of a metered network."""
+        meters = self._with_meters()
+        count = events.pop(self._table, _time(now_s))
+        return [Completion(*told) for told in meters.story[:count].tolist()] if count else []
+
+    # ---- meters ------------------------------------------------------------------------------
+
+    def open_window(self, now_s: float) -> None:
+        """Count from ``now_s`` on what links do; what they did before is forgotten.
+
+        Flows in flight count as flows of the window, with the bytes that they send from now on.
+        Times are as those of any change.
+        """
+        self._count(now_s, afresh=True)
+        self._opened_s = float(now_s)
+
+    def close_window(self, now_s: float) -> LinkMeters:
+        """What links did since the window was opened. It stays open: a later reading has more."""
+        meters = self._with_meters()
+        if self._opened_s is None:
+            raise ValueError("no window is open: open_window says from when on links are counted")
+        self._count(now_s, afresh=False)
+        return read(meters, float(now_s) - self._opened_s)
+
+    def _count(self, now_s: float, afresh: bool) -> None:
+        self._with_meters()
+        now_s = _time(now_s)
+        self._refuse(events.read_meters(self._table, now_s, afresh), now_s)
+
+    def _with_meters(self) -> Meters:
+        if self._meters is None:
+            raise ValueError("this network has no meters: make it with metered=True")
+        return self._meters
+
     # ---- readings ----------------------------------------------------------------------------
 
     def rate(self, flow: int) -> float:
@@ -182,7 +229,11 @@ class FlowNetwork:
         self._slots = max(self._slots, slots)
         self._hops = max(self._hops, hops)
         self._members = max(self._members, members)
-        self._keep(with_room(self._flows, self._slots, self._hops, self._members))
+        flows = with_room(self._flows, self._slots, self._hops, self._members)
+        if self._meters is not None:
+            shift = int(flows.all["shift"][0])
+            self._meters = meters_with_room(self._meters, self._slots, shift)
+        self._keep(flows)
 
     def _check_link(self, link: int) -> None:
         if not 0 <= link < self.links:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.kernels.bundle import BundleType, array_of, opener, table_of
+from sim.kernels.flow_meter_state import METERS, NO_METERS
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -42,8 +43,10 @@ ALL = np.dtype(
         ("closed", np.int64),
         ("seen", np.int64),
         ("freed", np.int64),  # 1: something other than an arrival waits for the next solve
+        ("lowered", np.int64),  # 1: so is the capacity of a link that is dirty
         ("pool", np.int64),  # members that belong to a block
         ("done", np.int64),
+        ("metered", np.int64),  # 1: links and flows have meters
     ],
     align=True,
 )
@@ -105,6 +108,7 @@ class Flows(NamedTuple):
     free: NDArray[np.int32]  # [S]
     path: Ints  # [1 << shift] the links of a flow to add
     done: NDArray[np.void]  # [S] DONE
+    meters: Ints  # the table of METERS, of empty arrays if there are none
 
 
 FLOWS = BundleType(
@@ -124,6 +128,7 @@ FLOWS = BundleType(
         ("free", array_of(np.int32)),
         ("path", array_of(np.int64)),
         ("done", array_of(DONE)),
+        ("meters", METERS),
     ),
 )
 
@@ -137,7 +142,7 @@ def table_of_flows(flows: Flows) -> Ints:
 
 
 def new_flows(capacity: Floats, slots: int, hops: int, members: int, capped: bool) -> Flows:
-    """An empty network.
+    """An empty network, without meters.
 
     Args:
         capacity: [L] bytes/s.
@@ -170,6 +175,7 @@ def new_flows(capacity: Floats, slots: int, hops: int, members: int, capped: boo
         free=np.zeros(slots, np.int32),
         path=np.zeros(1 << shift, np.int64),
         done=np.zeros(slots, DONE),
+        meters=NO_METERS,
     )
     flows.link["capacity"][: len(capacity)] = capacity
     flows.all["now_s"] = -np.inf
@@ -180,6 +186,8 @@ def new_flows(capacity: Floats, slots: int, hops: int, members: int, capped: boo
 
 def with_room(old: Flows, slots: int, hops: int, members: int) -> Flows:
     """The same network, whose flows may have caps, with more room; no solve is under way.
+
+    Its meters, if it has some, are not in it yet.
 
     Sizes mean what they mean in ``new_flows``, and are at least those of ``old``.
     """

@@ -20,6 +20,7 @@ import math
 from typing import Any
 
 from sim.kernels.flow_lists import drop_first_key, move_due, move_key, touch
+from sim.kernels.flow_meters import before_commit
 from sim.kernels.flow_state import (
     CLEAN,
     CLOSED,
@@ -38,6 +39,8 @@ TIE = 1e-12
 DRIFT = 1e-9
 #: A link with this share of its capacity free, by that sum, is certainly not full.
 ROOM = 1e-7
+#: Rates of this many times a link's capacity are from before it was lowered.
+MUCH = 4.0
 #: Instead of the level at which a link fills: it is full as it was, and nothing is to be done.
 HOLDS = -1.0
 
@@ -53,11 +56,13 @@ def solve(s: Any) -> None:
         for i in range(g.dirty):
             number = s.dirty[i]
             link = s.link[number]
-            key = 0.0 if link.mark & LOWERED else next_key(link, 0.0)
-            link.mark = STALE
+            key = next_key(link, 0.0)
+            link.mark = STALE | (link.mark & LOWERED)
             if key < math.inf:
                 move_key(s, number, key)
         sweep(s)
+        if g.lowered:
+            add_up_lowered(s)
     g.dirty = 0
     g.freed = 0
     commit(s)
@@ -105,9 +110,28 @@ def alone(s: Any) -> bool:
     return True
 
 
+@rare
+def add_up_lowered(s: Any) -> None:
+    """Rid links of what roundings of rates under a higher capacity have left in their sums."""
+    g = s.all[0]
+    for i in range(g.dirty):
+        link = s.link[s.dirty[i]]
+        if link.mark & LOWERED:
+            link.mark &= ~LOWERED
+            link.base = 0.0
+            for k in range(link.start, link.start + link.count):
+                link.base += s.flow[s.member[k] >> g.shift].now
+    g.lowered = 0
+
+
 @kernel
 def next_key(link: Any, level: float) -> float:
-    """No action of a link comes below this level; infinite if none comes at all."""
+    """No action of a link comes below this level; infinite if none comes at all.
+
+    Where the capacity was lowered, ``base`` has roundings of the old one: any level may be next.
+    """
+    if link.mark & LOWERED:
+        return level
     key = math.inf
     if link.rising > 0:
         key = (link.capacity * (1.0 - DRIFT) - link.base) / link.rising
@@ -164,6 +188,8 @@ def water(s: Any, number: int, level: float) -> float:
     for i in range(link.start, link.start + link.count):
         total += s.flow[s.member[i] >> g.shift].now
     link.base = total
+    if total > MUCH * link.capacity:
+        return water_of_lowered(s, number, level)
     left = link.capacity - total
     if link.rising == 0 and left >= -TIE * link.capacity:
         return HOLDS if left <= TIE * link.capacity else math.inf
@@ -178,6 +204,28 @@ def water(s: Any, number: int, level: float) -> float:
         if above == 0:
             return fill_at
         higher = (left + more) / (link.rising + above)
+        if higher <= fill_at:
+            return fill_at
+        fill_at = higher
+
+
+@rare
+def water_of_lowered(s: Any, number: int, level: float) -> float:
+    """``water`` where rates are far beyond the capacity: what they take together would swamp it."""
+    g = s.all[0]
+    link = s.link[number]
+    fill_at = level
+    while True:
+        above, below = 0, 0.0
+        for i in range(link.start, link.start + link.count):
+            rate = s.flow[s.member[i] >> g.shift].now
+            if rate > fill_at:
+                above += 1
+            else:
+                below += rate
+        if above == 0:
+            return fill_at
+        higher = (link.capacity - below) / (link.rising + above)
         if higher <= fill_at:
             return fill_at
         fill_at = higher
@@ -275,6 +323,8 @@ def commit(s: Any) -> None:
     for i in range(g.closed):
         s.link[s.closed[i]].mark = 0
     g.closed = 0
+    if g.metered:
+        before_commit(s)
     for i in range(g.touched):
         slot = s.touched[i]
         flow = s.flow[slot]

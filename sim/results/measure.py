@@ -18,6 +18,7 @@ from sim.results.bins import (
     latency_middles,
 )
 from sim.results.latency import COLUMNS, FAMILIES, Floats, floats, latencies
+from sim.results.measure_links import link_values
 from sim.results.measure_power import (
     Controllers,
     pool_values,
@@ -74,7 +75,7 @@ def measure(result: RunResult) -> dict[str, Metric]:
     controllers = Controllers(result)
     for node in nodes:
         put("power", node["name"], power_node_values(node) | controllers.at(node["node"]))
-    put("site", "", site | site_values(result, nodes, site, window_s))
+    put("site", "", site | site_values(result, nodes, site, window_s) | link_values(result))
     return metrics
 
 

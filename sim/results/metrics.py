@@ -232,6 +232,11 @@ _ROWS = (
      "site"),
     ("goodput_per_mw", "/s/MW", "goodput_per_power", "higher", "goodput per megawatt of "
      "provisioned power (the utility budget, else the sum of the top ratings)", "site"),
+    ("busiest_link_use", "", "fraction", "lower", "bytes that a directed link of the network "
+     "carried in the measurement window over what it could have carried, of the link that is "
+     "busiest", "site"),
+    ("link_saturated_s", "s", "time", "lower", "time in the measurement window in which a "
+     "directed link of the network was full, of the link that was full longest", "site"),
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable, Generator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from tests.unit.kernels.test_flows import NAMES, RECORDED, recording
 LEAST_RATIO = {"fat_tree_1024_10000_load0.3": 40.0, "storm_weights": 3.0}
 #: Least flows per CPU second with arrivals and completions as SimPy's events.
 LEAST_UNDER_SIMPY = 30_000.0
+#: Most times the CPU time that meters may take, with an event at a time and much in flight.
+MOST_METERED = 2.5
 #: Least times as fast as SimGrid.
 LEAST_OVER_SIMGRID = 25.0
 
@@ -95,6 +98,37 @@ def test_flows_under_simpy(shared_data: Path, figures: Figures, name: str) -> No
     np.testing.assert_allclose(finish, complete_checked(start, size, ptr, idx, capacity), rtol=1e-9)
     if name.startswith("fat_tree"):
         assert speed >= LEAST_UNDER_SIMPY
+
+
+@pytest.mark.bench
+@pytest.mark.parametrize("name", RECORDED)
+def test_flows_with_meters(shared_data: Path, figures: Figures, name: str) -> None:
+    """The same flows one event at a time from Python, without and with meters of all links."""
+    start, size, ptr, idx, capacity = arrays(recording(shared_data, name))
+    paths = [idx[ptr[i] : ptr[i + 1]] for i in range(len(start))]
+    order, starts, sizes = np.argsort(start, kind="stable").tolist(), start.tolist(), size.tolist()
+
+    def drive(metered: bool) -> float:
+        network = FlowNetwork(capacity, metered=metered)
+        pop = network.pop_metered if metered else network.pop
+        if metered:
+            network.open_window(0.0)
+        end_s = 0.0
+        for i in order:
+            while (next_s := network.next_completion_s()) <= starts[i]:
+                pop(next_s)
+            network.add(starts[i], sizes[i], paths[i])
+        while (next_s := network.next_completion_s()) < math.inf:
+            pop(next_s)
+            end_s = next_s
+        return float(network.close_window(end_s).bytes.sum()) if metered else 0.0
+
+    plain, metered = (repeated(partial(drive, on), 5) for on in (False, True))
+    figures.add(f"flows/{name}, step by step", len(start) / plain, "flows/CPU s")
+    ratio = figures.add(f"flows/{name}, with meters", metered / plain, "x the CPU time")
+    assert drive(True) == pytest.approx(float((size * np.diff(ptr)).sum()), rel=1e-9)
+    if name == "fat_tree_1024_10000_load0.3":
+        assert ratio <= MOST_METERED
 
 
 # ---- against SimGrid -----------------------------------------------------------------------

@@ -92,6 +92,15 @@ def test_the_examples_of_the_network_work(tmp_path: Path) -> None:
     assert int(links) > 1000
 
 
+def test_the_examples_of_flows_work(tmp_path: Path) -> None:
+    listed, metered = blocks("docs/flows.md", "python")
+    assert python(listed, tmp_path).split() == ["[2.", "3.]"]
+    shown = metered.replace("network.close_window(4.0).saturated_s", "print(_.tolist())")
+    shown = shown.replace("network.pop_metered(2.0)", "(first,) = network.pop_metered(2.0)")
+    shown = shown.replace("print(_", "print(first[5:], network.close_window(4.0).saturated_s")
+    assert python(shown, tmp_path).strip() == "(0, 2.0, 2) [3.0, 0.0]"
+
+
 def test_the_example_in_python_runs(tmp_path: Path) -> None:
     (example,) = blocks("README.md", "python")
     shorter = example.replace('sets=["', 'sets=["duration=20 s", "warm_up=5 s", "')

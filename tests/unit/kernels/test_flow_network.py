@@ -64,6 +64,26 @@ def test_flows_stand_still_while_their_link_is_down() -> None:
     assert network.next_completion_s() == 7.75
 
 
+def test_a_rate_is_right_where_the_capacity_was_far_higher() -> None:
+    network = FlowNetwork([1e7])
+    flow = network.add(0.0, 5e6, [0])
+    network.set_capacity(0.25, 0, 0.1)
+    assert network.rate(flow) == 0.1
+
+
+@pytest.mark.parametrize("capacity", [0.0, 1e-12, 1e-3])
+def test_nothing_is_left_of_the_rates_under_a_higher_capacity(capacity: float) -> None:
+    # 10 / 3 three times is not 10: what is left of it must be no rate on a link that is down.
+    network = FlowNetwork([10.0, 7.0])
+    one, two, three = (network.add(0.0, 2.5, path) for path in ([0], [0, 1], [0]))
+    network.set_capacity(0.25, 0, capacity)
+    network.remove(0.25, one)
+    assert network.rate(two) == network.rate(three) == capacity / 2.0
+    network.remove(0.25, two)
+    assert network.rate(three) == network.load(0) == capacity
+    assert (network.next_completion_s() == math.inf) == (capacity == 0.0)
+
+
 def test_flows_that_take_no_time_are_complete_at_once() -> None:
     network = FlowNetwork([0.0])
     ids = [network.add(2.0, 0.0, [0]), network.add(2.0, 5.0, [])]
@@ -115,6 +135,7 @@ def test_whatever_happens_rates_are_fair_and_bytes_are_kept(data: st.DataObject)
     capacity = data.draw(st.sampled_from(CAPACITIES))
     watched = Watched(np.array(data.draw(st.lists(capacity, min_size=links, max_size=links))))
     network, unit = watched.network, float(watched.capacity.max())
+    fastest = unit
     sizes: dict[int, float] = {}
     paths = st.lists(st.integers(0, links - 1), min_size=1, max_size=links, unique=True).map(tuple)
     parts = st.sampled_from([0.25, 0.5, 1.0]) | st.floats(0.01, 3.0)
@@ -131,12 +152,13 @@ def test_whatever_happens_rates_are_fair_and_bytes_are_kept(data: st.DataObject)
             flow = data.draw(st.sampled_from(live))
             left = network.remove(watched.now_s, flow)
             if left < math.inf:
-                slack = 1e-11 * unit * max(1.0, watched.now_s)
+                slack = 1e-11 * fastest * max(1.0, watched.now_s)
                 assert left + watched.sent[flow] == pytest.approx(sizes[flow], abs=slack)
             del sizes[flow]
         elif kind == "capacity":
             link = data.draw(st.integers(0, links - 1))
             watched.capacity[link] = data.draw(st.just(0.0) | capacity)
+            fastest = max(fastest, watched.capacity[link])
             network.set_capacity(watched.now_s, link, watched.capacity[link])
         elif kind == "cap" and any(watched.cap[i] < math.inf for i in live):
             flow = data.draw(st.sampled_from([i for i in live if watched.cap[i] < math.inf]))
@@ -150,7 +172,7 @@ def test_whatever_happens_rates_are_fair_and_bytes_are_kept(data: st.DataObject)
             watched.certify()
     watched.advance(math.inf)
     for flow in watched.finish_s:
-        slack = 1e-10 * unit * max(1.0, watched.now_s)
+        slack = 1e-10 * fastest * max(1.0, watched.now_s)
         assert watched.sent[flow] == pytest.approx(sizes[flow], rel=1e-9, abs=slack)
 
 
