@@ -33,9 +33,7 @@ def _hopeless(spec: WorkloadSpec, path: Path, both_s: float, found: Collector) -
     for name in ("ttft", "e2e"):
         objective_s = None if spec.slo is None else getattr(spec.slo, name)
         if objective_s is not None and objective_s <= both_s:
-            found.warn(
-                (*path, "slo", name), f"no request can meet it: its path alone takes {both}"
-            )
+            found.warn((*path, "slo", name), f"no request can meet it: its path alone takes {both}")
     cancel = spec.cancel
     if cancel is not None and cancel.fraction == 1.0 and cancel.after <= both_s:
         found.warn(

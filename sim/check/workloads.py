@@ -69,8 +69,8 @@ def _workload(
         found.warn((*path, way), message)
     _slo(spec, path, found)
     _volume(spec, () if synthetic is None else synthetic.profile, path, found)
-    way = check_path(spec, path, found)
-    at_once = spec.clients is not None and not spec.think and not way.ingress_s
+    user_path = check_path(spec, path, found)
+    at_once = spec.clients is not None and not spec.think and not user_path.ingress_s
     if at_once and pool is not None and pool.max_queue:
         found.error(
             (*path, "clients"),
@@ -97,7 +97,7 @@ def _workload(
         trace=trace,
         synthetic=synthetic,
         retry=None if spec.retry is None else _retry(spec, spec.retry, pool, path, found),
-        path=way,
+        path=user_path,
     )
 
 

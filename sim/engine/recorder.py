@@ -19,9 +19,7 @@ from sim.results.sink import RowSink, Sink
 BATCH_ROWS = 8192
 
 
-def met(
-    request: Request, first_s: float, end_s: float, limits: tuple[float, float, float]
-) -> bool:
+def met(request: Request, first_s: float, end_s: float, limits: tuple[float, float, float]) -> bool:
     """Whether a completed request kept every stated objective (inf = not stated).
 
     A request of one output token has no TPOT, so that objective cannot be missed.

@@ -44,7 +44,7 @@ class Senders:
         event.callbacks = [partial(self._on_arrival, workload, row)]
 
     def _on_arrival(self, workload: int, row: Row, _: Event) -> None:
-        _, sent_s = self.coming.pop((workload << ROW_BITS) | row.number)
+        sent_s = self.coming.pop((workload << ROW_BITS) | row.number)[1]
         if not math.isnan(row.arrival_s):
             self._schedule_next(workload)
         self._enter(self._take(workload, row, sent_s), self.env.now)
