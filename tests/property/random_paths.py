@@ -47,7 +47,10 @@ def random_path(rng: Random) -> UserPath:
 
 
 def with_paths(rng: Random, case: Case) -> Case:
-    """The same world, most of whose users are away; in half of those with the same path all."""
+    """The same world, most of whose users are away; in half of the cases with the same path all.
+
+    A quarter of those run by hand end when a request is sent, mostly with others on their way.
+    """
     world = case.world
     shared = random_path(rng) if rng.randrange(2) else None
     workloads, sources = [], []
@@ -56,4 +59,11 @@ def with_paths(rng: Random, case: Case) -> Case:
         workloads.append(replace(load, path=path))
         sources.append(Sooner(source, path.ingress_s) if rng.randrange(2) else source)
     scenario = replace(world.scenario, workloads=tuple(workloads))
-    return replace(case, world=replace(world, scenario=scenario, sources=tuple(sources)))
+    away = replace(case, world=replace(world, scenario=scenario, sources=tuple(sources)))
+    rows = [next(source.chunks(), None) for source in sources]
+    sent_s = [t for chunk in rows if chunk for t in chunk.arrival_s.tolist() if t > 0.0]
+    if case.by_run or rng.randrange(4) or not sent_s:
+        return away
+    horizon_s = rng.choice(sent_s)
+    acts = tuple(act for act in case.acts if act.time_s <= horizon_s)
+    return replace(away, acts=acts, horizon_s=horizon_s)

@@ -118,7 +118,9 @@ def test_the_servers_time_out_begins_at_the_pool(engine: str) -> None:
         (4.0, 3, ("completed", 4.0, 2.0, 3)),
         # The client has gone a moment before; the pool had done all the work.
         (3.9375, 3, ("cancelled", 3.9375, 2.0, 3)),
-        # Not even the first token was seen.
+        # It leaves with the first token before its eyes.
+        (2.0, 9, ("cancelled", 2.0, 2.0, 1)),
+        # Not even that was seen.
         (1.9375, 3, ("cancelled", 1.9375, None, 1)),
     ],
 )
