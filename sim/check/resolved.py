@@ -170,12 +170,14 @@ def _workload(workload: Workload, root: Path) -> dict[str, Any]:
     tree = {
         key: None if isinstance(value, float) and math.isinf(value) else value
         for key, value in asdict(workload).items()
-        if key not in ("trace", "synthetic", "retry")
+        if key not in ("trace", "synthetic", "retry", "path")
     }
     if workload.retry is not None:  # what nobody states leaves the tree as it is
         retry = workload.retry
         most_s = None if math.isinf(retry.most_s) else retry.most_s
         tree["retry"] = {**asdict(retry), "most_s": most_s, "outcomes": sorted(retry.outcomes)}
+    if workload.path.kinds:
+        tree["path"] = {**asdict(workload.path), "kinds": list(workload.path.kinds)}
     tree["trace"] = None if workload.trace is None else _trace(workload.trace, root)
     synthetic = workload.synthetic
     tree["synthetic"] = None

@@ -10,6 +10,7 @@ from sim.check.collector import Collector
 from sim.check.files import located_file
 from sim.check.scenario import Pool
 from sim.check.traces import check_trace
+from sim.check.user_path import check_path
 from sim.errors import DataError, UnknownName
 from sim.perf.step import BLOCK_TOKENS
 from sim.spec.nodes import Path, shorten
@@ -70,7 +71,9 @@ def _workload(
         found.warn((*path, way), message)
     _slo(spec, path, found)
     _volume(spec, () if synthetic is None else synthetic.profile, path, found)
-    if spec.clients is not None and not spec.think and pool is not None and pool.max_queue:
+    user_path = check_path(spec, path, found)
+    at_once = spec.clients is not None and not spec.think and not user_path.ingress_s
+    if at_once and pool is not None and pool.max_queue:
         found.error(
             (*path, "clients"),
             f"clients that do not think come back at once when pool {pool.name!r} turns them away "
@@ -96,6 +99,7 @@ def _workload(
         trace=trace,
         synthetic=synthetic,
         retry=None if spec.retry is None else _retry(spec, spec.retry, pool, path, found),
+        path=user_path,
     )
 
 

@@ -90,6 +90,7 @@ def serving(
 
     Every client starts at once and sends its next request when the last one ends. Lengths vary by
     a fraction of a per cent, as in real runs; --length-spread 0 keeps all requests in lockstep.
+    Clients are at the replica: no path between user and pool (workload.path) is in the times.
     """
     given = {
         "llm": llm, "gpu": gpu, "precision": precision, "tensor_parallel": tensor_parallel,

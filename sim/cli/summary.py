@@ -14,6 +14,7 @@ from rich.text import Text
 
 from sim.cli.summary_control import control_sentence
 from sim.cli.summary_outages import outage_sentence
+from sim.cli.summary_paths import path_sentence
 from sim.cli.summary_retries import retry_sentence
 from sim.results.limit import TOUCH
 from sim.results.metrics import Metric
@@ -90,7 +91,12 @@ def print_summary(result: RunResult, out: Console) -> None:
     table = _power_table(result, marks)
     if table.row_count:
         out.print(table)
-    for sentence in (outage_sentence(result), retry_sentence(result), control_sentence(result)):
+    for sentence in (
+        path_sentence(result.manifest),
+        outage_sentence(result),
+        retry_sentence(result),
+        control_sentence(result),
+    ):
         if sentence:
             out.print(Text(plain_text(sentence)))
     out.print(Text(_energy_sentence(result.metrics)))

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sim.cli.summary import Marks, plain_text
+from sim.cli.summary_paths import path_sentence
 from sim.results.limit import TOUCH
 from sim.results.metrics import Metric
 from sim.results.wording import percent, quantity, shown, span
@@ -183,6 +184,8 @@ def _notes(result: SeedsResult) -> Iterator[str]:
         for limit in result.manifest["binding"]
     ]
     yield f"Binding limit: {', '.join(parts)}"
+    if paths := path_sentence(result.manifest):
+        yield paths
     yield from _thin_tails(result)
     for name, metric in result.metrics.items():
         if metric.value is not None and metric.seeds != count and _is_shown(name, metric):

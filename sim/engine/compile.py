@@ -73,7 +73,7 @@ def compile_world(world: World, *, minutes: bool, changes: bool) -> State:
         all=whole,
         replica=replicas,
         request=slots(SLOTS, 0),
-        again=np.zeros(SLOTS if _sends_again(world) else 1, layout.AGAIN),
+        again=np.zeros(SLOTS if _knows_more(world) else 1, layout.AGAIN),
         wait=_waits(world),
         handover=np.zeros(SLOTS if apart else 1, layout.HANDOVER),
         prefix=np.zeros(SLOTS, layout.PREFIX),
@@ -194,6 +194,8 @@ def _workloads(world: World) -> Records:
     seen = dict.fromkeys(pool_names, 0)
     for record, workload in zip(records, scenario.workloads, strict=True):
         record["timeout_s"] = workload.timeout_s
+        record["ingress_s"] = workload.path.ingress_s
+        record["egress_s"] = workload.path.egress_s
         for name in ("ttft_s", "tpot_s", "e2e_s"):
             limit = getattr(workload.objectives, name)
             record[name] = math.inf if limit is None else limit
@@ -210,8 +212,12 @@ def _workloads(world: World) -> Records:
     return records
 
 
-def _sends_again(world: World) -> bool:
-    return any(workload.retry is not None for workload in world.scenario.workloads)
+def _knows_more(world: World) -> bool:
+    """Whether requests need ``layout.AGAIN``."""
+    return any(
+        workload.retry is not None or workload.path.ingress_s > 0.0
+        for workload in world.scenario.workloads
+    )
 
 
 def _waits(world: World) -> NDArray[np.float64]:

@@ -49,6 +49,7 @@ from sim.kernels import power as tree
 from sim.kernels.advance import advance
 from sim.kernels.followers import adopt, load_rows, refresh_arrivals, release
 from sim.kernels.layout import NONE
+from sim.kernels.senders import take_senders
 from sim.kernels.state import Records, State, tables
 from sim.policies.base import RoutingView, kind_of
 from sim.results.tables import OUTCOMES
@@ -120,7 +121,7 @@ class CompiledPlane(Handover, TreeControl, ReplicaControl):
         return float(control.next_event(self._table))
 
     def in_flight(self) -> int:
-        """Requests that have arrived and not ended."""
+        """Requests that have reached their pool and not ended."""
         return int(self.state.all[0]["in_flight"])
 
     def open_window(self, time_s: float) -> None:
@@ -139,8 +140,10 @@ class CompiledPlane(Handover, TreeControl, ReplicaControl):
         self._window = {name: closed[name] - self._opened[name] for name in closed}
 
     def finish(self, time_s: float) -> None:
-        """The run ends at ``time_s``: what is in flight is unfinished; write every meter."""
+        """The run ends at ``time_s``: what was sent and has not ended is unfinished."""
         control.pause_all(self._table, time_s)
+        while (code := take_senders(self._table, time_s)) != layout.DONE:
+            ANSWERS[code](self)
         self._end_unfinished()
         self._drain()
         tree.finish(self.state.power, time_s)
@@ -202,7 +205,8 @@ class CompiledPlane(Handover, TreeControl, ReplicaControl):
             workload = identity >> layout.ROW_BITS
             while not adopt(self._table, identity) and self._pull(workload):
                 pass
-            release(self._table, identity, int(orphan["outcome"]), float(orphan["end_s"]))
+            end_s, now_s = float(orphan["end_s"]), float(orphan["t_s"])
+            release(self._table, identity, int(orphan["outcome"]), end_s, now_s)
 
     def _grow(self) -> None:
         """Double what the next event might find too small."""

@@ -141,7 +141,7 @@ class ServingPlane(Protocol):
         ...
 
     def in_flight(self) -> int:
-        """Requests that have arrived and not ended."""
+        """Requests that have reached their pool and not ended (or wait to be sent again)."""
         ...
 
     def open_window(self, time_s: float) -> None:
@@ -153,5 +153,8 @@ class ServingPlane(Protocol):
         ...
 
     def finish(self, time_s: float) -> None:
-        """The run ends: requests in flight are unfinished, every meter is read and written."""
+        """The run ends: what was sent before and has not ended is unfinished; meters are written.
+
+        Requests that are still on their way to their pool are among them.
+        """
         ...

@@ -1,9 +1,10 @@
 """``rackplan predict serving``: one replica under a closed loop of like requests, without a site.
 
 Every client starts at once, as a benchmark client does that opens all its connections before it
-measures. The loop then goes on until each client has had ``REQUESTS_PER_CLIENT`` requests answered.
-Lengths differ by a small share unless asked for otherwise: exactly equal requests would stay in
-lockstep, all prompts queueing for one another in every round, which measured runs do not.
+measures, and is at the replica: no path of a workload lies between. The loop then goes on until
+each client has had ``REQUESTS_PER_CLIENT`` requests answered. Lengths differ by a small share
+unless asked for otherwise: exactly equal requests would stay in lockstep, all prompts queueing for
+one another in every round, which measured runs do not.
 """
 
 from __future__ import annotations

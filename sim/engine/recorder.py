@@ -19,18 +19,24 @@ from sim.results.sink import RowSink, Sink
 BATCH_ROWS = 8192
 
 
-def met(request: Request, outcome: str, ttft_s: float, tpot_s: float, e2e_s: float) -> bool:
-    """Whether a request completed within every stated objective (inf = not stated).
+def met(request: Request, first_s: float, end_s: float, limits: tuple[float, float, float]) -> bool:
+    """Whether a completed request kept every stated objective (inf = not stated).
 
     A request of one output token has no TPOT, so that objective cannot be missed.
+
+    Args:
+        first_s, end_s: when its user had the first token, and the last.
+        limits: of TTFT, TPOT and end to end.
     """
-    if outcome != "completed":
-        return False
-    end_s, first_s, sent_s = request.last_event_s, request.first_token_s, request.arrival_s
-    if first_s - sent_s > ttft_s or end_s - sent_s > e2e_s:
+    ttft_s, tpot_s, e2e_s = limits
+    if first_s - request.arrival_s > ttft_s or end_s - request.arrival_s > e2e_s:
         return False
     gaps = request.output_tokens - 1
     return gaps < 1 or (end_s - first_s) / gaps <= tpot_s
+
+
+def _limit(objective_s: float | None) -> float:
+    return math.inf if objective_s is None else objective_s
 
 
 class Rows:
@@ -91,10 +97,7 @@ class Recorder:
     def __init__(self, scenario: Scenario, sink: Sink) -> None:
         self._workloads = scenario.workloads
         self._limits = [
-            tuple(
-                math.inf if limit is None else limit
-                for limit in (w.objectives.ttft_s, w.objectives.tpot_s, w.objectives.e2e_s)
-            )
+            (_limit(w.objectives.ttft_s), _limit(w.objectives.tpot_s), _limit(w.objectives.e2e_s))
             for w in scenario.workloads
         ]
         self._sink = sink
@@ -119,8 +122,14 @@ class Recorder:
         )
 
     def request(self, request: Request, outcome: str, end_s: float | None) -> None:
-        """A request's one row, at its outcome."""
-        request.last_event_s = math.nan if end_s is None else end_s
+        """A request's one row, at its outcome, of which its user learns at ``end_s``."""
+        path = self._workloads[request.workload].path
+        first_s = request.first_token_s + path.egress_s
+        if outcome == "cancelled" and end_s is not None and first_s > end_s:
+            first_s = math.nan  # nobody was there to see it
+        ingress_s = path.ingress_s
+        if request.attempt:
+            ingress_s = (request.sent_s + path.ingress_s) - request.arrival_s
         self._requests.add(
             request.identity,
             self._workloads[request.workload].name,
@@ -128,11 +137,11 @@ class Recorder:
             request.replica if request.replica >= 0 else None,
             request.priority,
             request.arrival_s,
-            request.sent_s - request.arrival_s,
+            ingress_s,
             None if math.isnan(request.admitted_s) else request.admitted_s,
-            None if math.isnan(request.first_token_s) else request.first_token_s,
+            None if math.isnan(first_s) else first_s,
             end_s,
-            0.0,
+            path.egress_s,
             request.input_tokens,
             request.output_tokens,
             request.delivered,
@@ -140,11 +149,13 @@ class Recorder:
             request.hit_tokens,
             request.attempt + int(not request.away),
             outcome,
-            met(request, outcome, *self._limits[request.workload]),
+            outcome == "completed"
+            and end_s is not None
+            and met(request, first_s, end_s, self._limits[request.workload]),
         )
 
     def attempt(self, request: Request, outcome: str, end_s: float) -> None:
-        """An attempt that got no answer, and that another follows."""
+        """An attempt that got no answer, as its client learns at ``end_s``; another follows."""
         self._attempts.add(
             request.identity,
             self._workloads[request.workload].name,

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,7 @@ from sim.engine.arbiter import (
     too_large,
     turned_away_for_ever,
 )
-from sim.engine.arrivals import Feed, Row, follows_at
+from sim.engine.arrivals import Feed, follows_at
 from sim.engine.batcher import blocks_for
 from sim.engine.environment import ARRIVAL, TIME_OUT, OrderedEnvironment
 from sim.engine.handover import Move
@@ -43,10 +42,11 @@ from sim.engine.reference_handover import Handover
 from sim.engine.reference_meters import readings
 from sim.engine.reference_pools import PoolState
 from sim.engine.reference_replicas import ReplicaControl
+from sim.engine.reference_senders import Senders
 from sim.engine.replica import Replica
 from sim.engine.request import PREFILLS, WHOLE, Request
 from sim.engine.retries import Retries
-from sim.engine.world import ROW_BITS, PlacedReplica, World
+from sim.engine.world import PlacedReplica, World
 from sim.policies.base import RoutingView
 
 #: Outcomes that take no time by themselves.
@@ -55,7 +55,7 @@ TURNED_AWAY = ("never-fits", "queue-full", "shed", "failed")
 MOST_RETURNS = 100_000
 
 
-class ReferencePlane(Handover, TreeControl, ReplicaControl):
+class ReferencePlane(Handover, TreeControl, ReplicaControl, Senders):
     """Implements ``engine.plane.ServingPlane`` (see there) and ``engine.observer.Observer``."""
 
     def __init__(self, world: World, recorder: Recorder) -> None:
@@ -84,8 +84,10 @@ class ReferencePlane(Handover, TreeControl, ReplicaControl):
         self.pool_of = [pool_index[workload.pool] for workload in scenario.workloads]
         self.feeds = [Feed(source, index) for index, source in enumerate(world.sources)]
         self.retries = [Retries(world.seed, workload) for workload in scenario.workloads]
+        self.paths = [workload.path for workload in scenario.workloads]
         self.live: dict[int, Request] = {}
         self.moves: list[Move] = []
+        self.coming = {}
         self.returns = [(0.0, 0)] * len(scenario.workloads)  # (instant, returns at once)
         self.power = PowerMeter(scenario.site, scenario.power, recorder.power, recorder.over)
         self.limits = Limits(scenario.power)
@@ -142,7 +144,7 @@ class ReferencePlane(Handover, TreeControl, ReplicaControl):
         return float(self.env.peek())
 
     def in_flight(self) -> int:
-        """Requests that have arrived and not ended."""
+        """Requests that have reached their pool and not ended."""
         return len(self.live)
 
     def _each_integral(self, act: Callable[[Any], None]) -> None:
@@ -165,7 +167,8 @@ class ReferencePlane(Handover, TreeControl, ReplicaControl):
         self.charges.close_window(time_s)
 
     def finish(self, time_s: float) -> None:
-        """The run ends at ``time_s``: what is in flight is unfinished; write every meter."""
+        """The run ends at ``time_s``: what was sent and has not ended is unfinished."""
+        self.take_senders(time_s)
         for identity in sorted(self.live):
             self.recorder.request(self.live[identity], "unfinished", None)
         self.live.clear()
@@ -180,41 +183,18 @@ class ReferencePlane(Handover, TreeControl, ReplicaControl):
 
     # ---- arrivals ------------------------------------------------------------------------
 
-    def _schedule_next(self, workload: int) -> None:
-        row = self.feeds[workload].next_open()
-        if row is not None:
-            self._schedule(workload, row, row.arrival_s)
-
-    def _schedule(self, workload: int, row: Row, time_s: float) -> None:
-        identity = (workload << ROW_BITS) | row.number
-        event = self.env.at(time_s, ARRIVAL, identity)
-        event.callbacks = [partial(self._on_arrival, workload, row)]
-
-    def _on_arrival(self, workload: int, row: Row, _: Event) -> None:
-        now_s = self.env.now
-        if not math.isnan(row.arrival_s):
-            self._schedule_next(workload)
-        request = Request(
-            identity=(workload << ROW_BITS) | row.number,
-            workload=workload,
-            row=row.number,
-            pool=self.pool_of[workload],
-            priority=row.priority,
-            arrival_s=now_s,
-            input_tokens=row.input_tokens,
-            output_tokens=row.output_tokens,
-            prefix_block_tokens=row.prefix_block_tokens,
-            prefix_ids=row.prefix_ids,
-        )
-        request.cancel_s = now_s + row.cancel_after_s
-        self.live[request.identity] = request
-        self._enter(request, now_s)
-
     def _enter(self, request: Request, now_s: float) -> None:
-        """A request reaches its pool, for the first time or again."""
+        """A request reaches its pool, for the first time or again.
+
+        That its client has gone takes as long to get here as any word does.
+        """
         request.pool = self.pool_of[request.workload]
         parts = self.pools[request.pool].decode is not None and request.output_tokens > 0
         request.role = PREFILLS if parts else WHOLE
+        gone_s = request.cancel_s + self.paths[request.workload].egress_s
+        if gone_s < now_s:
+            self._end(request, "cancelled", now_s)
+            return
         refused = self._route(request, now_s)
         if refused is not None:
             self._end(request, refused, now_s)
@@ -225,8 +205,9 @@ class ReferencePlane(Handover, TreeControl, ReplicaControl):
         self._set_cancel(request)
 
     def _set_cancel(self, request: Request) -> None:
-        if request.cancel_s < math.inf:
-            self._set_alarm(request, request.cancel_s, 2 * request.identity + 1, self._cancel)
+        gone_s = request.cancel_s + self.paths[request.workload].egress_s
+        if gone_s < math.inf:
+            self._set_alarm(request, gone_s, 2 * request.identity + 1, self._cancel)
 
     def _set_alarm(
         self, request: Request, at_s: float, order: int, act: Callable[[Request, float], None]
@@ -240,7 +221,7 @@ class ReferencePlane(Handover, TreeControl, ReplicaControl):
             self._withdraw(request, "timed-out", now_s)
 
     def _cancel(self, request: Request, now_s: float) -> None:
-        """The client has gone, wherever the request is."""
+        """The pool learns that the client has gone, wherever the request is."""
         if not request.ended:
             twin = request.twin if request.role == PREFILLS else None
             self._withdraw(twin or request, "cancelled", now_s)
@@ -317,30 +298,35 @@ class ReferencePlane(Handover, TreeControl, ReplicaControl):
     def _end(self, request: Request, outcome: str, now_s: float) -> None:
         """The one place where a request gets its outcome; its followers are sent from here."""
         request.ended = True
-        if self._sends_again(request, outcome, now_s):
+        path = self.paths[request.workload]
+        end_s = now_s + path.egress_s  # its client learns of it
+        if self._sends_again(request, outcome, end_s):
             return
+        if request.cancel_s < end_s:  # … or would, but has gone
+            outcome, end_s = "cancelled", request.cancel_s
         del self.live[request.identity]
-        self.recorder.request(request, outcome, now_s)
+        self.recorder.request(request, outcome, end_s)
         for row in self.feeds[request.workload].followers(request.row):
-            at_s = follows_at(row, now_s)
-            if at_s == now_s and outcome in TURNED_AWAY:
+            sent_s = follows_at(row, end_s)
+            if sent_s + path.ingress_s == now_s and outcome in TURNED_AWAY:
                 self._return_at_once(request.workload, outcome, now_s)
-            if at_s < self.duration_s:
-                self._schedule(request.workload, row, at_s)
+            if sent_s < self.duration_s:
+                self._schedule(request.workload, row, sent_s)
 
-    def _sends_again(self, request: Request, outcome: str, now_s: float) -> bool:
-        """Whether the client sends a request again that got no answer, and waits for that one."""
+    def _sends_again(self, request: Request, outcome: str, end_s: float) -> bool:
+        """Whether the client, who learns at ``end_s`` that there is no answer, sends it again."""
         retries = self.retries[request.workload]
-        at_s = retries.next_s(request.identity, request.attempt, outcome, now_s)
-        if at_s is None or request.cancel_s <= at_s:  # nobody waits for an answer by then
+        sent_s = retries.next_s(request.identity, request.attempt, outcome, end_s)
+        if sent_s is None or request.cancel_s <= sent_s:  # nobody waits for an answer by then
             return False
-        self.recorder.attempt(request, outcome, now_s)
-        again = self.live[request.identity] = request.again(at_s)
+        self.recorder.attempt(request, outcome, end_s)
+        again = self.live[request.identity] = request.again(sent_s)
 
         def arrive(_: Event) -> None:
             again.away = False
-            self._enter(again, at_s)
+            self._enter(again, self.env.now)
 
+        at_s = sent_s + self.paths[request.workload].ingress_s
         self.env.at(at_s, ARRIVAL, again.identity).callbacks = [arrive]
         return True
 

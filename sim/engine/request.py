@@ -22,7 +22,8 @@ class Request:
 
     One that is sent again is another object with the same identity: ``attempt`` counts those before
     it. ``arrival_s`` is when the first was sent, ``sent_s`` when this one was, or will be if it is
-    still ``away``; at ``cancel_s`` the client gives up.
+    still ``away``; at ``cancel_s`` the client gives up. These three are on the client's clock; all
+    others, and what happens at the pool, on the pool's (see ``docs/user-path.md``).
 
     Where one pool prefills and another decodes it is two objects with the same identity, each
     other's ``twin`` as long as both are there: one of the role ``PREFILLS``, whose blocks are held
@@ -34,7 +35,7 @@ class Request:
     __slots__ = (
         "admitted_s", "arrival_s", "attempt", "away", "blocks", "cancel_s", "cancelled", "context",
         "delivered", "ended", "first_token_s", "hit_tokens", "identity", "input_tokens", "key",
-        "last_event_s", "last_token_s", "output_tokens", "pool", "position", "preemptions",
+        "last_token_s", "output_tokens", "pool", "position", "preemptions",
         "prefilled_s", "prefix_block_tokens", "prefix_ids", "priority", "produced_s", "remote",
         "replica", "reserved", "role", "row", "sent_s", "shared", "target", "twin", "waiting",
         "workload",
@@ -76,7 +77,6 @@ class Request:
         self.admitted_s = math.nan
         self.first_token_s = math.nan
         self.last_token_s = math.nan
-        self.last_event_s = math.nan
         self.context = 0
         self.target = 0
         self.blocks = 0

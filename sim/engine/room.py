@@ -62,19 +62,20 @@ def more_slots(state: State) -> State:
     if len(state.handover) > 1:
         more = np.zeros(have, layout.HANDOVER)
         state = state._replace(handover=np.concatenate([state.handover, more]))
-    if _sends_again(state):
+    if _knows_more(state):
         again = np.concatenate([state.again, np.zeros(have, layout.AGAIN)])
         state = _room_for_returns(state._replace(again=again))
     return state
 
 
-def _sends_again(state: State) -> bool:
-    return bool((state.workload["attempts"] > 1).any())
+def _knows_more(state: State) -> bool:
+    """Whether requests need ``layout.AGAIN``."""
+    return bool(((state.workload["attempts"] > 1) | (state.workload["ingress_s"] > 0.0)).any())
 
 
 def _room_for_returns(state: State) -> State:
     """Every follower may be about to return, and every request, if clients send again."""
-    most = len(state.follower) + (len(state.request) if _sends_again(state) else 0)
+    most = len(state.follower) + (len(state.request) if _knows_more(state) else 0)
     return state if state.heap.shape[1] >= most + 4 else more_events(state, most)
 
 

@@ -18,7 +18,7 @@ from sim.kernels.state import Record, State
 
 @kernel
 def set_alarms(s: State, slot: int, cancel_s: float, t: float) -> None:
-    """A request was dispatched at ``t``, and its client gives up at ``cancel_s``.
+    """A request was dispatched at ``t``; that its client gave up is known at ``cancel_s``.
 
     The caller made sure that there is room. An alarm's ``slot`` has the attempt above its low bits.
     """

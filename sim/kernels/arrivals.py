@@ -15,6 +15,7 @@ from sim.kernels.layout import (
     ASKED,
     BLOCKS,
     CACHED,
+    CANCELLED,
     CONTEXT,
     DECODE_CAPACITY,
     DECODES,
@@ -61,7 +62,7 @@ ROWS_AHEAD = 4
 
 @kernel
 def arrival(s: State, t: float) -> int:
-    """The next request arrives."""
+    """The next request reaches its pool."""
     all_ = s.all[0]
     w = all_.arrival_workload
     if w != NONE:
@@ -71,8 +72,8 @@ def arrival(s: State, t: float) -> int:
         row = s.source[w, workload.next]
         workload.next += 1
         prefetch(s.source, (w, workload.next + ROWS_AHEAD))
-        slot = new_request(s, w, row, t)
-        cancel_s = t + row.cancel_after_s
+        slot = new_request(s, w, row)
+        cancel_s = row.arrival_s + row.cancel_after_s
         if workload.next == workload.count and not workload.final:
             all_.hungry = w
     else:
@@ -84,16 +85,16 @@ def arrival(s: State, t: float) -> int:
         if follower < 0:
             slot = take_return(s)
             next_arrival(s)
-            return route(s, slot, s.again[slot].cancel_s, t)
+            return enter(s, slot, s.again[slot].cancel_s, t)
         event_pop(s.heap, RETURNS, all_.returns)
         all_.returns -= 1
-        slot = new_request(s, w, s.follower[follower], t)
-        cancel_s = t + s.follower[follower].cancel_after_s
+        slot = new_request(s, w, s.follower[follower])
+        cancel_s = s.follower[follower].arrival_s + s.follower[follower].cancel_after_s
         free_follower(s, follower)
-    if s.workload[w].attempts > 1:
+    if s.workload[w].attempts > 1 or s.workload[w].ingress_s > 0.0:
         s.again[slot].cancel_s = cancel_s
     next_arrival(s)
-    return route(s, slot, cancel_s, t)
+    return enter(s, slot, cancel_s, t)
 
 
 @kernel
@@ -107,15 +108,15 @@ def needs_growth(s: State, w: int) -> bool:
 
 
 @kernel
-def new_request(s: State, w: int, row: Record, t: float) -> int:
-    """A slot for a request that arrives now."""
+def new_request(s: State, w: int, row: Record) -> int:
+    """A slot for a request that was sent."""
     all_ = s.all[0]
     slot = all_.free_slot
     request = s.request[slot]
     all_.free_slot = request.next
     all_.in_flight += 1
     request.id = (w << ROW_BITS) | row.row
-    request.arrival_s = t
+    request.arrival_s = row.arrival_s
     request.admitted_s = float("nan")
     request.first_token_s = float("nan")
     request.last_token_s = float("nan")
@@ -138,6 +139,17 @@ def new_request(s: State, w: int, row: Record, t: float) -> int:
     if row.ids > 0:
         take_ids(s, slot, row)
     return slot
+
+
+@kernel
+def enter(s: State, slot: int, cancel_s: float, t: float) -> int:
+    """A request reaches its pool, where it is routed, unless its client gave up at ``cancel_s`` and
+    the pool knows: that takes as long to get here as any word does."""
+    gone_s = cancel_s + s.workload[s.request[slot].workload].egress_s
+    if gone_s < t:
+        turn_away(s, slot, CANCELLED, t)
+        return DONE
+    return route(s, slot, gone_s, t)
 
 
 @kernel
@@ -227,7 +239,7 @@ def never_fits(s: State, pool: Record, slot: int, t: float) -> bool:
 
 @rare
 def turn_away(s: State, slot: int, outcome: int, t: float) -> None:
-    """No replica takes a request."""
+    """No replica gets a request."""
     if s.request[slot].role == DECODES:
         let_go(s, slot, t)
     end_attempt(s, slot, outcome, t)

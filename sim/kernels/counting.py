@@ -235,7 +235,7 @@ def add_count(row: Any, count: Any, queue_s: float) -> None:
     if queue_s == queue_s:
         count.admitted_tokens += row.input_tokens
         count.queue_s += queue_s
-    prefill_s = row.first_token_s - row.admitted_s
+    prefill_s = (row.first_token_s - row.egress_s) - row.admitted_s
     if prefill_s == prefill_s:
         count.prefill_s += prefill_s
 

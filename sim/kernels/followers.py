@@ -135,15 +135,17 @@ def free_follower(s: State, follower: int) -> None:
 
 
 @rare
-def release_followers(s: State, identity: int, outcome: int, t: float) -> None:
-    """The request ``identity`` has ended at ``t``: its followers are on their way."""
+def release_followers(s: State, identity: int, outcome: int, end_s: float, t: float) -> None:
+    """The request ``identity`` has ended at ``t``, its client knows at ``end_s``: its followers are
+    on their way."""
     w = identity >> ROW_BITS
     place = find(s, identity)
     if s.place[place].id == NONE:
         if s.workload[w].endless:
             orphan = s.orphan[s.all[0].orphans]
             orphan.id = identity
-            orphan.end_s = t
+            orphan.end_s = end_s
+            orphan.t_s = t
             orphan.outcome = outcome
             s.all[0].orphans += 1
         return
@@ -152,10 +154,11 @@ def release_followers(s: State, identity: int, outcome: int, t: float) -> None:
     while follower != NONE:
         row = s.follower[follower]
         after = row.next
-        at_s = t + row.think_s
+        row.arrival_s = end_s + row.think_s
+        at_s = row.arrival_s + s.workload[w].ingress_s
         if at_s == t and outcome in (NEVER_FITS, QUEUE_FULL, SHED, FAILED):
             return_at_once(s, w, outcome, t)
-        if at_s < s.all[0].until_s:
+        if row.arrival_s < s.all[0].until_s:
             event_push(s.heap, RETURNS, s.all[0].returns, at_s, (w << ROW_BITS) | row.row, follower)
             s.all[0].returns += 1
         else:
@@ -179,7 +182,10 @@ def return_at_once(s: State, w: int, outcome: int, t: float) -> None:
 
 @kernel
 def next_arrival(s: State) -> None:
-    """Find the next arrival: the first in (time, id) of every workload's next row and returns."""
+    """Find the next arrival: the first in (time, id) of every workload's next row and returns.
+
+    Its time is when it reaches its pool.
+    """
     all_ = s.all[0]
     best_s, best_id, best = float("inf"), 0, NONE
     if all_.returns > 0:
@@ -190,17 +196,18 @@ def next_arrival(s: State) -> None:
         if workload.next < workload.count:
             row = s.source[w, workload.next]
             identity = (w << ROW_BITS) | row.row
-            if row.arrival_s < best_s or (row.arrival_s == best_s and identity < best_id):
-                best_s, best_id, best = row.arrival_s, identity, w
+            at_s = row.arrival_s + workload.ingress_s
+            if at_s < best_s or (at_s == best_s and identity < best_id):
+                best_s, best_id, best = at_s, identity, w
     all_.arrival_s = best_s
     all_.arrival_workload = best
 
 
 @entry
-def release(table: Ints, identity: int, outcome: int, t: float) -> None:
+def release(table: Ints, identity: int, outcome: int, end_s: float, t: float) -> None:
     """``release_followers`` for an orphan, now that its followers are there."""
     s = state_of(table)
-    release_followers(s, identity, outcome, t)
+    release_followers(s, identity, outcome, end_s, t)
 
 
 @entry

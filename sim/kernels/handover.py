@@ -66,7 +66,8 @@ def twin_of(s: State, source: int) -> int:
         s.prefix[slot].shared = 0
         s.prefix[slot].entry = NONE
         s.prefix[slot].hit_tokens = s.prefix[source].hit_tokens
-    if s.workload[old.workload].attempts > 1:
+    workload = s.workload[old.workload]
+    if workload.attempts > 1 or workload.ingress_s > 0.0:
         s.again[slot].sent_s = s.again[source].sent_s
         s.again[slot].cancel_s = s.again[source].cancel_s
     s.handover[slot].peer = source

@@ -264,7 +264,8 @@ HANDOVER = np.dtype(
     align=True,
 )
 
-#: What else is known of the request in a slot, where some workload sends requests again.
+#: What else is known of the request in a slot, where some workload sends requests again or has a
+#: path between users and pool; on the client's clock.
 AGAIN = np.dtype(
     [
         ("sent_s", np.float64),  # this attempt, if it is not the first
@@ -350,6 +351,8 @@ POOL = np.dtype(
 WORKLOAD = np.dtype(
     [
         ("timeout_s", np.float64),
+        ("ingress_s", np.float64),  # from the user to the pool, and back: both 0 without a path
+        ("egress_s", np.float64),
         ("ttft_s", np.float64),
         ("tpot_s", np.float64),
         ("e2e_s", np.float64),
@@ -381,7 +384,7 @@ SHARE = np.dtype([("decoding", np.int64), ("chunk_tokens", np.int64)], align=Tru
 #: A row of a source before it is sent.
 SOURCE = np.dtype(
     [
-        ("arrival_s", np.float64),
+        ("arrival_s", np.float64),  # sent; of a follower: once the request before it has ended
         ("think_s", np.float64),
         ("cancel_after_s", np.float64),
         ("row", np.int64),
@@ -398,8 +401,12 @@ SOURCE = np.dtype(
 #: Something that happens to a slot at a time; ``order`` decides among equal times.
 ALARM = np.dtype([("t_s", np.float64), ("order", np.int64), ("slot", np.int64)], align=True)
 
-#: A request whose followers are not there yet.
-ORPHAN = np.dtype([("id", np.int64), ("end_s", np.float64), ("outcome", np.int64)], align=True)
+#: A request whose followers are not there yet; its client learns at ``end_s`` that it ended at
+#: ``t_s``.
+ORPHAN = np.dtype(
+    [("id", np.int64), ("end_s", np.float64), ("t_s", np.float64), ("outcome", np.int64)],
+    align=True,
+)
 
 #: A node of a winner tree.
 BRANCH = np.dtype([("key", np.int64), ("id", np.int64)], align=True)

@@ -9,6 +9,7 @@ from sim.kernels.jit import kernel
 from sim.kernels.layout import (
     AWAY,
     BLOCK_MASK,
+    CANCELLED,
     COMPLETED,
     DECODES,
     DECODING,
@@ -59,19 +60,26 @@ def work_after(request: Record) -> int:
 
 
 @kernel
-def emit(s: State, slot: int, outcome: int, t: float) -> None:
-    """Write the row of a request, or of an attempt that another follows."""
+def emit(s: State, slot: int, outcome: int, end_s: float) -> None:
+    """Write the row of a request, or of an attempt that another follows.
+
+    Its client learns of the outcome at ``end_s``, a way out later than the pool.
+    """
     all_, request = s.all[0], s.request[slot]
+    workload = s.workload[request.workload]
     row = s.out[all_.rows]
     all_.rows += 1
     row.request_id = request.id
     row.arrival_s = request.arrival_s
-    row.ingress_s = 0.0
+    row.ingress_s = workload.ingress_s
     if request.attempt > 0:
-        row.ingress_s = s.again[slot].sent_s - request.arrival_s
+        row.ingress_s = (s.again[slot].sent_s + workload.ingress_s) - request.arrival_s
     row.admitted_s = request.admitted_s
-    row.first_token_s = request.first_token_s
-    row.end_s = t
+    row.first_token_s = request.first_token_s + workload.egress_s
+    if outcome == CANCELLED and row.first_token_s > end_s:
+        row.first_token_s = float("nan")  # nobody was there to see it
+    row.end_s = end_s
+    row.egress_s = workload.egress_s
     row.input_tokens = request.input_tokens
     row.output_tokens = request.output_tokens
     row.delivered_tokens = request.delivered
@@ -82,31 +90,35 @@ def emit(s: State, slot: int, outcome: int, t: float) -> None:
     row.outcome = outcome
     row.priority = request.priority
     row.attempts = request.attempt + int(request.state != AWAY)
-    row.met = outcome == COMPLETED and met(s, request, t)
+    row.met = outcome == COMPLETED and met(s, request, row.first_token_s, end_s)
     row.again = False
 
 
 @kernel
-def met(s: State, request: Record, end_s: float) -> bool:
+def met(s: State, request: Record, first_s: float, end_s: float) -> bool:
     """Whether a completed request kept every stated objective (as ``sim.engine.recorder.met``)."""
     workload = s.workload[request.workload]
-    if request.first_token_s - request.arrival_s > workload.ttft_s:
+    if first_s - request.arrival_s > workload.ttft_s:
         return False
     if end_s - request.arrival_s > workload.e2e_s:
         return False
     gaps = request.output_tokens - 1
-    return gaps < 1 or (end_s - request.first_token_s) / gaps <= workload.tpot_s
+    return gaps < 1 or (end_s - first_s) / gaps <= workload.tpot_s
 
 
 @kernel
 def end_request(s: State, slot: int, outcome: int, t: float) -> None:
     """Its row and its followers: the one place where a request gets its outcome."""
     request = s.request[slot]
-    emit(s, slot, outcome, t)
-    s.all[0].in_flight -= 1
     workload = s.workload[request.workload]
+    end_s = t + workload.egress_s  # its client learns of it
+    if workload.ingress_s > 0.0 and s.again[slot].cancel_s < end_s:  # … or would, but has gone
+        outcome = CANCELLED
+        end_s = s.again[slot].cancel_s
+    emit(s, slot, outcome, end_s)
+    s.all[0].in_flight -= 1
     if workload.follows or workload.endless:
-        release_followers(s, request.id, outcome, t)
+        release_followers(s, request.id, outcome, end_s, t)
 
 
 @kernel

@@ -35,13 +35,17 @@ def sends_again(s: State, slot: int, outcome: int, t: float) -> bool:
     workload = s.workload[request.workload]
     if (workload.retry_on >> outcome) & 1 == 0 or request.attempt + 1 >= workload.attempts:
         return False
-    at_s = t + wait_s(s, slot)
-    if again.cancel_s <= at_s:  # nobody waits for an answer by then
+    end_s = t + workload.egress_s
+    sent_s = end_s + wait_s(s, slot)
+    if again.cancel_s <= sent_s:  # nobody waits for an answer by then
         return False
-    emit(s, slot, outcome, t)
-    s.out[s.all[0].rows - 1].again = True
+    emit(s, slot, outcome, end_s)
+    row = s.out[s.all[0].rows - 1]
+    row.again = True
+    row.ingress_s = 0.0 if request.attempt == 0 else again.sent_s - request.arrival_s
     begin_anew(s, slot)
-    again.sent_s = at_s
+    again.sent_s = sent_s
+    at_s = sent_s + workload.ingress_s
     event_push(s.heap, RETURNS, s.all[0].returns, at_s, request.id, ~slot)
     s.all[0].returns += 1
     next_arrival(s)

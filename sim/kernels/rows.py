@@ -6,7 +6,8 @@ import numpy as np
 
 #: One request at its outcome. NaN = not reached; ``replica`` -1 = sent to none; ``outcome`` is an
 #: index in ``sim.results.tables.OUTCOMES``, ``workload`` one in the scenario's list. ``again``: not
-#: the request, but one attempt, after which it is sent once more.
+#: the request, but one attempt, after which it is sent once more; then ``ingress_s`` ends when this
+#: attempt was sent, not when it reached the pool.
 REQUEST_ROW = np.dtype(
     [
         ("request_id", np.int64),
@@ -15,6 +16,7 @@ REQUEST_ROW = np.dtype(
         ("admitted_s", np.float64),
         ("first_token_s", np.float64),
         ("end_s", np.float64),
+        ("egress_s", np.float64),
         ("input_tokens", np.int32),
         ("output_tokens", np.int32),
         ("delivered_tokens", np.int32),

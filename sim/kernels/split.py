@@ -19,6 +19,7 @@ class Columns(NamedTuple):
     request_id: NDArray[np.int64]
     times_s: NDArray[np.float64]  # [4, n] arrival, admitted, first token, end
     ingress_s: NDArray[np.float64]
+    egress_s: NDArray[np.float64]
     tokens: NDArray[np.int32]  # [5, n] input, output, delivered, preemptions, prefix hits
     replica: NDArray[np.int32]
     attempts: NDArray[np.int16]
@@ -35,6 +36,7 @@ def columns(n: int) -> Columns:
     return Columns(
         np.empty(n, np.int64),
         np.empty((4, n), np.float64),
+        np.empty(n, np.float64),
         np.empty(n, np.float64),
         np.empty((5, n), np.int32),
         np.empty(n, np.int32),
@@ -63,6 +65,7 @@ def split_requests(rows: Any, pool: NDArray[np.int32], outcomes: int, into: Colu
         into.times_s[2, i] = row.first_token_s
         into.times_s[3, i] = row.end_s
         into.ingress_s[i] = row.ingress_s
+        into.egress_s[i] = row.egress_s
         into.tokens[0, i] = row.input_tokens
         into.tokens[1, i] = row.output_tokens
         into.tokens[2, i] = row.delivered_tokens

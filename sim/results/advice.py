@@ -31,6 +31,8 @@ def next_step(
         return "a second feed, a battery, a reserve or a larger rating before what gave way"
     if binding.kind == "control":
         return "what power control costs: --set 'policies.power={kind: none}'"
+    if binding.kind == "path":
+        return f"a site nearer to the users of {binding.entity}, or a shorter workload.path"
     pool = next((pool for pool in manifest["pools"] if pool["name"] == binding.entity), None)
     if pool is None:
         return ""

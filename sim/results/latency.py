@@ -58,9 +58,9 @@ def floats(table: pa.Table, column: str) -> Floats:
 def latencies(requests: pa.Table) -> dict[str, Floats]:
     """Family → its value for each request [n] in seconds, NaN where it was not reached.
 
-    ``ttft``: sending to first token. ``tpot``: (end - first token)/(output - 1) of completed
-    requests of at least two tokens. ``e2e``: sending to end of completed requests. ``queue``:
-    reaching the pool (sending + ingress) to first admission.
+    ``ttft``: sending to first token, both at the user's. ``tpot``: (end - first token)/(output - 1)
+    of completed requests of at least two tokens. ``e2e``: sending to end of completed requests.
+    ``queue``: reaching the pool (sending + ingress) to first admission.
 
     Raises:
         ValueError: a time is negative, so the rows cannot come from a run.

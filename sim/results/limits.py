@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from sim.results.control_limits import control_limits
 from sim.results.limit import TOUCH, Limit
 from sim.results.metrics import Metric
+from sim.results.path_limits import path_limits
 from sim.results.result import RunResult
 from sim.results.speed import speed_limits
 from sim.results.wording import percent, span
@@ -34,7 +35,7 @@ def limits(result: RunResult) -> tuple[Limit, ...]:
     content = frozenset(
         pool["name"] for pool in result.manifest["pools"] if _content(result, pool["name"])
     )
-    found += [*control_limits(result, content), *_objectives(result)]
+    found += [*control_limits(result, content), *path_limits(result), *_objectives(result)]
     return tuple(sorted(found, key=Limit.order))
 
 

@@ -79,13 +79,14 @@ class UnknownMetric(UnknownName):
 
 def _workload_definitions() -> list[MetricDefinition]:
     families = (
-        ("ttft", "time to first token, from the user's sending to the end of the iteration that "
-         "ends the prefill, over requests that got one", "gen_ai.server.time_to_first_token"),
+        ("ttft", "time to first token, from the user's sending until the user has it: the way to "
+         "the pool and back (workload.path) and what is between, up to the end of the iteration "
+         "that ends the prefill, over requests that got one", "gen_ai.server.time_to_first_token"),
         ("tpot", "time per output token after the first, (finish - first token) / (output - 1), "
          "over completed requests of two tokens or more", "gen_ai.server.time_per_output_token"),
         ("itl", "gap between successive output tokens, over every gap of the whole run", None),
-        ("e2e", "time from the user's sending to the last token, over completed requests",
-         "gen_ai.server.request.duration"),
+        ("e2e", "time from the user's sending until the user has the last token, the way to the "
+         "pool and back included, over completed requests", "gen_ai.server.request.duration"),
         ("queue", "time from reaching the pool to the first admission to a running batch, over "
          "admitted requests", None),
     )  # fmt: skip

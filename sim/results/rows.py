@@ -52,7 +52,6 @@ def request_columns(
     if done < n or len(pools) != len(workloads):
         strange = rows[done : done + 1][["request_id", "workload", "outcome"]].tolist()
         raise ValueError(f"{len(workloads)} workloads, {len(pools)} pools; no request is {strange}")
-    nowhere = pa.array(np.zeros(n))
 
     def plain(values: NDArray[np.generic], name: str = "") -> pa.Array:
         valid, nulls = None, 0
@@ -75,7 +74,7 @@ def request_columns(
         "admitted_s": times["admitted_s"],
         "first_token_s": times["first_token_s"],
         "end_s": times["end_s"],
-        "egress_s": nowhere,
+        "egress_s": plain(split.egress_s),
         **tokens,
         "attempts": plain(split.attempts),
         "outcome": category(split.codes[2], OUTCOMES),
@@ -106,7 +105,7 @@ def request_rows(batch: pa.RecordBatch, workloads: Sequence[str]) -> Rows:
     rows["met"] = batch.column("met").fill_null(False).to_numpy(zero_copy_only=False)
     for name in _TIMES:
         rows[name] = batch.column(name).to_numpy(zero_copy_only=False)
-    for name in ("request_id", "ingress_s", "attempts", "priority", *_TOKENS):
+    for name in ("request_id", "ingress_s", "egress_s", "attempts", "priority", *_TOKENS):
         rows[name] = batch.column(name).fill_null(0).to_numpy()
     rows["again"] = False
     return rows

@@ -30,6 +30,9 @@ _MEMORY = "write " + _BATCHING.format("memory_utilisation")
 _LENGTHS = "write lengths as a source: 'source: {{input_tokens: 1024, output_tokens: 256}}'"
 _SHARED_PREFIX = "write 'shared_prefix: {{prompts: 1, tokens: {value}}}'"
 _RATE = "write 'rate: {value} /s'"
+_WAY = "write 'path: [{{kind: network, latency: {value}}}]' (one way)"
+_ROUND_TRIP = "write half of it as the 'latency:' of a step of 'path:', which counts both ways"
+_PATH = "write what lies between users and pool: 'path: [{{kind: network, latency: 20 ms}}]'"
 _IN_POOLS = "belongs to an item of 'pools'"
 _IN_WORKLOAD = "belongs to an item of 'workload'"
 _SCALING = "replicas are fixed so far (scaling is reserved); write 'replicas: {value}'"
@@ -187,6 +190,12 @@ HABITS: Mapping[str, Mapping[str, str]] = {
         "dataset": "write 'source: synthetic-chat', or 'trace: {{file: …}}' to replay a file",
         "file": "write 'trace: {{file: {value}}}'",
         "repeat": "write 'loop: true'",
+        "network_latency": _WAY,
+        "delay": _WAY,
+        "rtt": _ROUND_TRIP,
+        "round_trip": _ROUND_TRIP,
+        "ingress": _PATH,
+        "egress": _PATH,
         "speed": "write 'time_scale:', which stretches time: 0.5 is twice as fast",
         "speedup": "write 'time_scale:', which stretches time: 0.5 is twice as fast",
         "deadline": "write 'timeout:' (waiting) or 'slo: {{e2e: …}}' (an objective)",

@@ -266,11 +266,13 @@ class NonEmpty:
 
 #: Beyond these a number is a slip of the keyboard; within them no sum in a run overflows.
 _MOST_SECONDS = 3650 * 86400.0
+_MOST_WAY_SECONDS = 3600.0
 _LEAST_WATTS, _MOST_WATTS = 1.0, 1e12
 
 Seconds: TypeAlias = Annotated[float, Quantity("time", least=0.0, most=_MOST_SECONDS)]
 PositiveSeconds: TypeAlias = Annotated[float, Quantity("time", above=0.0, most=_MOST_SECONDS)]
 LatencySeconds: TypeAlias = Annotated[float, Latency("time", above=0.0, most=_MOST_SECONDS)]
+WaySeconds: TypeAlias = Annotated[float, Latency("time", least=0.0, most=_MOST_WAY_SECONDS)]
 Watts: TypeAlias = Annotated[
     float, Quantity("power", above=0.0, least=_LEAST_WATTS, most=_MOST_WATTS)
 ]

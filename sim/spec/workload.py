@@ -13,6 +13,7 @@ from sim.spec.types import (
     Count,
     Identifier,
     LatencySeconds,
+    Many,
     Multiple,
     OneOf,
     PositiveNumber,
@@ -26,12 +27,15 @@ from sim.spec.types import (
     Shorthand,
     Some,
     Spec,
+    WaySeconds,
     refuse,
 )
 
 TRACE_FORMATS = ("azure", "mooncake", "csv", "parquet")
 #: Outcomes that another attempt may better.
 RETRIED = ("failed", "queue-full", "shed", "timed-out")
+#: What a request may pass on its way to the pool.
+WAYS = ("network", "gateway", "container", "wasm")
 _DAY_S = 86400.0
 
 
@@ -176,6 +180,21 @@ class RetrySpec(Spec):
     )
 
 
+class WaySpec(Spec):
+    """One thing that a request passes between its user and the pool."""
+
+    kind: Annotated[str, OneOf(WAYS)] = Field(
+        description="network, gateway, container or wasm: what it is, for the reader"
+    )
+    latency: WaySeconds | None = Field(
+        default=None, description="one way: on the way in, and again on the way out; default: none"
+    )
+    per_request: WaySeconds | None = Field(
+        default=None, description="work on each request, on the way in only; default: none"
+    )
+    cold_start: Annotated[None, Reserved()] = Field(default=None)
+
+
 class WorkloadSpec(Spec):
     """Requests of one kind to one pool: open (``rate`` or ``trace``) or closed (``clients``)."""
 
@@ -213,5 +232,7 @@ class WorkloadSpec(Spec):
     retry: RetrySpec | None = Field(
         default=None, description="clients that send again what got no answer; default: none do"
     )
-    path: Annotated[None, Reserved()] = Field(default=None)
+    path: Many[WaySpec] = Field(
+        default=(), description="what a request passes before the pool; default: users are at it"
+    )
     tenant: Annotated[None, Reserved()] = Field(default=None)

@@ -74,6 +74,22 @@ class Retry:
 
 
 @dataclass(frozen=True)
+class UserPath:
+    """What lies between the users of a workload and its pool, summed up.
+
+    Attributes:
+        kinds: of what a request passes, in order; none: users are at the pool.
+        ingress_s: from sending until the pool has the request: ``egress_s`` and the work of each
+            step on the way in, so never less than ``egress_s``.
+        egress_s: from the pool to the user: the latencies alone.
+    """
+
+    kinds: tuple[str, ...] = ()
+    ingress_s: float = 0.0
+    egress_s: float = 0.0
+
+
+@dataclass(frozen=True)
 class Workload:
     """Requests of one kind, sent to one pool."""
 
@@ -91,3 +107,4 @@ class Workload:
     trace: TraceSpec | None
     synthetic: Synthetic | None
     retry: Retry | None = None  # None: nothing is sent again
+    path: UserPath = UserPath()

@@ -97,6 +97,7 @@ class WatchedPlane(ReferencePlane):
         self.features: set[str] = set()
         self.boundary = (-1.0, -1)  # the last one: time, replica
         self.ended = (-1.0, -1)  # the last completion: time, replica
+        self.ends: dict[int, float] = {}  # when each request ended, by id
         self.changed = (-1.0, -1)  # the last clock change: time, replica
         self.preempted: Counter[int] = Counter()  # so far, by replica
         self.cached: Counter[int] = Counter()  # entries of the prefix cache, by replica
@@ -253,10 +254,14 @@ class WatchedPlane(ReferencePlane):
             )
         super()._withdraw(request, outcome, now_s)
 
+    def _end(self, request: Request, outcome: str, now_s: float) -> None:
+        self.ends[request.identity] = now_s
+        super()._end(request, outcome, now_s)
+
     def _cancel(self, request: Request, now_s: float) -> None:
         self.note(
             cancel_after_the_end=request.ended,
-            cancel_and_end_at_once=request.ended and request.last_event_s == now_s,
+            cancel_and_end_at_once=self.ends.get(request.identity) == now_s,
         )
         super()._cancel(request, now_s)
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from itertools import islice
+from itertools import islice, pairwise
 
 from sim.engine.world import ROW_BITS, World
 from sim.policies.base import kind_of
 from sim.workload.types import OPEN, RequestSource
 from tests.property.engine_pair import Outcome, Row
 from tests.property.random_cases import Case
-from tests.property.random_worlds import EPILOGUE_S
 
+#: What is added to a time and taken off again may be off by so much.
+ROUNDING_S = 1e-9
 #: Policies that give each of several equal requests to another of several idle replicas.
 SPREADING = ("round-robin", "least-outstanding-requests", "least-outstanding-tokens")
 
@@ -36,12 +37,14 @@ def broken_retries(case: Case, outcome: Outcome) -> list[str]:
     rows, attempts = outcome.tables.get("requests", []), outcome.tables.get("attempts", [])
     found = list(arrivals_and_rows(case, rows))
     policy = {load.name: load.retry for load in case.world.scenario.workloads}
+    path = {load.name: load.path for load in case.world.scenario.workloads}
     before: dict[int, list[Row]] = {}
     for attempt in attempts:
         before.setdefault(attempt["request_id"], []).append(attempt)
     for row in rows:
         mine, retry = before.pop(row["request_id"], []), policy[row["workload"]]
-        sent_s = row["arrival_s"] + row["ingress_s"]
+        way_s = path[row["workload"]].ingress_s
+        sent_s = row["arrival_s"] + row["ingress_s"] - way_s
         again = [attempt["sent_s"] for attempt in mine[1:]]
         # One that is still away at the end was not sent.
         again += [sent_s] if row["attempts"] > len(mine) or row["outcome"] == "unfinished" else []
@@ -50,7 +53,7 @@ def broken_retries(case: Case, outcome: Outcome) -> list[str]:
         elif row["attempts"] - len(mine) != 1 and row["outcome"] != "unfinished":
             found.append(f"request {row['request_id']} was sent otherwise: {row}, {mine}")
         elif not mine:
-            if row["ingress_s"] != 0.0:
+            if row["ingress_s"] != way_s:
                 found.append(f"request {row['request_id']} was sent once, but late: {row}")
         elif retry is None or row["attempts"] > retry.attempts:
             found.append(f"request {row['request_id']} was sent too often: {row}")
@@ -102,13 +105,34 @@ def sent(source: RequestSource) -> Iterator[tuple[int, float, int, float]]:
 
 def whole_requests(case: Case, rows: list[Row]) -> Iterator[str]:
     """A request's times are in order, and it delivered what its outcome says."""
+    paths = {load.name: load.path for load in case.world.scenario.workloads}
     for row in rows:
-        times = [row["arrival_s"], row["admitted_s"], row["first_token_s"], row["end_s"]]
-        known = [time_s for time_s in times if time_s is not None]
+        out_s = paths[row["workload"]].egress_s
         asked, delivered = row["output_tokens"], row["delivered_tokens"]
         whole = delivered == asked if row["outcome"] == "completed" else delivered <= asked
-        if known != sorted(known) or known[-1] > case.horizon_s or not whole:
+        pool_s, user_s = clocks(row)
+        ordered = all(
+            early <= late + (ROUNDING_S if out_s else 0.0)
+            for times in (pool_s, user_s)
+            for early, late in pairwise(times)
+        )
+        if not ordered or user_s[-1] - out_s > case.horizon_s or not whole:
             yield f"request {row['request_id']} makes no sense: {row}"
+        if row["egress_s"] != out_s:
+            yield f"request {row['request_id']} has another way out: {row}"
+
+
+def clocks(row: Row) -> tuple[list[float], list[float]]:
+    """A request's times at the pool and its times with the user, as far as they are known.
+
+    A client that gives up does so on its own clock, whatever its pool does until it learns of it.
+    """
+    first_s, end_s, out_s = row["first_token_s"], row["end_s"], row["egress_s"]
+    pool_s = [row["arrival_s"] + row["ingress_s"], row["admitted_s"]]
+    if row["outcome"] != "cancelled":
+        pool_s += [t if t is None else t - out_s for t in (first_s, end_s)]
+    user_s = [row["arrival_s"], first_s, end_s]
+    return [t for t in pool_s if t is not None], [t for t in user_s if t is not None]
 
 
 def held_heads(replicas: list[Row]) -> Iterator[str]:
@@ -126,11 +150,12 @@ def left_over(world: World, rows: list[Row]) -> Iterator[str]:
     for pool in world.scenario.pools:
         last = [row for row in rows if row["workload"] == f"{pool.name}-last"]
         before = [row for row in rows if row["pool"] == pool.name and row not in last]
-        if not last or any((row["end_s"] or 0.0) >= EPILOGUE_S for row in before):
+        came_s = {row["arrival_s"] + row["ingress_s"] for row in last}
+        if not last or any((row["end_s"] or 0.0) >= min(came_s) for row in before):
             continue
         if last[0]["outcome"] == "never-fits" or kind_of(pool.routing) not in SPREADING:
             continue
-        if {row["admitted_s"] for row in last} != {EPILOGUE_S}:
+        if {row["admitted_s"] for row in last} != came_s:
             yield f"pool {pool.name}: blocks were not free for the last requests"
         if len({row["replica"] for row in last}) != pool.replicas:
             yield f"pool {pool.name}: something was outstanding before the last requests"

@@ -18,6 +18,7 @@ from tests.property.engine_pair import (
     CANDIDATE,
     MOST_LINES,
     REFERENCE,
+    Outcome,
     differences,
     serve_case,
 )
@@ -26,6 +27,7 @@ from tests.property.named import Named
 from tests.property.named_cases import LONG, NAMED, PREFIXED
 from tests.property.random_cases import Case, cases, seeded_case
 from tests.property.random_outages import with_changes, with_outages
+from tests.property.random_paths import with_paths
 from tests.property.random_retries import with_retries
 from tests.property.recorded import LEVELS, record_case
 
@@ -154,6 +156,64 @@ def test_thousands_of_random_retries(first: int) -> None:
     assert {f"sent again, {outcome}" for outcome in ends} <= seen.keys()
 
 
+def check_paths(first: int, count: int) -> Counter[str]:
+    """Cases whose users are away from their pools; half with retries, half of those with outages.
+
+    Laws hold as they do without: rows of all that was sent, on the clocks of users and of pools.
+    """
+    seen: Counter[str] = Counter()
+    for seed in range(first, first + count):
+        case = with_paths(Random(~seed), seeded_case(seed, prefixes=seed % 4 == 1))
+        if seed % 2:
+            case = with_retries(Random(~seed), case)
+        if seed % 4 == 3:
+            case = with_outages(Random(seed), case)
+        expected, found = serve_case(case, REFERENCE), serve_case(case, CANDIDATE)
+        assert differences(expected, found)[:MOST_LINES] == [], seed
+        assert broken_retries(case, expected)[:MOST_LINES] == [], seed
+        if seed % 2 == 0:
+            assert broken_laws(case, expected)[:MOST_LINES] == [], seed
+        seen.update(path_features(case, expected))
+    return seen
+
+
+def path_features(case: Case, outcome: Outcome) -> set[str]:
+    """What a run with paths shows of them."""
+    path = {load.name: load.path for load in case.world.scenario.workloads}
+    found: set[str] = set()
+    for row in outcome.tables.get("requests", []):
+        way = path[row["workload"]]
+        if way.ingress_s == 0.0:
+            continue
+        found.add(f"away, {row['outcome']}")
+        reaches_s = row["arrival_s"] + row["ingress_s"]
+        if reaches_s >= case.horizon_s and row["attempts"] == 1:
+            found.add("on its way in at the end")
+        if row["outcome"] == "cancelled" and row["admitted_s"] is None and row["replica"] is None:
+            found.add("gone before it came")
+        if row["outcome"] == "cancelled" and row["delivered_tokens"] == row["output_tokens"] > 0:
+            found.add("answered too late")
+        if row["outcome"] == "completed" and row["met"]:
+            found.add("met")
+    return found
+
+
+@pytest.mark.parametrize("first", range(14_000, 14_100, 2 * CHUNK))
+def test_random_paths(first: int) -> None:
+    seen = check_paths(first, 2 * CHUNK)
+    ends = ("completed", "never-fits", "queue-full", "shed", "timed-out", "cancelled", "unfinished")
+    assert {f"away, {outcome}" for outcome in ends} <= seen.keys()
+    assert {"on its way in at the end", "gone before it came", "answered too late", "met"} <= (
+        seen.keys()
+    )
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("first", range(14_100, 16_100, 10 * CHUNK))
+def test_thousands_of_random_paths(first: int) -> None:
+    check_paths(first, 10 * CHUNK)
+
+
 def check_changes(first: int, count: int) -> Counter[str]:
     """Cases in which replicas are taken away and limits change; half have outages and retries."""
     seen: Counter[str] = Counter()
@@ -183,8 +243,10 @@ def test_thousands_of_random_changes(first: int) -> None:
 
 @pytest.mark.parametrize("level", LEVELS, ids=" ".join)
 def test_recorded_cases(level: tuple[str, str]) -> None:
-    for seed in range(500, 508):
+    for seed in range(500, 512):
         case = seeded_case(seed)
+        if seed >= 508:
+            case = with_paths(Random(~seed), case)
         expected, found = (record_case(case, engine, level) for engine in (REFERENCE, CANDIDATE))
         assert differences(expected, found)[:MOST_LINES] == [], seed
 
