@@ -55,7 +55,7 @@ TURNED_AWAY = ("never-fits", "queue-full", "shed", "failed")
 MOST_RETURNS = 100_000
 
 
-class ReferencePlane(TreeControl, ReplicaControl, Handover):
+class ReferencePlane(TreeControl, Handover, ReplicaControl):
     """Implements ``engine.plane.ServingPlane`` (see there) and ``engine.observer.Observer``."""
 
     def __init__(self, world: World, recorder: Recorder) -> None:
