@@ -27,7 +27,7 @@ _SUFFIXES = (".json", ".graphml")
 def check_fabric(
     found: Collector, site: Site | None, edit: Edit | None, storage: Storage = NO_STORAGE
 ) -> FabricSource | None:
-    """The network with its storage nodes, or None where there is none or something about it is wrong."""
+    """The network and its storage nodes; None where there is none or something of it is wrong."""
     spec = found.document.spec.fabric
     if spec is None:
         broken = _HERE in found.document.failed

@@ -64,7 +64,9 @@ def resolve(
             role: _policy(policy)
             for role, policy in sorted(policies.items())
             # Where nothing moves it means nothing.
-            if role != "paths" or spec.policies.paths is not None or any(p.decode or p.weights for p in pools)
+            if role != "paths"
+            or spec.policies.paths is not None
+            or any(p.decode or p.weights for p in pools)
         },
         "expect": [
             {"metric": line.metric, "operator": line.operator, "threshold": line.threshold}

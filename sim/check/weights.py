@@ -29,10 +29,9 @@ def check_weights(
             loading[one.name] = replace(pool, weights=_weights(one.weights, pool))
     if spec.storage is not None and not stated and ("pools",) not in found.document.failed:
         found.warn(("storage",), "no pool loads from it; one does with 'weights: {from: storage}'")
-    power = spec.power
-    if power is not None and "restart" in power.model_fields_set and stated:
-        if all(one is not None and one.weights is not None for one in spec.pools):
-            found.warn(("power", "restart"), "means nothing: every pool states its 'weights'")
+    restart = spec.power is not None and "restart" in spec.power.model_fields_set
+    if restart and stated and all(one is not None and one.weights for one in spec.pools):
+        found.warn(("power", "restart"), "means nothing: every pool states its 'weights'")
     return loading
 
 
@@ -51,9 +50,7 @@ def _weights(spec: WeightsSpec, pool: Pool) -> Weights:
     return Weights(spec.source, spec.boot, spec.multicast, spec.start == "cold", each)
 
 
-def _sources(
-    found: Collector, spec: WeightsSpec, path: Path, fabric: FabricSource | None
-) -> bool:
+def _sources(found: Collector, spec: WeightsSpec, path: Path, fabric: FabricSource | None) -> bool:
     """Whether there is what a pool wants to load from; if not it is told."""
     document = found.document
     storage = document.spec.storage

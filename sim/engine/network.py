@@ -19,7 +19,7 @@ from sim.kernels.flow_network import FlowNetwork
 from sim.policies.paths.base import Path, PathPolicy, PathView, Routes, choose_path
 from sim.rng import KeyedBits
 from sim.site.fabric.failures import NetworkState
-from sim.site.fabric.types import Fabric
+from sim.site.fabric.types import Fabric, FloatArray
 
 #: ``done(time_s)``: the last byte has arrived.
 Done = Callable[[float], None]
@@ -140,6 +140,11 @@ class Network:
         """Bytes/s that a flow gets now; 0 once it has arrived."""
         return self._flows.rate(flow.number) if flow.number >= 0 else 0.0
 
+    @property
+    def capacity_bytes_per_s(self) -> FloatArray:
+        """[L] what is left of each link's capacity now."""
+        return self._state.capacity_bytes_per_s
+
     def line_rate(self, flow: Flow) -> float:
         """Bytes/s of the slowest link of a flow's path, infinite without links."""
         capacity = self._state.capacity_bytes_per_s
@@ -175,6 +180,8 @@ class Network:
             self._flows.set_capacity(time_s, int(link), float(capacity[link]))
         self._capacities = capacity
         for flow in sorted(stranded, key=lambda one: one.order):
+            if flow.number < 0:
+                continue  # whoever lost another of these has cancelled it
             left_bytes = self._stop(flow, time_s)
             try:
                 self._take_path(flow)

@@ -23,6 +23,7 @@ from sim.engine.plane import ServingPlane
 from sim.engine.recorder import Recorder
 from sim.engine.reference import ReferencePlane
 from sim.engine.transfers import Transfers
+from sim.engine.weights import WeightLoader
 from sim.engine.world import World
 from sim.errors import UnknownName
 from sim.results.sink import Sink
@@ -85,14 +86,17 @@ class _Run:
         self.plane = ENGINES[engine](world, recorder)
         self.env = OrderedEnvironment()
         self._timers = count()
-        self.facility = Facility(world, self.plane, recorder, self._at)
-        self.cooling = CoolingLoad(world, self.plane, self.facility, self._at)
-        self.chain = Chain(self.env, self.plane, world, recorder)
         self.network: Network | None = None
         self.transfers: Transfers | None = None
+        self.loader: WeightLoader | None = None
         if world.fabric is not None:
             self.network = Network(world.fabric, world.scenario.paths, world.seed, self.env)
             self.transfers = Transfers(world, self.network, self.plane, recorder)
+            if any(pool.weights is not None for pool in world.scenario.pools):
+                self.loader = WeightLoader(world, self.network, recorder, self._at)
+        self.facility = Facility(world, self.plane, recorder, self._at, self.loader)
+        self.cooling = CoolingLoad(world, self.plane, self.facility, self._at)
+        self.chain = Chain(self.env, self.plane, world, recorder)
 
     def plan(self) -> None:
         """Put on the clock what is known beforehand: the window, the script, reports."""
@@ -161,12 +165,27 @@ class _Run:
                 self.chain.change_limit(node, planned.budget_w)
                 name, text = self.scenario.power.nodes[node].name, format_si(planned.budget_w, "W")
                 self.recorder.event(time_s, "budget-changes", name, f"{text} from now on")
+            case "fail-part" | "restore-part":
+                self._change_part(planned.part, planned.kind == "fail-part", time_s)
             case "add":
                 facility.fleet.add(planned.pool, planned.replicas, time_s)
             case "remove":
                 facility.fleet.remove(planned.pool, planned.replicas, time_s)
             case _:
                 raise AssertionError(f"no such event: {planned.kind}")
+
+    def _change_part(self, part: str, dies: bool, time_s: float) -> None:
+        """A part of the network fails or is restored; where nothing moves it is only told."""
+        kind = "fails" if dies else "is restored"
+        self.recorder.event(time_s, kind, part, "by the scenario's events")
+        if self.network is None:
+            return
+        if dies:
+            self.network.fail(part, time_s)
+            return
+        self.network.restore(part, time_s)
+        if self.loader is not None:
+            self.loader.retry(time_s)
 
     def _open_window(self, time_s: float) -> None:
         self.plane.open_window(time_s)
@@ -189,6 +208,8 @@ class _Run:
         self.plane.finish(time_s)
         if self.transfers is not None:
             self.transfers.finish()
+        if self.loader is not None:
+            self.loader.finish()
         self.chain.finish(min(scenario.duration_s, time_s) - scenario.warm_up_s)
         self.env.forget()
         self.recorder.event(time_s, "run-ends", scenario.name, why)

@@ -7,7 +7,17 @@ from typing import Annotated
 from pydantic import Field
 
 from sim.spec.policies import PoolPoliciesSpec
-from sim.spec.types import Count, Identifier, OneOf, Only, Priority, Reserved, Seconds, Shorthand, Spec
+from sim.spec.types import (
+    Count,
+    Identifier,
+    OneOf,
+    Only,
+    Priority,
+    Reserved,
+    Seconds,
+    Shorthand,
+    Spec,
+)
 
 
 class MeasuredSpec(Spec):

@@ -145,8 +145,9 @@ class Loads(Protocol):
 class PathView:
     """What a path policy sees when a flow starts.
 
-    ``source`` and ``target`` are vertices: GPUs, hosts, storage nodes or disks. ``load_bytes_per_s[link]`` is what a link
-    carries now. ``pair_flow`` counts the flows between these two ends, from 0.
+    ``source`` and ``target`` are vertices: GPUs, hosts, storage nodes or disks.
+    ``load_bytes_per_s[link]`` is what a link carries now. ``pair_flow`` counts the flows between
+    these two ends, from 0.
     """
 
     routes: Routes

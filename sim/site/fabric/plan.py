@@ -57,8 +57,9 @@ def size_tree(site: Site, plan: FabricPlan) -> Tree:
     """The switches and cables of ``rail-optimised``, ``leaf-spine`` or ``fat-tree``.
 
     Raises:
-        BuildError: NICs (or those of storage nodes) faster than the switch's ports, an oversubscription that no number of
-            uplinks gives, a radix too small for a server or for the site, cables that do not fit.
+        BuildError: NICs (or those of storage nodes) faster than the switch's ports, an
+            oversubscription that no number of uplinks gives, a radix too small for a server or for
+            the site, cables that do not fit.
     """
     assert plan.radix is not None
     down, up = _ports(site, plan)

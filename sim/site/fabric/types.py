@@ -70,8 +70,8 @@ class Fabric:
     """The network of a site: V vertices, C cables, L = 2 C directed links.
 
     Link 2 c goes from the cable's first end to its second, link 2 c + 1 back. Vertices are the
-    site's GPUs, NICs and nodes in site order, storage nodes, then switches; disks last. Cables whose edge is ``together``
-    count as one cable of their summed capacity.
+    site's GPUs, NICs and nodes in site order, storage nodes, then switches; disks last. Cables
+    whose edge is ``together`` count as one cable of their summed capacity.
     """
 
     names: tuple[str, ...]  # [V]
