@@ -15,6 +15,7 @@ from rich.text import Text
 from sim.cli.summary_control import control_sentence
 from sim.cli.summary_outages import outage_sentence
 from sim.cli.summary_retries import retry_sentence
+from sim.cli.summary_weights import weights_sentence
 from sim.results.limit import TOUCH
 from sim.results.metrics import Metric
 from sim.results.result import RunResult
@@ -90,7 +91,8 @@ def print_summary(result: RunResult, out: Console) -> None:
     table = _power_table(result, marks)
     if table.row_count:
         out.print(table)
-    for sentence in (outage_sentence(result), retry_sentence(result), control_sentence(result)):
+    for tell in (outage_sentence, weights_sentence, retry_sentence, control_sentence):
+        sentence = tell(result)
         if sentence:
             out.print(Text(plain_text(sentence)))
     out.print(Text(_energy_sentence(result.metrics)))

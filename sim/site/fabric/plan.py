@@ -102,11 +102,13 @@ def _check_single(site: Site, plan: FabricPlan) -> None:
     Raises:
         BuildError: that.
     """
-    nics = sum(node.nics for node in site.node_types) + plan.storage.nodes * plan.storage.nics
+    stored = plan.storage.nodes * plan.storage.nics
+    nics = sum(node.nics for node in site.node_types) + stored
     if plan.radix is not None and nics > plan.radix:
         raise BuildError(
             "fabric.switch",
-            f"the site has {nics:,} NICs, more than the {plan.radix} ports of one switch; leave "
+            f"the site has {nics:,} NICs{f' ({stored} of storage nodes)' if stored else ''}, more "
+            f"than the {plan.radix} ports of one switch; leave "
             "the switch out (one of as many ports as needed), or write 'kind: fat-tree'",
         )
     if plan.radix is not None:
