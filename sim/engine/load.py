@@ -21,6 +21,7 @@ class Load:
     plan: Weights
     ready_s: float  # it has booted
     done: Done
+    dropped: Done | None = None  # it is not wanted any more
     booted: bool = False
     start_s: float | None = None  # the first byte
     size_bytes: float = 0.0

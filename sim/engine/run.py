@@ -96,7 +96,7 @@ class _Run:
                 self.loader = WeightLoader(world, self.network, recorder, self._at)
         self.facility = Facility(world, self.plane, recorder, self._at, self.loader)
         self.cooling = CoolingLoad(world, self.plane, self.facility, self._at)
-        self.chain = Chain(self.env, self.plane, world, recorder)
+        self.chain = Chain(self.env, self.plane, world, recorder, self.loader)
 
     def plan(self) -> None:
         """Put on the clock what is known beforehand: the window, the script, reports."""

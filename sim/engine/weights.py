@@ -67,24 +67,24 @@ class WeightLoader:
         self._pump(time_s)
 
     def retire(self, replica: int, time_s: float) -> None:
-        """A replica is taken away: it finishes what it sends, and nobody else loads from it.
+        """A replica is taken away or unloaded: what it sends arrives, but nobody else asks it.
 
         What it was loading itself is not wanted any more.
         """
-        self._loaded.discard(replica)
         self._stop(replica, time_s)
+        self._loaded.discard(replica)
         self._pump(time_s)
 
-    def begin(self, replica: int, time_s: float, done: Done) -> None:
+    def begin(self, replica: int, time_s: float, done: Done, dropped: Done | None = None) -> None:
         """A replica has power from ``time_s`` on: it boots, then loads, then ``done`` is called.
 
-        One that does so already goes on.
+        ``dropped`` is called if it comes to nothing. One that boots or loads already goes on.
         """
         if replica in self._loads:
             return
         plan = self.plan(replica)
         assert plan is not None
-        load = self._loads[replica] = Load(replica, plan, time_s + plan.boot_s, done)
+        load = self._loads[replica] = Load(replica, plan, time_s + plan.boot_s, done, dropped)
         self._at(load.ready_s, partial(self._booted, load))
 
     def _stop(self, replica: int, time_s: float) -> None:
@@ -95,6 +95,8 @@ class WeightLoader:
         self._drop(load, list(load.flows), time_s)
         if load.booted:
             self._storms.end(load, time_s, "withdrawn")
+        if load.dropped is not None:
+            load.dropped(time_s)
 
     def retry(self, time_s: float) -> None:
         """Something of the network lives again."""
