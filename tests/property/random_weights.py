@@ -56,7 +56,7 @@ def _loading(rng: Random, pool: Pool, storage: Storage, nic: float) -> Pool:
         source,
         boot_s=rng.choice([0.0, 0.25, 2.0]),
         multicast=source == "peers" and rng.randrange(2) == 0,
-        cold=rng.randrange(3) == 0,
+        cold=rng.randrange(5) == 0,
         stage_bytes=dict.fromkeys(pool.models, stages),
     )
     return replace(pool, weights=weights)
@@ -69,6 +69,13 @@ def _failures(rng: Random, fabric: Fabric, end_s: float) -> list[PlannedEvent]:
     parts = [*names, *(fabric.cable_name(cable) for cable in range(len(fabric.merged)))]
     state = NetworkState(fabric)
     events = []
+    if rng.randrange(2):  # every leaf, for long: what is to be loaded meanwhile waits
+        time_s = rng.uniform(0.0, end_s / 2)
+        back_s = time_s + rng.choice([5.0, 1e9])
+        for name in names:
+            if name.startswith("leaf"):
+                events.append(PlannedEvent(time_s, "fail-part", part=name))
+                events.append(PlannedEvent(back_s, "restore-part", part=name))
     for _ in range(rng.choice([0, 2, 6])):
         part, time_s = rng.choice(rng.choice([parts, shared])), rng.uniform(0.0, end_s)
         state.check(part)
