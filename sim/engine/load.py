@@ -32,6 +32,7 @@ class Load:
     nodes: dict[int, int] = field(default_factory=dict)  # rank → storage node that does
     sources: dict[str, int | None] = field(default_factory=dict)  # whatever has sent; its replica
     links: set[int] = field(default_factory=set)  # that its shares came over
+    blocked: bool = False  # some of it has no source or no way: what changes lets it try again
     told: bool = False  # that it waits
 
     @property

@@ -53,7 +53,8 @@ class WeightLoader:
         """A replica has its weights: others may have them from it."""
         if self.plan(replica) is not None:
             self._loaded.add(replica)
-            self._pump(time_s)
+            pool = self._pool(replica)
+            self._pump(time_s, [one for one in self._loads if self._pool(one) == pool])
 
     def lost(self, replicas: Iterable[int], time_s: float) -> None:
         """Replicas lost power: what they send never arrives, what they load is not wanted."""
@@ -64,6 +65,7 @@ class WeightLoader:
         for load in list(self._loads.values()):
             if gone.intersection(load.peers.values()):
                 self._drop(load, [r for r, peer in load.peers.items() if peer in gone], time_s)
+                load.blocked = load.told = False
         self._pump(time_s)
 
     def retire(self, replica: int, time_s: float) -> None:
@@ -100,7 +102,7 @@ class WeightLoader:
 
     def retry(self, time_s: float) -> None:
         """Something of the network lives again."""
-        self._pump(time_s)
+        self._pump(time_s, self._loads)
 
     def finish(self) -> None:
         """The run ends: what is on its way has no end."""
@@ -159,14 +161,20 @@ class WeightLoader:
 
     # ---- who sends -----------------------------------------------------------------------
 
-    def _pump(self, time_s: float) -> None:
-        """Whatever waits sets out, if there is a source for it now."""
-        queued: set[int] = set()  # pools whose first in line has to wait on
+    def _pump(self, time_s: float, again: Iterable[int] = ()) -> None:
+        """Whatever waits sets out, if there is a source for it now.
+
+        What had no source or no way is tried only if it is of a replica in ``again``: then there
+        may be another.
+        """
+        for replica in again:
+            self._loads[replica].blocked = False
+        queued: set[int] = set()  # pools of which nobody is free
         for load in list(self._loads.values()):
             pool = self._pool(load.replica)
-            if not load.waits or pool in queued or self._try(load, time_s):
+            if not load.waits or load.blocked or pool in queued or self._try(load, time_s):
                 continue
-            if self._is_queued(load):
+            if self._is_queued(load) and all(self._serves[peer] for peer in self._peers(pool)):
                 queued.add(pool)
 
     def _try(self, load: Load, time_s: float) -> bool:
@@ -296,6 +304,7 @@ class WeightLoader:
 
     def _wait(self, load: Load, error: PartitionError | None, time_s: float) -> None:
         """Some of a load has no source, or no way: it is told once."""
+        load.blocked = True
         if load.told:
             return
         load.told = True

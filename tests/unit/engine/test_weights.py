@@ -328,3 +328,31 @@ def test_a_pool_without_weights_serves_after_a_restart_as_ever(engine: str) -> N
     sink = serve(case, [Given([{"arrival_s": 1.0}])], engine=engine)
     assert returns(sink) == {0: 312.0}
     assert sink.rows("transfers") == []
+
+
+@ENGINES
+def test_who_is_cut_off_holds_nobody_up_in_a_multicast(engine: str) -> None:
+    cut = ["node-1", "node-1-nic-1"]
+    events = [part(11.0, name, dies=True) for name in cut]
+    events += [event for server in range(3) for event in outage(server, 10.0, 12.0)]
+    # Its NIC first: flows keep the path that they have found.
+    events += [part(30.0, name, dies=False) for name in reversed(cut)]
+    sink = run_of(engine, events, "peers", multicast=True)
+    wave_s = SHARE / 50e9 + BETWEEN
+    assert returns(sink) == {
+        0: close(30.0 + wave_s), 1: close(15.0 + wave_s), 2: close(15.0 + 2 * wave_s),
+    }  # fmt: skip
+    assert told(sink, "partition") == [(15.0, "node-1-gpu-1")]
+
+
+@ENGINES
+def test_a_source_that_dies_lets_go_of_shares_beside_one_that_is_cut_off(engine: str) -> None:
+    # One GPU has no way in; of the other seven four load from a storage node that then dies.
+    cut = ["node-1-gpu-1/node-1-nic-1", "node-1-gpu-1/node-1"]
+    events = [part(11.0, name, dies=True) for name in cut] + outage(0, 10.0, 12.0)
+    events += [part(16.0, "storage-1", dies=True)]
+    events += [part(30.0, cut[0], dies=False)]
+    sink = run_of(engine, events, storage=replace(STORE, nodes=2))
+    assert sink.rows("transfers")[0]["end_s"] == close(30.0 + SHARE / 20e9 + ARRIVES)
+    assert [t for t, _ in told(sink, "weights-load")] == [15.0, *[16.0] * 4, 30.0]
+    assert len(told(sink, "partition")) == 1
