@@ -152,7 +152,9 @@ def _change(
         return None
     if bank == name:
         it = tree.nodes[node]
-        _twice(found, path, event, name, opens=it.breaker is not None or it.ups is not None)
+        opens = it.breaker is not None or it.ups is not None
+        also = ", and has no breaker that could have opened"
+        _twice(found, path, event, name, opens=opens, also=also)
         return PlannedEvent(event.at, kind, node)
     gear = tree.nodes[node].ups
     if gear is None or gear.modules is None:
@@ -186,7 +188,7 @@ def _part(
             )
         found.caught((*path, kind), error)
         return None
-    _twice(found, path, event, name, opens=False)
+    _twice(found, path, event, name)
     return PlannedEvent(event.at, f"{kind}-part", part=name)
 
 
@@ -223,7 +225,15 @@ def _budget(found: Collector, path: Path, budget_w: float, node: PowerNode) -> N
         )
 
 
-def _twice(found: Collector, path: Path, event: EventSpec, name: str, *, opens: bool) -> None:
+def _twice(
+    found: Collector,
+    path: Path,
+    event: EventSpec,
+    name: str,
+    *,
+    opens: bool = False,
+    also: str = "",
+) -> None:
     """What failed cannot fail, and what is whole need not be restored: worth a warning."""
     before = [
         (i, one)
@@ -234,10 +244,7 @@ def _twice(found: Collector, path: Path, event: EventSpec, name: str, *, opens: 
     if event.fail is not None and last is not None and last.fail is not None:
         found.warn((*path, "fail"), f"{name} has failed already, by events[{place}]")
     if event.restore is not None and not opens and (last is None or last.fail is None):
-        found.warn(
-            (*path, "restore"),
-            f"{name} has not failed by then, and has no breaker that could have opened",
-        )
+        found.warn((*path, "restore"), f"{name} has not failed by then{also}")
 
 
 def _count_modules(
