@@ -16,12 +16,15 @@ from sim.check.expectations import check_expectations
 from sim.check.fabric import check_fabric
 from sim.check.failed import check_failed
 from sim.check.llms import check_llms
+from sim.check.parts import Parts
 from sim.check.policies import check_policies
 from sim.check.pools import check_pools
 from sim.check.power import check_power
 from sim.check.resolved import resolve
-from sim.check.scenario import LlmUse, Pool, Scenario
+from sim.check.scenario import LlmUse, PlannedEvent, Pool, Scenario
 from sim.check.site import check_site
+from sim.check.storage import check_storage
+from sim.check.weights import check_weights
 from sim.check.workloads import check_workloads
 from sim.perf import calibration
 from sim.site.fabric.source import Edit, FabricSource
@@ -47,20 +50,24 @@ def check(document: Document, edit: Edit | None = None) -> Scenario:
     _record(found)
     llms = check_llms(found)
     site = check_site(found)
-    fabric = check_fabric(found, site, edit)
+    storage = check_storage(found, site, function=edit is not None)
+    fabric = check_fabric(found, site, edit, storage)
     power = check_power(found, site)
-    events = check_events(found, power, (document.spec.duration or 0.0) + document.spec.drain)
+    parts = None if fabric is None or site is None else Parts(fabric, site)
+    horizon_s = (document.spec.duration or 0.0) + document.spec.drain
+    events = check_events(found, power, horizon_s, parts)
     facility = check_facility(found, site, power)
     policies = check_policies(found)
     control = telemetry, actuation = check_control(found, site, power, policies)
     pools = check_decode(found, check_pools(found, llms, site, policies))
+    pools = check_weights(found, pools, fabric)
     check_caps(found, policies.get("power"), pools.values())
     workloads = tuple(check_workloads(found, pools))
     check_failed(found, site)
     stated = document.spec.fabric is not None or ("fabric",) in document.failed
     expectations = check_expectations(found, power, stated or fabric is not None)
     _unused_llms(found, llms)
-    _idle_fabric(found, fabric, pools)
+    _idle_fabric(found, fabric, pools, events)
     found.raise_problems()
     spec = document.spec
     assert site is not None
@@ -101,6 +108,7 @@ def check(document: Document, edit: Edit | None = None) -> Scenario:
         actuation=actuation,
         fabric=fabric,
         paths=policies["paths"],
+        storage=storage,
     )
 
 
@@ -129,10 +137,23 @@ def _record(found: Collector) -> None:
         )
 
 
-def _idle_fabric(found: Collector, fabric: FabricSource | None, pools: Mapping[str, Pool]) -> None:
+def _idle_fabric(
+    found: Collector,
+    fabric: FabricSource | None,
+    pools: Mapping[str, Pool],
+    events: Sequence[PlannedEvent],
+) -> None:
     stated = fabric is not None or found.document.spec.fabric is not None
-    if stated and not any(pool.decode or pool.pipeline_parallel > 1 for pool in pools.values()):
-        found.warn(("fabric",), "checked and kept, but nothing of this scenario crosses it")
+    crosses = [
+        pool.decode
+        or pool.pipeline_parallel > 1
+        or (pool.weights and pool.weights.source != "local")
+        for pool in pools.values()
+    ]
+    if stated and not any(crosses):
+        dead = [event.part for event in events if event.part]
+        rest = f", so what happens to {dead[0]} changes nothing" if dead else ""
+        found.warn(("fabric",), f"checked and kept, but nothing of this scenario crosses it{rest}")
 
 
 def _unused_llms(found: Collector, llms: dict[str, LlmUse]) -> None:

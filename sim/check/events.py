@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
 from sim.check.collector import Collector, Names
+from sim.check.parts import Parts
 from sim.check.scenario import PlannedEvent
+from sim.errors import UnknownName
 from sim.site.types import PowerNode, PowerTree
 from sim.spec import Document
 from sim.spec.events import MODULE, EventSpec
-from sim.spec.nodes import Path
+from sim.spec.nodes import Path, shorten
 from sim.units import format_si
 
 #: What an event can do, with an example.
@@ -26,12 +28,15 @@ _Placed: TypeAlias = tuple[int, EventSpec]
 
 
 def check_events(
-    found: Collector, tree: PowerTree | None, horizon_s: float
+    found: Collector, tree: PowerTree | None, horizon_s: float, parts: Parts | None = None
 ) -> tuple[PlannedEvent, ...]:
-    """The events in order of time; what is wrong with them is reported."""
+    """The events in order of time; what is wrong with them is reported.
+
+    ``parts``: those of the network, if there is one.
+    """
     planned: list[tuple[Path, PlannedEvent]] = []
     for position, event in _by_time(found.document):
-        one = _event(found, event, ("events", position), tree, horizon_s)
+        one = _event(found, event, ("events", position), tree, horizon_s, parts)
         if one is not None:
             planned.append((("events", position), one))
     if tree is not None:
@@ -85,7 +90,12 @@ def _fleets(found: Collector) -> None:
 
 
 def _event(
-    found: Collector, event: EventSpec, path: Path, tree: PowerTree | None, horizon_s: float
+    found: Collector,
+    event: EventSpec,
+    path: Path,
+    tree: PowerTree | None,
+    horizon_s: float,
+    parts: Parts | None,
 ) -> PlannedEvent | None:
     stated = [kind for kind in KINDS if getattr(event, kind) is not None]
     if len(stated) != 1:
@@ -111,31 +121,90 @@ def _event(
             return None
         _budget(found, path, event.budget.to, tree.nodes[node])
         return PlannedEvent(event.at, "budget", node, budget_w=event.budget.to)
+    return _change(found, event, path, stated[0], tree, parts)
+
+
+def _change(
+    found: Collector,
+    event: EventSpec,
+    path: Path,
+    kind: str,
+    tree: PowerTree | None,
+    parts: Parts | None,
+) -> PlannedEvent | None:
+    """Something fails or is restored: of the power tree, or of the network."""
     name = event.fail or event.restore or ""
     bank = name.removesuffix(MODULE)
-    node = _node(found, (*path, stated[0]), bank, tree)
+    if tree is not None and parts is not None:
+        known = {node.name: node for node in tree.nodes}
+        if bank not in known:
+            return _part(found, event, path, kind, name, parts, tree)
+        # A server is of both, and without power it neither sends nor takes anything.
+        if known[bank].kind != "server" and parts.has(name):
+            found.error(
+                (*path, kind),
+                f"{name!r} is a node of the power tree and a part of the network: give one of them "
+                "another name",
+            )
+            return None
+    node = _node(found, (*path, kind), bank, tree, modules=True)
     if node is None or tree is None:
         return None
     if bank == name:
-        _twice(found, path, event, tree.nodes[node])
-        return PlannedEvent(event.at, stated[0], node)
+        it = tree.nodes[node]
+        opens = it.breaker is not None or it.ups is not None
+        also = ", and has no breaker that could have opened"
+        _twice(found, path, event, name, opens=opens, also=also)
+        return PlannedEvent(event.at, kind, node)
     gear = tree.nodes[node].ups
     if gear is None or gear.modules is None:
         found.error(
-            (*path, stated[0]),
+            (*path, kind),
             f"{bank} has no modules; a UPS states them as `modules: {{count: 5, needed: 4}}`",
         )
         return None
-    return PlannedEvent(event.at, f"{stated[0]}-module", node)
+    return PlannedEvent(event.at, f"{kind}-module", node)
 
 
-def _node(found: Collector, path: Path, name: str, tree: PowerTree | None) -> int | None:
-    """Index of a node of the power tree; an unknown one is reported."""
+def _part(
+    found: Collector,
+    event: EventSpec,
+    path: Path,
+    kind: str,
+    name: str,
+    parts: Parts,
+    tree: PowerTree,
+) -> PlannedEvent | None:
+    """A part of the network fails or is restored."""
+    try:
+        parts.state.check(name)
+    except UnknownName as error:
+        if error.name == name:  # a whole name, which could have been of either
+            nodes = [node.name for node in tree.nodes]
+            error = UnknownName(
+                "node of the power tree or part of the network",
+                shorten(name),
+                dict.fromkeys([*nodes, *parts.state.suggested()]),
+            )
+        found.caught((*path, kind), error)
+        return None
+    _twice(found, path, event, name)
+    return PlannedEvent(event.at, f"{kind}-part", part=name)
+
+
+def _node(
+    found: Collector, path: Path, name: str, tree: PowerTree | None, *, modules: bool = False
+) -> int | None:
+    """Index of a node of the power tree; an unknown one is reported (``modules``: or a module)."""
     if tree is None:
         return None
     nodes = {node.name: index for index, node in enumerate(tree.nodes)}
     if name not in nodes:
-        found.unknown(path, "node of the power tree", name, Names(tuple(nodes), True))
+        known = [*nodes]
+        if modules:
+            banks = (node for node in tree.nodes if node.ups is not None and node.ups.modules)
+            known += [f"{node.name}{MODULE}" for node in banks]
+        found.unknown(path, "node of the power tree", name, Names(tuple(known), True))
     return nodes.get(name)
 
 
@@ -156,22 +225,26 @@ def _budget(found: Collector, path: Path, budget_w: float, node: PowerNode) -> N
         )
 
 
-def _twice(found: Collector, path: Path, event: EventSpec, node: PowerNode) -> None:
+def _twice(
+    found: Collector,
+    path: Path,
+    event: EventSpec,
+    name: str,
+    *,
+    opens: bool = False,
+    also: str = "",
+) -> None:
     """What failed cannot fail, and what is whole need not be restored: worth a warning."""
     before = [
         (i, one)
         for i, one in _by_time(found.document)
-        if node.name in (one.fail, one.restore) and (one.at, i) < (event.at, path[1])
+        if name in (one.fail, one.restore) and (one.at, i) < (event.at, path[1])
     ]
     place, last = before[-1] if before else (None, None)
     if event.fail is not None and last is not None and last.fail is not None:
-        found.warn((*path, "fail"), f"{node.name} has failed already, by events[{place}]")
-    opens = node.breaker is not None or node.ups is not None
+        found.warn((*path, "fail"), f"{name} has failed already, by events[{place}]")
     if event.restore is not None and not opens and (last is None or last.fail is None):
-        found.warn(
-            (*path, "restore"),
-            f"{node.name} has not failed by then, and has no breaker that could have opened",
-        )
+        found.warn((*path, "restore"), f"{name} has not failed by then{also}")
 
 
 def _count_modules(
@@ -181,7 +254,7 @@ def _count_modules(
     alive: dict[int, int] = {}
     for path, event in planned:
         node = tree.nodes[event.node]
-        if node.ups is None or node.ups.modules is None:
+        if event.part or node.ups is None or node.ups.modules is None:
             continue
         count = node.ups.modules.count
         now = alive.get(event.node, count)

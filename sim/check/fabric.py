@@ -11,8 +11,8 @@ from sim.check.collector import Collector
 from sim.check.files import located_file
 from sim.errors import BuildError, DataError, Mark, Problem, ScenarioError, UnknownName
 from sim.site.fabric.plan import TREES, check_plan, nic_rate
-from sim.site.fabric.source import Edit, FabricSource
-from sim.site.fabric.types import FabricPlan
+from sim.site.fabric.source import Edit, FabricSource, servers_only
+from sim.site.fabric.types import NO_STORAGE, FabricPlan, Storage
 from sim.site.types import Site
 from sim.spec.fabric import FabricSpec
 from sim.spec.nodes import Path, shorten
@@ -24,19 +24,25 @@ _HERE: Path = ("fabric",)
 _SUFFIXES = (".json", ".graphml")
 
 
-def check_fabric(found: Collector, site: Site | None, edit: Edit | None) -> FabricSource | None:
-    """The network, or None where there is none or something about it is wrong."""
+def check_fabric(
+    found: Collector, site: Site | None, edit: Edit | None, storage: Storage = NO_STORAGE
+) -> FabricSource | None:
+    """The network and its storage nodes; None where there is none or something of it is wrong."""
     spec = found.document.spec.fabric
     if spec is None:
         broken = _HERE in found.document.failed
-        return None if edit is None or site is None or broken else _edited(None, edit, site, found)
-    source = _source(spec, site, found)
+        if edit is None or site is None or broken:
+            return None
+        return _edited(servers_only(storage), edit, site, found)
+    source = _source(spec, site, storage, found)
     if source is None or site is None or edit is None:
         return source
     return _edited(source, edit, site, found)
 
 
-def _source(spec: FabricSpec, site: Site | None, found: Collector) -> FabricSource | None:
+def _source(
+    spec: FabricSpec, site: Site | None, storage: Storage, found: Collector
+) -> FabricSource | None:
     if (spec.kind is None) == (spec.file is None):
         rest = "" if spec.kind is None else ", not both"
         message = (
@@ -46,19 +52,28 @@ def _source(spec: FabricSpec, site: Site | None, found: Collector) -> FabricSour
         found.error(_HERE, message + rest)
         return None
     if spec.file is not None:
-        return _read(spec, spec.file, site, found)
-    plan = _plan(spec, site, found)
+        return _read(spec, spec.file, site, storage, found)
+    plan = _plan(spec, site, storage, found)
     if plan is None or site is None:
+        return None
+    if storage.nodes and plan.kind not in (*TREES, "single-switch"):
+        found.error(
+            ("storage", "nodes"),
+            f"'kind: {plan.kind}' has no switch that storage nodes could be joined to: write "
+            "'kind: rail-optimised'",
+        )
         return None
     try:
         check_plan(site, plan)
     except BuildError as error:
         found.built(error)
         return None
-    return FabricSource(plan.kind, plan)
+    return FabricSource(plan.kind, plan, storage=storage)
 
 
-def _read(spec: FabricSpec, name: str, site: Site | None, found: Collector) -> FabricSource | None:
+def _read(
+    spec: FabricSpec, name: str, site: Site | None, storage: Storage, found: Collector
+) -> FabricSource | None:
     here = (*_HERE, "file")
     fine = True
     for key in sorted(spec.model_fields_set - {"kind", "file"}):
@@ -85,28 +100,25 @@ def _read(spec: FabricSpec, name: str, site: Site | None, found: Collector) -> F
         else:
             found.error(here, " ".join(str(error).split()))
         return None
-    findings = findings or findings_of(graph, site)
+    findings = findings or findings_of(graph, site, storage)
     if findings:
         found.extend(ScenarioError(_problems(findings, label)))
         return None
-    return FabricSource("file", file=file, given=graph) if fine else None
+    return FabricSource("file", file=file, given=graph, storage=storage) if fine else None
 
 
 def _problems(findings: Iterable[Finding], label: str) -> list[Problem]:
     return [Problem(Mark(label, one.line, 1), one.at, one.message) for one in findings][:20]
 
 
-def _edited(
-    source: FabricSource | None, edit: Edit, site: Site, found: Collector
-) -> FabricSource | None:
+def _edited(source: FabricSource, edit: Edit, site: Site, found: Collector) -> FabricSource | None:
     import networkx as nx
 
     from sim.site.fabric.compile import findings_of
     from sim.site.fabric.elements import assemble, of_graph
-    from sim.site.fabric.graph import inside
 
     name = getattr(edit, "__name__", type(edit).__name__)
-    given: Any = edit(inside(site) if source is None else source.graph(site))
+    given: Any = edit(source.graph(site))
     if not isinstance(given, nx.Graph) or given.is_directed() or given.is_multigraph():
         what = type(given).__name__
         found.error(
@@ -116,14 +128,16 @@ def _edited(
         )
         return None
     graph, findings = assemble(*of_graph(given))
-    findings = findings or findings_of(graph, site)
+    findings = findings or findings_of(graph, site, source.storage)
     for one in findings[:20]:
         place = f"{one.at}: " if one.at else ""
         found.error(_HERE, f"the graph of the function {name!r}: {place}{one.message}")
-    return None if findings else FabricSource("function", given=graph)
+    return None if findings else FabricSource("function", given=graph, storage=source.storage)
 
 
-def _plan(spec: FabricSpec, site: Site | None, found: Collector) -> FabricPlan | None:
+def _plan(
+    spec: FabricSpec, site: Site | None, storage: Storage, found: Collector
+) -> FabricPlan | None:
     """The built-in kind with its switch, or None (and problems)."""
     assert spec.kind is not None
     fine = True
@@ -148,6 +162,7 @@ def _plan(spec: FabricSpec, site: Site | None, found: Collector) -> FabricPlan |
         port_bytes_per_s=switch.port_bytes_per_s,
         switch_latency_s=switch.latency_s,
         cables=spec.cables,
+        storage=storage,
     )
 
 

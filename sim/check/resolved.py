@@ -64,7 +64,9 @@ def resolve(
             role: _policy(policy)
             for role, policy in sorted(policies.items())
             # Where nothing moves it means nothing.
-            if role != "paths" or spec.policies.paths is not None or any(p.decode for p in pools)
+            if role != "paths"
+            or spec.policies.paths is not None
+            or any(p.decode or p.weights for p in pools)
         },
         "expect": [
             {"metric": line.metric, "operator": line.operator, "threshold": line.threshold}
@@ -78,6 +80,7 @@ def resolve(
         **_around(document, facility),
         **_control(policies["power"], telemetry, actuation),
         **_events(document),
+        **_storage(document),
     }
 
 
@@ -95,6 +98,12 @@ def _fabric(document: Document, fabric: FabricSource | None) -> dict[str, Any] |
 
         tree["graph"] = digest(fabric.given)
     return tree or None
+
+
+def _storage(document: Document) -> dict[str, Any]:
+    """``storage``, where it is stated."""
+    spec = document.spec.storage
+    return {} if spec is None else {"storage": spec.model_dump(mode="json")}
 
 
 def _events(document: Document) -> dict[str, Any]:
@@ -149,9 +158,15 @@ def _policy(policy: Any) -> dict[str, Any]:
 def _pool(pool: Pool) -> dict[str, Any]:
     measured = {} if pool.measured is None else {"measured": asdict(pool.measured)}
     decode = {} if pool.decode is None else {"decode": asdict(pool.decode)}
+    weights = {}
+    if pool.weights is not None:
+        plain = asdict(pool.weights)
+        del plain["stage_bytes"]  # follows from the LLM and the GPU
+        weights = {"weights": plain}
     return {
         **measured,
         **decode,
+        **weights,
         "name": pool.name,
         "llm": pool.llm.name,
         "replicas": pool.replicas if pool.starts is None else pool.starts,

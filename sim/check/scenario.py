@@ -10,6 +10,7 @@ from sim.catalog.measured import MeasuredSteps
 from sim.catalog.types import Llm
 from sim.perf.step import ReplicaModel
 from sim.site.fabric.source import FabricSource
+from sim.site.fabric.types import NO_STORAGE, Storage
 from sim.site.facility import Facility
 from sim.site.types import PowerTree, Site
 from sim.workload.plan import Workload
@@ -37,6 +38,21 @@ class Decode:
 
 
 @dataclass(frozen=True)
+class Weights:
+    """How replicas that start get their weights.
+
+    ``source``: "storage", "peers" or "local". ``stage_bytes``: GPU type → what one GPU of each
+    stage holds.
+    """
+
+    source: str
+    boot_s: float
+    multicast: bool
+    cold: bool  # at time 0 nothing is loaded
+    stage_bytes: Mapping[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
 class Pool:
     """Replicas of one LLM. ``models`` maps each GPU type of the site it fits on to its model."""
 
@@ -56,6 +72,7 @@ class Pool:
     starts: int | None = None  # replicas that serve from the start, the first ones; None = all
     measured: MeasuredSteps | None = None  # instead of predicted step times and draws
     decode: Decode | None = None  # the pool that decodes what this one prefills
+    weights: Weights | None = None  # None: a replica that starts serves after ``restart_s``
 
 
 @dataclass(frozen=True)
@@ -73,15 +90,16 @@ class PlannedEvent:
     """Something that the scenario lets happen.
 
     ``fail``, ``restore`` and ``budget`` are of a ``node`` of the electrical tree, ``add`` and
-    ``remove`` of a ``pool``.
+    ``remove`` of a ``pool``, ``fail-part`` and ``restore-part`` of a ``part`` of the network.
     """
 
     at_s: float
-    kind: str  # "fail", "restore", "fail-module", "restore-module", "budget", "add", "remove"
+    kind: str  # "fail", "restore", either -module or -part, "budget", "add", "remove"
     node: int = -1
     budget_w: float = 0.0  # from then on
     pool: str = ""
     replicas: int = 0  # that are added or taken away
+    part: str = ""  # leaf-3, leaf-3/spine-1, leaf-3/spine-1#2
 
 
 @dataclass(frozen=True)
@@ -147,9 +165,10 @@ class Scenario:
     actuation: Actuation = Actuation()
     fabric: FabricSource | None = None  # the network, built when somebody asks for it
     paths: Any = None  # a policy that chooses paths in it
+    storage: Storage = NO_STORAGE
     remarks: tuple[str, ...] = ()  # what is well, and by how much
 
     @property
     def moves(self) -> bool:
-        """Whether anything crosses the network during a run."""
-        return any(pool.decode or pool.pipeline_parallel > 1 for pool in self.pools)
+        """Whether anything moves, between servers or inside of them, during a run."""
+        return any(pool.decode or pool.weights or pool.pipeline_parallel > 1 for pool in self.pools)

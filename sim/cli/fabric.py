@@ -19,6 +19,7 @@ _WORDS = {
     "gpu": "GPUs",
     "nic": "NICs",
     "node": "hosts",
+    "storage": "storage nodes",
     "nvswitch": "NVLink domains",
     "leaf": "leaves",
     "spine": "spines",

@@ -16,6 +16,7 @@ from sim.cli.summary_control import control_sentence
 from sim.cli.summary_outages import outage_sentence
 from sim.cli.summary_paths import path_sentence
 from sim.cli.summary_retries import retry_sentence
+from sim.cli.summary_weights import weights_sentence
 from sim.results.limit import TOUCH
 from sim.results.metrics import Metric
 from sim.results.result import RunResult
@@ -91,12 +92,8 @@ def print_summary(result: RunResult, out: Console) -> None:
     table = _power_table(result, marks)
     if table.row_count:
         out.print(table)
-    for sentence in (
-        path_sentence(result.manifest),
-        outage_sentence(result),
-        retry_sentence(result),
-        control_sentence(result),
-    ):
+    tells = (outage_sentence, weights_sentence, retry_sentence, control_sentence)
+    for sentence in (path_sentence(result.manifest), *(tell(result) for tell in tells)):
         if sentence:
             out.print(Text(plain_text(sentence)))
     out.print(Text(_energy_sentence(result.metrics)))

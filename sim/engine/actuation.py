@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from simpy.events import Event
 
@@ -20,6 +21,7 @@ from sim.engine.levers import Lever, kinds
 from sim.engine.meters import Integral
 from sim.engine.plane import ServingPlane
 from sim.engine.recorder import Recorder
+from sim.engine.weights import WeightLoader
 from sim.engine.world import World
 from sim.perf.step import ReplicaModel
 from sim.policies.power.base import SAME, PowerPolicy, priority_name
@@ -83,7 +85,9 @@ class Actuators:
         world: World,
         recorder: Recorder,
         controllers: Sequence[Controller],
+        loader: WeightLoader | None = None,
     ) -> None:
+        self._loader = loader
         self._env, self._plane, self._recorder = env, plane, recorder
         self._plan = world.scenario.actuation
         self.kinds = kinds(self._plan)
@@ -214,20 +218,32 @@ class Actuators:
 
     def _hold(self, replica: int, time_s: float) -> None:
         self._holds[replica] += 1
+        if self._loader is not None and self._held_mw[replica] is not None:
+            self._loader.retire(replica, time_s)
         self._plane.set_admission(replica, False, self._held_mw[replica], time_s)
 
     def _let_in(self, replica: int, time_s: float) -> None:
         """One that has dropped its LLM loads it first."""
+        again = partial(self._admit, replica, self._holds[replica])
         if self._held_mw[replica] is None or self._plane.is_busy(replica):
-            self._plane.set_admission(replica, True, None, time_s)
+            again(time_s)
+        elif self._loader is not None and self._loader.plan(replica) is not None:
+            self._loader.begin(replica, time_s, again, dropped=again)
         else:
             self._env.process(self._load(replica, time_s + self._restart_s))
 
     def _load(self, replica: int, at_s: float) -> Generator[Event, None, None]:
         holds = self._holds[replica]
         yield self._env.at(at_s, POWER, self._next())
-        if self._holds[replica] == holds:  # it has not been held again meanwhile
-            self._plane.set_admission(replica, True, None, at_s)
+        self._admit(replica, holds, at_s)
+
+    def _admit(self, replica: int, holds: int, time_s: float) -> None:
+        """It has its LLM, or lost power before it had; unless it has been held again meanwhile."""
+        if self._holds[replica] != holds:
+            return
+        self._plane.set_admission(replica, True, None, time_s)
+        if self._loader is not None and not self._plane.is_down(replica):
+            self._loader.loaded(replica, time_s)
 
     def _wanted(self, replica: int) -> Limits:
         """The strictest of what is in force over a replica."""

@@ -13,6 +13,7 @@ from sim.engine.world import PlacedReplica, World
 from sim.errors import BuildError
 from sim.policies.base import PlacementView, kind_of
 from sim.rng import KeyedBits
+from sim.site.fabric.source import servers_only
 from sim.workload import build_source
 
 #: A policy that goes on suggesting what cannot hold is cut off after this many refusals.
@@ -31,8 +32,8 @@ def build(scenario: Scenario, seed: int) -> World:
         for index, workload in enumerate(scenario.workloads)
     )
     fabric = None
-    if scenario.fabric is not None and scenario.moves:
-        fabric = scenario.fabric.build(scenario.site)
+    if scenario.moves:
+        fabric = (scenario.fabric or servers_only(scenario.storage)).build(scenario.site)
     return World(scenario, seed, sources, replicas, decisions, fabric)
 
 

@@ -24,6 +24,7 @@ from sim.engine.environment import POWER, OrderedEnvironment
 from sim.engine.meters import Integral
 from sim.engine.plane import ServingPlane
 from sim.engine.recorder import Recorder
+from sim.engine.weights import WeightLoader
 from sim.engine.world import World
 from sim.errors import SimulationError
 from sim.policies.base import kind_of
@@ -49,7 +50,12 @@ class Chain:
     """Power control of one run."""
 
     def __init__(
-        self, env: OrderedEnvironment, plane: ServingPlane, world: World, recorder: Recorder
+        self,
+        env: OrderedEnvironment,
+        plane: ServingPlane,
+        world: World,
+        recorder: Recorder,
+        loader: WeightLoader | None = None,
     ) -> None:
         scenario = world.scenario
         self._env, self._plane, self._recorder = env, plane, recorder
@@ -60,7 +66,7 @@ class Chain:
         self._plan = scenario.actuation
         self._quantum_mw = round(scenario.telemetry.quantum_w * 1000)
         self.controllers = build_controllers(world, self._policy)
-        self._actuators = Actuators(env, plane, world, recorder, self.controllers)
+        self._actuators = Actuators(env, plane, world, recorder, self.controllers, loader)
         self._gate = Gate(self._kind, self._plan, self._actuators, recorder)
 
     def start(self) -> None:

@@ -18,6 +18,7 @@ from functools import partial
 from sim.engine.fleet import At, Fleet
 from sim.engine.plane import ServingPlane
 from sim.engine.recorder import Recorder
+from sim.engine.weights import WeightLoader
 from sim.engine.wiring import Wiring
 from sim.engine.world import World
 from sim.site.feeds import Feeds, Live
@@ -39,7 +40,14 @@ from sim.site.power import module_ratings_w, parents_of
 class Facility:
     """The state of the electrical tree's devices during one run."""
 
-    def __init__(self, world: World, plane: ServingPlane, recorder: Recorder, at: At) -> None:
+    def __init__(
+        self,
+        world: World,
+        plane: ServingPlane,
+        recorder: Recorder,
+        at: At,
+        loader: WeightLoader | None = None,
+    ) -> None:
         self._world, self._plane, self._recorder, self._at = world, plane, recorder, at
         self._tree = world.scenario.power
         self._nodes = self._tree.nodes
@@ -64,7 +72,7 @@ class Facility:
         self._dead: frozenset[int] = frozenset()  # nodes without power
         self._on_battery: frozenset[int] = frozenset()
         #: Which replicas serve, load or are away, as power and the script have it.
-        self.fleet = Fleet(world, plane, recorder, at)
+        self.fleet = Fleet(world, plane, recorder, at, loader)
 
     # ---- what happens --------------------------------------------------------------------
 

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Set
 from functools import partial
+from typing import TYPE_CHECKING
 
 from sim.engine.idle import parked_mw
 from sim.engine.plane import ServingPlane
 from sim.engine.recorder import Recorder
 from sim.engine.world import World
+
+if TYPE_CHECKING:
+    from sim.engine.weights import WeightLoader
 
 #: ``at(time_s, act)``: let ``act(time_s)`` happen then.
 At = Callable[[float, Callable[[float], None]], None]
@@ -21,8 +25,16 @@ At = Callable[[float, Callable[[float], None]], None]
 class Fleet:
     """The state of every replica, as far as power and the script decide about it."""
 
-    def __init__(self, world: World, plane: ServingPlane, recorder: Recorder, at: At) -> None:
+    def __init__(
+        self,
+        world: World,
+        plane: ServingPlane,
+        recorder: Recorder,
+        at: At,
+        loader: WeightLoader | None = None,
+    ) -> None:
         self._world, self._plane, self._recorder, self._at = world, plane, recorder, at
+        self._loader = loader  # None: no pool states where its weights come from
         self._tree = world.scenario.power
         self._down: dict[int, int] = {}  # replicas, and what each GPU of theirs draws, mW
         self._returns = dict.fromkeys(range(len(world.replicas)), 0)  # outages so far, by replica
@@ -30,12 +42,20 @@ class Fleet:
         self._dead: Set[int] = frozenset()  # nodes of the tree without power
 
     def start(self) -> None:
-        """At time 0 those that are added later are away."""
+        """At time 0 those that are added later are away, and those of a cold pool load."""
         for pool in self._world.scenario.pools:
-            for replica in self._members(pool.name)[pool.starts :] if pool.starts else ():
-                self._away.add(replica)
-                self._down[replica] = self._parked_mw(replica)
-                self._plane.fail(replica, self._down[replica], 0.0)
+            cold = pool.weights is not None and pool.weights.cold
+            for place, replica in enumerate(self._members(pool.name)):
+                away = pool.starts is not None and place >= pool.starts
+                if away or cold:
+                    self._down[replica] = self._parked_mw(replica)
+                    self._plane.fail(replica, self._down[replica], 0.0)
+                if away:
+                    self._away.add(replica)
+                elif cold:
+                    self._load(replica, 0.0)
+                elif self._loader is not None:
+                    self._loader.loaded(replica, 0.0)
 
     # ---- power ---------------------------------------------------------------------------
 
@@ -44,6 +64,7 @@ class Fleet:
         self._dead = dead
         self._note_parked()
         site = self._world.scenario.site
+        lost: list[int] = []
         for index, placed in enumerate(self._world.replicas):
             dark = self._dark(index)
             if not dark and index not in self._down:
@@ -53,6 +74,8 @@ class Fleet:
             if self._down.get(index) != gpu_mw:
                 self._down[index] = gpu_mw
                 self._plane.fail(index, gpu_mw, time_s)
+            if dark:
+                lost.append(index)
             if fresh:
                 self._returns[index] += 1
                 self._tell(
@@ -62,6 +85,8 @@ class Fleet:
                 self._returns[index] += 1  # it was about to come back
             elif index not in self._away:
                 self._load(index, time_s)
+        if self._loader is not None and lost:
+            self._loader.lost(lost, time_s)
 
     def _dark(self, replica: int) -> list[int]:
         """The servers of a replica that have no power."""
@@ -73,6 +98,12 @@ class Fleet:
         return parked_mw(self._world.scenario.site, self._world.replicas[replica])
 
     def _load(self, replica: int, time_s: float) -> None:
+        """It has power: it serves once it has its weights, or a stated time later."""
+        loader = self._loader
+        if loader is not None and loader.plan(replica) is not None:
+            done = partial(self._restart, replica, self._returns[replica])
+            loader.begin(replica, time_s, done)
+            return
         back_s = time_s + self._tree.restart_s
         self._at(back_s, partial(self._restart, replica, self._returns[replica]))
 
@@ -83,6 +114,8 @@ class Fleet:
         del self._down[replica]
         self._plane.restore(replica, time_s)
         self._tell(time_s, "replica-returns", replica, "it is loaded")
+        if self._loader is not None:
+            self._loader.loaded(replica, time_s)
 
     # ---- the script ----------------------------------------------------------------------
 
@@ -93,6 +126,8 @@ class Fleet:
             self._away.discard(replica)
             if replica not in self._down:
                 self._plane.reopen(replica, time_s)
+                if self._loader is not None:
+                    self._loader.loaded(replica, time_s)
                 self._tell(time_s, "replica-stays", replica, "it had not finished what it held")
             elif self._dark(replica):
                 self._tell(time_s, "replica-added", replica, "it has no power yet")
@@ -106,6 +141,8 @@ class Fleet:
         there = [one for one in self._members(pool) if one not in self._away]
         for replica in there[-replicas:]:
             self._away.add(replica)
+            if self._loader is not None:
+                self._loader.retire(replica, time_s)
             if replica in self._down:
                 self._returns[replica] += 1  # it was about to come back
                 self._tell(time_s, "replica-removed", replica, "it was not serving")

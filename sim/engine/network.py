@@ -10,16 +10,19 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from sim.engine.environment import TRANSFER, OrderedEnvironment
 from sim.errors import PartitionError
 from sim.kernels.flow_network import FlowNetwork
+from sim.kernels.flow_readings import Completion, LinkMeters
 from sim.policies.paths.base import Path, PathPolicy, PathView, Routes, choose_path
+from sim.results.links import link_tables
 from sim.rng import KeyedBits
 from sim.site.fabric.failures import NetworkState
-from sim.site.fabric.types import Fabric
+from sim.site.fabric.types import Fabric, FloatArray
 
 #: What a flow that passes no link gets, if that has to be a number.
 MOST_BYTES_PER_S = 1e15
@@ -34,7 +37,7 @@ class Flow:
 
     __slots__ = (
         "cap_bytes_per_s", "capped", "done", "latency_s", "lost", "number", "order", "path",
-        "size_bytes", "source", "start_s", "target",
+        "size_bytes", "source", "start_s", "target", "told",
     )  # fmt: skip
 
     def __init__(
@@ -57,6 +60,7 @@ class Flow:
         self.path: Path = ()
         self.latency_s = 0.0
         self.number = -1  # in the solver; -1: not there
+        self.told: Completion | None = None  # what held it back, once it is complete
 
 
 class Network:
@@ -74,7 +78,8 @@ class Network:
         self._state = NetworkState(fabric)
         self._routes = Routes(self._state)
         self._capacities = self._state.capacity_bytes_per_s  # that the solver has
-        self._flows = FlowNetwork(self._capacities)
+        self._flows = FlowNetwork(self._capacities, metered=True)
+        self._meters: LinkMeters | None = None  # of the measurement window
         self._policy, self._policy_state = policy, policy.new_state()
         self._rng = KeyedBits(seed, "policy/paths")
         self._started = 0
@@ -155,10 +160,30 @@ class Network:
         """Grows with everything that may change a rate."""
         return self._changes
 
+    @property
+    def capacity_bytes_per_s(self) -> FloatArray:
+        """[L] what is left of each link's capacity now."""
+        return self._state.capacity_bytes_per_s
+
     def line_rate(self, flow: Flow) -> float:
         """Bytes/s of the slowest link of a flow's path, infinite without links."""
         capacity = self._state.capacity_bytes_per_s
         return min((float(capacity[link]) for link in flow.path), default=math.inf)
+
+    # ---- meters --------------------------------------------------------------------------
+
+    def open_window(self, time_s: float) -> None:
+        """The measurement window starts."""
+        self._flows.open_window(time_s)
+        self._meters = None
+
+    def close_window(self, time_s: float) -> None:
+        """The measurement window ends."""
+        self._meters = self._flows.close_window(time_s)
+
+    def tables(self) -> dict[str, dict[str, Any]]:
+        """What links did in the window: name → columns of ``links`` and ``link_tiers``."""
+        return {} if self._meters is None else link_tables(self.fabric, self._meters)
 
     # ---- failures ------------------------------------------------------------------------
 
@@ -191,6 +216,8 @@ class Network:
             self._flows.set_capacity(time_s, int(link), float(capacity[link]))
         self._capacities = capacity
         for flow in sorted(stranded, key=lambda one: one.order):
+            if flow.number < 0:
+                continue  # whoever lost another of these has cancelled it
             left_bytes = self._stop(flow, time_s)
             try:
                 self._take_path(flow)
@@ -223,10 +250,10 @@ class Network:
             return
         self._armed_s = math.inf
         self._touch()
-        done = [(self._moving.pop(number), at_s) for number, at_s in self._flows.pop(time_s)]
-        for flow, at_s in sorted(done, key=lambda one: (one[1], one[0].order)):
-            flow.number = -1
-            self._arrive(flow, at_s)
+        done = [(self._moving.pop(told.flow), told) for told in self._flows.pop_metered(time_s)]
+        for flow, told in sorted(done, key=lambda one: (one[1].finish_s, one[0].order)):
+            flow.number, flow.told = -1, told
+            self._arrive(flow, told.finish_s)
 
     def _arrive(self, flow: Flow, time_s: float) -> None:
         """The last byte has been sent at ``time_s``: it arrives a latency later."""

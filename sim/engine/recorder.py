@@ -86,7 +86,7 @@ DECISION_COLUMNS = (
 )  # fmt: skip
 TRANSFER_COLUMNS = (
     "kind", "request_id", "source", "target", "size_bytes", "admitted_s", "ready_s", "room_s",
-    "start_s", "end_s", "alone_s", "outcome",
+    "start_s", "end_s", "alone_s", "outcome", "origin", "bound", "bound_s", "shared",
 )  # fmt: skip
 OVER_COLUMNS = ("node", "start_s", "end_s", "peak_mw", "limit_mw")
 
@@ -108,7 +108,6 @@ class Recorder:
         self._power = Rows(sink, "power", ("node", "t_s", "out_mw", "in_mw"))
         self._decisions = Rows(sink, "decisions", DECISION_COLUMNS)
         self._transfers = Rows(sink, "transfers", TRANSFER_COLUMNS)
-        self.transfer = self._transfers.add
         self._events = Rows(sink, "events", ("t_s", "kind", "entity", "detail"))
         self._gaps: list[dict[int, int]] = [{} for _ in scenario.workloads]
         self._over = Rows(sink, "over_limit", OVER_COLUMNS)
@@ -120,6 +119,30 @@ class Recorder:
         self.keeps_changes = not self.takes_rows or (
             scenario.record != "summary" and scenario.record_power == "changes"
         )
+
+    def transfer(self, *values: Any) -> None:
+        """A row of the ``transfers`` table, in the order of its columns."""
+        self._transfers.add(*values)
+
+    def weights(
+        self,
+        source: int | None,
+        target: int,
+        size_bytes: float,
+        ready_s: float,
+        start_s: float | None,
+        end_s: float | None,
+        alone_s: float | None,
+        outcome: str,
+        origin: str | None,
+        bound: str | None,
+        bound_s: float | None,
+    ) -> None:
+        """A replica's weights: a row of the ``transfers`` table."""
+        self._transfers.add(
+            "weights", None, source, target, size_bytes, None, ready_s, None, start_s, end_s,
+            alone_s, outcome, origin, bound, bound_s, None,
+        )  # fmt: skip
 
     def request(self, request: Request, outcome: str, end_s: float | None) -> None:
         """A request's one row, at its outcome, of which its user learns at ``end_s``."""

@@ -25,6 +25,7 @@ from sim.engine.recorder import Recorder
 from sim.engine.reference import ReferencePlane
 from sim.engine.spans import Spans
 from sim.engine.transfers import Transfers
+from sim.engine.weights import WeightLoader
 from sim.engine.world import World
 from sim.errors import UnknownName
 from sim.results.sink import Sink
@@ -87,14 +88,17 @@ class _Run:
         self.plane = ENGINES[engine](world, recorder)
         self.env = OrderedEnvironment()
         self._timers = count()
-        self.facility = Facility(world, self.plane, recorder, self._at)
-        self.cooling = CoolingLoad(world, self.plane, self.facility, self._at)
-        self.chain = Chain(self.env, self.plane, world, recorder)
         self.network: Network | None = None
+        self.loader: WeightLoader | None = None
         if world.fabric is not None:
             self.network = Network(world.fabric, world.scenario.paths, world.seed, self.env)
             self.transfers = Transfers(world, self.network, self.plane, recorder)
             self.spans = Spans(world, self.network, self.plane)
+            if any(pool.weights is not None for pool in world.scenario.pools):
+                self.loader = WeightLoader(world, self.network, recorder, self._at)
+        self.facility = Facility(world, self.plane, recorder, self._at, self.loader)
+        self.cooling = CoolingLoad(world, self.plane, self.facility, self._at)
+        self.chain = Chain(self.env, self.plane, world, recorder, self.loader)
 
     def plan(self) -> None:
         """Put on the clock what is known beforehand: the window, the script, reports."""
@@ -174,6 +178,8 @@ class _Run:
                 self.chain.change_limit(node, planned.budget_w)
                 name, text = self.scenario.power.nodes[node].name, format_si(planned.budget_w, "W")
                 self.recorder.event(time_s, "budget-changes", name, f"{text} from now on")
+            case "fail-part" | "restore-part":
+                self._change_part(planned.part, planned.kind == "fail-part", time_s)
             case "add":
                 facility.fleet.add(planned.pool, planned.replicas, time_s)
             case "remove":
@@ -181,14 +187,31 @@ class _Run:
             case _:
                 raise AssertionError(f"no such event: {planned.kind}")
 
+    def _change_part(self, part: str, dies: bool, time_s: float) -> None:
+        """A part of the network fails or is restored; where nothing moves it is only told."""
+        kind = "fails" if dies else "is restored"
+        self.recorder.event(time_s, kind, part, "by the scenario's events")
+        if self.network is None:
+            return
+        if dies:
+            self.network.fail(part, time_s)
+            return
+        self.network.restore(part, time_s)
+        if self.loader is not None:
+            self.loader.retry(time_s)
+
     def _open_window(self, time_s: float) -> None:
         self.plane.open_window(time_s)
+        if self.network is not None:
+            self.network.open_window(time_s)
         self.chain.open_window(time_s)
         detail = "metrics cover arrivals from here"
         self.recorder.event(time_s, "window-opens", self.scenario.name, detail)
 
     def _close_window(self, time_s: float) -> None:
         self.plane.close_window(time_s)
+        if self.network is not None:
+            self.network.close_window(time_s)
         self.chain.close_window(time_s)
         flying = self.plane.in_flight()
         detail = f"arrivals end, {flying} requests in flight have the drain to finish"
@@ -201,7 +224,13 @@ class _Run:
             self.chain.close_window(time_s)
         self.plane.finish(time_s)
         if self.network is not None:
+            if scenario.warm_up_s < time_s < scenario.duration_s:
+                self.network.close_window(time_s)
             self.transfers.finish()
+            for table, columns in self.network.tables().items():
+                self.recorder.write(table, columns)
+        if self.loader is not None:
+            self.loader.finish()
         self.chain.finish(min(scenario.duration_s, time_s) - scenario.warm_up_s)
         self.env.forget()
         self.recorder.event(time_s, "run-ends", scenario.name, why)

@@ -207,5 +207,17 @@ class Transfers:
         self._recorder.transfer(
             "kv", move.request_id, move.source, move.target, transfer.size_bytes,
             move.admitted_s, None if math.isnan(ready_s) else ready_s, move.time_s,
-            None if math.isnan(start_s) else start_s, end_s, transfer.alone_s, outcome,
+            None if math.isnan(start_s) else start_s, end_s, transfer.alone_s, outcome, None,
+            *self._held_by(transfer),
         )  # fmt: skip
+
+    def _held_by(self, transfer: _Transfer) -> tuple[str | None, float | None, int | None]:
+        """The link that held the last of its flows back, how long, and how many shared it."""
+        stories = [flow.told for flow in transfer.flows if flow.told is not None]
+        if not stories or len(stories) < len(transfer.flows):
+            return None, None, None
+        last = max(stories, key=lambda told: told.finish_s)
+        if last.bottleneck < 0:
+            return None, None, None
+        name = self._network.fabric.link_name(last.bottleneck)
+        return name, last.bottleneck_s, last.flows_shared

@@ -77,11 +77,7 @@ def stage_memory(
 ) -> Memory:
     """The memory of one GPU of a stage; ``first`` holds the embedding, ``last`` the head."""
     constants = memory_constants()
-    weights = shard.weight_bytes
-    if first:
-        weights += shard.embedding_bytes
-    if last or (first and llm.tied_embeddings):
-        weights += shard.head.bytes
+    weights = held_weight_bytes(shard, llm, first=first, last=last)
     live = constants.hidden_buffers * shard.hidden + constants.inner_buffers * shard.inner
     activations = constants.runtime_bytes + max_batch_tokens * live * HALF
     if last:
@@ -95,6 +91,16 @@ def stage_memory(
         window_bytes=window,
         block_bytes=BLOCK_TOKENS * shard.full.layers * shard.full.kv_bytes,
     )
+
+
+def held_weight_bytes(shard: Shard, llm: Llm, *, first: bool, last: bool) -> float:
+    """Weights of one GPU of a stage; ``first`` holds the embedding, ``last`` the head."""
+    weights = shard.weight_bytes
+    if first:
+        weights += shard.embedding_bytes
+    if last or (first and llm.tied_embeddings):
+        weights += shard.head.bytes
+    return weights
 
 
 def does_not_fit(llm: Llm, precision: str, gpu: Gpu, gpus: int, memory: Memory) -> DoesNotFit:

@@ -15,7 +15,7 @@ from sim.catalog.types import PRECISION_BYTES, Gpu, Llm
 from sim.errors import RackplanError, UnknownName
 from sim.perf.calibration import clock_curve
 from sim.perf.gemm import Clock
-from sim.perf.memory import DoesNotFit, Memory, does_not_fit, stage_memory
+from sim.perf.memory import DoesNotFit, Memory, does_not_fit, held_weight_bytes, stage_memory
 from sim.perf.operators import Shard, UnsupportedPlan, check_parallel, shard
 from sim.perf.power import Draw
 from sim.perf.reduce import step_costs
@@ -115,6 +115,31 @@ def tightest_memory(
         for i, stage in enumerate(stages)
     ]
     return min(memories, key=lambda memory: (memory.blocks, memory.left_bytes))
+
+
+def rank_weight_bytes(
+    llm: Llm,
+    gpu: Gpu,
+    *,
+    precision: str,
+    kv_precision: str,
+    tensor_parallel: int,
+    pipeline_parallel: int,
+) -> tuple[float, ...]:
+    """Bytes of weights that one GPU of each stage holds, the first stage first.
+
+    What every rank repeats (norms, routers, KV heads beyond one each) counts for each.
+    """
+    stages = stage_layers(llm.layers, pipeline_parallel)
+    return tuple(
+        held_weight_bytes(
+            shard(llm, gpu, precision, kv_precision, tensor_parallel, layers),
+            llm,
+            first=i == 0,
+            last=i == len(stages) - 1,
+        )
+        for i, layers in enumerate(stages)
+    )
 
 
 def stage_layers(layers: int, stages: int) -> tuple[int, ...]:

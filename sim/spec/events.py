@@ -10,12 +10,15 @@ from sim.spec.types import Count, Identifier, Name, Seconds, Spec, Watts
 
 #: What comes after the name of a UPS: one of its modules.
 MODULE = ".module"
-#: A node of the power tree, or one module of a UPS.
+_PART = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+#: A node of the power tree, or one module of a UPS; or a part of the network: a vertex, the link
+#: between two, a cable of it.
 Target = Annotated[
     str,
     Name(
-        r"[A-Za-z0-9][A-Za-z0-9_-]*(\.module)?",
-        "letters, digits, '-' and '_', and '.module' after a UPS for one of its modules",
+        rf"{_PART}(/{_PART}(#\d{{1,6}})?)?",
+        "letters, digits, '-' and '_', '.module' after a UPS for one of its modules, '/' between "
+        "the ends of a link and '#' before the number of a cable",
     ),
 ]
 
@@ -40,7 +43,8 @@ class EventSpec(Spec):
     at: Seconds = Field(description="when it happens")
     fail: Target | None = Field(
         default=None,
-        description="a node of the power tree that fails, such as ups-a, or ups-a.module",
+        description="a node of the power tree that fails, such as ups-a, or ups-a.module; or a "
+        "part of the network: leaf-3, leaf-3/spine-1, leaf-3/spine-1#2",
     )
     restore: Target | None = Field(
         default=None, description="one that failed or tripped, and is whole again"

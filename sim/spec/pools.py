@@ -7,7 +7,17 @@ from typing import Annotated
 from pydantic import Field
 
 from sim.spec.policies import PoolPoliciesSpec
-from sim.spec.types import Count, Identifier, OneOf, Only, Priority, Reserved, Shorthand, Spec
+from sim.spec.types import (
+    Count,
+    Identifier,
+    OneOf,
+    Only,
+    Priority,
+    Reserved,
+    Seconds,
+    Shorthand,
+    Spec,
+)
 
 
 class MeasuredSpec(Spec):
@@ -26,6 +36,26 @@ class DecodeSpec(Spec):
     transfer: Annotated[str, OneOf(("at-once", "by-layer"))] = Field(
         default="at-once",
         description="KV moves once the prefill has ended, or layer by layer during its last part",
+    )
+
+
+class WeightsSpec(Spec):
+    """How a replica that starts gets its weights, GPU by GPU."""
+
+    source: Annotated[str, OneOf(("storage", "peers", "local"))] = Field(
+        alias="from",
+        description="storage nodes, loaded replicas of the same pool, or the server's own disks",
+    )
+    boot: Seconds = Field(
+        default=30.0, description="from power (or being added) to the first byte of weights"
+    )
+    multicast: bool = Field(
+        default=False,
+        description="with peers: a replica serves one other at a time, and each that is loaded "
+        "serves those that wait",
+    )
+    start: Annotated[str, OneOf(("loaded", "cold"))] = Field(
+        default="loaded", description="cold: at the start nothing is loaded yet"
     )
 
 
@@ -65,6 +95,11 @@ class PoolSpec(Spec):
     decode: Annotated[DecodeSpec, Shorthand("pool")] | None = Field(
         default=None,
         description="another pool decodes what this one prefills: its name, or {pool: name, …}",
+    )
+    weights: Annotated[WeightsSpec, Shorthand("from")] | None = Field(
+        default=None,
+        description="how a replica that starts gets its weights; default: it serves after "
+        "power.restart",
     )
     policies: PoolPoliciesSpec | None = Field(
         default=None, description="policies of this pool instead of the site's"

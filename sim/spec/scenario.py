@@ -20,6 +20,7 @@ from sim.spec.power import PowerSpec
 from sim.spec.price import PriceSpec
 from sim.spec.record import RECORDS, RecordSpec
 from sim.spec.site import SiteSpec
+from sim.spec.storage import StorageSpec
 from sim.spec.telemetry import TelemetrySpec
 from sim.spec.types import (
     Many,
@@ -88,6 +89,7 @@ class ScenarioSpec(Spec):
     site: SiteSpec | None = Field(default=None, description="halls, rows and racks")
     power: PowerSpec | None = Field(default=None, description="utility, UPSs and PDUs")
     fabric: FabricSpec | None = Field(default=None, description="the network between nodes")
+    storage: StorageSpec | None = Field(default=None, description="where weights lie")
     llms: Many[LlmSpec | None] = Field(default=(), description="the LLMs that are served")
     pools: Many[PoolSpec | None] = Field(default=(), description="replicas of each LLM")
     workload: Many[WorkloadSpec | None] = Field(default=(), description="the traffic")
@@ -113,7 +115,6 @@ class ScenarioSpec(Spec):
     tenants: _Reserved = Field(default=None)
     faults: _Reserved = Field(default=None)
     scaling: _Reserved = Field(default=None)
-    storage: _Reserved = Field(default=None)
     edge: _Reserved = Field(default=None)
     sites: _Reserved = Field(default=None)
     calendar: _Reserved = Field(default=None)

@@ -1,4 +1,4 @@
-"""Random sites that trip, change over, fail and restart: both engines tell the same story."""
+"""Random sites that trip, change over, fail, restart and load: both engines tell the same story."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from sim.site.types import (
 from tests.property.engine_pair import CANDIDATE, REFERENCE, PlainSink
 from tests.property.random_cases import seeded_case
 from tests.property.random_retries import with_retries
+from tests.property.random_weights import with_weights
 
 #: Quick ones, so that something happens within seconds.
 ELEMENTS = (Thermal(1.44, 5.0), Thermal(1.1, 0.7), Electronic(1.15, 2.0, 9.0))
@@ -150,6 +151,8 @@ def check_sites(first: int, count: int, seen: Counter[str]) -> None:
         if seed % 3 == 0:
             case = with_retries(Random(~seed), case)
         world = random_site(Random(seed), case.world)
+        if seed % 2 == 0:
+            world = with_weights(Random(seed), world)
         one, two = served(world, REFERENCE), served(world, CANDIDATE)
         assert sorted(one) == sorted(two), seed
         if "error" in one:
@@ -157,7 +160,10 @@ def check_sites(first: int, count: int, seen: Counter[str]) -> None:
             continue
         for row in one["events"]:
             seen[row["kind"]] += 1
-        for name in ("events", "requests", "attempts", "decisions", "power_nodes", "replicas"):
+        for row in one.get("transfers", []):
+            seen[f"weights-{row['outcome']}"] += 1
+        for name in ("events", "requests", "attempts", "decisions", "power_nodes", "replicas",
+                     "transfers"):  # fmt: skip
             rows, others = (in_order(name, tables.get(name, [])) for tables in (one, two))
             assert len(rows) == len(others), (seed, name)
             for row, other in zip(rows, others, strict=True):
@@ -182,7 +188,8 @@ def test_random_sites(first: int) -> None:
     check_sites(first, 20, seen)
     assert {
         "trips", "fails", "replica-fails", "replica-returns", "replica-removed", "replica-parked",
-        "replica-added", "budget-changes", "module-fails", "module-returns",
+        "replica-added", "budget-changes", "module-fails", "module-returns", "weights-load",
+        "weights-arrived",
     } <= seen.keys()  # fmt: skip
 
 
@@ -194,6 +201,7 @@ def test_a_thousand_random_sites(first: int) -> None:
     kinds = {
         "trips", "to-bypass", "drops-load", "on-battery", "battery-empty", "on-mains", "starts",
         "stops", "fails", "is restored", "replica-fails", "replica-returns", "replica-removed",
-        "replica-parked", "replica-added", "replica-stays", "budget-changes",
+        "replica-parked", "replica-added", "replica-stays", "budget-changes", "weights-load",
+        "weights-wait", "partition", "weights-arrived", "weights-withdrawn", "weights-unfinished",
     }  # fmt: skip
     assert kinds <= seen.keys()

@@ -12,6 +12,7 @@ import sim
 from sim.cli.summary_control import control_sentence
 from sim.cli.summary_outages import outage_sentence
 from sim.cli.summary_retries import retry_sentence
+from sim.cli.summary_weights import weights_sentence
 from sim.paths import share
 from sim.study.points import load_study
 from sim.study.sweep import run_study
@@ -27,6 +28,7 @@ SHORTER: dict[str, tuple[str, ...]] = {
     "day-10k-gpus": ("duration=6 s", "warm_up=2 s"),
     "ups-failure": (),
     "retry-storm": (),
+    "weight-storm": (),
     "demand-response": (*SHORT, "policies.power.at=30 s", "policies.power.lasts=5 s"),
 }
 
@@ -176,3 +178,57 @@ def busiest_second(result: sim.RunResult) -> int:
     last_s = np.add(*(requests.column(name).to_numpy() for name in ("arrival_s", "ingress_s")))
     before_s = result.tables["attempts"].column("sent_s").to_numpy()
     return int(np.bincount(np.concatenate([last_s, before_s]).astype(int)).max())
+
+
+#: Of the weight storm: what one replica, and one of its eight GPUs, takes; rates in bytes/s.
+REPLICA_BYTES, STORAGE, NIC = 410_118_258_688.0, 2 * 40e9, 50e9
+
+
+@pytest.mark.parametrize(
+    ("weights", "dark", "least_s", "most_s"),
+    [
+        ("from: storage", "row", 16 * REPLICA_BYTES / STORAGE, 16 * REPLICA_BYTES / STORAGE),
+        ("from: storage", "site", 20 * REPLICA_BYTES / STORAGE, 20 * REPLICA_BYTES / STORAGE),
+        # Each of the four that are loaded serves four others over each of its NICs.
+        ("from: peers", "row", 4 * REPLICA_BYTES / 8 / NIC, 4 * REPLICA_BYTES / 8 / NIC),
+        ("from: peers", "site", 20 * REPLICA_BYTES / STORAGE, 20 * REPLICA_BYTES / STORAGE),
+        # 4 → 8 → 16 → 20, and 1 → 2 → 4 → 8 → 16 → 20 after the first.
+        ("from: peers, multicast: true", "row", REPLICA_BYTES / 8 / NIC,
+         3 * REPLICA_BYTES / 8 / NIC),
+        ("from: peers, multicast: true", "site", REPLICA_BYTES / STORAGE,
+         REPLICA_BYTES / STORAGE + 5 * REPLICA_BYTES / 8 / NIC),
+    ],
+)  # fmt: skip
+def test_a_weight_storm_takes_what_the_links_say(
+    weights: str, dark: str, least_s: float, most_s: float
+) -> None:
+    sets = [f"pools[chat].weights={{{weights}}}", "duration=4 min", "workload[chat].rate=2 /s"]
+    if dark == "site":
+        sets += ["events[0].fail=utility", "events[1].restore=utility"]
+    scenario = sim.load_scenario(share("scenarios") / "weight-storm.yaml", sets=sets)
+    result = sim.run_scenario(scenario)
+    rows = result.tables["transfers"].to_pylist()
+    assert len(rows) == (20 if dark == "site" else 16)
+    assert {row["outcome"] for row in rows} == {"arrived"}
+    assert {row["ready_s"] for row in rows} == {95.0 + 30.0}
+    took_s = [row["end_s"] - row["ready_s"] for row in rows]
+    # A path's latency is a few microseconds; nothing is faster than its links.
+    assert least_s <= min(took_s) <= least_s + 1e-4
+    assert most_s <= max(took_s) <= most_s + 1e-4
+    assert all(row["bound_s"] <= max(took_s) for row in rows)
+    told = weights_sentence(result)
+    assert told.startswith(f"Weights: {len(rows)} loads, {'8.20' if dark == 'site' else '6.56'} TB")
+
+
+def test_loading_from_each_other_pays_in_a_weight_storm() -> None:
+    goodput = []
+    for weights in ("from: storage", "from: peers", "from: peers, multicast: true"):
+        sets = [f"pools[chat].weights={{{weights}}}"]
+        scenario = sim.load_scenario(share("scenarios") / "weight-storm.yaml", sets=sets)
+        metric = sim.run_scenario(scenario).metrics["chat.goodput_fraction"]
+        assert metric.value is not None
+        goodput.append(metric.value)
+    storage, peers, multicast = goodput
+    assert storage < 0.65
+    assert peers > storage + 0.25
+    assert multicast > peers

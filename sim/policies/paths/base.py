@@ -28,7 +28,9 @@ from sim.site.types import IntArray
 
 Path: TypeAlias = tuple[int, ...]
 
-_GPU, _NIC, _NODE = (VERTICES.index(kind) for kind in ("gpu", "nic", "node"))
+_GPU, _NIC, _NODE, _STORAGE, _DISKS = (
+    VERTICES.index(kind) for kind in ("gpu", "nic", "node", "storage", "disks")
+)
 #: Distances to so many targets are kept.
 _KEPT = 256
 
@@ -103,8 +105,10 @@ class Routes:
         kinds = self.network.fabric.kinds
         at, of = kinds[here], kinds[there]
         foreign = (self._server[here] >= 0) & (self._server[here] != self._server[target])
-        # In a server on the sending side the flow only goes out: GPU to host or NIC, host to NIC.
+        # In a server on the sending side the flow only goes out: GPU to host or NIC, host to NIC;
+        # and from its disks.
         outward = ((at == _NIC) & ((of == _NODE) | (of == _GPU))) | ((at == _NODE) & (of == _GPU))
+        outward |= of == _DISKS
         fine: NDArray[np.bool_] = (~foreign | outward) & (at != _GPU)
         fine &= hosts | (at != _NODE)
         fine |= here == target
@@ -112,7 +116,7 @@ class Routes:
 
 
 def _servers(network: NetworkState) -> IntArray:
-    """[V] the node that a GPU, a NIC or a host is in; -1 for switches."""
+    """[V] the node that a GPU, a NIC or a host is in, storage nodes after them; -1: a switch."""
     fabric = network.fabric
     server = np.full(len(fabric.kinds), -1, dtype=np.int64)
     server[: fabric.gpus] = fabric.gpu_node
@@ -124,6 +128,10 @@ def _servers(network: NetworkState) -> IntArray:
     server[fabric.link_to[inside]] = server[fabric.link_from[inside]]
     to_gpu_nic = fabric.gpu_nic[fabric.gpu_nic >= 0]
     server[to_gpu_nic] = fabric.gpu_node[fabric.gpu_nic >= 0]
+    storage = np.flatnonzero(fabric.kinds == _STORAGE)
+    server[storage] = len(hosts) + np.arange(len(storage))
+    from_disks = np.flatnonzero(fabric.kinds[fabric.link_from] == _DISKS)
+    server[fabric.link_from[from_disks]] = server[fabric.link_to[from_disks]]
     return server
 
 
@@ -137,8 +145,9 @@ class Loads(Protocol):
 class PathView:
     """What a path policy sees when a flow starts.
 
-    ``source`` and ``target`` are vertices: GPUs or hosts. ``load_bytes_per_s[link]`` is what a link
-    carries now. ``pair_flow`` counts the flows between these two ends, from 0.
+    ``source`` and ``target`` are vertices: GPUs, hosts, storage nodes or disks.
+    ``load_bytes_per_s[link]`` is what a link carries now. ``pair_flow`` counts the flows between
+    these two ends, from 0.
     """
 
     routes: Routes

@@ -14,13 +14,13 @@ from sim.errors import did_you_mean
 from sim.site.build import gpu_names
 from sim.site.fabric.elements import Finding, finding
 from sim.site.fabric.graph import nic_names
-from sim.site.fabric.types import LEVELS, VERTICES, Fabric
+from sim.site.fabric.types import LEVELS, NO_STORAGE, VERTICES, Fabric, Storage, disks_of
 from sim.site.types import Site
 
 #: Beyond so many, more of the same helps nobody.
 _MOST_TOLD = 20
 _MOST_STRANGE = 3
-_WORD = {"gpu": "GPU", "nic": "NIC", "node": "node"}
+_WORD = {"gpu": "GPU", "nic": "NIC", "node": "node", "storage": "storage node"}
 #: What may stand at the two ends of a link, in order of name.
 _JOINS: set[tuple[str, ...]] = {
     ("gpu", "nic"),
@@ -28,33 +28,38 @@ _JOINS: set[tuple[str, ...]] = {
     ("gpu", "nvswitch"),
     ("nic", "node"),
     ("nvswitch", "nvswitch"),
-    *(tuple(sorted(("nic", level))) for level in LEVELS),
+    *(tuple(sorted((end, level))) for end in ("nic", "storage") for level in LEVELS),
     *((one, other) for one in LEVELS for other in LEVELS if one <= other),
 }
 
 
-def findings_of(graph: nx.Graph, site: Site) -> list[Finding]:
+def findings_of(graph: nx.Graph, site: Site, storage: Storage = NO_STORAGE) -> list[Finding]:
     """What keeps a graph of sound elements from being the network of ``site``, at most 20."""
     found: list[Finding] = []
-    for problem in _problems(graph, site):
+    for problem in _problems(graph, site, storage):
         found.append(problem)
         if len(found) == _MOST_TOLD:
             return found
-    return found or list(_partition(graph, site))
+    return found or list(_partition(graph, site, storage))
 
 
-def _problems(graph: nx.Graph, site: Site) -> Iterator[Finding]:
-    own = _own(site)
+def _problems(graph: nx.Graph, site: Site, storage: Storage) -> Iterator[Finding]:
+    own = _own(site, storage)
+    reserved = {name: parent for name, parent, _ in _disks(site, storage)}
     owner = _owners(site)
     strange: Counter[str] = Counter()
     for name, about in graph.nodes.items():
         kind = about["kind"]
         is_own = own.get(name)
+        if name in reserved:
+            yield finding(about, f"{name!r} is the name of the disks of {reserved[name]}")
         if kind in _WORD and is_own is None:
             strange[kind] += 1
             if strange[kind] > _MOST_STRANGE:
                 continue
             hint = did_you_mean(name, (known for known, of in own.items() if of == kind), most=8)
+            if kind == "storage" and not storage.nodes:
+                hint = "; 'storage: {nodes: 2}' in the scenario states some"
             yield finding(about, f"{name!r} is no {_WORD[kind]} of the site{hint}")
         elif is_own is not None and is_own != kind:
             yield finding(about, f"{name!r} is a {_WORD[is_own]} of the site, not a {kind}")
@@ -107,8 +112,8 @@ def _loose_nics(graph: nx.Graph, site: Site) -> Iterator[Finding]:
         yield finding(graph.nodes[loose[0]], message)
 
 
-def _partition(graph: nx.Graph, site: Site) -> Iterator[Finding]:
-    """GPUs that nothing joins to the first one."""
+def _partition(graph: nx.Graph, site: Site, storage: Storage) -> Iterator[Finding]:
+    """GPUs and storage nodes that nothing joins to the first GPU."""
     names = gpu_names(site)
     reached = nx.node_connected_component(graph, names[0])
     away = [name for name in names if name not in reached]
@@ -118,14 +123,29 @@ def _partition(graph: nx.Graph, site: Site) -> Iterator[Finding]:
         yield Finding(
             0, "", f"{away[0]}{lost} cannot reach {names[0]}: no link leads there from {end}"
         )
+    for name in storage.names:
+        if name not in reached:
+            message = f"{name} cannot reach {names[0]}: give it a link, such as to a leaf"
+            yield finding(graph.nodes[name], message)
 
 
-def _own(site: Site) -> dict[str, str]:
+def _disks(site: Site, storage: Storage) -> list[tuple[str, str, float]]:
+    """(vertex, what it belongs to, bytes/s) of whatever is read from at a rate of its own."""
+    found = []
+    if storage.read_bytes_per_s is not None:
+        found += [(disks_of(name), name, storage.read_bytes_per_s) for name in storage.names]
+    if storage.local_bytes_per_s is not None:
+        found += [(disks_of(name), name, storage.local_bytes_per_s) for name in site.node_names]
+    return found
+
+
+def _own(site: Site, storage: Storage) -> dict[str, str]:
     """Name → kind of everything of the site that the network joins."""
     return {
         **dict.fromkeys(gpu_names(site), "gpu"),
         **dict.fromkeys(nic_names(site), "nic"),
         **dict.fromkeys(site.node_names, "node"),
+        **dict.fromkeys(storage.names, "storage"),
     }
 
 
@@ -138,9 +158,15 @@ def _owners(site: Site) -> dict[str, int]:
     return owner
 
 
-def compile_fabric(graph: nx.Graph, site: Site) -> Fabric:
+def compile_fabric(graph: nx.Graph, site: Site, storage: Storage = NO_STORAGE) -> Fabric:
     """The arrays of a graph in which ``findings_of`` finds nothing."""
-    names = [*_own(site)]
+    disks = _disks(site, storage)
+    if disks:
+        graph = graph.copy()
+        for name, parent, rate in disks:
+            graph.add_node(name, kind="disks")
+            graph.add_edge(name, parent, bytes_per_s=rate, latency_s=0.0, cables=1)
+    names = [*_own(site, storage)]
     names += [name for name in graph.nodes if graph.nodes[name]["kind"] not in _WORD]
     vertex = {name: index for index, name in enumerate(names)}
     edges = sorted(

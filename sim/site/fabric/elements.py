@@ -14,7 +14,7 @@ from typing import Any
 import networkx as nx
 
 from sim.errors import did_you_mean
-from sim.site.fabric.types import VERTICES
+from sim.site.fabric.types import DRAWN
 from sim.units import UnitError, parse_quantity
 
 #: Between the same two vertices; more is a slip of the keyboard.
@@ -45,6 +45,9 @@ _HABITS = {
     "count": "cables",
     "radix": "ports",
 }
+
+#: Kinds of vertices of other tools → ours.
+_KINDS = {"tor": "leaf", "switch": "leaf", "host": "node", "server": "node"}
 
 
 @dataclass(frozen=True, order=True)
@@ -131,10 +134,11 @@ def _vertex(element: Element) -> tuple[list[Finding], dict[str, Any]]:
     else:
         sound["id"] = name
     if kind is None:
-        known = ", ".join(VERTICES)
+        known = ", ".join(DRAWN)
         found.append(Finding(element.line, f"{element.at}.kind", f"is missing: one of {known}"))
-    elif kind not in VERTICES:
-        hint = did_you_mean(str(kind)[:50], VERTICES)
+    elif kind not in DRAWN:
+        ours = _KINDS.get(str(kind).lower())
+        hint = f" (did you mean {ours!r}?)" if ours else did_you_mean(str(kind)[:50], DRAWN)
         found.append(
             Finding(element.line, f"{element.at}.kind", f"unknown word {_shown(kind)}{hint}")
         )

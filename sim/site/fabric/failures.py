@@ -72,6 +72,14 @@ class NetworkState:
         """
         return self._change(part, dead=False)
 
+    def check(self, part: str) -> None:
+        """Nothing, if the network has such a part.
+
+        Raises:
+            UnknownName: it has not.
+        """
+        self._find(part)
+
     def _change(self, part: str, *, dead: bool) -> IntArray:
         group, item = self._find(part)
         if dead:
@@ -91,7 +99,7 @@ class NetworkState:
         ends = [match["one"], match["other"]] if match else [part]
         for end in ends:
             if end not in fabric.vertex_of:
-                raise UnknownName("part of the network", end, self._suggested())
+                raise UnknownName("part of the network", end, self.suggested())
         assert match is not None
         one, other = (fabric.vertex_of[end] for end in ends)
         between = [link for link in fabric.out_of(one) if fabric.link_to[link] == other]
@@ -110,7 +118,8 @@ class NetworkState:
             return self._cables, (cables[0], number)
         return self._cables, (sorted(cables)[number - 1], 0)
 
-    def _suggested(self) -> list[str]:
+    def suggested(self) -> list[str]:
+        """Names that somebody who misspelt one may have meant."""
         fabric = self.fabric
         if len(fabric.names) <= _MOST_SEARCHED:
             return list(fabric.names)

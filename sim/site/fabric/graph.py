@@ -3,19 +3,22 @@
 Vertices are named; ``kind`` is one of ``VERTICES``. Edges carry ``bytes_per_s`` and ``latency_s``
 of one cable in one direction, ``cables`` in parallel, and ``together``: True where traffic is
 spread over the cables evenly (NVLink), False where a flow keeps to one of them. A ``nic`` stands
-for the adapter with its place on the server's PCIe, a ``node`` for the host. Rails, pods and units
-are noted on switches for readers; nothing is computed from them.
+for the adapter with its place on the server's PCIe, a ``node`` for the host, ``storage`` for a
+storage node with its NICs. Rails, pods and units are noted on switches for readers; nothing is
+computed from them.
 """
 
 from __future__ import annotations
+
+from collections import Counter
 
 import networkx as nx
 
 from sim import catalog
 from sim.site.build import gpu_names
 from sim.site.fabric.plan import TREES, Tree, check_plan, nic_rates, size_tree
-from sim.site.fabric.types import FabricPlan
-from sim.site.types import Site
+from sim.site.fabric.types import FabricPlan, Storage
+from sim.site.types import IntArray, Site
 
 
 def nic_names(site: Site) -> tuple[str, ...]:
@@ -43,18 +46,35 @@ def fabric_graph(site: Site, plan: FabricPlan) -> nx.Graph:
         tree = size_tree(site, plan)
         _switches(graph, plan, tree)
         leaf = [f"leaf-{number + 1}" for number in tree.leaf_of_nic]
+        stored = [f"leaf-{number + 1}" for number in _of(tree.leaf_of_storage)]
     elif plan.kind == "single-switch":
-        ports = plan.radix or len(nics)
+        stored = ["leaf-1"] * (plan.storage.nodes * plan.storage.nics)
+        ports = plan.radix or len(nics) + len(stored)
         graph.add_node("leaf-1", kind="leaf", ports=ports)
         leaf = ["leaf-1"] * len(nics)
     else:
+        graph.add_nodes_from(plan.storage.names, kind="storage")
         return graph
     at = 0
     for rate, kind in zip(rates, site.node_types, strict=True):
         for _ in range(kind.nics):
             _join(graph, nics[at], leaf[at], rate, latency_s)
             at += 1
+    _store(graph, plan.storage, stored, latency_s)
     return graph
+
+
+def _of(leaves: IntArray | None) -> list[int]:
+    return [] if leaves is None else leaves.tolist()
+
+
+def _store(graph: nx.Graph, storage: Storage, leaf: list[str], latency_s: float) -> None:
+    """Storage nodes, each NIC on the leaf of its place; several on one leaf are cables."""
+    for node, name in enumerate(storage.names):
+        graph.add_node(name, kind="storage")
+        own = Counter(leaf[node * storage.nics : (node + 1) * storage.nics])
+        for there, cables in own.items():
+            _join(graph, name, there, storage.nic_bytes_per_s, latency_s, cables=cables)
 
 
 def inside(site: Site) -> nx.Graph:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_flow
 
-from sim.site.fabric.types import LEVELS, VERTICES, Fabric, FloatArray
+from sim.site.fabric.types import DRAWN, LEVELS, VERTICES, Fabric, FloatArray
 from sim.site.types import IntArray
 
 #: SciPy counts flow in 32 bits.
@@ -68,7 +68,7 @@ def measure_fabric(fabric: Fabric) -> FabricNumbers:
     found = Counter(VERTICES[kind] for kind in fabric.kinds.tolist())
     bisection, full = _bisection(fabric)
     return FabricNumbers(
-        counts={kind: found[kind] for kind in VERTICES},
+        counts={kind: found[kind] for kind in DRAWN},
         cables=_cables(fabric),
         levels=_levels(fabric),
         bisection_bytes_per_s=bisection,
@@ -78,7 +78,7 @@ def measure_fabric(fabric: Fabric) -> FabricNumbers:
 
 def _cables(fabric: Fabric) -> tuple[Cables, ...]:
     # NVSwitches come last in VERTICES and first here: they are next to the GPUs.
-    order = ("gpu", "nvswitch", "node", "nic", *LEVELS)
+    order = ("gpu", "nvswitch", "disks", "node", "nic", "storage", *LEVELS)
     rank = np.array([order.index(kind) for kind in VERTICES])
     one, other = rank[fabric.kinds[fabric.link_from[::2]]], rank[fabric.kinds[fabric.link_to[::2]]]
     pair = np.minimum(one, other) * len(order) + np.maximum(one, other)
@@ -105,6 +105,7 @@ def _levels(fabric: Fabric) -> tuple[Level, ...]:
     height = np.full(len(VERTICES), -1)
     for step, kind in enumerate(("nic", *LEVELS)):
         height[VERTICES.index(kind)] = step
+    height[VERTICES.index("storage")] = 0  # its NICs stand on leaves as those of servers do
     at, there = height[fabric.kinds[fabric.link_from]], height[fabric.kinds[fabric.link_to]]
     rows = []
     for step, kind in enumerate(LEVELS, start=1):

@@ -36,6 +36,7 @@ class Tree:
     leaf_cables: int  # between a leaf and each spine of its pod
     cores_per_plane: int = 0  # 0: two levels
     core_cables: int = 0  # between a spine and each core of its plane
+    leaf_of_storage: IntArray | None = None  # [NICs of storage nodes, node by node]; None: none
 
     @property
     def spines(self) -> int:
@@ -56,22 +57,21 @@ def size_tree(site: Site, plan: FabricPlan) -> Tree:
     """The switches and cables of ``rail-optimised``, ``leaf-spine`` or ``fat-tree``.
 
     Raises:
-        BuildError: NICs faster than the switch's ports, an oversubscription that no number of
-            uplinks gives, a radix too small for a server or for the site, cables that do not fit.
+        BuildError: NICs (or those of storage nodes) faster than the switch's ports, an
+            oversubscription that no number of uplinks gives, a radix too small for a server or for
+            the site, cables that do not fit.
     """
     assert plan.radix is not None
     down, up = _ports(site, plan)
-    if plan.kind == "rail-optimised":
-        leaf_of_nic, leaves = _by_rail(site, down)
-    else:
-        leaf_of_nic, leaves = _by_node(site, plan, down)
+    place = _by_rail if plan.kind == "rail-optimised" else _by_node
+    leaf_of_nic, stored, leaves = place(site, plan, down)
     if leaves == 1:
-        return Tree(leaf_of_nic, 1, 0, 1, 0, 0)
+        return Tree(leaf_of_nic, 1, 0, 1, 0, 0, leaf_of_storage=stored)
     spines = _spread(leaves * up, up, plan.radix)
     if spines is not None:
         cables = _cables(plan, up, up // spines, leaves)
-        return Tree(leaf_of_nic, leaves, up, 1, up // cables, cables)
-    nics = len(leaf_of_nic)
+        return Tree(leaf_of_nic, leaves, up, 1, up // cables, cables, leaf_of_storage=stored)
+    nics = len(leaf_of_nic) + len(stored)
     if plan.kind == "leaf-spine":
         most = plan.radix * down
         raise BuildError(
@@ -93,7 +93,7 @@ def size_tree(site: Site, plan: FabricPlan) -> Tree:
             "fabric.cables",
             f"of three levels, a leaf has one cable to each of its {up} spines, not {plan.cables}",
         )
-    return Tree(leaf_of_nic, leaves, up, pods, up, 1, cores, half // cores)
+    return Tree(leaf_of_nic, leaves, up, pods, up, 1, cores, half // cores, stored)
 
 
 def _check_single(site: Site, plan: FabricPlan) -> None:
@@ -102,11 +102,13 @@ def _check_single(site: Site, plan: FabricPlan) -> None:
     Raises:
         BuildError: that.
     """
-    nics = sum(node.nics for node in site.node_types)
+    stored = plan.storage.nodes * plan.storage.nics
+    nics = sum(node.nics for node in site.node_types) + stored
     if plan.radix is not None and nics > plan.radix:
         raise BuildError(
             "fabric.switch",
-            f"the site has {nics:,} NICs, more than the {plan.radix} ports of one switch; leave "
+            f"the site has {nics:,} NICs{f' ({stored} of storage nodes)' if stored else ''}, more "
+            f"than the {plan.radix} ports of one switch; leave "
             "the switch out (one of as many ports as needed), or write 'kind: fat-tree'",
         )
     if plan.radix is not None:
@@ -156,6 +158,12 @@ def _refuse_faster(site: Site, plan: FabricPlan) -> float:
             f"NICs of {_rate(fastest)} are faster than the switch's ports "
             f"({_rate(plan.port_bytes_per_s)}): name a faster 'switch:' or a slower 'nic:'",
         )
+    if plan.storage.nic_bytes_per_s > plan.port_bytes_per_s * (1.0 + 1e-9):
+        raise BuildError(
+            "storage.nic",
+            f"NICs of {_rate(plan.storage.nic_bytes_per_s)} are faster than the switch's ports "
+            f"({_rate(plan.port_bytes_per_s)}): give each storage node more and slower 'nics:'",
+        )
     return fastest
 
 
@@ -195,33 +203,46 @@ def _no_ratio(plan: FabricPlan, weight: float) -> str:
     return f"no number of uplinks of a {radix}-port leaf gives {asked:g}; near it are {told}"
 
 
-def _by_rail(site: Site, down: int) -> tuple[IntArray, int]:
-    """NIC k of a node → leaf k of its scalable unit of ``down`` nodes."""
+def _by_rail(site: Site, plan: FabricPlan, down: int) -> tuple[IntArray, IntArray, int]:
+    """NIC k of a node → leaf k of its scalable unit of ``down`` nodes; the number of leaves.
+
+    NICs of storage nodes take the ports of servers after the last one, rail by rail in turn.
+    """
     rails = max(node.nics for node in site.node_types)
+    nodes, stored = len(site.node_types), plan.storage.nodes * plan.storage.nics
     leaf = [
         node // down * rails + rail
         for node, kind in enumerate(site.node_types)
         for rail in range(kind.nics)
     ]
-    return np.array(leaf, dtype=np.int64), -(-len(site.node_types) // down) * rails
+    storage = [(nodes + nic // rails) // down * rails + nic % rails for nic in range(stored)]
+    units = -(-(nodes - (-stored // rails)) // down)
+    return np.array(leaf, dtype=np.int64), np.array(storage, dtype=np.int64), units * rails
 
 
-def _by_node(site: Site, plan: FabricPlan, down: int) -> tuple[IntArray, int]:
-    """All NICs of a node → one leaf; nodes in site order, as many on a leaf as it has ports."""
+def _by_node(site: Site, plan: FabricPlan, down: int) -> tuple[IntArray, IntArray, int]:
+    """All NICs of a node → one leaf; nodes in site order, as many on a leaf as it has ports.
+
+    Storage nodes come after the servers.
+    """
     leaf: list[int] = []
     current, free = 0, down
-    for name, kind in zip(site.node_names, site.node_types, strict=True):
-        if kind.nics > down:
+    nodes = [(n, kind.nics) for n, kind in zip(site.node_names, site.node_types, strict=True)]
+    nodes += [(name, plan.storage.nics) for name in plan.storage.names]
+    for name, nics in nodes:
+        if nics > down:
             raise BuildError(
                 "fabric.switch",
-                f"{name} has {kind.nics} NICs, more than the {down} ports that a leaf of "
+                f"{name} has {nics} NICs, more than the {down} ports that a leaf of "
                 f"{plan.radix} ports has for them: name a larger 'switch:'",
             )
-        if kind.nics > free:
+        if nics > free:
             current, free = current + 1, down
-        free -= kind.nics
-        leaf += [current] * kind.nics
-    return np.array(leaf, dtype=np.int64), current + 1
+        free -= nics
+        leaf += [current] * nics
+    both = np.array(leaf, dtype=np.int64)
+    own = len(both) - plan.storage.nodes * plan.storage.nics
+    return both[:own], both[own:], current + 1
 
 
 def _spread(cables: int, up: int, radix: int) -> int | None:

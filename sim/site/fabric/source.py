@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from sim.site.fabric.types import Fabric, FabricPlan
+from sim.site.fabric.types import NO_STORAGE, Fabric, FabricPlan, Storage
 from sim.site.types import Site
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class FabricSource:
     plan: FabricPlan | None = None
     file: Path | None = None
     given: Any = None  # networkx.Graph
+    storage: Storage = NO_STORAGE
 
     def graph(self, site: Site) -> nx.Graph:
         """The network as a graph; one's own copy, to read or to change."""
@@ -41,4 +42,10 @@ class FabricSource:
         """The network as arrays."""
         from sim.site.fabric.compile import compile_fabric
 
-        return compile_fabric(self.graph(site), site)
+        return compile_fabric(self.graph(site), site, self.storage)
+
+
+def servers_only(storage: Storage) -> FabricSource:
+    """What is inside servers, where a scenario states no network between them."""
+    plan = FabricPlan("none", None, 1.0, None, 0.0, 0.0, storage=storage)
+    return FabricSource("none", plan, storage=storage)

@@ -13,10 +13,38 @@ from sim.site.types import IntArray
 
 FloatArray = NDArray[np.float64]
 
-#: Kinds of vertices; a vertex's code is its position. The last four are switches.
-VERTICES = ("gpu", "nic", "node", "leaf", "spine", "core", "nvswitch")
+#: Kinds of vertices; a vertex's code is its position. The last four are switches. ``disks`` are
+#: what a storage node or a server reads from: ``Storage`` says how fast, no graph has them.
+VERTICES = ("gpu", "nic", "node", "storage", "disks", "leaf", "spine", "core", "nvswitch")
+#: Those that a graph may have.
+DRAWN = tuple(kind for kind in VERTICES if kind != "disks")
 #: Switches of the network between servers, from below.
 LEVELS = ("leaf", "spine", "core")
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Where weights lie: storage nodes of the network, and the servers' own disks.
+
+    A storage node has ``nics`` NICs, each on a port of a switch, and reads at most
+    ``read_bytes_per_s`` (None: as fast as they are). ``local_bytes_per_s`` is what the disks (or
+    the host memory) of one server deliver to its GPUs; None: nothing is kept there.
+    """
+
+    nodes: int = 0
+    nics: int = 1
+    nic_bytes_per_s: float = 0.0
+    read_bytes_per_s: float | None = None
+    local_bytes_per_s: float | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """``storage-1`` for every storage node."""
+        return tuple(f"storage-{number + 1}" for number in range(self.nodes))
+
+
+#: What a site without storage has.
+NO_STORAGE = Storage()
 
 
 @dataclass(frozen=True)
@@ -34,6 +62,7 @@ class FabricPlan:
     port_bytes_per_s: float
     switch_latency_s: float
     cables: int | None = None
+    storage: Storage = NO_STORAGE
 
 
 @dataclass(frozen=True)
@@ -41,8 +70,8 @@ class Fabric:
     """The network of a site: V vertices, C cables, L = 2 C directed links.
 
     Link 2 c goes from the cable's first end to its second, link 2 c + 1 back. Vertices are the
-    site's GPUs, NICs and nodes in site order, then switches. Cables whose edge is ``together``
-    count as one cable of their summed capacity.
+    site's GPUs, NICs and nodes in site order, storage nodes, then switches; disks last. Cables
+    whose edge is ``together`` count as one cable of their summed capacity.
     """
 
     names: tuple[str, ...]  # [V]
@@ -75,6 +104,10 @@ class Fabric:
         """Name → vertex."""
         return {name: vertex for vertex, name in enumerate(self.names)}
 
+    def reads_from(self, name: str) -> int:
+        """The vertex where what a storage node or a server has stored sets out."""
+        return self.vertex_of.get(disks_of(name), self.vertex_of[name])
+
     def cable_name(self, cable: int) -> str:
         """``leaf-1/spine-2``, with ``#3`` for the third of several cables."""
         one, other = self.link_from[2 * cable], self.link_to[2 * cable]
@@ -90,3 +123,8 @@ class Fabric:
     def out_of(self, vertex: int) -> IntArray:
         """The links out of a vertex."""
         return self.out_link[self.out_ptr[vertex] : self.out_ptr[vertex + 1]]
+
+
+def disks_of(name: str) -> str:
+    """``storage-1-disks``: the vertex of what ``storage-1``, or a server, reads from."""
+    return f"{name}-disks"

@@ -12,6 +12,7 @@ from sim.errors import RackplanError, UnknownName
 from sim.perf import DoesNotFit, ReplicaModel, UnsupportedPlan, replica_model
 from sim.perf.calibration import memory_constants
 from sim.perf.operators import shard
+from sim.perf.replica import rank_weight_bytes
 
 DEFAULTS = {
     "precision": "fp8",
@@ -60,6 +61,30 @@ def test_one_rank_holds_the_catalogs_weight_bytes(name: str) -> None:
     rank = shard(llm, gpu, "fp8", "fp8", 1, llm.layers)
     held = rank.weight_bytes + rank.head.bytes + rank.embedding_bytes
     assert held == pytest.approx(weight_bytes(llm, "fp8"), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "ranks", "stages"),
+    [("llama-3.1-70b", 4, 1), ("llama-3.1-70b", 2, 4), ("llama-3.1-405b", 8, 2),
+     ("gemma-3-27b", 1, 2), ("qwen3-235b-a22b", 4, 2)],
+)  # fmt: skip
+def test_the_shares_of_all_ranks_are_the_catalogs_weights(
+    name: str, ranks: int, stages: int
+) -> None:
+    catalog = load()
+    llm = catalog.llms[name]
+    shares = rank_weight_bytes(
+        llm, catalog.gpus["h100-sxm"], precision="fp8", kv_precision="fp8", tensor_parallel=ranks,
+        pipeline_parallel=stages,
+    )  # fmt: skip
+    assert len(shares) == stages
+    whole = weight_bytes(llm, "fp8")
+    if llm.tied_embeddings and stages > 1:  # the last stage has a copy of the embedding, its head
+        whole += llm.vocabulary * llm.hidden * 2.0
+    # Norms and routers are on every rank.
+    assert whole <= sum(shares) * ranks <= 1.002 * whole
+    parts = dict(model(name, "h200-sxm", tensor_parallel=ranks, pipeline_parallel=stages).memory)
+    assert parts["weights"] in shares
 
 
 def test_kv_heads_are_divided_down_to_one_and_latents_not_at_all() -> None:
