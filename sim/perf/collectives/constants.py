@@ -75,6 +75,24 @@ class DomainFit:
     most_bytes: float
     errors: FitErrors
 
+    def is_low(self, size_bytes: float) -> bool:
+        """Whether a size is one of the low-latency protocols'.
+
+        That is up to the largest size at which both pieces take as long. Far below it the bulk
+        piece's start may be the lower one again, which says nothing: there both are one curve.
+        """
+        if self.low is None:
+            return False
+        if self.low.seconds(size_bytes) <= self.bulk.seconds(size_bytes):
+            return True
+        steeper = self.low.s_per_byte - self.bulk.s_per_byte
+        if steeper <= 0.0:
+            return False
+        # Where the low piece is ahead by most: bulk − low is concave in √S.
+        root = self.bulk.fill_s_per_sqrt_byte / (2.0 * steeper)
+        ahead = min(root * root, self.bulk.fill_cap_bytes)
+        return size_bytes < ahead and self.low.seconds(ahead) <= self.bulk.seconds(ahead)
+
 
 @dataclass(frozen=True)
 class NetworkFit:

@@ -179,18 +179,22 @@ def domain_row(op: str, gpu: str, gpus: int, bits: int) -> _Row:
 def _in_domain(op: str, size_bytes: float, gpu: str, gpus: int, bits: int) -> Timed:
     row = domain_row(op, gpu, gpus, bits)
     fit = row.fit
-    candidates = {fit.algorithm: fit.bulk.seconds(size_bytes)}
-    starts = {fit.algorithm: fit.bulk.start_s}
+    bulk_s = fit.bulk.seconds(size_bytes)
+    candidates = {fit.algorithm: bulk_s}
+    best, start_s = fit.algorithm, fit.bulk.start_s
     if fit.low is not None:
-        candidates[LOW] = fit.low.seconds(size_bytes)
-        starts[LOW] = fit.low.start_s
-    best = min(candidates, key=candidates.__getitem__)
+        low_s = fit.low.seconds(size_bytes)
+        if fit.is_low(size_bytes):
+            best = LOW
+            start_s = fit.low.start_s if low_s <= bulk_s else start_s
+            low_s = min(low_s, bulk_s)
+        candidates[LOW] = low_s
     basis, error = list(row.basis), max(row.error, fit.errors.p90)
     if outside := _outside(size_bytes, fit.least_bytes, fit.most_bytes):
         basis.append(outside)
         error = max(error, spread().size)
     return Timed(
-        op, size_bytes, gpus, 1, best, candidates[best], starts[best], candidates, tuple(basis),
+        op, size_bytes, gpus, 1, best, candidates[best], start_s, candidates, tuple(basis),
         error,
     )  # fmt: skip
 
