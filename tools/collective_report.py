@@ -8,15 +8,26 @@ import collective_fits as fits
 import numpy as np
 from collective_fits import Floats, Rows
 
+#: Columns of the last table: operation and width of numbers.
+COLUMNS = {
+    "AR 16-bit": ("all-reduce", "16-bit"),
+    "AR 8-bit": ("all-reduce", "8-bit"),
+    "AG": ("all-gather", "any"),
+    "RS 16-bit": ("reduce-scatter", "16-bit"),
+    "RS 8-bit": ("reduce-scatter", "8-bit"),
+    "all-to-all": ("all-to-all", "any"),
+}
+
 
 def report(folder: Path) -> str:
     """Every test of the fits, a line each: what was fitted, what was tested, errors in per cent."""
     k, p = fits.read_k(folder), fits.read_p(folder)
     lines = [
-        f"{'tested':<46}{'fitted on':<30}{'rows':>5}{'median':>8}{'P90':>7}{'max':>7}",
+        f"{'tested':<45}{'fitted on':<30}{'rows':>4}{'median':>8}{'P90':>7}{'max':>6}",
         *one_node(k, p),
         *between_two(k, p),
         *whole(k, folder),
+        "",
         *by_size(k),
     ]
     return "\n".join(lines)
@@ -25,7 +36,7 @@ def report(folder: Path) -> str:
 def line(tested: str, fitted: str, errors: Floats) -> str:
     """One row of the table."""
     median, high, worst = (100 * float(np.quantile(errors, q)) for q in (0.5, 0.9, 1.0))
-    return f"{tested:<46}{fitted:<30}{len(errors):>5}{median:>7.1f}%{high:>6.1f}%{worst:>6.0f}%"
+    return f"{tested:<45}{fitted:<30}{len(errors):>4}{median:>7.1f}%{high:>6.1f}%{worst:>5.0f}%"
 
 
 def p_of_h100(p: Rows) -> Rows:
@@ -84,7 +95,7 @@ def whole(k: Rows, folder: Path) -> list[str]:
         found.append(fits.errors(fits.domain_s(x, rows.size), rows.seconds))
     return [
         line("NCCL 2.23, all but all-reduce, H100 and H200", "later NCCL", np.concatenate(found)),
-        line("span not measured, 5 pairs of spans", "another span", fits.span_rule(k)[1]),
+        line("span not measured: A100, H200, B200", "another span", fits.span_rule(k)[1]),
         line("sizes above 128 MiB, all GPUs on NVLink", "sizes up to 128 MiB", fits.beyond(k)),
         line("sizes above 16 MiB, all GPUs on NVLink", "sizes up to 16 MiB",
              fits.beyond(k, 2.0**24)),
@@ -93,8 +104,23 @@ def whole(k: Rows, folder: Path) -> list[str]:
 
 def by_size(k: Rows) -> list[str]:
     """Every GPU, span and operation: each half of the sizes under the fit of the other."""
+    cells: dict[tuple[str, int], dict[tuple[str, str], str]] = {}
+    for (gpu, span, op, width), rows in fits.groups(k):
+        held = fits.held_out(rows)
+        cells.setdefault((gpu, span), {})[op, width] = cell(
+            float(np.median(held)), float(np.quantile(held, 0.9))
+        )
+    head = "".join(f"{title:>12}" for title in COLUMNS)
     return [
-        line(f"{op} {span} x {gpu}{'' if width == 'any' else ', ' + width}", "every other size",
-             fits.held_out(rows))
-        for (gpu, span, op, width), rows in fits.groups(k)
-    ]  # fmt: skip
+        "every other size held out: median / P90, per cent",
+        f"{'':<14}{head}",
+        *(
+            f"{f'{span} x {gpu}':<14}" + "".join(f"{row[key]:>12}" for key in COLUMNS.values())
+            for (gpu, span), row in cells.items()
+        ),
+    ]
+
+
+def cell(median: float, p90: float) -> str:
+    """``4.2 / 9.4``, in per cent."""
+    return f"{100 * median:.1f} / {100 * p90:.0f}"
