@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from sim.perf.collectives.timing import Timed
     from sim.site.fabric.types import Fabric
 
-#: Narrower numbers than these add up at the speed of 8-bit ones.
-_NARROW = {"fp8": 8, "int8": 8, "fp4": 8, "int4": 8}
+#: Precision → bits of the numbers that NCCL adds up.
+_BITS = {"bf16": 16, "fp8": 8, "int8": 8}
 
 
 def collective(
@@ -54,7 +55,7 @@ def collective(
         str, typer.Option(help="between servers: rdma (InfiniBand, RoCE), tcpxo, tcpx")
     ] = "rdma",
     dtype: Annotated[
-        str, typer.Option(help="of the numbers, which matters to reductions: bf16, fp8, int8, …")
+        str, typer.Option(help="of the numbers, which matters to reductions: bf16, fp8, int8")
     ] = "bf16",
     scenario: Annotated[
         Path | None,
@@ -77,23 +78,25 @@ def collective(
     with _at("OP"):
         check_op(op)
     size_bytes = _quantity("--bytes", size, "bytes")
-    if size_bytes <= 0.0:
-        raise RackplanError(f"--bytes: must be above 0, not {size!r}")
     for flag, number in (("--gpus", gpus), ("--nodes", nodes), ("--nics", nics)):
         if number is not None and number < 1:
             raise RackplanError(f"{flag}: must be at least 1, not {number}")
-    bits = _bits(dtype)
+    precision = _precision(dtype)
+    bits = _BITS[precision]
     _check_transport(transport)
-    if scenario is not None:
-        for flag, given in (("--gpu", gpu), ("--nic", nic), ("--nics", nics)):
-            if given is not None:
-                raise RackplanError(f"{flag}: the scenario says that; drop it, or --scenario")
-        _on_scenario(scenario, sets or [], op, size_bytes, nodes, gpus, transport, bits, as_json)
+    if scenario is None:
+        if sets:
+            raise RackplanError("--set: changes a scenario; it goes with --scenario only")
+        timed = _without_site(op, size_bytes, gpu, gpus, nodes, nic, nics, transport, bits)
+        _print(_as_measured(timed, precision), None, None, as_json)
         return
-    if sets:
-        raise RackplanError("--set: changes a scenario; it goes with --scenario only")
-    timed = _without_site(op, size_bytes, gpu, gpus, nodes, nic, nics, transport, bits)
-    _print(timed, None, None, as_json)
+    for flag, given in (("--gpu", gpu), ("--nic", nic), ("--nics", nics)):
+        if given is not None:
+            raise RackplanError(f"{flag}: the scenario says that; drop it, or --scenario")
+    alone, on, fabric = _on_scenario(
+        scenario, sets or [], op, size_bytes, nodes, gpus, transport, bits
+    )
+    _print(_as_measured(alone, precision), on, fabric, as_json)
 
 
 def _without_site(
@@ -135,8 +138,6 @@ def _without_site(
             f"--nics: the {inside} GPUs of a server use at most {inside}, not {used}"
         )
     rate = _quantity("--nic", nic, "bytes_per_s")
-    if rate <= 0.0:
-        raise RackplanError(f"--nic: must be above 0, not {nic!r}")
     between = Between(used, rate, transport)
     with _at("--gpus"):
         return time_collective(
@@ -153,8 +154,7 @@ def _on_scenario(
     gpus: int | None,
     transport: str,
     bits: int,
-    as_json: bool,
-) -> None:
+) -> tuple[Timed, OnFabric, Fabric]:
     """The collective on the first nodes of a scenario's site."""
     from sim.engine.api import load_scenario
     from sim.on_fabric import time_on_fabric
@@ -171,7 +171,7 @@ def _on_scenario(
     with _at("--scenario"):
         plan = plan_collective(op, size_bytes, ranks, fabric, name, transport=transport, bits=bits)
         timed = time_on_fabric(plan, NetworkState(fabric), loaded.paths, loaded.seed)
-    _print(plan.alone, timed, fabric, as_json)
+    return plan.alone, timed, fabric
 
 
 def _ranks(loaded: Scenario, op: str, nodes: int, gpus: int | None) -> tuple[list[int], str]:
@@ -221,11 +221,25 @@ def _gpu(name: str) -> str:
     return canonical
 
 
-def _bits(dtype: str) -> int:
+def _precision(dtype: str) -> str:
     from sim.catalog.library import load
 
     with _at("--dtype"):
-        return _NARROW.get(load().canonical("precision", dtype), 16)
+        precision = load().canonical("precision", dtype)
+    if precision not in _BITS:
+        raise RackplanError(f"--dtype: NCCL adds up no {precision}: say {', '.join(_BITS)}")
+    return precision
+
+
+def _as_measured(timed: Timed, precision: str) -> Timed:
+    """Say that 8-bit sums were measured of integers."""
+    from sim.perf.collectives.constants import spread
+    from sim.perf.collectives.ops import REDUCTIONS
+
+    if precision != "fp8" or timed.op not in REDUCTIONS:
+        return timed
+    basis = (*timed.basis, "sums of fp8 were not measured: as int8")
+    return replace(timed, basis=basis, error=max(timed.error, spread().operation))
 
 
 def _check_transport(transport: str) -> None:
@@ -240,7 +254,10 @@ def _quantity(flag: str, text: str, dimension: str) -> float:
     from sim.units import parse_quantity
 
     with _at(flag):
-        return parse_quantity(text, dimension)
+        value = parse_quantity(text, dimension)
+        if value <= 0.0:
+            raise RackplanError(f"must be above 0, not {text!r}")
+        return value
 
 
 @contextmanager

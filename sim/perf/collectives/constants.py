@@ -131,6 +131,12 @@ def gpus() -> tuple[str, ...]:
     return tuple(_domains())
 
 
+def source_ids() -> tuple[str, ...]:
+    """Ids (``data/sources.yaml``) of the measurements behind the constants."""
+    record = read_tree(*FILE)["record"]
+    return tuple(str(record[key]) for key in ("source_id", "networks_source_id"))
+
+
 def transports() -> tuple[str, ...]:
     """Kinds of transport between domains."""
     return tuple(read_tree(*FILE)["networks"])

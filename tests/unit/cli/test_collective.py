@@ -56,6 +56,15 @@ def test_integers_add_up_more_slowly() -> None:
     assert answer(*EIGHT, "--dtype", "int8")["time_s"] > 1.1 * answer(*EIGHT)["time_s"]
 
 
+def test_sums_of_fp8_are_said_not_to_be_measured() -> None:
+    found = answer(*EIGHT, "--dtype", "fp8")
+    assert found["not_measured"] == ["sums of fp8 were not measured: as int8"]
+    assert found["error"] == 0.3
+    assert found["time_s"] == answer(*EIGHT, "--dtype", "int8")["time_s"]
+    moved = ("all-gather", *EIGHT[1:])
+    assert answer(*moved, "--dtype", "fp8") == answer(*moved)
+
+
 def test_two_servers_are_measured_and_eight_are_not() -> None:
     two = answer(*TWO, "--nic", "400Gb/s")
     assert two["basis"] == "measured"
@@ -130,6 +139,7 @@ class TestScenario:
         ((*EIGHT, "--nic", "400Gb/s"),
          "--nic: one server uses no network; say --nodes 2 or more"),
         ((*EIGHT, "--dtype", "b16"), "--dtype: unknown precision 'b16' (did you mean 'bf16'?)"),
+        ((*EIGHT, "--dtype", "int4"), "--dtype: NCCL adds up no int4: say bf16, fp8, int8"),
         ((*EIGHT, "--set", "seed=2"), "--set: changes a scenario; it goes with --scenario only"),
         ((*SITE, "--gpu", "h100"), "--gpu: the scenario says that; drop it, or --scenario"),
         ((*SITE, "--nodes", "17"), "--nodes: the site has 16, not 17"),
