@@ -9,6 +9,7 @@ import typer
 import sim
 from sim.cli.catalog import catalog
 from sim.cli.check import check
+from sim.cli.collective import collective
 from sim.cli.compare import compare
 from sim.cli.dashboard import dashboard
 from sim.cli.fetch import fetch
@@ -44,6 +45,8 @@ def options(
     """Options of rackplan itself."""
 
 
-for command in (new, check, run, show, compare, sweep, dashboard, catalog, fetch, schema):
+for command in (
+    new, check, run, show, compare, sweep, collective, dashboard, catalog, fetch, schema,
+):  # fmt: skip
     app.command(command.__name__)(command)
 app.add_typer(predict_app, name="predict")

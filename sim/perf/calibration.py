@@ -41,7 +41,7 @@ _POWER = ("calibration", "power.yaml")
 
 def device(gpu: Gpu, precision: str) -> Device:
     """The GPU as the matrix-product model sees it, with the peak of ``precision``."""
-    l2 = float(_pick(_tree(*_KERNELS), "l2_bytes", gpu.name))
+    l2 = float(_pick(read_tree(*_KERNELS), "l2_bytes", gpu.name))
     return Device(gpu.peak_flops[precision], gpu.memory_bandwidth_bytes_per_s, gpu.sms, l2)
 
 
@@ -51,70 +51,79 @@ def gemm_constants(gpu: str, precision: str) -> GemmConstants:
     Raises:
         DataError: neither has them, nor those of the precision that ``precision_like`` names.
     """
-    tree = _tree(*_KERNELS)
+    tree = read_tree(*_KERNELS)
     table = tree["gemm"]
     kind = str(tree["precision_like"].get(precision, precision))
     for name in _candidates(tree, gpu):
         if kind in table.get(name, {}):
-            return _row(GemmConstants, table[name][kind], _KERNELS, f"gemm.{name}.{kind}")
+            return read_row(GemmConstants, table[name][kind], _KERNELS, f"gemm.{name}.{kind}")
     raise DataError("/".join(_KERNELS), f"no GEMM constants for {precision} to give {gpu}")
 
 
 def gemm_dtypes(gpu: str) -> tuple[str, ...]:
     """Data types with constants of this GPU's own."""
-    return tuple(_tree(*_KERNELS)["gemm"].get(gpu, ()))
+    return tuple(read_tree(*_KERNELS)["gemm"].get(gpu, ()))
 
 
 def attention_constants(gpu: str) -> AttentionConstants:
     """Constants of attention on this GPU."""
-    return _row(
-        AttentionConstants, _pick(_tree(*_KERNELS), "attention", gpu), _KERNELS, "attention"
+    return read_row(
+        AttentionConstants, _pick(read_tree(*_KERNELS), "attention", gpu), _KERNELS, "attention"
     )
 
 
 def expert_constants(gpu: str) -> ExpertConstants:
     """Constants of routed experts on this GPU."""
-    return _row(ExpertConstants, _pick(_tree(*_KERNELS), "experts", gpu), _KERNELS, "experts")
+    return read_row(
+        ExpertConstants, _pick(read_tree(*_KERNELS), "experts", gpu), _KERNELS, "experts"
+    )
 
 
 def all_reduce(link: str) -> AllReduce:
     """Constants of the all-reduce of a tensor-parallel group over ``link`` (nvlink, xgmi, pcie)."""
-    return _row(AllReduce, _tree(*_KERNELS)["all_reduce"][link], _KERNELS, f"all_reduce.{link}")
+    return read_row(
+        AllReduce, read_tree(*_KERNELS)["all_reduce"][link], _KERNELS, f"all_reduce.{link}"
+    )
 
 
 def overheads() -> Overheads:
     """The pooled overheads of serving engines."""
-    return _row(Overheads, _tree(*_SERVING)["overheads"], _SERVING, "overheads")
+    return read_row(Overheads, read_tree(*_SERVING)["overheads"], _SERVING, "overheads")
 
 
 def benchmark() -> Benchmark:
     """How closed loops of requests of stated lengths are run."""
-    return _row(Benchmark, _tree(*_SERVING)["benchmark"], _SERVING, "benchmark")
+    return read_row(Benchmark, read_tree(*_SERVING)["benchmark"], _SERVING, "benchmark")
 
 
 def memory_constants() -> MemoryConstants:
     """What a GPU holds besides weights and KV."""
-    return _row(MemoryConstants, _tree(*_SERVING)["memory"], _SERVING, "memory")
+    return read_row(MemoryConstants, read_tree(*_SERVING)["memory"], _SERVING, "memory")
 
 
 def draw_constants(gpu: str) -> DrawConstants:
     """Constants of the draw of this GPU."""
-    return _row(DrawConstants, _pick(_tree(*_POWER), "draw", gpu), _POWER, "draw")
+    return read_row(DrawConstants, _pick(read_tree(*_POWER), "draw", gpu), _POWER, "draw")
 
 
 def clock_curve() -> ClockCurve:
     """Clock levels and how time and draw follow them."""
-    return _row(ClockCurve, _tree(*_POWER)["clocks"], _POWER, "clocks")
+    return read_row(ClockCurve, read_tree(*_POWER)["clocks"], _POWER, "clocks")
 
 
 def source_ids() -> tuple[str, ...]:
     """Ids (``data/sources.yaml``) of the measurements that every constant here was fitted to."""
     files = (_KERNELS, _SERVING, _POWER)
-    return tuple(sorted({str(_tree(*file)["record"]["source_id"]) for file in files}))
+    return tuple(sorted({str(read_tree(*file)["record"]["source_id"]) for file in files}))
 
 
 @lru_cache(maxsize=8)
-def _tree(folder: str, name: str) -> Mapping[str, Any]:
+def read_tree(folder: str, name: str) -> Mapping[str, Any]:
+    """A file of ``data/`` as it stands.
+
+    Raises:
+        DataError: it cannot be read, or is no mapping.
+    """
     path = data(folder, name)
     try:
         with path.open(encoding="utf-8") as file:
@@ -137,7 +146,7 @@ def _pick(tree: Mapping[str, Any], section: str, gpu: str) -> Any:
     return table[next(name for name in _candidates(tree, gpu) if name in table)]
 
 
-def _row(kind: type[Row], values: Mapping[str, Any], file: tuple[str, str], where: str) -> Row:
+def read_row(kind: type[Row], values: Mapping[str, Any], file: tuple[str, str], where: str) -> Row:
     """``kind`` from a mapping with exactly its fields, all numbers or lists of numbers.
 
     Raises:

@@ -134,3 +134,11 @@ def test_the_example_study_checks(tmp_path: Path) -> None:
     points = load_study(tmp_path / "study.yaml").points
     assert len(points) == 4 * 2 * 2
     assert points[-1].labels == (32, "least-outstanding-tokens", "a fifth more")
+
+
+def test_the_example_of_collectives_runs(tmp_path: Path) -> None:
+    (example,) = blocks("docs/collectives.md", "python")
+    domain, network, times = python(example, tmp_path).splitlines()
+    assert domain.split()[:2] == ["domain", "16"]
+    assert network.split() == ["network", "16", "125000000.0"]
+    assert float(times.split()[0]) == float(times.split()[1])

@@ -11,6 +11,7 @@ from sim import catalog, paths
 from sim.catalog.library import load
 from sim.errors import DataError, UnknownName
 from sim.perf import calibration
+from sim.perf.collectives import constants
 from sim.site.load import loss_in_mw, server_out_mw
 from sim.workload import fitted_source, synthetic_names
 
@@ -45,6 +46,7 @@ def test_no_source_is_unused() -> None:
     for workload in synthetic_names():
         used |= {source["id"] for source in fitted_source(workload).facts["sources"]}
     used.update(calibration.source_ids())
+    used.update(constants.source_ids())
     assert used == set(load().sources)
 
 
