@@ -144,16 +144,16 @@ def _idle_fabric(
     events: Sequence[PlannedEvent],
 ) -> None:
     stated = fabric is not None or found.document.spec.fabric is not None
-    crosses = [
-        pool.decode
-        or pool.pipeline_parallel > 1
-        or (pool.weights and pool.weights.source != "local")
-        for pool in pools.values()
-    ]
-    if stated and not any(crosses):
+    if stated and not any(map(_crosses, pools.values())):
         dead = [event.part for event in events if event.part]
         rest = f", so what happens to {dead[0]} changes nothing" if dead else ""
         found.warn(("fabric",), f"checked and kept, but nothing of this scenario crosses it{rest}")
+
+
+def _crosses(pool: Pool) -> bool:
+    """Whether something of a pool may move between servers."""
+    loads = pool.weights is not None and pool.weights.source != "local"
+    return loads or pool.decode is not None or pool.pipeline_parallel > 1
 
 
 def _unused_llms(found: Collector, llms: dict[str, LlmUse]) -> None:

@@ -60,7 +60,7 @@ def compile_world(world: World, *, minutes: bool, changes: bool) -> State:
     whole["boundary_s"] = -1.0
     whole["arrival_s"] = whole["alarm_s"] = whole["handover_s"] = math.inf
     whole["arrival_workload"] = whole["alarm_workload"] = NONE
-    whole["asked"] = whole["hungry"] = NONE
+    whole["asked"] = whole["hungry"] = whole["between"] = NONE
     whole["free_entries"] = ENTRIES
     whole["until_s"] = scenario.duration_s
     whole["single"] = int(scenario.record_iterations)

@@ -44,7 +44,7 @@ from sim.engine.prefix_arrays import ids_of, load_ids
 from sim.engine.recorder import Recorder
 from sim.engine.room import more_followers, more_room, more_source
 from sim.engine.world import World
-from sim.kernels import control, layout
+from sim.kernels import between, control, layout
 from sim.kernels import power as tree
 from sim.kernels.advance import advance
 from sim.kernels.followers import adopt, load_rows, refresh_arrivals, release
@@ -110,7 +110,11 @@ class CompiledPlane(Handover, TreeControl, ReplicaControl):
                 return Stop("done", until_s)
             if code == layout.POWER:
                 return Stop("power", float(self.state.power.guard["due_s"].min()))
-            ANSWERS[code](self)
+            self._answer(code)
+
+    def _answer(self, code: int) -> None:
+        """Do what a kernel asked for."""
+        ANSWERS[code](self)
 
     def judged_mj(self, time_s: float) -> NDArray[np.float64]:
         """[nodes] energy of what is judged up to ``time_s``."""
@@ -143,7 +147,7 @@ class CompiledPlane(Handover, TreeControl, ReplicaControl):
         """The run ends at ``time_s``: what was sent and has not ended is unfinished."""
         control.pause_all(self._table, time_s)
         while (code := take_senders(self._table, time_s)) != layout.DONE:
-            ANSWERS[code](self)
+            self._answer(code)
         self._end_unfinished()
         self._drain()
         tree.finish(self.state.power, time_s)
@@ -299,6 +303,10 @@ class CompiledPlane(Handover, TreeControl, ReplicaControl):
         accepted, refusals = first_that_holds(positions, refuse)
         for row in routing_rows(now_s, kind, identity, refusals, accepted):
             self.recorder.decision(row)
+        if accepted is None and request["role"] == layout.DECODES:
+            outcome = layout.QUEUE_FULL if refusals else layout.FAILED
+            between.turn_back(self._table, outcome, now_s)
+            return
         nobody = NONE if refusals else layout.NOBODY
         control.resume(self._table, nobody if accepted is None else accepted[1], now_s)
 
@@ -395,4 +403,6 @@ ANSWERS: dict[int, Callable[[CompiledPlane], None]] = {
     layout.STUCK: CompiledPlane._stuck,
     layout.PARKED: CompiledPlane._park,
     layout.MOVES: CompiledPlane._take_moves,
+    layout.HAND_OVER: CompiledPlane._hand_over,
+    layout.BETWEEN: CompiledPlane._leave,
 }

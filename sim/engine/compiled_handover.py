@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sim.engine.handover import PACED, PREFILLED, RESERVED, WITHDRAWN, Move
 from sim.engine.plane import Stop
-from sim.kernels import control, layout
+from sim.kernels import between, control, layout
 from sim.kernels.followers import refresh_arrivals
 from sim.kernels.layout import NONE
 from sim.kernels.rows import ALL, PACE, STOP
@@ -23,6 +23,10 @@ class Handover:
     state: State
     _table: Ints
     _moves: list[Move]
+
+    def _answer(self, code: int) -> None:
+        """Do what a kernel asked for."""
+        raise NotImplementedError
 
     def _drain(self) -> None:
         """Hand on what rows are filled."""
@@ -47,15 +51,25 @@ class Handover:
         moves, self._moves = tuple(self._moves), []
         return Stop("moves", moves[0].time_s, moves)
 
+    def _hand_over(self) -> None:
+        """``advance`` came to a request that goes to the pool that decodes it."""
+        code = between.hand_over(self._table)
+        if code != layout.DONE:
+            self._answer(code)
+
+    def _leave(self) -> None:
+        """``advance`` came to a client that gives up while its request is between two pools."""
+        between.leave(self._table, layout.CANCELLED, float(self.state.all[0]["between_s"]))
+
     def arrived(self, handle: int, time_s: float) -> None:
         """The KV of a prompt is there."""
-        control.arrive_kv(self._table, handle, time_s)
+        between.arrive_kv(self._table, handle, time_s)
 
     def lose(self, handle: int, time_s: float) -> None:
         """The KV of a prompt never comes."""
         if self.state.all[0]["rows"] >= len(self.state.out):
             self._drain()
-        control.lose_kv(self._table, handle, time_s)
+        between.lose_kv(self._table, handle, time_s)
         if self.state.all[0]["orphans"]:
             self._feed_orphans()
         refresh_arrivals(self._table)

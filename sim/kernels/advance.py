@@ -9,21 +9,25 @@ chunk of a source, a routing decision); it is called again with the same state.
 from __future__ import annotations
 
 from sim.kernels.alarms import take_alarm
-from sim.kernels.arrivals import arrival, hand_over
+from sim.kernels.arrivals import arrival
 from sim.kernels.bits import value_of
 from sim.kernels.boundary import boundary
 from sim.kernels.jit import entry, kernel
 from sim.kernels.layout import (
+    ARRIVED,
+    BETWEEN,
     CANCELLED,
     CHUNK,
     DONE,
     GROW,
+    HAND_OVER,
     MOVES,
     NONE,
     ORPHANS,
     POWER,
     ROOM,
     TIMED_OUT,
+    WHOLE,
 )
 from sim.kernels.state import Ints, State, state_of
 from sim.kernels.stops import withdraw
@@ -53,11 +57,11 @@ def advance(table: Ints, until_s: float) -> int:
         if lacks_room(s):
             return ROOM
         if all_.handover_s == t:
-            code = hand_over(s, t)
-            if code != DONE:
-                return code
-        elif all_.alarm_s == t:
+            return HAND_OVER
+        if all_.alarm_s == t:
             alarm(s, t)
+            if all_.between != NONE:
+                return BETWEEN
         elif all_.arrival_s == t:
             code = arrival(s, t)
             if code != DONE:
@@ -91,5 +95,19 @@ def alarm(s: State, t: float) -> None:
     """The server gives up on a request that was never admitted, or its client does on any."""
     cancels = s.all[0].alarm_workload == NONE
     slot = take_alarm(s)
-    if slot != NONE:
+    if slot == NONE:
+        return
+    if is_between(s, slot):
+        s.all[0].between = slot
+        s.all[0].between_s = t
+    else:
         withdraw(s, slot, CANCELLED if cancels else TIMED_OUT, t)
+
+
+@kernel
+def is_between(s: State, slot: int) -> bool:
+    """Whether a request, which may only be cancelled then, is on its way to another pool."""
+    request = s.request[slot]
+    if request.role == WHOLE:
+        return False
+    return s.handover[slot].peer != NONE or request.state == ARRIVED

@@ -7,7 +7,6 @@ from sim.kernels.blocks import blocks_for
 from sim.kernels.bundle import prefetch
 from sim.kernels.cut import stop_at_next, wake
 from sim.kernels.followers import free_follower, next_arrival
-from sim.kernels.handover import goes_over, let_go, twin_of
 from sim.kernels.heaps import event_pop
 from sim.kernels.jit import kernel, rare
 from sim.kernels.layout import (
@@ -18,7 +17,6 @@ from sim.kernels.layout import (
     CANCELLED,
     CONTEXT,
     DECODE_CAPACITY,
-    DECODES,
     DONE,
     FAILED,
     FULL_QUEUE,
@@ -84,13 +82,13 @@ def arrival(s: State, t: float) -> int:
         follower = first.slot
         if follower < 0:
             slot = take_return(s)
-            next_arrival(s)
-            return enter(s, slot, s.again[slot].cancel_s, t)
-        event_pop(s.heap, RETURNS, all_.returns)
-        all_.returns -= 1
-        slot = new_request(s, w, s.follower[follower])
-        cancel_s = s.follower[follower].arrival_s + s.follower[follower].cancel_after_s
-        free_follower(s, follower)
+            cancel_s = s.again[slot].cancel_s
+        else:
+            event_pop(s.heap, RETURNS, all_.returns)
+            all_.returns -= 1
+            slot = new_request(s, w, s.follower[follower])
+            cancel_s = s.follower[follower].arrival_s + s.follower[follower].cancel_after_s
+            free_follower(s, follower)
     if s.workload[w].attempts > 1 or s.workload[w].ingress_s > 0.0:
         s.again[slot].cancel_s = cancel_s
     next_arrival(s)
@@ -182,42 +180,38 @@ def begin_prefill_apart(s: State, pool: Record, slot: int, cancel_s: float) -> N
 
 
 @kernel
-def hand_over(s: State, t: float) -> int:
-    """The next request whose prefill has ended goes to the pool that decodes it."""
-    all_ = s.all[0]
-    first = s.handing[0, 1]
-    source, identity = first.slot, first.order
-    if s.all[0].free_slot == NONE or all_.cancels + 2 >= s.heap.shape[1]:
-        return GROW
-    event_pop(s.handing, 0, all_.handovers)
-    all_.handovers -= 1
-    all_.handover_s = s.handing[0, 1].t_s if all_.handovers > 0 else float("inf")
-    if not goes_over(s, source, identity):
-        return DONE
-    slot = twin_of(s, source)
-    p = s.pool[s.workload[s.request[slot].workload].pool].decode
-    return send(s, p, slot, s.handover[source].cancel_s, t)
-
-
-@kernel
 def send(s: State, p: int, slot: int, cancel_s: float, t: float) -> int:
     """Send a request to a replica of pool ``p``; ROUTE if that is for Python to say."""
-    request, pool = s.request[slot], s.pool[p]
-    if pool.routing == ASK:
-        s.all[0].asked = slot
-        s.all[0].asked_pool = p
-        s.all[0].asked_s = t
-        s.all[0].asked_cancel_s = cancel_s
+    if s.pool[p].routing == ASK:
+        ask(s, p, slot, cancel_s, t)
         return ROUTE
-    position = first_choice(s, pool, request.id)
-    if not takes(s, pool.first + position, request, t):
-        position = next_choice(s, p, slot, position, t)
+    position = choose(s, p, slot, t)
     if position < 0:
         turn_away(s, slot, QUEUE_FULL if position == NONE else FAILED, t)
     else:
-        dispatch(s, pool.first + position, slot, t)
+        dispatch(s, s.pool[p].first + position, slot, t)
         set_alarms(s, slot, cancel_s, t)
     return DONE
+
+
+@rare
+def ask(s: State, p: int, slot: int, cancel_s: float, t: float) -> None:
+    """Python is to say where in pool ``p`` a request goes."""
+    all_ = s.all[0]
+    all_.asked = slot
+    all_.asked_pool = p
+    all_.asked_s = t
+    all_.asked_cancel_s = cancel_s
+
+
+@kernel
+def choose(s: State, p: int, slot: int, t: float) -> int:
+    """The position in a pool that takes a request; NONE: all refuse, NOBODY: all are down."""
+    request, pool = s.request[slot], s.pool[p]
+    position = first_choice(s, pool, request.id)
+    if not takes(s, pool.first + position, request, t):
+        position = next_choice(s, p, slot, position, t)
+    return position
 
 
 @kernel
@@ -240,8 +234,6 @@ def never_fits(s: State, pool: Record, slot: int, t: float) -> bool:
 @rare
 def turn_away(s: State, slot: int, outcome: int, t: float) -> None:
     """No replica gets a request."""
-    if s.request[slot].role == DECODES:
-        let_go(s, slot, t)
     end_attempt(s, slot, outcome, t)
 
 

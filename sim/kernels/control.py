@@ -7,12 +7,10 @@ from sim.kernels.arrivals import dispatch, sheds, turn_away
 from sim.kernels.bits import value_of
 from sim.kernels.boundary import schedule
 from sim.kernels.cost import boundaries_before, boundary_s, iteration_s, level_within
-from sim.kernels.cut import look, stop_at_next
-from sim.kernels.handover import let_go
+from sim.kernels.cut import stop_at_next
 from sim.kernels.iterations import go_on_to
 from sim.kernels.jit import entry, rare
 from sim.kernels.layout import (
-    ARRIVED,
     DECODING,
     FAILED,
     NONE,
@@ -29,12 +27,10 @@ from sim.kernels.meters import (
     count_draw,
     count_kv_idle,
     count_kv_within,
-    count_queue,
     report_draw,
 )
 from sim.kernels.plan import unload
 from sim.kernels.state import Floats, Ints, State, state_of
-from sim.kernels.stops import lose_incoming
 
 
 @entry
@@ -178,26 +174,6 @@ def next_event(table: Ints) -> float:
     others_s = min(all_.arrival_s, all_.alarm_s, all_.handover_s)
     next_s: float = min(value_of(s.event[1].key), others_s)
     return next_s
-
-
-@entry
-def arrive_kv(table: Ints, slot: int, t: float) -> None:
-    """The KV of a prompt is at the replica that decodes it."""
-    s = state_of(table)
-    request = s.request[slot]
-    let_go(s, slot, t)
-    request.state = ARRIVED
-    request.remote = 0
-    s.replica[request.replica].arrived += 1
-    look(s, request.replica, t)
-
-
-@entry
-def lose_kv(table: Ints, slot: int, t: float) -> None:
-    """The KV of a prompt never comes."""
-    s = state_of(table)
-    count_queue(s, s.request[slot].replica, t)
-    lose_incoming(s, slot, FAILED, t)
 
 
 @entry

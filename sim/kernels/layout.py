@@ -54,7 +54,8 @@ KV_CAPACITY, FULL_QUEUE, CONTEXT, DECODE_CAPACITY = range(4)
 DOWN = 4
 
 #: Why ``advance`` returned.
-DONE, ROOM, GROW, CHUNK, ORPHANS, ROUTE, STANDSTILL, STUCK, POWER, PARKED, MOVES = range(11)
+DONE, ROOM, GROW, CHUNK, ORPHANS, ROUTE, STANDSTILL = range(7)
+STUCK, POWER, PARKED, MOVES, HAND_OVER, BETWEEN = range(7, 13)
 #: How often a workload's clients may be turned away and return at one instant.
 MOST_RETURNS = 100_000
 #: Rows of ``heap``.
@@ -78,6 +79,8 @@ GLOBAL = np.dtype(
         ("until_s", np.float64),  # arrivals that follow another one must come before the duration
         ("in_flight", np.int64),
         ("free_slot", np.int64),
+        ("between", np.int64),  # slot of a request that is cancelled between two pools
+        ("between_s", np.float64),
         ("asked", np.int64),  # slot of the request that Python must route
         ("asked_pool", np.int64),  # to a replica of this pool
         ("asked_s", np.float64),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sim.kernels.between import leave_pools
 from sim.kernels.boundary import schedule
 from sim.kernels.control import pause
 from sim.kernels.cut import stop_at_next
@@ -17,7 +18,6 @@ from sim.kernels.prefix import evict, release
 from sim.kernels.retries import end_attempt
 from sim.kernels.routing import load_changed
 from sim.kernels.state import Ints, State, state_of
-from sim.kernels.stops import withdraw
 
 
 @entry
@@ -94,7 +94,7 @@ def lose_twin(s: State, slot: int, t: float) -> None:
     twin = s.handover[slot].peer
     s.handover[slot].peer = s.handover[twin].peer = NONE
     free_slot(s, slot)
-    withdraw(s, twin, FAILED, t)
+    leave_pools(s, twin, FAILED, t)
 
 
 @entry

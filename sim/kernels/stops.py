@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from sim.kernels.cut import passed, stop_at_next
-from sim.kernels.handover import at_decoding_pool, call_back, drop_incoming, let_go
 from sim.kernels.iterations import go_on_to
 from sim.kernels.jit import rare
 from sim.kernels.layout import (
-    ARRIVED,
     BLOCKS,
-    DECODES,
     DECODING,
     NONE,
-    RESERVED,
     WAITING,
 )
 from sim.kernels.lifecycle import (
@@ -30,7 +26,6 @@ from sim.kernels.state import State
 @rare
 def withdraw(s: State, slot: int, outcome: int, t: float) -> None:
     """Take a waiting request out, or let a running one leave at the next boundary."""
-    slot = at_decoding_pool(s, slot)
     request = s.request[slot]
     r = request.replica
     replica = s.replica[r]
@@ -38,8 +33,6 @@ def withdraw(s: State, slot: int, outcome: int, t: float) -> None:
     if request.state == WAITING:
         was_head = queue_head(s, r) == slot
         queue_remove(s, r, slot)
-        if request.role == DECODES:
-            let_go(s, slot, t)
         settle_outstanding(s, slot)
         load_changed(s, r)
         end_attempt(s, slot, outcome, t)
@@ -48,10 +41,6 @@ def withdraw(s: State, slot: int, outcome: int, t: float) -> None:
                 replica.blocked = NONE  # held back at rest: no boundary comes to notice
         elif replica.waiting == 0 or (was_head and replica.blocked == BLOCKS):
             stop_at_next(s, r, t)
-        return
-    if request.state == RESERVED or request.state == ARRIVED:
-        call_back(s, slot, t)
-        lose_incoming(s, slot, outcome, t)
         return
     go_on_to(s, r, passed(s, r, t))
     if request.state == DECODING:
@@ -62,16 +51,3 @@ def withdraw(s: State, slot: int, outcome: int, t: float) -> None:
     load_changed(s, r)
     end_request(s, slot, outcome, t)
     stop_at_next(s, r, t)
-
-
-@rare
-def lose_incoming(s: State, slot: int, outcome: int, t: float) -> None:
-    """A request ends between two pools."""
-    r = s.request[slot].replica
-    drop_incoming(s, slot, t)
-    if not s.replica[r].busy and s.replica[r].waiting == 0:
-        s.replica[r].blocked = NONE
-    let_go(s, slot, t)
-    settle_outstanding(s, slot)
-    load_changed(s, r)
-    end_attempt(s, slot, outcome, t)
