@@ -70,6 +70,8 @@ def check_pools(
         if spec is None:
             continue
         pool = _pool(spec, ("pools", i), llms, have, policies, found)
+        if pool is not None and site is not None:
+            pool = _in_racks(pool, spec, ("pools", i, "racks"), site, found)
         if pool is not None and pool.name in most:
             pool = replace(pool, replicas=most[pool.name].replicas, starts=spec.replicas)
         if pool is not None:
@@ -128,6 +130,24 @@ def _pool(
         prefix_cache=spec.prefix_cache,
         measured=steps,
     )
+
+
+def _in_racks(pool: Pool, spec: PoolSpec, path: Path, site: Site, found: Collector) -> Pool | None:
+    """The pool with the racks that it may use; they must be there, and large enough for it."""
+    if spec.racks is None:
+        return pool
+    unknown = [i for i, name in enumerate(spec.racks) if name not in site.rack_names]
+    for i in unknown:
+        found.caught((*path, i), UnknownName("rack", spec.racks[i], site.rack_names))
+    if unknown or not found.unique("rack", (((*path, i), n) for i, n in enumerate(spec.racks))):
+        return None
+    racks = tuple(site.rack_names.index(name) for name in spec.racks)
+    mine = np.isin(site.node_rack[site.gpu_node], racks)
+    room = int(np.count_nonzero(mine))
+    if room < _gpus(spec):
+        found.error(path, f"{_sum([(0, spec)])} need {_gpus(spec):,} GPUs, these racks have {room}")
+        return None
+    return replace(pool, racks=racks)
 
 
 def _roles(

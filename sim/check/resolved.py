@@ -158,6 +158,7 @@ def _policy(policy: Any) -> dict[str, Any]:
 def _pool(pool: Pool) -> dict[str, Any]:
     measured = {} if pool.measured is None else {"measured": asdict(pool.measured)}
     decode = {} if pool.decode is None else {"decode": asdict(pool.decode)}
+    racks = {"racks": list(pool.racks)} if pool.racks else {}
     weights = {}
     if pool.weights is not None:
         plain = asdict(pool.weights)
@@ -166,6 +167,7 @@ def _pool(pool: Pool) -> dict[str, Any]:
     return {
         **measured,
         **decode,
+        **racks,
         **weights,
         "name": pool.name,
         "llm": pool.llm.name,

@@ -72,6 +72,7 @@ class Pool:
     starts: int | None = None  # replicas that serve from the start, the first ones; None = all
     measured: MeasuredSteps | None = None  # instead of predicted step times and draws
     decode: Decode | None = None  # the pool that decodes what this one prefills
+    racks: tuple[int, ...] = ()  # restrict placement to these racks of the site; none: all
     weights: Weights | None = None  # None: a replica that starts serves after ``restart_s``
 
 

@@ -51,6 +51,8 @@ def _place(
     for index, pool in enumerate(scenario.pools):
         fits = [gpu.name in pool.models and pool.gpu in (None, gpu.name) for gpu in site.gpu_types]
         of_type = np.array(fits)[site.gpu_node]
+        if pool.racks:
+            of_type &= np.isin(site.node_rack[site.gpu_node], pool.racks)
         rng = KeyedBits(seed, f"policy/placement/{pool.name}")
         for replica in range(pool.replicas):
             allowed = free & of_type
@@ -99,11 +101,12 @@ def _decide(
         if rank >= MOST_SUGGESTIONS:
             break
     free = int(np.count_nonzero(view.allowed))
+    where = " in its racks" if pool.racks else ""
     why = ", ".join(f"{n} × {code}" for code, n in sorted(refusals.items())) or "no suggestion"
     raise BuildError(
         f"pools[{pool.name}].replicas",
         f"replica {view.replica + 1} of {pool.replicas} has no place: it needs "
         f"{pool.tensor_parallel * pool.pipeline_parallel} GPUs "
         f"(tensor-parallel groups of {pool.tensor_parallel} in one NVLink domain), {free} suitable "
-        f"GPUs are free, and {kind} found none that hold ({why})",
+        f"GPUs are free{where}, and {kind} found none that hold ({why})",
     )

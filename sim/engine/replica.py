@@ -150,6 +150,7 @@ class Replica:
         """Take no more requests, finish those that are here, then be down."""
         self.shut, self.parks_mw = True, gpu_mw
         if self.batch is None and not self.batcher.waiting and not self._between:
+            self.boundary = self.env.put_off(self.boundary)  # it may be about to look around
             self._park(gpu_mw, time_s)
         else:
             self._let_in(time_s)

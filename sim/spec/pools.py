@@ -77,6 +77,9 @@ class PoolSpec(Spec):
         default=1, description="high, normal or low, or 0 (first) to 7"
     )
     gpu: str | None = Field(default=None, description="place replicas on this GPU type only")
+    racks: Annotated[list[str], Field(min_length=1)] | None = Field(
+        default=None, description="place replicas in these racks only, by name"
+    )
     measured: Annotated[MeasuredSpec, Shorthand("name")] | None = Field(
         default=None,
         description="measured steps instead of predicted ones: a name, or {file: steps.yaml}",
