@@ -24,6 +24,7 @@ from sim.check.resolved import resolve
 from sim.check.scenario import LlmUse, PlannedEvent, Pool, Scenario
 from sim.check.site import check_site
 from sim.check.storage import check_storage
+from sim.check.traffic import check_traffic
 from sim.check.weights import check_weights
 from sim.check.workloads import check_workloads
 from sim.perf import calibration
@@ -67,6 +68,7 @@ def check(document: Document, edit: Edit | None = None) -> Scenario:
     stated = document.spec.fabric is not None or ("fabric",) in document.failed
     expectations = check_expectations(found, power, stated or fabric is not None)
     _unused_llms(found, llms)
+    traffic = check_traffic(found, site, network=stated or fabric is not None)
     _idle_fabric(found, fabric, pools, events)
     found.raise_problems()
     spec = document.spec
@@ -109,6 +111,7 @@ def check(document: Document, edit: Edit | None = None) -> Scenario:
         fabric=fabric,
         paths=policies["paths"],
         storage=storage,
+        traffic=traffic,
     )
 
 
@@ -144,7 +147,8 @@ def _idle_fabric(
     events: Sequence[PlannedEvent],
 ) -> None:
     stated = fabric is not None or found.document.spec.fabric is not None
-    if stated and not any(map(_crosses, pools.values())):
+    idle = not found.document.spec.traffic and not any(map(_crosses, pools.values()))
+    if stated and idle:
         dead = [event.part for event in events if event.part]
         rest = f", so what happens to {dead[0]} changes nothing" if dead else ""
         found.warn(("fabric",), f"checked and kept, but nothing of this scenario crosses it{rest}")

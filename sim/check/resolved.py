@@ -81,6 +81,7 @@ def resolve(
         **_control(policies["power"], telemetry, actuation),
         **_events(document),
         **_storage(document),
+        **_traffic(document),
     }
 
 
@@ -104,6 +105,13 @@ def _storage(document: Document) -> dict[str, Any]:
     """``storage``, where it is stated."""
     spec = document.spec.storage
     return {} if spec is None else {"storage": spec.model_dump(mode="json")}
+
+
+def _traffic(document: Document) -> dict[str, Any]:
+    """``traffic``, where there is any."""
+    stated = [spec for spec in document.spec.traffic if spec is not None]
+    plain = [spec.model_dump(mode="json", exclude_none=True) for spec in stated]
+    return {"traffic": plain} if plain else {}
 
 
 def _events(document: Document) -> dict[str, Any]:

@@ -104,6 +104,20 @@ class PlannedEvent:
 
 
 @dataclass(frozen=True)
+class Traffic:
+    """A neighbour whose servers exchange data in rounds."""
+
+    name: str
+    kind: str  # "all-to-all" or "ring"
+    gpus: tuple[tuple[int, ...], ...]  # of each server that takes part, all of one size
+    size_bytes: float  # that each GPU sends in a round
+    every_s: float
+    limit_bytes_per_s: float | None  # of what a GPU sends
+    begin_s: float
+    until_s: float
+
+
+@dataclass(frozen=True)
 class Telemetry:
     """What controllers see of the electrical tree, and how late."""
 
@@ -168,8 +182,10 @@ class Scenario:
     paths: Any = None  # a policy that chooses paths in it
     storage: Storage = NO_STORAGE
     remarks: tuple[str, ...] = ()  # what is well, and by how much
+    traffic: tuple[Traffic, ...] = ()  # what else crosses the network
 
     @property
     def moves(self) -> bool:
         """Whether anything moves, between servers or inside of them, during a run."""
-        return any(pool.decode or pool.weights or pool.pipeline_parallel > 1 for pool in self.pools)
+        pools = (pool.decode or pool.weights or pool.pipeline_parallel > 1 for pool in self.pools)
+        return bool(self.traffic) or any(pools)

@@ -22,6 +22,7 @@ from sim.spec.record import RECORDS, RecordSpec
 from sim.spec.site import SiteSpec
 from sim.spec.storage import StorageSpec
 from sim.spec.telemetry import TelemetrySpec
+from sim.spec.traffic import TrafficSpec
 from sim.spec.types import (
     Many,
     Name,
@@ -41,7 +42,7 @@ VERSION = 1
 #: What a scenario cannot do without.
 REQUIRED = ("rackplan", "name", "duration", "site", "llms", "pools", "workload")
 #: Sections that are lists of items which are checked one by one.
-LISTS = ("llms", "pools", "workload", "events", "expect")
+LISTS = ("llms", "pools", "workload", "traffic", "events", "expect")
 
 
 class Version(Value):
@@ -90,6 +91,9 @@ class ScenarioSpec(Spec):
     power: PowerSpec | None = Field(default=None, description="utility, UPSs and PDUs")
     fabric: FabricSpec | None = Field(default=None, description="the network between nodes")
     storage: StorageSpec | None = Field(default=None, description="where weights lie")
+    traffic: Many[TrafficSpec | None] = Field(
+        default=(), description="what else crosses the network"
+    )
     llms: Many[LlmSpec | None] = Field(default=(), description="the LLMs that are served")
     pools: Many[PoolSpec | None] = Field(default=(), description="replicas of each LLM")
     workload: Many[WorkloadSpec | None] = Field(default=(), description="the traffic")
