@@ -57,7 +57,7 @@ def test_a_pool_that_decodes_for_another_has_traffic() -> None:
 
 def test_a_decoding_pool_that_is_told_to_shed_sheds_nobody() -> None:
     (warning,) = checked(dec={"max_queue": 4, "shed": "oldest"}).warnings
-    assert "pools[1].shed: has no effect" in warning
+    assert "pools[dec].shed: has no effect" in warning
 
 
 def test_a_queue_of_either_pool_can_be_full() -> None:

@@ -177,5 +177,5 @@ def test_inside_a_server_the_nics_play_no_part(clock: Clock) -> None:
 
 
 def test_a_part_that_is_not_there_is_named(clock: Clock) -> None:
-    with pytest.raises(UnknownName, match="did you mean .leaf-"):
+    with pytest.raises(UnknownName, match="did you mean 'leaf-"):
         clock.network.fail("leaf-l", 0.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -158,8 +159,7 @@ def latency_s(world: World) -> float:
     way = [f"{node(1)}-gpu-1", f"{node(1)}-nic-1", "leaf-1", f"{node(2)}-nic-1", f"{node(2)}-gpu-1"]
     names = {fabric.link_name(link): link for link in range(fabric.links)}
     return math.fsum(
-        float(fabric.latency_s[names[f"{one} → {other}"]])
-        for one, other in zip(way, way[1:], strict=False)
+        float(fabric.latency_s[names[f"{one} → {other}"]]) for one, other in pairwise(way)
     )
 
 
