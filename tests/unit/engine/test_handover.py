@@ -181,3 +181,15 @@ def test_a_replica_that_fails_while_kv_moves_takes_the_request_with_it(
     assert (lost["outcome"], lost["end_s"], lost["first_token_s"]) == ("failed", 2.0, None)
     # The other side had its ten blocks back: all that there are.
     assert (served["admitted_s"], served["first_token_s"]) == (3.0, 6.0)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_replica_that_is_parked_as_its_last_blocks_are_freed_draws_nothing(engine: str) -> None:
+    energy_j = []
+    for end_s in (4.0, 40.0):
+        pair = Pair(engine, [{"arrival_s": 0.0, **PROMPT}], blocks=(20, 20))
+        pair.arrive(0, 1.5)  # which wakes the first replica, at 1.5
+        pair.plane.drain(0, 0, 1.5)
+        pair.finish(end_s)
+        energy_j.append(pair.sink.rows("replicas")[0]["energy_j"])
+    assert energy_j[0] == energy_j[1] > 0
