@@ -38,8 +38,8 @@ from tests.property.random_outages import with_changes, with_outages
 from tests.property.random_retries import with_retries
 from tests.property.test_random_cases import too_rare
 
-#: Where replicas stay down for ever, clients that send again would be turned away as long.
-RETRIES_END_S = 40.0
+#: Where replicas stay down for ever, clients that come back would be turned away as long.
+OUTAGES_END_S = 40.0
 
 
 def alone(seed: int) -> Case:
@@ -54,7 +54,7 @@ def with_prefixes(seed: int) -> Case:
 
 def losing(seed: int) -> Case:
     """Replicas lose their power and get it back."""
-    return with_outages(Random(seed), alone(seed) if seed % 2 else with_prefixes(seed))
+    return short(with_outages(Random(seed), alone(seed) if seed % 2 else with_prefixes(seed)))
 
 
 def changing(seed: int) -> Case:
@@ -67,8 +67,12 @@ def sending_again(seed: int) -> Case:
     case = with_retries(Random(seed), with_prefixes(seed) if seed % 4 == 1 else alone(seed))
     if seed % 2:
         return case
-    case = with_changes(Random(seed), with_outages(Random(~seed), case))
-    horizon_s = min(case.horizon_s, RETRIES_END_S)
+    return short(with_changes(Random(seed), with_outages(Random(~seed), case)))
+
+
+def short(case: Case) -> Case:
+    """The case without its end."""
+    horizon_s = min(case.horizon_s, OUTAGES_END_S)
     acts = tuple(act for act in case.acts if act.time_s <= horizon_s)
     return replace(case, acts=acts, horizon_s=horizon_s)
 
