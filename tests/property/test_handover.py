@@ -67,7 +67,20 @@ def sending_again(seed: int) -> Case:
     case = with_retries(Random(seed), with_prefixes(seed) if seed % 4 == 1 else alone(seed))
     if seed % 2:
         return case
-    return short(with_changes(Random(seed), with_outages(Random(~seed), case)))
+    return short(with_changes(Random(seed), with_outages(Random(~seed), patient(case))))
+
+
+def patient(case: Case) -> Case:
+    """The case without waits of no time, in which what is down is asked millions of times."""
+    world = case.world
+    loads = tuple(
+        load
+        if load.retry is None
+        else replace(load, retry=replace(load.retry, wait_s=max(load.retry.wait_s, 0.0625)))
+        for load in world.scenario.workloads
+    )
+    scenario = replace(world.scenario, workloads=loads)
+    return replace(case, world=replace(world, scenario=scenario))
 
 
 def short(case: Case) -> Case:
