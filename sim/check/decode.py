@@ -36,14 +36,27 @@ def check_decode(found: Collector, pools: Mapping[str, Pool]) -> dict[str, Pool]
                 decode = Decode(name, spec.decode.transfer == "by-layer")
                 joined[spec.name] = replace(joined[spec.name], decode=decode)
                 joined[name] = replace(joined[name], prefix_cache=False)
-    if prefills and found.document.spec.fabric is None and ("fabric",) not in found.document.failed:
-        i = next(i for i, spec in enumerate(found.document.spec.pools) if spec and spec.decode)
+    if prefills:
+        _network(found)
+    return joined
+
+
+def _network(found: Collector) -> None:
+    """Something must join the replicas of both pools."""
+    spec = found.document.spec
+    if spec.fabric is None and ("fabric",) not in found.document.failed:
+        i = next(i for i, pool in enumerate(spec.pools) if pool and pool.decode)
         found.error(
             ("pools", i, "decode"),
             "KV moves to the pool that decodes over a network: state one, such as "
             "'fabric: {kind: rail-optimised}'",
         )
-    return joined
+    elif spec.fabric is not None and spec.fabric.kind == "none":
+        found.error(
+            ("fabric", "kind"),
+            "KV moves to the pool that decodes, and nothing would join the servers: write "
+            "'kind: rail-optimised' or another network",
+        )
 
 
 def _fits(
@@ -67,6 +80,12 @@ def _fits(
             f"the prompts of {name!r} come from {spec.name!r} whole; only that one's cache counts",
         )
         fine = False
+    if other.shed == "oldest":
+        found.warn(
+            ("pools", place, "shed"),
+            f"has no effect: whoever waits in {name!r} was admitted by {spec.name!r} before, and "
+            "is not pushed out any more",
+        )
     pool = pools.get(name)
     if pool is None or spec.name not in pools:
         return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sim.check.collector import Collector
@@ -82,7 +82,7 @@ def _workload(
     if pool is None or (synthetic is None and trace is None):
         return None
     if synthetic is not None:
-        _served(synthetic, pool, path, found)
+        _served(synthetic, pool, pools, path, found)
     slo = spec.slo or SloSpec()
     return Workload(
         name=spec.name,
@@ -98,22 +98,27 @@ def _workload(
         think_s=spec.think or 0.0,
         trace=trace,
         synthetic=synthetic,
-        retry=None if spec.retry is None else _retry(spec, spec.retry, pool, path, found),
+        retry=None if spec.retry is None else _retry(spec, spec.retry, pools, path, found),
         path=user_path,
     )
 
 
-def _retry(spec: WorkloadSpec, retry: RetrySpec, pool: Pool, path: Path, found: Collector) -> Retry:
+def _retry(
+    spec: WorkloadSpec, retry: RetrySpec, pools: Mapping[str, Pool], path: Path, found: Collector
+) -> Retry:
     """How clients send again; words that cannot mean anything here are reported."""
+    pool = pools[spec.pool]
     here: Path = (*path, "retry")
     outcomes = retry.outcomes or ("failed",)
+    decodes = None if pool.decode is None else pools.get(pool.decode.pool)
+    limited = any(one is not None and one.max_queue is not None for one in (pool, decodes))
     if retry.max_wait is not None and retry.max_wait < retry.wait:
         found.error(
             (*here, "max_wait"),
             f"{_s(retry.max_wait)} is shorter than the first wait of {_s(retry.wait)}",
         )
     never = {
-        "queue-full": (pool.max_queue is None, f"pool {pool.name!r} has no max_queue"),
+        "queue-full": (not limited, f"pool {pool.name!r} has no max_queue"),
         "shed": (pool.shed != "oldest", f"pool {pool.name!r} sheds nothing (shed: oldest)"),
         "timed-out": (spec.timeout is None, "the workload has no timeout"),
     }
@@ -345,7 +350,9 @@ def _bounded(events: float, what: str, path: Path, found: Collector) -> None:
         )
 
 
-def _served(synthetic: Synthetic, pool: Pool, path: Path, found: Collector) -> None:
+def _served(
+    synthetic: Synthetic, pool: Pool, pools: Mapping[str, Pool], path: Path, found: Collector
+) -> None:
     """What is known of lengths must fit the LLM's context and some replica's KV cache."""
     shared, llm = synthetic.shared_prefix, pool.llm.llm
     here: Path = (*path, "source")
@@ -354,21 +361,31 @@ def _served(synthetic: Synthetic, pool: Pool, path: Path, found: Collector) -> N
         parts += [synthetic.input_tokens, synthetic.output_tokens]
     elif shared is not None:
         here = (*path, "shared_prefix")
-    total = sum(parts)
-    terms = " + ".join(f"{part:,}" for part in parts)
-    needed = f"{terms} = {total:,} tokens" if len(parts) > 1 else f"{total:,} tokens"
-    if total > llm.max_context:
-        found.error(
-            here, f"{needed}, more than the context of {llm.max_context:,} that {llm.name} has"
-        )
-        return
-    room = max(model.kv_blocks for model in pool.models.values()) * BLOCK_TOKENS
-    if total > room:
+    if sum(parts) > llm.max_context:
         found.error(
             here,
-            f"{needed}, more than the {room:,} that the KV cache of a replica of {pool.name!r} "
-            "holds",
+            f"{_needed(parts)}, more than the context of {llm.max_context:,} that {llm.name} has",
         )
+        return
+    # Where another pool decodes, this one holds prompts alone.
+    decodes = pools.get(pool.decode.pool) if pool.decode is not None else pool
+    held = parts[:-1] if pool.decode is not None and synthetic.output_tokens is not None else parts
+    for one, lengths in ((pool, held), (decodes, parts)):
+        if one is None:
+            continue
+        room = max(model.kv_blocks for model in one.models.values()) * BLOCK_TOKENS
+        if sum(lengths) > room:
+            found.error(
+                here,
+                f"{_needed(lengths)}, more than the {room:,} that the KV cache of a replica of "
+                f"{one.name!r} holds",
+            )
+            return
+
+
+def _needed(parts: Sequence[int]) -> str:
+    terms, total = " + ".join(f"{part:,}" for part in parts), sum(parts)
+    return f"{terms} = {total:,} tokens" if len(parts) > 1 else f"{total:,} tokens"
 
 
 def _s(value: float) -> str:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from sim.cli.summary_control import control_sentence
 from sim.cli.summary_outages import outage_sentence
+from sim.cli.summary_parts import ttft_sentences
 from sim.cli.summary_paths import path_sentence
 from sim.cli.summary_retries import retry_sentence
 from sim.cli.summary_weights import weights_sentence
@@ -81,6 +82,8 @@ def print_summary(result: RunResult, out: Console) -> None:
     marks = Marks(out)
     _print_head(result, judged, out)
     out.print(_objectives_table(result, judged, marks))
+    for sentence in ttft_sentences(result):
+        out.print(Text(plain_text(sentence)))
     out.print()
     out.print(Text(plain_text(judged.binding_sentence), "bold"))
     for limit in judged.limits:

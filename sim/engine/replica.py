@@ -150,7 +150,8 @@ class Replica:
         """Take no more requests, finish those that are here, then be down."""
         self.shut, self.parks_mw = True, gpu_mw
         if self.batch is None and not self.batcher.waiting and not self._between:
-            self.boundary = self.env.put_off(self.boundary)  # it may be about to look around
+            # Blocks that have just been freed may have woken it: down, it has no boundary.
+            self.boundary = self.env.put_off(self.boundary)
             self._park(gpu_mw, time_s)
         else:
             self._let_in(time_s)

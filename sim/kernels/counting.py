@@ -56,7 +56,7 @@ SUMS = (
     "preemptions",
     "prefix_hit_tokens",
     "queue_s",
-    "prefill_s",
+    "to_first_token_s",
 )
 COUNT = np.dtype([(name, np.float64 if name.endswith("_s") else np.int64) for name in SUMS])
 
@@ -235,9 +235,9 @@ def add_count(row: Any, count: Any, queue_s: float) -> None:
     if queue_s == queue_s:
         count.admitted_tokens += row.input_tokens
         count.queue_s += queue_s
-    prefill_s = (row.first_token_s - row.egress_s) - row.admitted_s
-    if prefill_s == prefill_s:
-        count.prefill_s += prefill_s
+    to_first_token_s = (row.first_token_s - row.egress_s) - row.admitted_s
+    if to_first_token_s == to_first_token_s:
+        count.to_first_token_s += to_first_token_s
 
 
 @kernel

@@ -33,6 +33,10 @@ def next_step(
         return "what power control costs: --set 'policies.power={kind: none}'"
     if binding.kind == "path":
         return f"a site nearer to the users of {binding.entity}, or a shorter workload.path"
+    if binding.kind == "first-token":
+        return "rows that tell its parts apart: --set record.level=sampled"
+    if binding.kind == "network":
+        return _faster_network(manifest)
     pool = next((pool for pool in manifest["pools"] if pool["name"] == binding.entity), None)
     if pool is None:
         return ""
@@ -62,6 +66,15 @@ def _more_replicas(manifest: Mapping[str, Any], pool: Mapping[str, Any]) -> str:
     if wanted <= pool["replicas"]:
         return "more racks, since every GPU of the site is in use, and then more replicas"
     return f"more replicas: --set 'pools[{pool['name']}].replicas={wanted}'"
+
+
+def _faster_network(manifest: Mapping[str, Any]) -> str:
+    """NICs of twice the rate, where one is stated."""
+    fabric = manifest["resolved"].get("fabric") or {}
+    rate = fabric.get("nic_bytes_per_s") or fabric.get("nic")
+    if isinstance(rate, (int, float)):
+        return f"faster NICs: --set 'fabric.nic={rate * 8 * 2 / 1e9:g} Gb/s'"
+    return "a network with faster NICs, or both pools in the same servers"
 
 
 def _batching(manifest: Mapping[str, Any], pool: Mapping[str, Any], **changes: int) -> str:

@@ -17,7 +17,8 @@ class Limit:
 
     Attributes:
         kind: "power", "outage", "refused-context", "refused-kv-capacity", "queue", "kv",
-            "sequences", "tokens", "speed", "control", "path" or "objective".
+            "sequences", "tokens", "network", "first-token", "speed", "control", "path" or
+            "objective".
         entity: the power node, pool or workload it belongs to.
         binds: it was exceeded or held requests back.
         share: of the window, of replica time or of arrivals, in which it was hit.

@@ -15,8 +15,10 @@ The rule, which is also what ``Limit`` values are sorted by:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from sim.results.control_limits import control_limits
+from sim.results.handover_limits import ROW_BITS, Held, held_of, network_limits, senders
 from sim.results.limit import TOUCH, Limit
 from sim.results.metrics import Metric
 from sim.results.path_limits import path_limits
@@ -25,16 +27,15 @@ from sim.results.speed import speed_limits
 from sim.results.wording import percent, span
 from sim.units import format_si
 
-#: A request's id holds its workload's index above these bits (table ``requests``).
-_ROW_BITS = 40
-
 
 def limits(result: RunResult) -> tuple[Limit, ...]:
     """Every limit of a run, the one that binds first."""
-    found = [*_power(result), *_refusals(result), *_pools(result), *speed_limits(result)]
     content = frozenset(
         pool["name"] for pool in result.manifest["pools"] if _content(result, pool["name"])
     )
+    held = held_of(result)
+    found = [*_power(result), *_refusals(result), *_pools(result, content, held)]
+    found += [*network_limits(result, held, content), *speed_limits(result)]
     found += [*control_limits(result, content), *path_limits(result), *_objectives(result)]
     return tuple(sorted(found, key=Limit.order))
 
@@ -80,7 +81,7 @@ def _beyond_context(result: RunResult, workload: str) -> bool:
         if row["role"] == "routing"
         and row["reason_code"] in _SIZES
         and row["suggestion"] == ""
-        and int(row["subject"]) >> _ROW_BITS == index
+        and int(row["subject"]) >> ROW_BITS == index
     ]
     return 2 * reasons.count("context") > len(reasons)
 
@@ -105,15 +106,16 @@ def _refusals(result: RunResult) -> Iterator[Limit]:
             f"{_SIZES[size]} in pool {workload['pool']} and were refused",
             label=f"the request size that pool {workload['pool']} can take",
         )
+        limited = _limited(result, workload)
         yield Limit(
             kind="queue",
-            entity=workload["pool"],
+            entity=limited[0],
             binds=(full + shed) / arrivals >= TOUCH,
             share=(full + shed) / arrivals,
             use=None,
             sentence=f"queue limit: {percent((full + shed) / arrivals)} of {name} requests were "
-            f"refused or pushed out at max_queue of pool {workload['pool']}",
-            label=f"max_queue of {workload['pool']}",
+            f"refused or pushed out at max_queue of pool {' or '.join(limited)}",
+            label=f"max_queue of {' or '.join(limited)}",
         )
         failed = (_value(result.metrics, f"{name}.failed") or 0.0) / arrivals
         yield Limit(
@@ -129,9 +131,27 @@ def _refusals(result: RunResult) -> Iterator[Limit]:
         )
 
 
-def _pools(result: RunResult) -> Iterator[Limit]:
+def _limited(result: RunResult, workload: Mapping[str, Any]) -> list[str]:
+    """The pools of a workload that have a max_queue; its first one if none has."""
+    pools = {pool["name"]: pool for pool in result.manifest["pools"]}
+    first = workload["pool"]
+    mine = [first, pools.get(first, {}).get("decode")]
+    limited = [name for name in mine if name in pools and pools[name]["max_queue"] is not None]
+    return limited or [first]
+
+
+def _pools(result: RunResult, content: frozenset[str], held: Mapping[str, Held]) -> Iterator[Limit]:
+    sender_of = senders(result.manifest)
     for pool in result.manifest["pools"]:
         name = pool["name"]
+        mine, senders_held = held.get(name), held.get(sender_of.get(name, ""))
+        # Prompts that wait for this pool fill the other one: that is where it shows first.
+        causes = senders_held is not None and (
+            senders_held.waits_downstream and not senders_held.network_holds
+        )
+        beyond = ""
+        if mine is not None and mine.waits_downstream:
+            beyond = f"; most of it held prompts on their way to pool {pool['decode']}"
         values = {
             metric: _value(result.metrics, f"pools[{name}].{metric}")
             for metric in (
@@ -143,7 +163,7 @@ def _pools(result: RunResult) -> Iterator[Limit]:
             continue
         known = {metric: value for metric, value in values.items() if value is not None}
         places = pool["max_sequences"] * pool["replicas"]
-        matters = not _content(result, name)
+        matters = name not in content
         waited = "the head of a queue waited for it for"
         blocked = known["blocked_blocks_fraction"]
         preempted = int(known["preemptions"])
@@ -154,8 +174,10 @@ def _pools(result: RunResult) -> Iterator[Limit]:
             share=blocked,
             use=known["kv_utilisation"],
             sentence=f"KV cache of pool {name}: {percent(known['kv_utilisation'])} full on "
-            f"average, {waited} {percent(blocked)} of replica time, {preempted:,} preemptions",
+            f"average, {waited} {percent(blocked)} of replica time, {preempted:,} preemptions"
+            f"{beyond}",
             label=f"the KV cache of {name} (mean)",
+            outranks=causes and matters and blocked >= TOUCH,
         )
         blocked = known["blocked_sequences_fraction"]
         yield Limit(
@@ -167,6 +189,7 @@ def _pools(result: RunResult) -> Iterator[Limit]:
             sentence=f"max_sequences of pool {name}: {waited} {percent(blocked)} of replica time, "
             f"{known['running_mean']:.0f} of {places} places in use on average",
             label=f"max_sequences of {name} (mean)",
+            outranks=causes and matters and blocked >= TOUCH,
         )
         blocked = known["blocked_tokens_fraction"]
         yield Limit(
@@ -183,10 +206,11 @@ def _pools(result: RunResult) -> Iterator[Limit]:
 
 def _content(result: RunResult, pool: str) -> bool:
     """Whether workloads with objectives use the pool, and all of them meet theirs."""
+    sent_to = senders(result.manifest).get(pool, pool)
     goodputs = [
         _value(result.metrics, f"{workload['name']}.goodput_fraction")
         for workload in result.manifest["workloads"]
-        if workload["pool"] == pool and workload["objectives"]
+        if workload["pool"] == sent_to and workload["objectives"]
     ]
     known = [goodput for goodput in goodputs if goodput is not None]
     return bool(known) and all(1.0 - goodput <= TOUCH for goodput in known)

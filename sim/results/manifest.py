@@ -16,7 +16,7 @@ from sim.paths import data
 from sim.site.guards import guards_of
 
 #: Version of the layout of a run folder; ``open_run`` reads this one only.
-FORMAT = 3
+FORMAT = 4
 
 #: How numbers were made; the same sentences for every run of one seed.
 DEFINITIONS: Mapping[str, str] = {
@@ -139,6 +139,7 @@ def _pool(pool: Any) -> dict[str, Any]:
         "gpus_per_replica": pool.tensor_parallel * pool.pipeline_parallel,
         "pipeline_parallel": pool.pipeline_parallel,
         "replicas": pool.replicas,
+        "decode": None if pool.decode is None else pool.decode.pool,
         "max_queue": pool.max_queue,
         "max_sequences": pool.batching.max_sequences,
         "max_batch_tokens": pool.batching.max_batch_tokens,

@@ -27,6 +27,7 @@ from sim.results.measure_power import (
     workload_energy,
 )
 from sim.results.metrics import DEFINITIONS, QUANTILES, Metric, full_name, names
+from sim.results.ttft_parts import part_values, parts_of, why_unknown
 from sim.results.values import NO_WINDOW, Value, known, ratio, unknown
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def measure(result: RunResult) -> dict[str, Metric]:
             )
 
     exact = _exact_latencies(result)
+    parts = parts_of(result)
     bins = _latency_bins(result)
     counts = result.tables["summary/counts"]
     counts = counts.filter(counts.column("measured"))
@@ -64,6 +66,7 @@ def measure(result: RunResult) -> dict[str, Metric]:
         mine = counts.filter(pc.equal(counts.column("workload"), name))
         values = _counted(mine, window_s)
         values |= _counted_latencies(bins, name) if exact is None else exact[name]
+        values |= part_values(parts.get(name), why_unknown(result, name))
         values |= _gaps(result, name)
         values |= workload_energy(result, name, window_s)
         values["preemptions"] = _sum(mine, "preemptions")

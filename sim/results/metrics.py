@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sim.errors import UnknownName, nearest
+from sim.results.ttft_parts import PARTS, STATISTICS
 from sim.units import UNITS
 
 QUANTILES: Mapping[str, float] = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
@@ -103,6 +104,19 @@ def _workload_definitions() -> list[MetricDefinition]:
                     f"{share} of the {text}",
                     otel,
                     "workload",
+                )
+            )
+    for part, text in PARTS.items():
+        for statistic in STATISTICS:
+            share = "mean" if statistic == "mean" else f"{statistic[1:]}th percentile"
+            definition = (
+                f"{share} of the part of the time to first token {text}, over requests of the "
+                "measurement window that another pool decoded (with record: sampled, over those "
+                "recorded); the means of all parts add up"
+            )
+            found.append(
+                MetricDefinition(
+                    f"ttft_{part}_{statistic}", "s", "time", "lower", definition, None, "workload"
                 )
             )
     return found

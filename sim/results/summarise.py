@@ -35,6 +35,8 @@ DROPPED: Mapping[str, tuple[str, ...]] = {
     "sampled": (),
     "summary": ("requests", "attempts", "power", "iterations"),
 }
+#: Tables with rows of a request each.
+_OF_REQUESTS = ("requests", "attempts", "transfers")
 _COUNTED = ("summary/latency", "summary/counts", "summary/worst", "summary/power")
 
 
@@ -44,8 +46,8 @@ class Summariser:
     Args:
         inner: takes the rows that are kept; for ``freeze`` it must be a ``Store``.
         record: "full" (all rows), "sampled" (one request in ``sample_every``, chosen by its id
-            alone, so the same ones under every seed and policy) or "summary" (no rows of requests,
-            power changes and iterations).
+            alone, so the same ones under every seed and policy, with their transfers) or "summary"
+            (no rows of requests, transfers, power changes and iterations).
         sample_every: for "sampled".
         warm_up_s, duration_s: the measurement window; a request is measured if it arrived in
             [warm_up, duration).
@@ -111,8 +113,12 @@ class Summariser:
             return
         if table in self._waiting:
             self._waiting[table].flush()
-        if table in ("requests", "attempts") and self._sample_every is not None:
-            batch = batch.filter(pa.array(self._sampled(batch.column("request_id").to_numpy())))
+        if table in _OF_REQUESTS and self._sample_every is not None:
+            ids = batch.column("request_id")
+            kept = self._sampled(ids.fill_null(0).to_numpy()) | ids.is_null().to_numpy(False)
+            batch = batch.filter(pa.array(kept))
+        if table == "transfers" and "requests" in self._dropped:
+            batch = batch.filter(batch.column("request_id").is_null())  # weights are kept
         self._pass(table, dict(zip(batch.schema.names, batch.columns, strict=True)))
 
     def write_requests(self, rows: Rows) -> None:

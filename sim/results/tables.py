@@ -32,7 +32,7 @@ OUTCOMES = (
     "timed-out",  # waited longer than the workload's timeout before its first admission
     "cancelled",  # the client gave up
     "unfinished",  # still waiting or running when the drain ended
-    "failed",  # its replica lost power, or no replica of its pool was serving
+    "failed",  # its replica lost power, no replica of its pool was serving, or its KV was lost
 )
 
 TABLES: Mapping[str, tuple[Column, ...]] = {
@@ -49,7 +49,8 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
             "first_token_s",
             "float64",
             "s",
-            "the user has the first token: end of the iteration that ends its prefill + egress",
+            "the user has the first token: end of the iteration that ends its prefill, or of its "
+            "first one in the pool that decodes it, + egress",
         ),
         (
             "end_s",
@@ -305,7 +306,13 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
         ("preemptions", "int64", "", "sum"),
         ("prefix_hit_tokens", "int64", "tokens", "sum"),
         ("queue_s", "float64", "s", "sum of reaching the pool to first admission"),
-        ("prefill_s", "float64", "s", "sum of first admission to first token at the pool"),
+        (
+            "to_first_token_s",
+            "float64",
+            "s",
+            "sum of first admission to first token at the pool: the prefill, and where another "
+            "pool decodes the wait for room there, the transfer and the step that delivers it",
+        ),
     ),
     "summary/worst": _columns(
         ("request_id", "int64", "", "the 50 slowest misses per workload and quarter of an hour"),

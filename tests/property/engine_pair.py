@@ -14,6 +14,7 @@ from sim.engine.run import ENGINES, run
 from sim.errors import SimulationError
 from tests.engine_world import ListSink
 from tests.property.carrier import Carrier
+from tests.property.left import left_behind
 from tests.property.random_cases import Act, Case
 
 REFERENCE = "reference"
@@ -136,9 +137,11 @@ def by_hand(case: Case, engine: str, sink: PlainSink, outcome: Outcome) -> None:
             plane.change_limit(act.node, act.limit_mw, act.time_s)
         elif act.kind in ("drain", "reopen", "restore"):
             take_away_or_bring_back(plane, act)
+    outcome.faults += left_behind(plane)
     plane.finish(case.horizon_s)
     recorder.close()
-    sink.write("moves", {"move": carrier.log})
+    if carrier.log:
+        sink.write("moves", {"move": carrier.log})
 
 
 def take_away_or_bring_back(plane: ServingPlane, act: Act) -> None:

@@ -30,25 +30,30 @@ from tests.property.random_cases import Case
 LONG_RUN, LONG_CHUNKS = 12, 3
 
 
-def count_features(cases: Iterable[Case]) -> Counter[str]:
-    """In how many of ``cases`` each feature happened."""
+def count_features(cases: Iterable[Case], kind: type[WatchedPlane] | None = None) -> Counter[str]:
+    """In how many of ``cases`` each feature happened, as a plane of this ``kind`` sees them."""
     counts: Counter[str] = Counter()
     for case in cases:
-        counts.update(features_of(case))
+        counts.update(features_of(case, kind or WatchedPlane))
     return counts
 
 
-def features_of(case: Case) -> set[str]:
+def features_of(case: Case, kind: type[WatchedPlane]) -> set[str]:
     """The features of one case."""
+    return watched(case, kind)[1]
+
+
+def watched(case: Case, kind: type[WatchedPlane]) -> tuple[Outcome, set[str]]:
+    """What a reference plane did with a case, and the features of it."""
     planes: list[WatchedPlane] = []
 
     def watch(world: World, recorder: Recorder) -> WatchedPlane:
-        planes.append(WatchedPlane(world, recorder))
+        planes.append(kind(world, recorder))
         return planes[-1]
 
     with patch.dict(ENGINES, {"watched": watch}):
         outcome = serve_case(case, "watched")
-    return planes[0].features | features_of_rows(case, outcome)
+    return outcome, planes[0].features | features_of_rows(case, outcome)
 
 
 def features_of_rows(case: Case, outcome: Outcome) -> set[str]:

@@ -101,6 +101,17 @@ def test_the_examples_of_flows_work(tmp_path: Path) -> None:
     assert python(shown, tmp_path).strip() == "(0, 2.0, 2) [3.0, 0.0]"
 
 
+def test_the_pools_of_the_page_on_disaggregation_are_sound(tmp_path: Path) -> None:
+    (shown,) = blocks("docs/disaggregation.md", "yaml")
+    quickstart = ROOT / "scenarios" / "quickstart.yaml"
+    tree = {"extends": quickstart.name, "expect": [], **yaml.safe_load(shown)}
+    (tmp_path / quickstart.name).write_text(quickstart.read_text(encoding="utf-8"))
+    (tmp_path / "page.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
+    pre, dec = sim.load_scenario(tmp_path / "page.yaml").pools
+    assert pre.decode is not None
+    assert pre.decode.pool == dec.name
+
+
 def test_the_example_in_python_runs(tmp_path: Path) -> None:
     (example,) = blocks("README.md", "python")
     shorter = example.replace('sets=["', 'sets=["duration=20 s", "warm_up=5 s", "')

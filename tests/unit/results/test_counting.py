@@ -162,7 +162,7 @@ class Plain:
             sums["admitted_tokens"] += int(row["input_tokens"])
             sums["queue_s"] += found["queue"]
         prefill = row["first_token_s"] - row["admitted_s"]
-        sums["prefill_s"] += 0.0 if math.isnan(prefill) else prefill
+        sums["to_first_token_s"] += 0.0 if math.isnan(prefill) else prefill
 
 
 def listed(columns: dict[str, Any]) -> list[dict[str, Any]]:
