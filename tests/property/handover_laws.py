@@ -47,10 +47,16 @@ def paired_moves(case: Case, moves: list[Row]) -> Iterator[str]:
             decode = pools[source].decode
             if decode is None or decode.pool != pools[target].name:
                 yield f"request {request} moves to a pool that does not decode it: {move}"
-            if not move["admitted_s"] <= move["prefilled_s"] <= move["time_s"]:
+            # Layer by layer it may go before its prefill has ended.
+            computed_s = move["from_s"] if move["prefilled_s"] is None else move["prefilled_s"]
+            if not move["admitted_s"] <= computed_s <= move["time_s"]:
                 yield f"request {request} moves before it is prefilled: {move}"
             continue
-        request = move["request_id"] if "request" in move else move["request_id"]
+        request = move["request_id"]
+        if move["kind"] == "prefilled":
+            if request not in on_its_way or on_its_way[request]["prefilled_s"] is not None:
+                yield f"request {request} is prefilled while nothing waits for it: {move}"
+            continue
         begun = on_its_way.pop(request, None)
         if begun is None:
             yield f"request {request} ends a move that never began: {move}"
