@@ -68,7 +68,7 @@ def check(document: Document, edit: Edit | None = None) -> Scenario:
     stated = document.spec.fabric is not None or ("fabric",) in document.failed
     expectations = check_expectations(found, power, stated or fabric is not None)
     _unused_llms(found, llms)
-    traffic = check_traffic(found, site, network=stated or fabric is not None)
+    neighbours = check_traffic(found, site, network=stated or fabric is not None)
     _idle_fabric(found, fabric, pools, events)
     found.raise_problems()
     spec = document.spec
@@ -111,7 +111,7 @@ def check(document: Document, edit: Edit | None = None) -> Scenario:
         fabric=fabric,
         paths=policies["paths"],
         storage=storage,
-        traffic=traffic,
+        neighbours=neighbours,
     )
 
 
@@ -147,7 +147,7 @@ def _idle_fabric(
     events: Sequence[PlannedEvent],
 ) -> None:
     stated = fabric is not None or found.document.spec.fabric is not None
-    idle = not found.document.spec.traffic and not any(map(_crosses, pools.values()))
+    idle = not found.document.spec.neighbours and not any(map(_crosses, pools.values()))
     if stated and idle:
         dead = [event.part for event in events if event.part]
         rest = f", so what happens to {dead[0]} changes nothing" if dead else ""

@@ -108,10 +108,10 @@ def _storage(document: Document) -> dict[str, Any]:
 
 
 def _traffic(document: Document) -> dict[str, Any]:
-    """``traffic``, where there is any."""
-    stated = [spec for spec in document.spec.traffic if spec is not None]
+    """``neighbours``, where there are any."""
+    stated = [spec for spec in document.spec.neighbours if spec is not None]
     plain = [spec.model_dump(mode="json", exclude_none=True) for spec in stated]
-    return {"traffic": plain} if plain else {}
+    return {"neighbours": plain} if plain else {}
 
 
 def _events(document: Document) -> dict[str, Any]:

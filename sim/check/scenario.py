@@ -182,10 +182,10 @@ class Scenario:
     paths: Any = None  # a policy that chooses paths in it
     storage: Storage = NO_STORAGE
     remarks: tuple[str, ...] = ()  # what is well, and by how much
-    traffic: tuple[Traffic, ...] = ()  # what else crosses the network
+    neighbours: tuple[Traffic, ...] = ()  # what else crosses the network
 
     @property
     def moves(self) -> bool:
         """Whether anything moves, between servers or inside of them, during a run."""
         pools = (pool.decode or pool.weights or pool.pipeline_parallel > 1 for pool in self.pools)
-        return bool(self.traffic) or any(pools)
+        return bool(self.neighbours) or any(pools)

@@ -1,4 +1,4 @@
-"""The ``traffic`` section: servers that are there, a network to cross, times in order."""
+"""The ``neighbours`` section: servers that are there, a network to cross, times in order."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ def check_traffic(found: Collector, site: Site | None, *, network: bool) -> tupl
     """The usable neighbours in order; ``network``: something joins the servers."""
     document = found.document
     found.unique(
-        "traffic", ((("traffic", i, "name"), name) for i, name in document.declared("traffic"))
+        "neighbour",
+        ((("neighbours", i, "name"), name) for i, name in document.declared("neighbours")),
     )
     usable = []
-    for i, spec in enumerate(document.spec.traffic):
+    for i, spec in enumerate(document.spec.neighbours):
         if spec is None:
             continue
-        one = _traffic(spec, ("traffic", i), site, found)
+        one = _traffic(spec, ("neighbours", i), site, found)
         if not network and ("fabric",) not in document.failed:
             found.error(
-                ("traffic", i),
+                ("neighbours", i),
                 "crosses a network: state one, such as 'fabric: {kind: rail-optimised}'",
             )
         elif one is not None:

@@ -95,7 +95,7 @@ class _Run:
             self.network = Network(world.fabric, world.scenario.paths, world.seed, self.env)
             self.transfers = Transfers(world, self.network, self.plane, recorder)
             self.spans = Spans(world, self.network, self.plane)
-            start_traffic(world.scenario.traffic, self.network, recorder)
+            start_traffic(world.scenario.neighbours, self.network, recorder)
             if any(pool.weights is not None for pool in world.scenario.pools):
                 self.loader = WeightLoader(world, self.network, recorder, self._at)
         self.facility = Facility(world, self.plane, recorder, self._at, self.loader)

@@ -119,6 +119,8 @@ class Summariser:
             batch = batch.filter(pa.array(kept))
         if table == "transfers" and "requests" in self._dropped:
             batch = batch.filter(batch.column("request_id").is_null())  # weights are kept
+            if not batch.num_rows:
+                return
         self._pass(table, dict(zip(batch.schema.names, batch.columns, strict=True)))
 
     def write_requests(self, rows: Rows) -> None:

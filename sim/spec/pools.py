@@ -16,6 +16,7 @@ from sim.spec.types import (
     Reserved,
     Seconds,
     Shorthand,
+    Some,
     Spec,
 )
 
@@ -77,7 +78,7 @@ class PoolSpec(Spec):
         default=1, description="high, normal or low, or 0 (first) to 7"
     )
     gpu: str | None = Field(default=None, description="place replicas on this GPU type only")
-    racks: Annotated[list[str], Field(min_length=1)] | None = Field(
+    racks: Some[Identifier] | None = Field(
         default=None, description="place replicas in these racks only, by name"
     )
     measured: Annotated[MeasuredSpec, Shorthand("name")] | None = Field(

@@ -42,7 +42,7 @@ VERSION = 1
 #: What a scenario cannot do without.
 REQUIRED = ("rackplan", "name", "duration", "site", "llms", "pools", "workload")
 #: Sections that are lists of items which are checked one by one.
-LISTS = ("llms", "pools", "workload", "traffic", "events", "expect")
+LISTS = ("llms", "pools", "workload", "neighbours", "events", "expect")
 
 
 class Version(Value):
@@ -91,7 +91,7 @@ class ScenarioSpec(Spec):
     power: PowerSpec | None = Field(default=None, description="utility, UPSs and PDUs")
     fabric: FabricSpec | None = Field(default=None, description="the network between nodes")
     storage: StorageSpec | None = Field(default=None, description="where weights lie")
-    traffic: Many[TrafficSpec | None] = Field(
+    neighbours: Many[TrafficSpec | None] = Field(
         default=(), description="what else crosses the network"
     )
     llms: Many[LlmSpec | None] = Field(default=(), description="the LLMs that are served")

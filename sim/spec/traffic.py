@@ -1,4 +1,4 @@
-"""The ``traffic`` section: what else crosses the network, beside the requests of the pools."""
+"""The ``neighbours`` section: what else crosses the network, beside the requests of the pools."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sim.spec.types import (
     PositiveSeconds,
     Quantity,
     Seconds,
+    Some,
     Spec,
 )
 
@@ -27,9 +28,7 @@ class TrafficSpec(Spec):
         default="all-to-all",
         description="each GPU sends to those of its rank in all other servers, or in the next one",
     )
-    racks: Annotated[list[str], Field(min_length=1)] = Field(
-        description="the racks whose servers take part"
-    )
+    racks: Some[Identifier] = Field(description="the racks whose servers take part")
     size: Annotated[float, Quantity("bytes", above=0.0)] = Field(
         description="what each GPU sends in a round, to all others together"
     )
