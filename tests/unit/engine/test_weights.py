@@ -102,6 +102,7 @@ def test_one_replica_from_storage(engine: str) -> None:
         "size_bytes": 8 * SHARE, "admitted_s": None, "ready_s": 15.0, "start_s": 15.0,
         "end_s": close(done_s), "alone_s": close(4.0 + ARRIVES), "outcome": "arrived",
         "origin": "storage-1", "bound": "storage-1-disks → storage-1", "bound_s": close(4.0),
+        "room_s": None, "shared": None,
     }  # fmt: skip
     load = next(r for r in sink.rows("events") if r["kind"] == "weights-load")
     assert (load["t_s"], load["entity"]) == (15.0, "replica 0")
