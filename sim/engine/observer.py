@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from sim.engine.request import Request
 
 if TYPE_CHECKING:
-    from sim.engine.replica import Replica
+    from sim.engine.replica_run import RunningReplica
 
 
 class Observer(Protocol):
@@ -44,5 +44,5 @@ class Observer(Protocol):
     def parked(self, replica: int, time_s: float) -> None:
         """The replica has finished what it held, and is down."""
 
-    def iteration(self, replica: Replica, end_s: float) -> None:
+    def iteration(self, replica: RunningReplica, end_s: float) -> None:
         """An iteration has ended; ``replica`` still describes it."""

@@ -44,6 +44,7 @@ from sim.engine.reference_pools import PoolState
 from sim.engine.reference_replicas import ReplicaControl
 from sim.engine.reference_senders import Senders
 from sim.engine.replica import Replica
+from sim.engine.replica_run import RunningReplica
 from sim.engine.request import PREFILLS, WHOLE, Request
 from sim.engine.retries import Retries
 from sim.engine.world import PlacedReplica, World
@@ -360,7 +361,7 @@ class ReferencePlane(Handover, TreeControl, ReplicaControl, Senders):
         self.charges.delivered[workload] += tokens
         self.recorder.token_gap(workload, gap_s, tokens)
 
-    def iteration(self, replica: Replica, end_s: float) -> None:
+    def iteration(self, replica: RunningReplica, end_s: float) -> None:
         """Write an iteration down, if asked to."""
         if self.record_iterations and replica.batch is not None:
             batch = replica.batch

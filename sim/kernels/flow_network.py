@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from sim.kernels import flow_events as events
 from sim.kernels.flow_meter_state import Meters, meters_with_room, new_meters, table_of_meters
 from sim.kernels.flow_readings import Completion, LinkMeters, read
+from sim.kernels.flow_share import share_of
 from sim.kernels.flow_state import Floats, Flows, Ints, new_flows, table_of_flows, with_room
 
 #: Room to begin with; it doubles.
@@ -190,7 +191,7 @@ class FlowNetwork:
 
         That is what a standing flow has while it sends, where its demand is a mean over time.
         """
-        share = events.share_of(self._table, flow)
+        share = share_of(self._table, flow)
         self._refuse(share, 0.0, flow)
         return share
 

@@ -49,6 +49,6 @@ def test_memory_does_not_follow_requests(level: str, tmp_path: Path) -> None:
     once, few = peak_bytes(level, 60.0, tmp_path / "once")
     four_times, many = peak_bytes(level, 240.0, tmp_path / "four-times")
     assert many > 3.5 * few > 500_000
-    # That is at most some 65 bytes for each further request; beside other tests it has been 48. A row has 100; for exact quantiles
-    # measuring a full record holds four numbers of each request.
+    # That is at most some 65 bytes for each further request; beside other tests it has been 48.
+    # A row has 100; for exact quantiles measuring a full record holds four numbers of each request.
     assert four_times < 1.15 * once
