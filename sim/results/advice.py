@@ -19,6 +19,7 @@ def next_step(
     metrics: Mapping[str, Metric],
     binding: Limit | None,
     status: str,
+    fullest_tier: str = "",
 ) -> str:
     """A sentence with a ``--set`` that moves the binding limit, or adds load if none binds."""
     if status == "partial":
@@ -36,7 +37,7 @@ def next_step(
     if binding.kind == "first-token":
         return "rows that tell its parts apart: --set record.level=sampled"
     if binding.kind == "network":
-        return _faster_network(manifest)
+        return _faster_network(manifest, fullest_tier)
     pool = next((pool for pool in manifest["pools"] if pool["name"] == binding.entity), None)
     if pool is None:
         return ""
@@ -68,9 +69,16 @@ def _more_replicas(manifest: Mapping[str, Any], pool: Mapping[str, Any]) -> str:
     return f"more replicas: --set 'pools[{pool['name']}].replicas={wanted}'"
 
 
-def _faster_network(manifest: Mapping[str, Any]) -> str:
-    """NICs of twice the rate, where one is stated."""
+def _faster_network(manifest: Mapping[str, Any], fullest_tier: str) -> str:
+    """More uplinks where the links above leaves are the fullest, else NICs of twice the rate."""
     fabric = manifest["resolved"].get("fabric") or {}
+    ratio = fabric.get("oversubscription")
+    if "spine" in fullest_tier and isinstance(ratio, (int, float)) and ratio > 1.0:
+        less = max(1.0, ratio / 2.0)
+        return (
+            "both pools behind the same leaves (pools[].racks), or more uplinks: --set "
+            f"fabric.oversubscription={less:g}"
+        )
     rate = fabric.get("nic_bytes_per_s") or fabric.get("nic")
     if isinstance(rate, (int, float)):
         return f"faster NICs: --set 'fabric.nic={rate * 8 * 2 / 1e9:g} Gb/s'"

@@ -12,6 +12,7 @@ from sim.site.fabric.types import VERTICES, Fabric
 
 if TYPE_CHECKING:
     from sim.kernels.flow_readings import LinkMeters
+    from sim.results.result import RunResult
 
 Columns = dict[str, Any]
 #: What quantiles of utilisation the table has: column → share of time.
@@ -27,6 +28,15 @@ def link_tables(fabric: Fabric, meters: LinkMeters) -> dict[str, Columns]:
         ValueError: the meters are of a network with another number of links.
     """
     return {"links": link_rows(fabric, meters), "link_tiers": tier_rows(fabric, meters)}
+
+
+def fullest_tier(result: RunResult) -> str:
+    """The tier of which a link was full longest, such as ``leaf → spine``; "" if none was full."""
+    if "link_tiers" not in result.tables:
+        return ""
+    rows = result.tables["link_tiers"].to_pylist()
+    full = [row for row in rows if (row["saturated_s"] or 0.0) > 0.0]
+    return max(full, key=lambda row: row["saturated_s"])["tier"] if full else ""
 
 
 def link_rows(fabric: Fabric, meters: LinkMeters) -> Columns:

@@ -9,6 +9,7 @@ from typing import Any
 from sim.results.advice import next_step
 from sim.results.limit import TOUCH, Limit
 from sim.results.limits import limits
+from sim.results.links import fullest_tier
 from sim.results.result import RunResult
 from sim.results.values import NO_METER
 from sim.results.wording import percent, span
@@ -81,7 +82,7 @@ def verdict(result: RunResult) -> Verdict:
         binding_sentence=_binding_sentence(result, ranked),
         limits=ranked,
         power_sentence=_power_sentence(result),
-        next_step=next_step(result.manifest, result.metrics, binding, status),
+        next_step=next_step(result.manifest, result.metrics, binding, status, fullest_tier(result)),
     )
 
 
