@@ -12,15 +12,18 @@ from sim.policies.paths.base import Path, PathView, over_nvlink
 from sim.policies.paths.ecmp import Ecmp, hashed_path
 from sim.rng import KeyedBits
 
+#: Links from GPU to GPU over one switch: to the NIC, to the leaf, and the same down.
+_ONE_SWITCH = 4
+
 
 @register("paths", "rail")
 @dataclass(frozen=True)
 class Rail(Ecmp):
     """Leave the domain from the GPU that is nearest to the target, as NCCL's PXN does.
 
-    Data goes over NVLink to a GPU whose NIC is on the target's leaf, where that saves links of the
-    network (or is the only way); from there as ``ecmp``. Where every GPU of the domain is equally
-    near, nothing is forwarded.
+    Data goes over NVLink to a GPU whose NIC is on the target's leaf, where its own is not; from there
+    as ``ecmp``. Where no GPU's is, nothing is forwarded, unless the own NIC leads nowhere: a leaf
+    that only happens to be fewer links away would draw the traffic of all rails.
     """
 
     def decide(self, view: PathView, state: None, rng: KeyedBits) -> Iterator[Path]:
@@ -33,7 +36,7 @@ class Rail(Ecmp):
         yield hashed_path(view, label, view.source, rng)
 
     def _relays(self, view: PathView) -> list[int]:
-        """GPUs of the source's domain that are nearer than it, nearest first, own server first."""
+        """GPUs of the source's domain to go through, nearest first, own server first."""
         fabric = view.routes.network.fabric
         if view.source >= fabric.gpus:
             return []
@@ -41,6 +44,7 @@ class Rail(Ecmp):
         peers = np.flatnonzero(fabric.gpu_domain == fabric.gpu_domain[view.source])
         own = distances[view.source]
         near = distances[peers]
-        peers = peers[(near >= 0) & ((near < own) | (own < 0))]
+        on_its_leaf = (near >= 0) & (near < own) & (near <= _ONE_SWITCH)
+        peers = peers[on_its_leaf | ((near >= 0) & (own < 0))]
         far = (fabric.gpu_node[peers] != fabric.gpu_node[view.source]).astype(np.int64)
         return [int(peer) for peer in peers[np.lexsort((peers, far, distances[peers]))]]
