@@ -31,6 +31,13 @@ def check_traffic(found: Collector, site: Site | None, *, network: bool) -> tupl
             )
         elif one is not None:
             usable.append(one)
+    fabric = document.spec.fabric
+    if usable and fabric is not None and fabric.kind == "none":
+        found.error(
+            ("fabric", "kind"),
+            f"{usable[0].name} sends from server to server, and nothing would join them: write "
+            "'kind: rail-optimised' or another network",
+        )
     return tuple(usable)
 
 
