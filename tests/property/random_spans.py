@@ -7,11 +7,12 @@ from random import Random
 
 from sim.check.scenario import Pool
 from sim.engine.build import build
+from sim.site.fabric.source import FabricSource
 from sim.site.types import Site
 from tests.engine_world import GPU
 from tests.property.random_cases import Act, Case
 from tests.property.random_worlds import random_site, random_tree
-from tests.unit.site.fabrics import built, plan_of
+from tests.unit.site.fabrics import plan_of
 
 #: Of a token. Some are dyadic, so that boundaries go on to meet.
 DELAYS_S = (0.0, 0.0, 2.0**-8, 2.0**-8, 2.0**-6, 0.0031, 0.017)
@@ -30,10 +31,10 @@ def with_spans(rng: Random, case: Case) -> Case:
     while True:
         site = _site_for(rng, pools)
         tree = random_tree(rng, len(site.node_names))
-        placed = build(replace(scenario, pools=pools, site=site, power=tree), world.seed)
         # Planes only ask whether there is a network: who moves its bytes is the control plane.
-        fabric = built(site, plan_of("single-switch", radix=None))
-        placed = replace(placed, sources=world.sources, fabric=fabric)
+        network = FabricSource("single-switch", plan_of("single-switch", radix=None))
+        changed = replace(scenario, pools=pools, site=site, power=tree, fabric=network)
+        placed = replace(build(changed, world.seed), sources=world.sources)
         if any(map(placed.spans, placed.replicas)):
             break  # else every server was large enough for all stages
     acts = [*case.acts, *_delays(rng, case, len(placed.replicas))]
