@@ -98,7 +98,8 @@ def test_a_study_asks_a_question_and_all_of_its_points_run(file: Path, tmp_path:
     assert len(result.points) == len(study.points) >= 3
     for point in result.points:
         assert all(metric.value is not None for metric in point.metrics.values())
-        assert all(chance.runs == 1 for chance in point.chances.values())
+        for chance in point.chances.values():
+            assert chance.runs == 1 or "nothing can trip" in (chance.reason or "")
 
 
 def test_oversubscription_shows_what_its_comments_say(tmp_path: Path) -> None:
