@@ -52,7 +52,6 @@ HABITS: Mapping[str, Mapping[str, str]] = {
         "model": "LLMs are listed under 'llms:', and pools serve them",
         "models": "LLMs are listed under 'llms:', and pools serve them",
         "deployments": "replicas of an LLM are a pool: 'pools:'",
-        "traffic": "traffic is listed under 'workload:'",
         "load": "traffic is listed under 'workload:'",
         "requests": "traffic is listed under 'workload:'",
         "qps": _IN_WORKLOAD + " ('rate: {value} /s')",
