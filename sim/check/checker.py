@@ -16,6 +16,7 @@ from sim.check.expectations import check_expectations
 from sim.check.fabric import check_fabric
 from sim.check.failed import check_failed
 from sim.check.llms import check_llms
+from sim.check.neighbours import check_neighbours
 from sim.check.parts import Parts
 from sim.check.policies import check_policies
 from sim.check.pools import check_pools
@@ -24,7 +25,6 @@ from sim.check.resolved import resolve
 from sim.check.scenario import LlmUse, PlannedEvent, Pool, Scenario
 from sim.check.site import check_site
 from sim.check.storage import check_storage
-from sim.check.traffic import check_traffic
 from sim.check.weights import check_weights
 from sim.check.workloads import check_workloads
 from sim.perf import calibration
@@ -68,7 +68,7 @@ def check(document: Document, edit: Edit | None = None) -> Scenario:
     stated = document.spec.fabric is not None or ("fabric",) in document.failed
     expectations = check_expectations(found, power, stated or fabric is not None)
     _unused_llms(found, llms)
-    neighbours = check_traffic(found, site, network=stated or fabric is not None)
+    neighbours = check_neighbours(found, site, network=stated or fabric is not None)
     _idle_fabric(found, fabric, pools, events)
     found.raise_problems()
     spec = document.spec

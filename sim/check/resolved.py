@@ -81,7 +81,7 @@ def resolve(
         **_control(policies["power"], telemetry, actuation),
         **_events(document),
         **_storage(document),
-        **_traffic(document),
+        **_neighbours(document),
     }
 
 
@@ -107,7 +107,7 @@ def _storage(document: Document) -> dict[str, Any]:
     return {} if spec is None else {"storage": spec.model_dump(mode="json")}
 
 
-def _traffic(document: Document) -> dict[str, Any]:
+def _neighbours(document: Document) -> dict[str, Any]:
     """``neighbours``, where there are any."""
     stated = [spec for spec in document.spec.neighbours if spec is not None]
     plain = [spec.model_dump(mode="json", exclude_none=True) for spec in stated]

@@ -187,5 +187,8 @@ class Scenario:
     @property
     def moves(self) -> bool:
         """Whether anything moves, between servers or inside of them, during a run."""
-        pools = (pool.decode or pool.weights or pool.pipeline_parallel > 1 for pool in self.pools)
-        return bool(self.neighbours) or any(pools)
+        spans = self.fabric is not None  # else stages send at the rate of their NICs
+        return bool(self.neighbours) or any(
+            pool.decode or pool.weights or (spans and pool.pipeline_parallel > 1)
+            for pool in self.pools
+        )

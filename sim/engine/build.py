@@ -24,9 +24,12 @@ def build(scenario: Scenario, seed: int) -> World:
     """The world of ``scenario`` under ``seed``.
 
     Raises:
-        BuildError: a replica for which the placement policy has no place that holds.
+        BuildError: a replica for which the placement policy has no place that holds, or one on
+            several servers that nothing joins.
     """
     replicas, decisions = _place(scenario, seed)
+    if scenario.fabric is not None and scenario.fabric.kind == "none":
+        _stand_alone(scenario, replicas)
     sources = tuple(
         build_source(workload, index=index, seed=seed, duration_s=scenario.duration_s)
         for index, workload in enumerate(scenario.workloads)
@@ -35,6 +38,18 @@ def build(scenario: Scenario, seed: int) -> World:
     if scenario.moves:
         fabric = (scenario.fabric or servers_only(scenario.storage)).build(scenario.site)
     return World(scenario, seed, sources, replicas, decisions, fabric)
+
+
+def _stand_alone(scenario: Scenario, replicas: tuple[PlacedReplica, ...]) -> None:
+    """Where nothing joins servers, no replica may be on several."""
+    for placed in replicas:
+        if len(placed.servers) > 1:
+            names = [scenario.site.node_names[server] for server, _ in placed.servers]
+            raise BuildError(
+                f"pools[{scenario.pools[placed.pool].name}].pipeline_parallel",
+                f"a replica has stages on {' and '.join(names)}, and 'fabric: {{kind: none}}' "
+                "joins no servers: write 'kind: rail-optimised' or another network",
+            )
 
 
 def _place(

@@ -19,12 +19,12 @@ from sim.engine.environment import FACILITY, POWER, OrderedEnvironment
 from sim.engine.facility import Facility
 from sim.engine.first_compile import prepare
 from sim.engine.handover import PACED, Move
+from sim.engine.neighbours import start_neighbours
 from sim.engine.network import Network
 from sim.engine.plane import ServingPlane
 from sim.engine.recorder import Recorder
 from sim.engine.reference import ReferencePlane
 from sim.engine.spans import Spans
-from sim.engine.traffic import start_traffic
 from sim.engine.transfers import Transfers
 from sim.engine.weights import WeightLoader
 from sim.engine.world import World
@@ -95,7 +95,7 @@ class _Run:
             self.network = Network(world.fabric, world.scenario.paths, world.seed, self.env)
             self.transfers = Transfers(world, self.network, self.plane, recorder)
             self.spans = Spans(world, self.network, self.plane)
-            start_traffic(world.scenario.neighbours, self.network, recorder)
+            start_neighbours(world.scenario.neighbours, self.network, recorder)
             if any(pool.weights is not None for pool in world.scenario.pools):
                 self.loader = WeightLoader(world, self.network, recorder, self._at)
         self.facility = Facility(world, self.plane, recorder, self._at, self.loader)

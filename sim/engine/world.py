@@ -49,7 +49,8 @@ class World:
 
     def spans(self, placed: PlacedReplica) -> bool:
         """Whether the stages of a replica talk over the network."""
-        return self.fabric is not None and len(placed.servers) > 1
+        stated = self.fabric is not None and self.scenario.fabric is not None
+        return stated and len(placed.servers) > 1
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from sim.spec.expect import Expectation, ExpectSpec
 from sim.spec.fabric import FabricSpec
 from sim.spec.hourly import Carbon
 from sim.spec.llms import LlmSpec
+from sim.spec.neighbours import TrafficSpec
 from sim.spec.nodes import show
 from sim.spec.policies import PoliciesSpec
 from sim.spec.pools import PoolSpec
@@ -22,7 +23,6 @@ from sim.spec.record import RECORDS, RecordSpec
 from sim.spec.site import SiteSpec
 from sim.spec.storage import StorageSpec
 from sim.spec.telemetry import TelemetrySpec
-from sim.spec.traffic import TrafficSpec
 from sim.spec.types import (
     Many,
     Name,

@@ -70,7 +70,9 @@ def _message(detail: ErrorDetails, path: Path) -> str:
             return f"expected text, not {show(value)}{_number_of_gpus(path, value)}"
         case "bool_type":
             return f"expected true or false, not {show(value)}"
-        case "tuple_type":
+        case "too_short":
+            return "an empty list says nothing: name at least one"
+        case "tuple_type" | "list_type":
             return f"expected a list (in [ ], or a line with '- ' for each), not {show(value)}"
         case "model_type" | "model_attributes_type" | "dict_type":
             return f"expected a mapping (key: value), not {show(value)}{_wrapped(path, value)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from sim.engine.handover import PREFILLED, RESERVED, Move
+from sim.engine.handover import PACED, PREFILLED, RESERVED, Move
 from sim.engine.plane import ServingPlane, Stop
 
 #: How long KV is on its way; None: it never comes. Some are dyadic, so that arrivals tie.
@@ -58,7 +58,9 @@ class Carrier:
     def _take(self, move: Move) -> None:
         row = {name: value for name, value in vars(move).items() if name != "handle"}
         self.log.append({name: None if value != value else value for name, value in row.items()})
-        if move.kind == RESERVED:
+        if move.kind == PACED:
+            self.log[-1]["replica"] = move.handle
+        elif move.kind == RESERVED:
             delay_s = DELAYS_S[(move.request_id * 7919) % len(DELAYS_S)]
             at_s = move.time_s + (0.25 if delay_s is None else delay_s)
             growing = math.isnan(move.prefilled_s)

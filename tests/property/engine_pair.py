@@ -134,6 +134,8 @@ def by_hand(case: Case, engine: str, sink: PlainSink, outcome: Outcome) -> None:
         elif act.kind == "fail":
             for replica in act.replicas:
                 plane.fail(replica, act.gpu_mw, act.time_s)
+        elif act.kind == "delay":
+            plane.set_delays(act.replicas, act.delays_s, act.time_s)
         elif act.kind == "limit":
             plane.change_limit(act.node, act.limit_mw, act.time_s)
         elif act.kind in ("drain", "reopen", "restore"):

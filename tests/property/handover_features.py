@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from sim.engine.replica import Replica
 from sim.engine.request import DECODES, PREFILLS, Request
 from tests.property.features import WatchedPlane, beside
@@ -29,6 +31,7 @@ class WatchedHandover(WatchedPlane):
             waited_for_room=time_s > request.prefilled_s,
             several_have_room_at_once=len(replica.batcher.reserved) > 1,
             room_while_others_decode=bool(replica.batcher.decoding),
+            room_before_the_prefill_ends=math.isnan(request.prefilled_s),
         )
         super().reserved(request, time_s)
 
@@ -53,7 +56,10 @@ class WatchedHandover(WatchedPlane):
 
     def lose(self, handle: int, time_s: float) -> None:
         """KV never comes."""
-        self.note(kv_is_lost=True)
+        self.note(
+            kv_is_lost=True,
+            kv_is_lost_before_the_prefill_ends=math.isnan(self.live[handle].prefilled_s),
+        )
         super().lose(handle, time_s)
 
     def _withdraw(self, request: Request, outcome: str, now_s: float) -> None:
@@ -65,6 +71,8 @@ class WatchedHandover(WatchedPlane):
         if request.role != DECODES:
             parting = any(request is one for one in self._parting(request))
             return "before_it_is_handed_over" if parting else "before_its_kv_is_whole"
+        if math.isnan(request.prefilled_s) and request.twin is not None:
+            return "here_and_there" if request.reserved else "here_and_waiting_there"
         if request.waiting:
             return "waiting_for_room" if request.remote else "preempted_by_the_other_pool"
         if request.reserved:
@@ -85,6 +93,12 @@ class WatchedHandover(WatchedPlane):
         self.note(
             source_fails_while_kv_moves=any(twin.reserved for twin in twins),
             source_fails_while_a_prompt_waits=any(twin.waiting for twin in twins),
+            source_fails_while_a_twin_waits_for_the_prefill=any(
+                r.twin is not None for r in batcher.prefilling
+            ),
+            target_fails_before_the_prefill_ends=any(
+                r.twin is not None and math.isnan(r.prefilled_s) for r in batcher.incoming
+            ),
             source_fails_at_the_end_of_a_prefill=len(twins) < len(batcher.parting),
             target_fails_while_kv_moves=any(r.reserved for r in batcher.incoming),
             target_fails_with_kv_there=any(not r.remote for r in batcher.incoming),

@@ -21,13 +21,15 @@ class Act:
 
     time_s: float
     kind: str  # "advance" (just look), "open" or "close" (the window), "clocks", "cap", "hold",
-    # "admit", "fail", "restore" (if it is down), "drain" and "reopen" (if not), "limit"
+    # "admit", "fail", "restore" (if it is down), "drain" and "reopen" (if not), "limit",
+    # "delay" (of a token)
     replicas: tuple[int, ...] = ()
     level: int = 0
     cap_mw: int | None = None
     gpu_mw: int = 0  # of replicas that fail, are drained, or held (0: they stay loaded)
     node: int = 0  # of the electrical tree, whose limit changes
     limit_mw: int = 0
+    delays_s: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,8 @@ FLOORS: dict[str, dict[str, int]] = {
         "arrives at rest": 11,
         "arrives in a run": 6,
         "cancelled decoding elsewhere": 3,
+        "cancelled here and there": 1,
+        "cancelled here and waiting there": 1,
         "cancelled waiting for room": 2,
         "cancelled with kv on its way": 3,
         "decodes while kv comes": 6,
@@ -105,11 +107,13 @@ FLOORS: dict[str, dict[str, int]] = {
         "frees blocks in an iteration": 6,
         "frees blocks somebody waits for": 5,
         "kv is lost": 7,
+        "kv is lost before the prefill ends": 1,
         "prompt blocked by those that part": 5,
         "prefills while prompts part": 8,
         "recomputed by the other pool": 2,
         "recomputed without a token": 1,
         "refused by the other pool": 2,
+        "room before the prefill ends": 7,
         "room while others decode": 6,
         "several arrive before a boundary": 2,
         "several have room at once": 3,
@@ -123,6 +127,7 @@ FLOORS: dict[str, dict[str, int]] = {
     "outages": {
         "arrives at a boundary": 1,
         "source fails while a prompt waits": 1,
+        "source fails while a twin waits for the prefill": 2,
         "source fails while kv moves": 3,
         "target fails while a prompt waits": 1,
         "target fails while it decodes": 3,
@@ -157,7 +162,7 @@ KINDS: dict[str, tuple[Callable[[int], Case], int, int, int]] = {
     "prefixes": (with_prefixes, 22_000, 10, 410),
     "outages": (losing, 24_000, 25, 1025),
     "changes": (changing, 26_000, 20, 1020),
-    "retries": (sending_again, 28_000, 20, 1020),
+    "retries": (sending_again, 28_080, 20, 1020),
 }
 #: Seeds of one deep test, so that workers share them out.
 CHUNK = 200

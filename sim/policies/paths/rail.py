@@ -22,8 +22,8 @@ class Rail(Ecmp):
     """Leave the domain from the GPU that is nearest to the target, as NCCL's PXN does.
 
     Data goes over NVLink to a GPU whose NIC is on the target's leaf, where its own is not; from
-    there as ``ecmp``. Where no GPU's is, nothing is forwarded, unless the own NIC leads nowhere: a leaf
-    that only happens to be fewer links away would draw the traffic of all rails.
+    there as ``ecmp``. Where no GPU's is, nothing is forwarded, unless the own NIC leads nowhere: a
+    leaf that only happens to be fewer links away would draw the traffic of all rails.
     """
 
     def decide(self, view: PathView, state: None, rng: KeyedBits) -> Iterator[Path]:

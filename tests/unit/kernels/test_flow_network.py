@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from typing import Any
 
 import numpy as np
@@ -213,3 +214,42 @@ def test_what_makes_no_sense_is_refused(call: Any, message: str) -> None:
         call(network)
     assert str(refused.value) == message
     assert network.pop(3.0) == [(1 << 32, 3.0)]  # nothing of it was taken
+
+
+def level(capacity: float, others: list[float]) -> float:
+    """w with w + Σ min(rate, w) = capacity, by halving."""
+    low, high = 0.0, capacity
+    for _ in range(200):
+        middle = (low + high) / 2
+        if middle + sum(min(rate, middle) for rate in others) <= capacity:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_share_is_the_level_at_which_the_others_leave_room(seed: int) -> None:
+    rng = random.Random(seed)
+    capacities = [rng.choice([1.0, 2.0, 5.0, 10.0 * rng.random() + 0.1]) for _ in range(6)]
+    network = FlowNetwork(capacities)
+    paths: dict[int, list[int]] = {}
+    capped = []
+    for _ in range(rng.randint(1, 15)):
+        links = rng.sample(range(6), rng.randint(1, 4))
+        if rng.random() < 0.5:
+            flow = network.add(0.0, 1e6, links, rng.choice([0.01, 0.3, 2.0, 50.0]))
+            capped.append(flow)
+        else:
+            flow = network.add(0.0, 1e6, links)
+        paths[flow] = links
+    for flow in capped:
+        expected = min(
+            level(
+                capacities[link],
+                [network.rate(other) for other in paths if other != flow and link in paths[other]],
+            )
+            for link in paths[flow]
+        )
+        assert network.share(flow) == pytest.approx(expected, rel=1e-9)
+        assert network.share(flow) >= network.rate(flow) * (1 - 1e-9)

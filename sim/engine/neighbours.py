@@ -66,7 +66,7 @@ class Neighbour:
             self._network.at(max(time_s, self._started_s + self._plan.every_s), self._start)
 
 
-def start_traffic(
+def start_neighbours(
     plans: tuple[Traffic, ...], network: Network, recorder: Recorder
 ) -> list[Neighbour]:
     """Every neighbour, from its first round on."""

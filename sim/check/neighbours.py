@@ -8,12 +8,12 @@ from sim.check.collector import Collector
 from sim.check.scenario import Traffic
 from sim.errors import UnknownName
 from sim.site.types import Site
+from sim.spec.neighbours import TrafficSpec
 from sim.spec.nodes import Path
-from sim.spec.traffic import TrafficSpec
 from sim.units import format_si
 
 
-def check_traffic(found: Collector, site: Site | None, *, network: bool) -> tuple[Traffic, ...]:
+def check_neighbours(found: Collector, site: Site | None, *, network: bool) -> tuple[Traffic, ...]:
     """The usable neighbours in order; ``network``: something joins the servers."""
     document = found.document
     found.unique(
@@ -32,6 +32,13 @@ def check_traffic(found: Collector, site: Site | None, *, network: bool) -> tupl
             )
         elif one is not None:
             usable.append(one)
+    fabric = document.spec.fabric
+    if usable and fabric is not None and fabric.kind == "none":
+        found.error(
+            ("fabric", "kind"),
+            f"{usable[0].name} sends from server to server, and nothing would join them: write "
+            "'kind: rail-optimised' or another network",
+        )
     return tuple(usable)
 
 
