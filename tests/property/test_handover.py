@@ -142,7 +142,7 @@ FLOORS: dict[str, dict[str, int]] = {
     "retries": {
         "cancelled preempted by the other pool": 1,
         "cancelled with kv there": 1,
-        "refused by the other pool": 2,
+        "refused by the other pool": 1,
         "source fails while kv moves": 2,
         "target fails while it decodes": 1,
     },
