@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sim import catalog
 from sim.catalog.types import CoolingPlant
@@ -54,21 +55,17 @@ def check(document: Document, edit: Edit | None = None) -> Scenario:
     storage = check_storage(found, site, function=edit is not None)
     fabric = check_fabric(found, site, edit, storage)
     power = check_power(found, site)
-    parts = None if fabric is None or site is None else Parts(fabric, site)
-    horizon_s = (document.spec.duration or 0.0) + document.spec.drain
-    events = check_events(found, power, horizon_s, parts)
+    events = _events(found, site, power, fabric)
     facility = check_facility(found, site, power)
     policies = check_policies(found)
     control = telemetry, actuation = check_control(found, site, power, policies)
-    pools = check_decode(found, check_pools(found, llms, site, policies))
-    pools = check_weights(found, pools, fabric)
-    check_caps(found, policies.get("power"), pools.values())
+    pools = _pools(found, llms, site, policies, fabric)
     workloads = tuple(check_workloads(found, pools))
     check_failed(found, site)
-    stated = document.spec.fabric is not None or ("fabric",) in document.failed
-    expectations = check_expectations(found, power, stated or fabric is not None)
+    network = _has_network(found, fabric)
+    expectations = check_expectations(found, power, network)
+    neighbours = check_neighbours(found, site, network=network)
     _unused_llms(found, llms)
-    neighbours = check_neighbours(found, site, network=stated or fabric is not None)
     _idle_fabric(found, fabric, pools, events)
     found.raise_problems()
     spec = document.spec
@@ -77,7 +74,6 @@ def check(document: Document, edit: Edit | None = None) -> Scenario:
     assert spec.name is not None
     assert spec.duration is not None
     ordered = tuple(pools.values())
-    price = spec.price.electricity
     resolved = resolve(
         document, ordered, workloads, policies, expectations, facility, *control, fabric
     )
@@ -99,7 +95,7 @@ def check(document: Document, edit: Edit | None = None) -> Scenario:
         placement=policies["placement"],
         power_policy=policies["power"],
         expectations=expectations,
-        price_usd_per_j=None if isinstance(price, HourlySpec) else price,
+        price_usd_per_j=_flat_price(spec.price.electricity),
         facility=facility.facility,
         warnings=found.warnings,
         remarks=found.remarks,
@@ -113,6 +109,37 @@ def check(document: Document, edit: Edit | None = None) -> Scenario:
         storage=storage,
         neighbours=neighbours,
     )
+
+
+def _pools(
+    found: Collector,
+    llms: dict[str, LlmUse],
+    site: Site | None,
+    policies: dict[str, Any],
+    fabric: FabricSource | None,
+) -> dict[str, Pool]:
+    pools = check_decode(found, check_pools(found, llms, site, policies))
+    pools = check_weights(found, pools, fabric)
+    check_caps(found, policies.get("power"), pools.values())
+    return pools
+
+
+def _has_network(found: Collector, fabric: FabricSource | None) -> bool:
+    """Whether a network is stated, be it that something about it is wrong."""
+    document = found.document
+    return fabric is not None or document.spec.fabric is not None or ("fabric",) in document.failed
+
+
+def _events(
+    found: Collector, site: Site | None, power: PowerTree | None, fabric: FabricSource | None
+) -> tuple[PlannedEvent, ...]:
+    parts = None if fabric is None or site is None else Parts(fabric, site)
+    spec = found.document.spec
+    return check_events(found, power, (spec.duration or 0.0) + spec.drain, parts)
+
+
+def _flat_price(price: HourlySpec | float | None) -> float | None:
+    return None if isinstance(price, HourlySpec) else price
 
 
 def _times(found: Collector) -> None:

@@ -78,9 +78,7 @@ def collective(
     with _at("OP"):
         check_op(op)
     size_bytes = _quantity("--bytes", size, "bytes")
-    for flag, number in (("--gpus", gpus), ("--nodes", nodes), ("--nics", nics)):
-        if number is not None and number < 1:
-            raise RackplanError(f"{flag}: must be at least 1, not {number}")
+    _check_counts(("--gpus", gpus), ("--nodes", nodes), ("--nics", nics))
     precision = _precision(dtype)
     bits = _BITS[precision]
     _check_transport(transport)
@@ -90,13 +88,23 @@ def collective(
         timed = _without_site(op, size_bytes, gpu, gpus, nodes, nic, nics, transport, bits)
         _print(_as_measured(timed, precision), None, None, as_json)
         return
-    for flag, given in (("--gpu", gpu), ("--nic", nic), ("--nics", nics)):
-        if given is not None:
-            raise RackplanError(f"{flag}: the scenario says that; drop it, or --scenario")
+    _refuse_beside_scenario(("--gpu", gpu), ("--nic", nic), ("--nics", nics))
     alone, on, fabric = _on_scenario(
         scenario, sets or [], op, size_bytes, nodes, gpus, transport, bits
     )
     _print(_as_measured(alone, precision), on, fabric, as_json)
+
+
+def _check_counts(*given: tuple[str, int | None]) -> None:
+    for flag, number in given:
+        if number is not None and number < 1:
+            raise RackplanError(f"{flag}: must be at least 1, not {number}")
+
+
+def _refuse_beside_scenario(*given: tuple[str, object]) -> None:
+    for flag, value in given:
+        if value is not None:
+            raise RackplanError(f"{flag}: the scenario says that; drop it, or --scenario")
 
 
 def _without_site(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from sim.check.scenario import Pool
@@ -36,9 +37,7 @@ class Decisions:
     _table: Ints
     _routers: list[tuple[Pool, Any, KeyedBits]]
 
-    def _drain_decisions(self) -> None:
-        """Write down what kernels have decided so far."""
-        raise NotImplementedError
+    _drain_decisions: Callable[[], None]  # write down what kernels have decided so far
 
     def _route(self) -> None:
         """A routing policy without a compiled form decides about the request that just arrived."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,21 +24,10 @@ class Handover:
     _table: Ints
     _moves: list[Move]
 
-    def _answer(self, code: int) -> None:
-        """Do what a kernel asked for."""
-        raise NotImplementedError
-
-    def _drain(self) -> None:
-        """Hand on what rows are filled."""
-        raise NotImplementedError
-
-    def _drain_power(self) -> None:
-        """Hand on what rows the tree has filled."""
-        raise NotImplementedError
-
-    def _feed_orphans(self) -> None:
-        """Load the followers of requests that have ended."""
-        raise NotImplementedError
+    _answer: Callable[[int], None]  # do what a kernel asked for
+    _drain: Callable[[], None]  # hand on what rows are filled
+    _drain_power: Callable[[], None]  # hand on what rows the tree has filled
+    _feed_orphans: Callable[[], None]  # load the followers of requests that have ended
 
     def _take_moves(self) -> None:
         """Take over what moves the kernels have noted."""

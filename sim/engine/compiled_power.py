@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from sim.engine.limits import Limits
@@ -33,9 +35,7 @@ class TreeControl:
     state: State
     limits: Limits
 
-    def _drain_power(self) -> None:
-        """Hand on what rows the tree has filled."""
-        raise NotImplementedError
+    _drain_power: Callable[[], None]  # hand on what rows the tree has filled
 
     def change_limit(self, node: int, limit_mw: int, time_s: float) -> None:
         """A node has another limit."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -19,21 +19,10 @@ class ReplicaControl:
     recorder: Recorder
     _table: Ints
 
-    def _drain(self) -> None:
-        """Hand on what rows are filled."""
-        raise NotImplementedError
-
-    def _drain_power(self) -> None:
-        """Hand on what rows the tree has filled."""
-        raise NotImplementedError
-
-    def _take_moves(self) -> None:
-        """Take over what moves the kernels have noted."""
-        raise NotImplementedError
-
-    def _feed_orphans(self) -> None:
-        """Load the followers of requests that have ended."""
-        raise NotImplementedError
+    _drain: Callable[[], None]  # hand on what rows are filled
+    _drain_power: Callable[[], None]  # hand on what rows the tree has filled
+    _take_moves: Callable[[], None]  # take over what moves the kernels have noted
+    _feed_orphans: Callable[[], None]  # load the followers of requests that have ended
 
     def set_clocks(self, replicas: Sequence[int], level: int, time_s: float) -> None:
         """Put replicas on a clock level at ``time_s``."""

@@ -9,7 +9,7 @@ on. Whatever ends it in between frees the blocks on both sides.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sim.engine.environment import TRANSFER, OrderedEnvironment
 from sim.engine.handover import PACED, PREFILLED, RESERVED, WITHDRAWN, Move
@@ -27,18 +27,9 @@ class Handover:
     live: dict[int, Request]
     moves: list[Move]
 
-    def _route(self, request: Request, now_s: float) -> str | None:
-        """Send a request to a replica of its pool; the outcome if it is refused."""
-        raise NotImplementedError
-
-    def _end(self, request: Request, outcome: str, now_s: float) -> None:
-        """A request has its outcome, or is sent again."""
-        raise NotImplementedError
-
-    def _set_cancel(self, request: Request) -> None:
-        """The client of a request may give up."""
-        raise NotImplementedError
-
+    _route: Callable[[Request, float], str | None]  # the outcome if it is refused
+    _end: Callable[[Request, str, float], None]  # a request has its outcome, or is sent again
+    _set_cancel: Callable[[Request], None]  # the client of a request may give up
     # ---- on the way ----------------------------------------------------------------------
 
     def last_part(self, request: Request, time_s: float, end_s: float) -> None:

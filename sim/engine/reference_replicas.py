@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sim.engine.recorder import Recorder
 from sim.engine.replica import Replica
 from sim.engine.request import Request
@@ -13,9 +15,7 @@ class ReplicaControl:
     replicas: list[Replica]
     recorder: Recorder
 
-    def _lose(self, request: Request, time_s: float) -> None:
-        """A replica that failed held a request."""
-        raise NotImplementedError
+    _lose: Callable[[Request, float], None]  # a replica that failed held a request
 
     def fail(self, replica: int, gpu_mw: int, time_s: float) -> None:
         """A replica is down."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from simpy.events import Event
@@ -27,9 +27,7 @@ class Senders:
     #: follow no other only the next one of each workload.
     coming: dict[int, tuple[Row, float]]
 
-    def _enter(self, request: Request, now_s: float) -> None:
-        """A request reaches its pool."""
-        raise NotImplementedError
+    _enter: Callable[[Request, float], None]  # a request reaches its pool
 
     def _schedule_next(self, workload: int) -> None:
         row = self.feeds[workload].next_open()

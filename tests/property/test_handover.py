@@ -142,7 +142,7 @@ FLOORS: dict[str, dict[str, int]] = {
     "retries": {
         "cancelled preempted by the other pool": 1,
         "cancelled with kv there": 1,
-        "refused by the other pool": 1,
+        "refused by the other pool": 2,
         "source fails while kv moves": 2,
         "target fails while it decodes": 1,
     },
@@ -162,7 +162,7 @@ KINDS: dict[str, tuple[Callable[[int], Case], int, int, int]] = {
     "prefixes": (with_prefixes, 22_000, 10, 410),
     "outages": (losing, 24_000, 25, 1025),
     "changes": (changing, 26_000, 20, 1020),
-    "retries": (sending_again, 28_080, 20, 1020),
+    "retries": (sending_again, 28_080, 26, 1020),
 }
 #: Seeds of one deep test, so that workers share them out.
 CHUNK = 200
