@@ -48,8 +48,7 @@ def check(document: Document, edit: Edit | None = None) -> Scenario:
             left out of what follows, so one slip gives one problem.
     """
     found = Collector(document)
-    _times(found)
-    _record(found)
+    _frame(found)
     llms = check_llms(found)
     site = check_site(found)
     storage = check_storage(found, site, function=edit is not None)
@@ -140,6 +139,12 @@ def _events(
 
 def _flat_price(price: HourlySpec | float | None) -> float | None:
     return None if isinstance(price, HourlySpec) else price
+
+
+def _frame(found: Collector) -> None:
+    """What stands beside the sections."""
+    _times(found)
+    _record(found)
 
 
 def _times(found: Collector) -> None:
