@@ -189,7 +189,7 @@ def _idle_fabric(
 def _crosses(pool: Pool) -> bool:
     """Whether something of a pool may move between servers."""
     loads = pool.weights is not None and pool.weights.source != "local"
-    return loads or pool.decode is not None or pool.pipeline_parallel > 1
+    return loads or pool.decode is not None or pool.spans
 
 
 def _unused_llms(found: Collector, llms: dict[str, LlmUse]) -> None:

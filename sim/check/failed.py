@@ -12,8 +12,9 @@ from typing import Any
 from sim.check.collector import Collector
 from sim.check.llms import known_llm, known_precision
 from sim.check.policies import known_kind
-from sim.check.pools import declared_llm, known_gpu, stock
+from sim.check.pools import declared_llm, known_gpu
 from sim.check.site import known_rack
+from sim.check.stock import stock
 from sim.check.workloads import declared_pool, known_source
 from sim.policies.base import ROLES
 from sim.site.types import Site

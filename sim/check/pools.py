@@ -3,58 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from sim import catalog
 from sim.catalog.measured import MeasuredSteps
-from sim.catalog.types import Gpu, NodeType
 from sim.check.collector import Collector
 from sim.check.events import Peak, peaks
 from sim.check.measured import fits, known_steps
 from sim.check.policies import make
 from sim.check.scenario import LlmUse, Pool
+from sim.check.stock import GpuStock, no_split, stock
 from sim.errors import RackplanError, UnknownName
 from sim.perf import replica_model
+from sim.perf.collectives.timing import time_collective
 from sim.perf.measured import measured_model
-from sim.perf.operators import UnsupportedPlan, check_parallel
+from sim.perf.operators import HALF, UnsupportedPlan, check_parallel
 from sim.perf.step import ReplicaModel
 from sim.site.types import Site
 from sim.spec.nodes import Path
 from sim.spec.pools import PoolSpec
-
-
-@dataclass(frozen=True)
-class GpuStock:
-    """What a site has of one GPU type."""
-
-    gpu: Gpu
-    node: NodeType
-    domains: tuple[int, ...]  # GPUs of each NVLink domain
-
-    @property
-    def count(self) -> int:
-        """All GPUs of this type."""
-        return sum(self.domains)
-
-    def groups(self, size: int) -> int:
-        """How many groups of ``size`` GPUs fit inside NVLink domains."""
-        return sum(domain // size for domain in self.domains)
-
-
-def stock(site: Site) -> dict[str, GpuStock]:
-    """GPU type → what the site has of it, in the order of the site."""
-    sizes = np.bincount(site.gpu_domain)
-    node_of_domain = {int(d): int(n) for d, n in zip(site.gpu_domain, site.gpu_node, strict=True)}
-    found: dict[str, GpuStock] = {}
-    for domain, size in enumerate(sizes.tolist()):
-        node = node_of_domain[domain]
-        gpu = site.gpu_types[node]
-        have = found.get(gpu.name, GpuStock(gpu, site.node_types[node], ()))
-        found[gpu.name] = GpuStock(gpu, have.node, (*have.domains, size))
-    return found
 
 
 def check_pools(
@@ -222,23 +192,22 @@ def _models(
     found: Collector,
 ) -> dict[str, ReplicaModel]:
     """GPU type → the replica's model on it; problems only if it fits on none."""
-    widest = max(max(kind.domains) for kind in have.values())
-    if spec.tensor_parallel > widest:
-        found.error(
-            (*path, "tensor_parallel"),
-            f"{spec.tensor_parallel} GPUs must share one NVLink domain, but the largest has "
-            f"{widest} (split the layers with pipeline_parallel instead)",
-        )
+    splits = {name: kind.split(spec.tensor_parallel) for name, kind in have.items()}
+    if not any(splits.values()):
+        found.error((*path, "tensor_parallel"), no_split(spec.tensor_parallel, have))
         return {}
     models: dict[str, ReplicaModel] = {}
     refusals: list[str] = []
     for name, kind in have.items():
-        if spec.tensor_parallel > max(kind.domains):
+        if not splits[name]:
             continue
         try:
             models[name] = _model(spec, use, kind, roles["batching"], steps)
         except RackplanError as error:
             refusals.append(str(error))
+        else:
+            if splits[name] > 1 and steps is None:
+                _warn_between(spec, use, kind, roles["batching"].max_batch_tokens, path, found)
     for refusal in dict.fromkeys(refusals):
         if models:
             found.warn(path, f"no replica is placed where it does not fit: {refusal}")
@@ -247,9 +216,34 @@ def _models(
     return models
 
 
+def _warn_between(
+    spec: PoolSpec, use: LlmUse, kind: GpuStock, most_tokens: int, path: Path, found: Collector
+) -> None:
+    """What of the all-reduces between servers was not measured."""
+    between = kind.between()
+    token_bytes = use.llm.hidden * HALF
+    timed = [
+        time_collective(
+            "all-reduce", tokens * token_bytes, kind.gpu.name, spec.tensor_parallel,
+            domains=kind.split(spec.tensor_parallel), between=between,
+        )
+        for tokens in (1, most_tokens)
+    ]  # fmt: skip
+    basis = dict.fromkeys(reason for one in timed for reason in one.basis)
+    if basis:
+        error = max(one.error for one in timed)
+        found.warn(
+            (*path, "tensor_parallel"),
+            f"time of all-reduces between NVLink domains may be {100 * error:.0f} % off: "
+            f"{'; '.join(basis)}",
+        )
+
+
 def _model(
     spec: PoolSpec, use: LlmUse, kind: GpuStock, batching: Any, steps: MeasuredSteps | None
 ) -> ReplicaModel:
+    group = spec.tensor_parallel
+    domains = kind.split(group)
     if steps is not None:
         return measured_model(
             use.llm,
@@ -260,10 +254,11 @@ def _model(
             max_sequences=batching.max_sequences,
             max_batch_tokens=batching.max_batch_tokens,
             memory_utilisation=batching.memory_utilisation,
+            domains=domains,
         )
-    node, group = kind.node, spec.tensor_parallel
-    inside = group * spec.pipeline_parallel <= max(kind.domains)
-    between = kind.gpu.link_bytes_per_s if inside else node.nics * node.nic_bytes_per_s / node.gpus
+    node = kind.node
+    inside = group * spec.pipeline_parallel <= kind.width
+    stage = kind.gpu.link_bytes_per_s if inside else node.nics * node.nic_bytes_per_s / node.gpus
     return replica_model(
         use.llm,
         kind.gpu,
@@ -274,7 +269,9 @@ def _model(
         max_sequences=batching.max_sequences,
         max_batch_tokens=batching.max_batch_tokens,
         memory_utilisation=batching.memory_utilisation,
-        stage_bytes_per_s=group * between,
+        stage_bytes_per_s=group * stage,
+        domains=domains,
+        between=kind.between() if domains > 1 else None,
     )
 
 
@@ -338,7 +335,7 @@ def _groups(
     found.error(
         path or ("pools", i, "tensor_parallel"),
         f"{needed:,} groups of {size} GPUs are needed, but NVLink domains of "
-        f"{max(max(kind.domains) for kind in kinds)} hold {groups:,} of them in all",
+        f"{max(kind.width for kind in kinds)} hold {groups:,} of them in all",
     )
     return True
 

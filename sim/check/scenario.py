@@ -75,6 +75,11 @@ class Pool:
     racks: tuple[int, ...] = ()  # restrict placement to these racks of the site; none: all
     weights: Weights | None = None  # None: a replica that starts serves after ``restart_s``
 
+    @property
+    def spans(self) -> bool:
+        """Whether a replica may be on several servers that talk to each other over the network."""
+        return self.pipeline_parallel > 1 or any(model.across for model in self.models.values())
+
 
 @dataclass(frozen=True)
 class Expectation:
@@ -189,6 +194,5 @@ class Scenario:
         """Whether anything moves, between servers or inside of them, during a run."""
         spans = self.fabric is not None  # else stages send at the rate of their NICs
         return bool(self.neighbours) or any(
-            pool.decode or pool.weights or (spans and pool.pipeline_parallel > 1)
-            for pool in self.pools
+            pool.decode or pool.weights or (spans and pool.spans) for pool in self.pools
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from sim.results.result import RunResult
 from sim.results.wording import span
 
@@ -16,6 +14,11 @@ _TOLD = {
     "drops-load": "let the load go",
     "on-battery": "ran on battery",
     "battery-empty": "ran out of battery",
+}
+#: What took replicas down, how it reads.
+_LOST = {
+    "replica-fails": "lost power",
+    "replica-cut": "failed with no path between GPUs",
 }
 #: Names that are told of one kind of event.
 _NAMES = 3
@@ -32,12 +35,14 @@ def outage_sentence(result: RunResult) -> str:
         if names:
             more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
             told.append(f"{', '.join(names[:_NAMES])}{more} {words}")
-    lost = Counter(row["entity"] for row in rows if row["kind"] == "replica-fails")
-    if lost:
-        first_s = min(row["t_s"] for row in rows if row["kind"] == "replica-fails")
-        failed = result.metrics["failed"].value or 0.0
-        told.append(
-            f"{len(lost):,} replica{'s' if len(lost) > 1 else ''} lost power, the first after "
-            f"{span(first_s)}; {failed:,.0f} requests of those measured failed"
-        )
+    for kind, words in _LOST.items():
+        lost = [row for row in rows if row["kind"] == kind]
+        if lost:
+            count = len({row["entity"] for row in lost})
+            first = span(min(row["t_s"] for row in lost))
+            plural = "s" if count > 1 else ""
+            told.append(f"{count:,} replica{plural} {words}, the first after {first}")
+    failed = result.metrics["failed"].value
+    if told and failed:
+        told.append(f"{failed:,.0f} requests of those measured failed")
     return f"Outages: {'; '.join(told)}" if told else ""

@@ -116,12 +116,29 @@ def check_placement(view: PlacementView, pool: Pool, gpus: tuple[int, ...]) -> R
     kinds = {site.gpu_types[site.gpu_node[gpu]].name for gpu in gpus}
     if len(kinds) > 1:
         return Refusal("mixed-gpus", f"a replica needs GPUs of one type, not {sorted(kinds)}")
-    for start in range(0, size, view.tensor_parallel):
-        group = gpus[start : start + view.tensor_parallel]
-        if len({int(site.gpu_domain[gpu]) for gpu in group}) > 1:
+    return _check_domains(view, pool, gpus, *kinds)
+
+
+def _check_domains(
+    view: PlacementView, pool: Pool, gpus: tuple[int, ...], kind: str
+) -> Refusal | None:
+    """Each tensor-parallel group has one NVLink domain, or one after the other several whole ones.
+
+    How many is what its pool's model was made for.
+    """
+    across = pool.models[kind].across
+    domains = 1 if across is None else across.domains
+    ranks = view.tensor_parallel // domains
+    for start in range(0, len(gpus), view.tensor_parallel):
+        group = view.site.gpu_domain[list(gpus[start : start + view.tensor_parallel])]
+        parts = group.reshape(domains, ranks)
+        if (parts != parts[:, :1]).any() or len(set(parts[:, 0].tolist())) != domains:
             return Refusal(
                 "nvlink-domain",
-                f"a tensor-parallel group of {view.tensor_parallel} would span NVLink domains",
+                f"a tensor-parallel group of {view.tensor_parallel} would span NVLink domains"
+                if domains == 1
+                else f"a tensor-parallel group of {view.tensor_parallel} would not be {domains} "
+                f"whole NVLink domains, rank after rank",
             )
     return None
 

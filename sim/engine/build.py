@@ -41,14 +41,17 @@ def build(scenario: Scenario, seed: int) -> World:
 
 
 def _stand_alone(scenario: Scenario, replicas: tuple[PlacedReplica, ...]) -> None:
-    """Where nothing joins servers, no replica may be on several."""
+    """Where nothing but NVLink joins servers, no replica may have GPUs of several domains."""
+    site = scenario.site
     for placed in replicas:
-        if len(placed.servers) > 1:
-            names = [scenario.site.node_names[server] for server, _ in placed.servers]
+        if len(set(site.gpu_domain[list(placed.gpus)].tolist())) > 1:
+            names = [site.node_names[server] for server, _ in placed.servers]
+            key = "pipeline_parallel" if placed.model.across is None else "tensor_parallel"
             raise BuildError(
-                f"pools[{scenario.pools[placed.pool].name}].pipeline_parallel",
-                f"a replica has stages on {' and '.join(names)}, and 'fabric: {{kind: none}}' "
-                "joins no servers: write 'kind: rail-optimised' or another network",
+                f"pools[{scenario.pools[placed.pool].name}].{key}",
+                f"a replica has GPUs in {', '.join(names[:-1])} and {names[-1]}, and "
+                "'fabric: {kind: none}' joins no servers: write 'kind: rail-optimised' or another "
+                "network",
             )
 
 
@@ -122,6 +125,14 @@ def _decide(
         f"pools[{pool.name}].replicas",
         f"replica {view.replica + 1} of {pool.replicas} has no place: it needs "
         f"{pool.tensor_parallel * pool.pipeline_parallel} GPUs "
-        f"(tensor-parallel groups of {pool.tensor_parallel} in one NVLink domain), {free} suitable "
+        f"(tensor-parallel groups of {pool.tensor_parallel} in {_domains(pool)}), {free} suitable "
         f"GPUs are free{where}, and {kind} found none that hold ({why})",
     )
+
+
+def _domains(pool: Pool) -> str:
+    """How many NVLink domains a tensor-parallel group of this pool takes, in words."""
+    counts = sorted({model.across.domains if model.across else 1 for model in pool.models.values()})
+    if counts == [1]:
+        return "one NVLink domain"
+    return f"{' or '.join(map(str, counts))} whole NVLink domains"

@@ -40,6 +40,7 @@ class Fleet:
         self._returns = dict.fromkeys(range(len(world.replicas)), 0)  # outages so far, by replica
         self._away: set[int] = set()  # taken away by the script, or not added yet
         self._dead: Set[int] = frozenset()  # nodes of the tree without power
+        self._cut: set[int] = set()  # replicas whose servers nothing joins
 
     def start(self) -> None:
         """At time 0 those that are added later are away, and those of a cold pool load."""
@@ -83,7 +84,7 @@ class Fleet:
                 )
             elif dark:
                 self._returns[index] += 1  # it was about to come back
-            elif index not in self._away:
+            elif index not in self._away | self._cut:
                 self._load(index, time_s)
         if self._loader is not None and lost:
             self._loader.lost(lost, time_s)
@@ -117,6 +118,27 @@ class Fleet:
         if self._loader is not None:
             self._loader.loaded(replica, time_s)
 
+    # ---- the network ---------------------------------------------------------------------
+
+    def cut(self, replica: int, why: str, time_s: float) -> None:
+        """Nothing joins the servers of a replica any more: it fails."""
+        self._note_parked()
+        self._cut.add(replica)
+        self._returns[replica] += 1  # if it was about to come back, it is not any more
+        if replica not in self._down:
+            self._down[replica] = self._parked_mw(replica)
+            self._plane.fail(replica, self._down[replica], time_s)
+            self._tell(time_s, "replica-cut", replica, why)
+        if self._loader is not None:
+            self._loader.lost([replica], time_s)
+
+    def joined(self, replica: int, time_s: float) -> None:
+        """They are joined again: if nothing else is in the way it serves a restart later."""
+        self._note_parked()
+        self._cut.discard(replica)
+        if replica in self._down and replica not in self._away and not self._dark(replica):
+            self._load(replica, time_s)
+
     # ---- the script ----------------------------------------------------------------------
 
     def add(self, pool: str, replicas: int, time_s: float) -> None:
@@ -131,6 +153,8 @@ class Fleet:
                 self._tell(time_s, "replica-stays", replica, "it had not finished what it held")
             elif self._dark(replica):
                 self._tell(time_s, "replica-added", replica, "it has no power yet")
+            elif replica in self._cut:
+                self._tell(time_s, "replica-added", replica, "nothing joins its servers yet")
             else:
                 self._tell(time_s, "replica-added", replica, "it is being loaded")
                 self._load(replica, time_s)

@@ -94,7 +94,7 @@ class _Run:
         if world.fabric is not None:
             self.network = Network(world.fabric, world.scenario.paths, world.seed, self.env)
             self.transfers = Transfers(world, self.network, self.plane, recorder)
-            self.spans = Spans(world, self.network, self.plane)
+            self.spans = Spans(world, self.network, self.plane, self._cut, self._joined)
             start_neighbours(world.scenario.neighbours, self.network, recorder)
             if any(pool.weights is not None for pool in world.scenario.pools):
                 self.loader = WeightLoader(world, self.network, recorder, self._at)
@@ -199,8 +199,15 @@ class _Run:
             self.network.fail(part, time_s)
             return
         self.network.restore(part, time_s)
+        self.spans.rejoin(time_s)
         if self.loader is not None:
             self.loader.retry(time_s)
+
+    def _cut(self, replica: int, why: str, time_s: float) -> None:
+        self.facility.fleet.cut(replica, why, time_s)
+
+    def _joined(self, replica: int, time_s: float) -> None:
+        self.facility.fleet.joined(replica, time_s)
 
     def _open_window(self, time_s: float) -> None:
         self.plane.open_window(time_s)

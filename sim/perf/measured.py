@@ -24,7 +24,7 @@ from sim.errors import RackplanError
 from sim.perf.memory import does_not_fit
 from sim.perf.operators import shard
 from sim.perf.replica import clock_shares, tightest_memory
-from sim.perf.step import ReplicaModel, StepCost, StepPower
+from sim.perf.step import Across, ReplicaModel, StepCost, StepPower
 
 
 class NotMeasured(RackplanError):
@@ -41,9 +41,11 @@ def measured_model(
     max_sequences: int,
     max_batch_tokens: int,
     memory_utilisation: float,
+    domains: int = 1,
 ) -> ReplicaModel:
     """A replica of ``llm`` on ``steps.tensor_parallel`` GPUs with the measured steps.
 
+    The GPUs are in ``domains`` NVLink domains, equally many in each.
     Its memory is that of ``replica_model``: weights, reserves and KV blocks are counted.
 
     Raises:
@@ -76,6 +78,7 @@ def measured_model(
         clocks_hz=clocks,
         kv_blocks=memory.blocks,
         memory=memory.parts(),
+        across=Across(domains) if domains > 1 else None,
     )
 
 

@@ -13,7 +13,9 @@ from collections.abc import Sequence
 
 from sim.catalog.types import PRECISION_BYTES, Gpu, Llm
 from sim.errors import RackplanError, UnknownName
+from sim.perf.across import across
 from sim.perf.calibration import clock_curve
+from sim.perf.collectives.timing import Between
 from sim.perf.gemm import Clock
 from sim.perf.memory import DoesNotFit, Memory, does_not_fit, held_weight_bytes, stage_memory
 from sim.perf.operators import Shard, UnsupportedPlan, check_parallel, shard
@@ -37,17 +39,22 @@ def replica_model(
     max_batch_tokens: int,
     memory_utilisation: float,
     stage_bytes_per_s: float,
+    domains: int = 1,
+    between: Between | None = None,
 ) -> ReplicaModel:
     """What the engine needs to know about a replica of ``llm`` on this GPU type.
 
     ``stage_bytes_per_s`` is the rate at which a whole stage sends to the next (unused with one
-    stage). Prefill attention runs at the bf16 rate in every precision, as measured.
+    stage). A tensor-parallel group has equally many GPUs in each of ``domains`` NVLink domains,
+    which ``between`` joins if they are several. Prefill attention runs at the bf16 rate in every
+    precision, as measured.
 
     Raises:
         DoesNotFit: weights and reserves leave no KV block; the message has the arithmetic.
         UnsupportedPlan: a precision the GPU lacks, or a degree that divides nothing.
         UnknownName: a precision that is not canonical.
-        RackplanError: more sequences than tokens in a batch.
+        RackplanError: more sequences than tokens in a batch; domains that do not come out even, or
+            a GPU on which no all-reduce between domains can be timed.
     """
     check_parallel(llm, tensor_parallel, pipeline_parallel)
     if kv_precision not in PRECISION_BYTES:
@@ -72,7 +79,10 @@ def replica_model(
     )  # fmt: skip
     shares = clock_shares(gpu)
     costs = step_costs(
-        [Stage(slowest, gpu, tensor_parallel, clock_factors(share)) for share in shares],
+        [
+            Stage(slowest, gpu, tensor_parallel, clock_factors(share), domains, between)
+            for share in shares
+        ],
         sum(share > clock_curve().brake for share in shares),
         pipeline_parallel,
         llm.window if llm.windowed_layers else 0,
@@ -89,6 +99,7 @@ def replica_model(
         kv_blocks=memory.blocks,
         memory=memory.parts(),
         stage_bytes_per_s=stage_bytes_per_s,
+        across=None if between is None else across(gpu.name, tensor_parallel, domains, between),
     )
 
 

@@ -160,6 +160,23 @@ class StepPower:
 
 
 @dataclass(frozen=True)
+class Across:
+    """A tensor-parallel group over several NVLink domains, as ``cost`` has its all-reduces.
+
+    Rank i of each domain sends to rank i of the next, in a ring over the domains.
+
+    Attributes:
+        domains: with equally many ranks each.
+        rank_bytes_per_s: what a rank sends at in ``cost``; None: whatever joined measured GPUs.
+        efficiency: seconds of ``cost`` are bytes over that rate, and over this.
+    """
+
+    domains: int
+    rank_bytes_per_s: float | None = None
+    efficiency: float = 1.0
+
+
+@dataclass(frozen=True)
 class ReplicaModel:
     """All that the engine needs to know about a replica of one pool on one GPU type.
 
@@ -176,6 +193,7 @@ class ReplicaModel:
     kv_blocks: int  # blocks of BLOCK_TOKENS tokens per replica
     memory: tuple[tuple[str, float], ...]
     stage_bytes_per_s: float | None = None  # from stage to stage, as in ``cost``; None: unknown
+    across: Across | None = None  # None: each tensor-parallel group has one NVLink domain
 
     def level_within(self, batch: Batch, lock: int, cap_mw: int, delay_s: float = 0.0) -> int:
         """The highest level, from ``lock`` down, at which an iteration keeps to a cap, else the

@@ -20,18 +20,28 @@ from sim.perf.calibration import (
     gemm_constants,
     overheads,
 )
+from sim.perf.collectives.timing import Between, time_collective
 from sim.perf.gemm import Clock, Floats, gemm_s
 from sim.perf.operators import HALF, Attention, Experts, Product, Shard
+
+#: Of the hidden state in each layer: behind the attention, and behind the MLP or the experts.
+ALL_REDUCES = 2
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A shard on its GPU at a clock; every method is one term of the iteration."""
+    """A shard on its GPU at a clock; every method is one term of the iteration.
+
+    The group's ranks are in ``domains`` NVLink domains, equally many in each, which ``between``
+    joins if they are several.
+    """
 
     shard: Shard
     gpu: Gpu
     tensor_parallel: int
     clock: Clock
+    domains: int = 1
+    between: Between | None = None
 
     def fixed_s(self) -> float:
         """Overheads of one pass, whatever its size."""
@@ -84,11 +94,17 @@ class Stage:
         return traffic / self.gpu.memory_bandwidth_bytes_per_s * self.clock.memory
 
     def all_reduce_s(self, tokens: Floats) -> Floats:
-        """[n] seconds of two all-reduces of the hidden state per layer."""
+        """[n] seconds of two all-reduces of the hidden state per layer.
+
+        Inside a domain the engine's own kernels, between domains NCCL's: what engines use there.
+        """
         if self.tensor_parallel == 1:
             return np.zeros_like(tokens)
-        c = all_reduce(self.gpu.link)
         size = tokens * self.shard.hidden * HALF
+        if self.domains > 1:
+            between = np.array([self._between_s(one) for one in size.tolist()])
+            return ALL_REDUCES * self.shard.layers * between
+        c = all_reduce(self.gpu.link)
         at = np.log2(self.tensor_parallel)
         grid = np.log2(c.ranks)
         start, per_byte, root = (
@@ -96,7 +112,16 @@ class Stage:
             for values in (c.start_s, c.s_per_byte, c.s_per_sqrt_byte)
         )
         per_byte *= c.link_bytes_per_s / self.gpu.link_bytes_per_s
-        return 2 * self.shard.layers * (start + size * per_byte + root * np.sqrt(size))
+        each = start + size * per_byte + root * np.sqrt(size)
+        total: Floats = ALL_REDUCES * self.shard.layers * each
+        return total
+
+    def _between_s(self, size_bytes: float) -> float:
+        """Seconds of one all-reduce over all domains."""
+        return time_collective(
+            "all-reduce", size_bytes, self.gpu.name, self.tensor_parallel,
+            domains=self.domains, between=self.between,
+        ).time_s  # fmt: skip
 
     def head_s(self, rows: Floats) -> Floats:
         """[n] seconds of the LM head over ``rows`` sequences."""

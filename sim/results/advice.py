@@ -30,6 +30,8 @@ def next_step(
         return _power(metrics, binding)
     if binding.kind == "outage":
         return "a second feed, a battery, a reserve or a larger rating before what gave way"
+    if binding.kind == "partition":
+        return "another way around what failed: more spines, or servers with NICs on several leaves"
     if binding.kind == "control":
         return "what power control costs: --set 'policies.power={kind: none}'"
     if binding.kind == "path":

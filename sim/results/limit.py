@@ -16,8 +16,8 @@ class Limit:
     """One limit of a run.
 
     Attributes:
-        kind: "power", "outage", "refused-context", "refused-kv-capacity", "queue", "kv",
-            "sequences", "tokens", "network", "first-token", "speed", "control", "path" or
+        kind: "power", "outage", "partition", "refused-context", "refused-kv-capacity", "queue",
+            "kv", "sequences", "tokens", "network", "first-token", "speed", "control", "path" or
             "objective".
         entity: the power node, pool or workload it belongs to.
         binds: it was exceeded or held requests back.

@@ -1,4 +1,4 @@
-"""Topology-aware placement: tensor parallelism inside an NVLink domain, packed tightly."""
+"""Topology-aware placement: tensor parallelism inside NVLink domains, packed tightly."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ class TopologyAware:
     """Keep each tensor-parallel group inside one NVLink domain, in the fullest domain it fits.
 
     Filling the fullest domain first (best fit) leaves whole domains free for wide replicas.
-    Pipeline stages go to the same domain while it has room, then to the next fullest.
+    A group that is larger than a domain takes whole ones. Pipeline stages go to the same domain
+    while it has room, then to the next fullest.
     """
 
     def new_state(self) -> None:
@@ -29,7 +30,9 @@ class TopologyAware:
         gpus = np.flatnonzero(view.allowed)
         domains = view.site.gpu_domain[gpus]
         free = np.bincount(domains)
-        room = free - free % view.tensor_parallel  # in whole groups
+        whole = np.bincount(view.site.gpu_domain)[: len(free)]
+        unit = np.maximum(1, np.minimum(whole, view.tensor_parallel))
+        room = free - free % unit  # in whole groups, or whole domains of one
         by_room = np.argsort(free, kind="stable")
         fullest_first = by_room[room[by_room] > 0].tolist()
         size = view.tensor_parallel * view.pipeline_parallel

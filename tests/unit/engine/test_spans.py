@@ -116,6 +116,57 @@ def test_both_engines_agree_beside_a_neighbour(tmp_path: Path) -> None:
         assert one.rows(name) == two.rows(name)
 
 
+WIDE = ("pools[chat].tensor_parallel=16", "pools[chat].pipeline_parallel=1")
+#: What a rank sends of a token to its peer: all-reduces of 80 layers, an eighth of each.
+RING_BYTES = 2 * 80 * 8192 * 2 / 8
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_tensor_parallel_group_over_two_servers_asks_for_its_all_reduces(
+    engine: str, tmp_path: Path
+) -> None:
+    """With the stated network it takes as long as without one; the bytes are those of the ring."""
+    without = tables(tmp_path, engine, *WIDE)
+    fast = tables(tmp_path, engine, *WIDE, more="fabric: {kind: rail-optimised}\n")
+    assert lasted(fast) == lasted(without)
+    tokens = sum(row["decodes"] + row["prefill_tokens"] for row in fast.rows("iterations"))
+    carried = [row["bytes"] for row in fast.rows("links") if row["bytes"]]
+    assert len(carried) == 4 * 16  # GPU to NIC to leaf, and back up, both ways
+    assert carried == pytest.approx([tokens * RING_BYTES] * 64, rel=1e-6)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_slower_nic_delays_the_all_reduces_of_every_token(engine: str, tmp_path: Path) -> None:
+    fast = tables(tmp_path, engine, *WIDE, more="fabric: {kind: rail-optimised}\n")
+    slow = tables(tmp_path, engine, *WIDE, more="fabric: {kind: rail-optimised, nic: 100 Gb/s}\n")
+    across = load_scenario(tmp_path / "s.yaml", sets=WIDE).pools[0].models["h100-sxm"].across
+    assert across is not None
+    delay_s = RING_BYTES / across.efficiency * (1 / QUARTER - 1 / across.rank_bytes_per_s)
+    assert lasted(slow)[0] == lasted(fast)[0]
+    (tokens, expected_s), (same, took_s) = lasted(fast)[1], lasted(slow)[1]
+    assert tokens == same
+    assert took_s - expected_s == pytest.approx(tokens * delay_s, rel=1e-3)
+
+
+@pytest.mark.parametrize("sets", [(), WIDE])
+def test_a_replica_whose_servers_are_cut_apart_fails_and_returns(
+    sets: tuple[str, ...], tmp_path: Path
+) -> None:
+    more = "fabric: {kind: single-switch}\npower: {restart: 4 s}\nevents:\n"
+    more += "  - {at: 6.1 s, fail: leaf-1}\n  - {at: 9 s, restore: leaf-1}\n"
+    one, two = (tables(tmp_path, engine, *sets, more=more) for engine in ENGINES)
+    told = [
+        (row["t_s"], row["kind"]) for row in one.rows("events") if row["kind"].startswith("replica")
+    ]
+    assert told == [(6.1, "replica-cut"), (13.0, "replica-returns")]
+    assert "no path" in next(
+        row["detail"] for row in one.rows("events") if row["kind"] == "replica-cut"
+    )
+    assert [row["outcome"] for row in one.rows("requests")] == ["completed", "completed", "failed"]
+    for name in ("requests", "iterations", "links", "events"):
+        assert one.rows(name) == two.rows(name)
+
+
 def test_servers_that_nothing_joins_cannot_share_a_replica(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match=r"joins no servers.*rail-optimised") as caught:
         tables(tmp_path, "reference", more="fabric: {kind: none}\n")

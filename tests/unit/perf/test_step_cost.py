@@ -9,6 +9,8 @@ import pytest
 
 from sim.catalog.library import load
 from sim.perf import Batch, ReplicaModel, replica_model
+from sim.perf.across import across, ring_token_bytes
+from sim.perf.collectives.timing import Between, domain_row, time_collective
 from sim.perf.gemm import FULL_CLOCK
 from sim.perf.operators import shard
 from sim.perf.reduce import batch_s
@@ -126,3 +128,49 @@ def test_windowed_pairs_equal_a_count_by_hand(window: int) -> None:
 
 def test_without_a_window_pairs_are_those_of_full_attention() -> None:
     assert windowed_pairs(100, 28, 10**9) == 28 * (200 + 28)
+
+
+def test_all_reduces_over_two_servers_are_those_of_nccl() -> None:
+    """Two servers with 8 NICs each: only the all-reduces differ, and each is the closed form."""
+    catalog = load()
+    llm, gpu = catalog.llms["llama-3.1-70b"], catalog.gpus["h100-sxm"]
+    between = Between(8, 50e9)
+    part = shard(llm, gpu, "fp8", "fp8", 16, llm.layers)
+    one = Stage(part, gpu, 16, FULL_CLOCK)
+    two = Stage(part, gpu, 16, FULL_CLOCK, 2, between)
+    tokens = np.array([1.0, 32.0, 700.0, 8192.0])
+    each = [
+        time_collective(
+            "all-reduce", m * 8192 * 2, "h100-sxm", 16, domains=2, between=between
+        ).time_s
+        for m in tokens
+    ]
+    got = two.all_reduce_s(tokens)
+    assert got == pytest.approx(2 * 80 * np.array(each))
+    assert (got > one.all_reduce_s(tokens)).all()
+    rest = one.tokens_s(tokens) - one.all_reduce_s(tokens)
+    assert two.tokens_s(tokens) - got == pytest.approx(rest)
+
+
+@pytest.mark.parametrize(
+    ("domains", "nics", "nic", "rate"),
+    [
+        (2, 8, 5e9, 5e9),  # a tenth of a usual NIC: the network is what is slow
+        (2, 4, 5e9, 2.5e9),  # two ranks to a NIC
+        (4, 8, 1e9, 1e9),
+        (2, 8, 5e13, None),  # NVLink is what is slow: as much of the network is asked for
+    ],
+)
+def test_a_rank_sends_at_what_the_slower_of_nic_and_nvlink_lets_through(
+    domains: int, nics: int, nic: float, rate: float | None
+) -> None:
+    found = across("h100-sxm", 8 * domains, domains, Between(nics, nic))
+    bulk = domain_row("all-reduce", "h100-sxm", 8, 16).fit.bulk
+    nvlink = 2 * (domains - 1) / domains / 8 / bulk.s_per_byte
+    assert found.rank_bytes_per_s == pytest.approx(nvlink if rate is None else rate)
+    assert found.domains == domains
+
+
+def test_bytes_of_a_token_in_the_ring_over_servers() -> None:
+    # Two all-reduces in each of 80 layers, of 8,192 elements of two bytes; 2 * 3/4 of an eighth.
+    assert ring_token_bytes(80, 8192, 32, 4) == pytest.approx(2 * 80 * 8192 * 2 * 1.5 / 8)

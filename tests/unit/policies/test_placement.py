@@ -56,6 +56,20 @@ def test_topology_aware_puts_further_stages_beside_the_first_while_there_is_room
     assert suggestions("topology-aware", allowed, 8, 2) == []
 
 
+def test_topology_aware_gives_wide_groups_whole_domains() -> None:
+    allowed = np.ones(40, dtype=bool)
+    allowed[9] = False  # the second node of five is not whole
+    nodes = {node: tuple(range(8 * node, 8 * node + 8)) for node in range(5)}
+    assert suggestions("topology-aware", allowed, 16, 1)[:2] == [
+        nodes[0] + nodes[2],
+        nodes[2] + nodes[0],
+    ]
+    assert suggestions("topology-aware", allowed, 16, 2)[0] == sum(
+        (nodes[node] for node in (0, 2, 3, 4)), ()
+    )
+    assert suggestions("topology-aware", allowed, 16, 3) == []
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_topology_aware_keeps_its_promise_anywhere(seed: int) -> None:
     rng = np.random.default_rng(seed)
