@@ -63,7 +63,10 @@ def _fits(
     found: Collector, spec: PoolSpec, name: str, here: Path, pools: Mapping[str, Pool]
 ) -> bool:
     """Whether a pool can decode what ``spec`` prefills."""
-    other = next(one for one in found.document.spec.pools if one is not None and one.name == name)
+    stated = (one for one in found.document.spec.pools if one is not None and one.name == name)
+    other = next(stated, None)
+    if other is None:
+        return False  # what is wrong with it has been told
     place = found.document.spec.pools.index(other)
     fine = True
     if other.decode is not None:
