@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sim.results.control_limits import control_limits
+from sim.results.failed_limits import failed_limits
 from sim.results.handover_limits import ROW_BITS, Held, held_of, network_limits, senders
 from sim.results.limit import TOUCH, Limit
 from sim.results.metrics import Metric
@@ -34,9 +35,10 @@ def limits(result: RunResult) -> tuple[Limit, ...]:
         pool["name"] for pool in result.manifest["pools"] if _content(result, pool["name"])
     )
     held = held_of(result)
-    found = [*_power(result), *_refusals(result), *_pools(result, content, held)]
-    found += [*network_limits(result, held, content), *speed_limits(result)]
-    found += [*control_limits(result, content), *path_limits(result), *_objectives(result)]
+    found = [*_power(result), *_refusals(result), *failed_limits(result)]
+    found += [*_pools(result, content, held), *network_limits(result, held, content)]
+    found += [*speed_limits(result), *control_limits(result, content)]
+    found += [*path_limits(result), *_objectives(result)]
     return tuple(sorted(found, key=Limit.order))
 
 
@@ -116,18 +118,6 @@ def _refusals(result: RunResult) -> Iterator[Limit]:
             sentence=f"queue limit: {percent((full + shed) / arrivals)} of {name} requests were "
             f"refused or pushed out at max_queue of pool {' or '.join(limited)}",
             label=f"max_queue of {' or '.join(limited)}",
-        )
-        failed = (_value(result.metrics, f"{name}.failed") or 0.0) / arrivals
-        yield Limit(
-            kind="outage",
-            entity=workload["pool"],
-            binds=failed >= TOUCH,
-            share=failed,
-            use=None,
-            sentence=f"outages: {percent(failed)} of {name} requests failed: their replica lost "
-            f"power, or no replica of pool {workload['pool']} was serving",
-            label=f"outages of {workload['pool']}",
-            outranks=failed >= TOUCH,
         )
 
 
