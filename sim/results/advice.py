@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from sim.results.limit import Limit
-from sim.results.network_advice import SECOND_WAY, faster_network, sooner_loaded
 from sim.results.metrics import Metric
+from sim.results.network_advice import SECOND_WAY, faster_network, sooner_loaded
 from sim.units import format_si
 
 #: How far a suggested step goes beyond what was measured.
