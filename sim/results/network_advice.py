@@ -47,17 +47,11 @@ def _set_nic(fabric: Mapping[str, Any], bytes_per_s: float) -> str:
 
 def sooner_loaded(manifest: Mapping[str, Any], pool: str) -> str:
     """More to load from, for the pool that requests are sent to."""
-    pools = {entry["name"]: entry for entry in manifest["resolved"].get("pools") or ()}
-    mine = pools.get(pool, {})
-    decode = (mine.get("decode") or {}).get("pool")
-    pool, plan = next(
-        (
-            (name, entry["weights"])
-            for name in (pool, decode)
-            if (entry := pools.get(name, {})).get("weights")
-        ),
-        (pool, {}),
-    )
+    pools = {entry["name"]: dict(entry) for entry in manifest["resolved"].get("pools") or ()}
+    plan: dict[str, Any] = pools.get(pool, {}).get("weights") or {}
+    decode = (pools.get(pool, {}).get("decode") or {}).get("pool")
+    if not plan and decode is not None:
+        pool, plan = decode, pools.get(decode, {}).get("weights") or {}
     storage = manifest["resolved"].get("storage") or {}
     nodes, local = storage.get("nodes"), storage.get("local")
     peers = f"--set 'pools[{pool}].weights={{from: peers, multicast: true}}'"
