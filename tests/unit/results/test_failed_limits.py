@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sim.cli.summary_parts import ttft_sentences
 from sim.engine.api import load_scenario, run_scenario
 from sim.results.network_advice import faster_network
 from sim.results.verdict import Verdict, verdict
@@ -103,3 +104,19 @@ def test_one_path_for_all_is_left_before_uplinks_are_bought() -> None:
 
     assert advice("shortest").endswith("--set 'policies.paths={kind: ecmp}'")
     assert advice("ecmp").endswith("or more uplinks: --set fabric.oversubscription=2")
+
+
+@pytest.mark.parametrize(
+    ("path", "word"),
+    [("[]", "earlier attempts"),
+     ("[{kind: network, latency: 1 ms}]", "ingress and earlier attempts")],
+)  # fmt: skip
+def test_waits_before_the_last_attempt_are_not_called_a_way(
+    path: str, word: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "s.yaml"
+    file.write_text(SCENARIO)
+    again = "workload[chat].retry={attempts: 3, wait: 5 s}"
+    sets = [again, CUT, f"workload[chat].path={path}"]
+    (line,) = ttft_sentences(run_scenario(load_scenario(file, sets=sets)))
+    assert f" = {word} " in line
