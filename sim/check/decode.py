@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from sim.check.collector import Collector
 from sim.check.scenario import Decode, Pool
+from sim.policies.routing.prefix_aware import PrefixAware
 from sim.spec.nodes import Path
 from sim.spec.pools import PoolSpec
 
@@ -36,6 +37,13 @@ def check_decode(found: Collector, pools: Mapping[str, Pool]) -> dict[str, Pool]
                 decode = Decode(name, spec.decode.transfer == "by-layer")
                 joined[spec.name] = replace(joined[spec.name], decode=decode)
                 joined[name] = replace(joined[name], prefix_cache=False)
+                if isinstance(joined[name].routing, PrefixAware):
+                    found.warn(
+                        here,
+                        f"{name!r} keeps no prefixes, so 'prefix-aware' routing only loads some of "
+                        "its replicas more: give it another, such as 'policies: {routing: {kind: "
+                        "least-outstanding-tokens}}'",
+                    )
     if prefills:
         _network(found)
     return joined
@@ -63,7 +71,10 @@ def _fits(
     found: Collector, spec: PoolSpec, name: str, here: Path, pools: Mapping[str, Pool]
 ) -> bool:
     """Whether a pool can decode what ``spec`` prefills."""
-    other = next(one for one in found.document.spec.pools if one is not None and one.name == name)
+    stated = (one for one in found.document.spec.pools if one is not None and one.name == name)
+    other = next(stated, None)
+    if other is None:
+        return False  # what is wrong with it has been told
     place = found.document.spec.pools.index(other)
     fine = True
     if other.decode is not None:

@@ -188,7 +188,14 @@ def _part(
             )
         found.caught((*path, kind), error)
         return None
-    _twice(found, path, event, name)
+    _twice(found, path, event, name, parts=parts)
+    server = parts.server_inside(name) if kind == "fail" else ""
+    if server:
+        found.warn(
+            (*path, "fail"),
+            "only what is sent over the network misses it: replicas go on computing with it; a "
+            f"server that fails, 'fail: {server}', takes its replicas down",
+        )
     return PlannedEvent(event.at, f"{kind}-part", part=name)
 
 
@@ -233,12 +240,17 @@ def _twice(
     *,
     opens: bool = False,
     also: str = "",
+    parts: Parts | None = None,
 ) -> None:
     """What failed cannot fail, and what is whole need not be restored: worth a warning."""
+
+    def is_it(one: str | None) -> bool:
+        return one == name if parts is None else parts.same(one, name)
+
     before = [
         (i, one)
         for i, one in _by_time(found.document)
-        if name in (one.fail, one.restore) and (one.at, i) < (event.at, path[1])
+        if (one.at, i) < (event.at, path[1]) and (is_it(one.fail) or is_it(one.restore))
     ]
     place, last = before[-1] if before else (None, None)
     if event.fail is not None and last is not None and last.fail is not None:

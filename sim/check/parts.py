@@ -5,7 +5,11 @@ from __future__ import annotations
 from sim.errors import UnknownName
 from sim.site.fabric.failures import NetworkState
 from sim.site.fabric.source import FabricSource
+from sim.site.fabric.types import VERTICES
 from sim.site.types import Site
+
+#: What replicas compute with: only bytes that are sent over the network miss it.
+_INSIDE = ("gpu", "nvswitch")
 
 
 class Parts:
@@ -29,3 +33,23 @@ class Parts:
         except UnknownName:
             return False
         return True
+
+    def same(self, one: str | None, other: str) -> bool:
+        """Whether two names are of one part: a link may be named from either end."""
+        if one is None or one == other or "/" not in one or not self.has(one):
+            return one == other
+        return self._key(one) == self._key(other)
+
+    def _key(self, name: str) -> tuple[list[str], str]:
+        ends, _, number = name.partition("#")
+        return sorted(ends.split("/")), number
+
+    def server_inside(self, name: str) -> str:
+        """The (first) server of a GPU or NVSwitch, or of a link between such; else ""."""
+        fabric = self.state.fabric
+        ends = [fabric.vertex_of[end] for end in self._key(name)[0]]
+        if any(VERTICES[int(fabric.kinds[end])] not in _INSIDE for end in ends):
+            return ""
+        beside = [int(fabric.link_to[link]) for end in ends for link in fabric.out_of(end)]
+        first = min(one for one in [*ends, *beside] if one < fabric.gpus)
+        return self._site.node_names[int(fabric.gpu_node[first])]

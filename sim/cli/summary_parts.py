@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sim.results.path_limits import paths_of
 from sim.results.result import RunResult
 from sim.results.ttft_parts import PARTS, decoding_pool
 
@@ -35,13 +36,26 @@ def ttft_sentences(result: RunResult) -> Iterator[str]:
             continue
         total_s = sum(known.values())
         unit, factor = ("s", 1.0) if total_s >= _SECONDS_FROM_S else ("ms", 1000.0)
+        words = {**_WORDS, "ingress": _ingress(result, name)}
         told = " + ".join(
-            f"{_WORDS.get(part, part)} {_short(factor * value)}"
+            f"{words.get(part, part)} {_short(factor * value)}"
             for part, value in known.items()
             if part not in ("ingress", "egress") or value > 0.0
         )
         total = f"{_short(factor * total_s)} {unit}"
         yield f"TTFT of {name}: {total} = {told} (means; from {workload['pool']} to {decode})"
+
+
+def _ingress(result: RunResult, workload: str) -> str:
+    """What comes before the last attempt reaches its pool: the user's way, earlier attempts."""
+    again = result.metrics[f"{workload}.retries"].value
+    if not again:
+        return "ingress"
+    return (
+        "ingress and earlier attempts"
+        if workload in paths_of(result.manifest)
+        else ("earlier attempts")
+    )
 
 
 def _short(value: float) -> str:

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from sim.engine.alone import durations_s
 from sim.engine.load import Load
 from sim.engine.network import Flow, Network
 from sim.engine.recorder import Recorder
-from sim.kernels.flows import complete_flows
 
 
 class Storms:
@@ -45,12 +45,9 @@ class Storms:
 
     def alone(self, flows: Mapping[int, Flow]) -> float:
         """How long flows that start together take on a network without any others, s."""
-        paths = [np.array(flow.path, dtype=np.int64) for flow in flows.values()]
-        links, idx = np.unique(np.concatenate(paths), return_inverse=True)
-        ptr = np.concatenate([[0], np.cumsum([len(path) for path in paths])])
         sizes = np.array([flow.size_bytes for flow in flows.values()])
-        capacity = self._network.capacity_bytes_per_s[links]
-        done = complete_flows(np.zeros(len(sizes)), sizes, ptr, idx, capacity)
+        paths = [flow.path for flow in flows.values()]
+        done = durations_s(paths, sizes, self._network.capacity_bytes_per_s)
         return float((done + np.array([flow.latency_s for flow in flows.values()])).max())
 
     def _write(self) -> None:

@@ -13,6 +13,7 @@ from functools import partial
 from sim.catalog.arithmetic import kv_bytes_per_token_layer
 from sim.catalog.types import Llm
 from sim.check.scenario import LlmUse, Pool
+from sim.engine.alone import Alone
 from sim.engine.handover import PREFILLED, RESERVED, Move
 from sim.engine.network import Flow, Network
 from sim.engine.plane import ServingPlane
@@ -98,6 +99,7 @@ class Transfers:
         self._world, self._network, self._plane, self._recorder = world, network, plane, recorder
         self._moving: dict[int, _Transfer] = {}  # by handle
         self._parts: dict[tuple[int, int], list[Part]] = {}
+        self._alone = Alone(network)
 
     def take(self, move: Move) -> None:
         """What the plane says about a prompt between two replicas."""
@@ -156,8 +158,11 @@ class Transfers:
                 self._lose(transfer, error, time_s)
                 return
             transfer.flows.append(flow)
-            alone_s = size_bytes / self._network.line_rate(flow) + flow.latency_s
-            transfer.alone_s = max(transfer.alone_s, alone_s)
+        if sizes:
+            parts = [part.layers * part.share for part, _ in sizes]
+            shares = [part / math.fsum(parts) for part in parts]
+            paths = [flow.path for flow in transfer.flows]
+            transfer.alone_s = self._alone.longest_s(paths, shares, transfer.size_bytes)
 
     def _between(self, move: Move) -> list[Part]:
         ends = move.source, move.target

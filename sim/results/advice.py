@@ -8,6 +8,7 @@ from typing import Any
 
 from sim.results.limit import Limit
 from sim.results.metrics import Metric
+from sim.results.network_advice import SECOND_WAY, faster_network, sooner_loaded
 from sim.units import format_si
 
 #: How far a suggested step goes beyond what was measured.
@@ -30,8 +31,6 @@ def next_step(
         return _power(metrics, binding)
     if binding.kind == "outage":
         return "a second feed, a battery, a reserve or a larger rating before what gave way"
-    if binding.kind == "partition":
-        return "another way around what failed: more spines, or servers with NICs on several leaves"
     if binding.kind == "control":
         return "what power control costs: --set 'policies.power={kind: none}'"
     if binding.kind == "path":
@@ -39,7 +38,11 @@ def next_step(
     if binding.kind == "first-token":
         return "rows that tell its parts apart: --set record.level=sampled"
     if binding.kind == "network":
-        return _faster_network(manifest, fullest_tier)
+        return faster_network(manifest, fullest_tier)
+    if binding.kind == "partition":
+        return SECOND_WAY
+    if binding.kind == "weights":
+        return sooner_loaded(manifest, binding.entity)
     pool = next((pool for pool in manifest["pools"] if pool["name"] == binding.entity), None)
     if pool is None:
         return ""
@@ -69,22 +72,6 @@ def _more_replicas(manifest: Mapping[str, Any], pool: Mapping[str, Any]) -> str:
     if wanted <= pool["replicas"]:
         return "more racks, since every GPU of the site is in use, and then more replicas"
     return f"more replicas: --set 'pools[{pool['name']}].replicas={wanted}'"
-
-
-def _faster_network(manifest: Mapping[str, Any], fullest_tier: str) -> str:
-    """More uplinks where the links above leaves are the fullest, else NICs of twice the rate."""
-    fabric = manifest["resolved"].get("fabric") or {}
-    ratio = fabric.get("oversubscription")
-    if "spine" in fullest_tier and isinstance(ratio, (int, float)) and ratio > 1.0:
-        less = max(1.0, ratio / 2.0)
-        return (
-            "both pools behind the same leaves (pools[].racks), or more uplinks: --set "
-            f"fabric.oversubscription={less:g}"
-        )
-    rate = fabric.get("nic_bytes_per_s") or fabric.get("nic")
-    if isinstance(rate, (int, float)):
-        return f"faster NICs: --set 'fabric.nic={rate * 8 * 2 / 1e9:g} Gb/s'"
-    return "a network with faster NICs, or both pools in the same servers"
 
 
 def _batching(manifest: Mapping[str, Any], pool: Mapping[str, Any], **changes: int) -> str:

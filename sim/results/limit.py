@@ -16,9 +16,9 @@ class Limit:
     """One limit of a run.
 
     Attributes:
-        kind: "power", "outage", "partition", "refused-context", "refused-kv-capacity", "queue",
-            "kv", "sequences", "tokens", "network", "first-token", "speed", "control", "path" or
-            "objective".
+        kind: "power", "outage", "partition", "weights", "refused-context", "refused-kv-capacity",
+            "queue", "kv", "sequences", "tokens", "network", "first-token", "speed", "control",
+            "path" or "objective".
         entity: the power node, pool or workload it belongs to.
         binds: it was exceeded or held requests back.
         share: of the window, of replica time or of arrivals, in which it was hit.

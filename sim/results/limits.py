@@ -18,10 +18,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sim.results.control_limits import control_limits
+from sim.results.failed_limits import failed_limits
 from sim.results.handover_limits import ROW_BITS, Held, held_of, network_limits, senders
 from sim.results.limit import TOUCH, Limit
 from sim.results.metrics import Metric
-from sim.results.outage_limits import outage_limits
 from sim.results.path_limits import path_limits
 from sim.results.result import RunResult
 from sim.results.speed import speed_limits
@@ -35,10 +35,10 @@ def limits(result: RunResult) -> tuple[Limit, ...]:
         pool["name"] for pool in result.manifest["pools"] if _content(result, pool["name"])
     )
     held = held_of(result)
-    found = [*_power(result), *_refusals(result), *outage_limits(result)]
-    found += [*_pools(result, content, held)]
-    found += [*network_limits(result, held, content), *speed_limits(result)]
-    found += [*control_limits(result, content), *path_limits(result), *_objectives(result)]
+    found = [*_power(result), *_refusals(result), *failed_limits(result)]
+    found += [*_pools(result, content, held), *network_limits(result, held, content)]
+    found += [*speed_limits(result), *control_limits(result, content)]
+    found += [*path_limits(result), *_objectives(result)]
     return tuple(sorted(found, key=Limit.order))
 
 

@@ -80,3 +80,14 @@ def test_a_prompt_must_fit_the_one_pool_and_the_whole_request_the_other() -> Non
         checked(load={"source": {"input_tokens": 5000, "output_tokens": 1}}, tensor_parallel=1)
     assert "5,000 tokens, more than the 384" in str(caught.value)
     assert "'pre'" in str(caught.value)
+
+
+def test_routing_by_prefixes_where_none_are_kept_is_warned_of() -> None:
+    aware = {"policies": {"routing": {"kind": "prefix-aware"}}}
+    assert checked(**aware).warnings == ()
+    (warning,) = checked(dec=aware).warnings
+    assert warning == (
+        "pools[pre].decode.pool: 'dec' keeps no prefixes, so 'prefix-aware' routing only loads "
+        "some of its replicas more: give it another, such as 'policies: {routing: {kind: "
+        "least-outstanding-tokens}}'"
+    )

@@ -104,6 +104,31 @@ def test_events_tell_power_from_network(tmp_path: Path) -> None:
     assert warning in scenario.warnings
 
 
+def test_a_link_that_is_named_from_its_other_end_is_the_same(tmp_path: Path) -> None:
+    more = FABRIC + "storage: {nodes: 1}\n" + POOL % "storage"
+    one, other = "row-rack-1-node-1-nic-1/leaf-1", "leaf-1/row-rack-1-node-1-nic-1"
+    script = (
+        f"events: [{{at: 1 s, fail: {one}}}, {{at: 2 s, restore: {other}}},\n"
+        f"  {{at: 3 s, fail: {one}}}, {{at: 4 s, fail: {other}}}]\n"
+    )
+    told = [w for w in load(tmp_path, more + script).warnings if w.startswith("events")]
+    assert told == [f"events[3].fail: {other} has failed already, by events[2]"]
+
+
+@pytest.mark.parametrize(
+    "part", ["row-rack-1-node-2-gpu-3", "row-rack-1-node-2-nvswitch",
+             "row-rack-1-node-2-nvswitch/row-rack-1-node-2-gpu-3"],
+)  # fmt: skip
+def test_a_gpu_that_only_the_network_misses_is_told(tmp_path: Path, part: str) -> None:
+    more = FABRIC + "storage: {nodes: 1}\n" + POOL % "storage"
+    script = f"events: [{{at: 1 s, fail: {part}}}, {{at: 2 s, restore: {part}}}]\n"
+    told = [w for w in load(tmp_path, more + script).warnings if w.startswith("events")]
+    assert told == [
+        "events[0].fail: only what is sent over the network misses it: replicas go on computing "
+        "with it; a server that fails, 'fail: row-rack-1-node-2', takes its replicas down"
+    ]
+
+
 def test_events_of_an_idle_network_are_told_and_change_nothing(tmp_path: Path) -> None:
     more = FABRIC + "pools: [{name: p, llm: llama-3.1-8b, replicas: 4}]\n"
     script = "events: [{at: 1 s, fail: leaf-1}, {at: 2 s, restore: leaf-1}]\n"

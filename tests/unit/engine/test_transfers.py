@@ -209,3 +209,19 @@ def test_a_client_that_gives_up_stops_the_bytes(engine: str, tmp_path: Path) -> 
     rate = NIC / 100
     left_bytes = 4000 * TOKEN - (2.0 - stays["start_s"]) * rate / 2
     assert stays["end_s"] == pytest.approx(2.0 + left_bytes / rate, abs=1e-4)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("have", "want"), [(2, 8), (8, 2)])
+def test_flows_of_one_prompt_that_share_a_nic_wait_for_each_other_also_alone(
+    have: int, want: int, engine: str, tmp_path: Path
+) -> None:
+    # Four flows leave, or enter, each NIC of the narrow side.
+    tensor = {"pools[pre].tensor_parallel": str(have), "pools[dec].tensor_parallel": str(want)}
+    rows = [{"arrival_s": 0.0, "input_tokens": 4000, "output_tokens": 5}]
+    kinds = {"policies.paths": "{kind: shortest}", "fabric.kind": "single-switch"}
+    (row,) = transfers(world(tmp_path, rows, **tensor, **kinds), engine)
+    assert row["size_bytes"] == 8 * 4000 * TOKEN
+    took_s = row["end_s"] - row["start_s"]
+    assert took_s == pytest.approx(4 * 4000 * TOKEN / NIC, rel=1e-3)
+    assert row["alone_s"] == pytest.approx(took_s, abs=1e-9)
