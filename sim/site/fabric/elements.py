@@ -256,7 +256,7 @@ def _real(value: Any) -> float | None:
     try:
         return float(value)
     except OverflowError:
-        return math.inf if math.trunc(value) > 0 else -math.inf
+        return math.inf  # or less than all floats: neither is a rate, a time or a number of things
 
 
 def _whole(value: Any) -> int | None:
