@@ -15,6 +15,9 @@ from sim.kernels.flow_state import Floats, Ints, new_flows, table_of_flows
 
 #: Blocks of members: the smallest, and how much doubling wastes.
 _LEAST, _WASTE = 4, 4
+#: Numbers of links that go so many times beyond the hops of all paths are numbered anew.
+_SPARSE = 8
+_INT_MAX = np.iinfo(np.int64).max
 
 
 def complete_flows(
@@ -54,8 +57,9 @@ def complete_flows(
     if (negative := np.flatnonzero(sizes < 0.0)).size:
         i = int(negative[0])
         raise ValueError(f"size_bytes[{i}] is {sizes[i]}; sizes are 0 or more")
-    capacity = _capacities(capacity_bytes_per_s, idx)
-    _check_paths(n, ptr, idx, len(capacity))
+    capacity, numbered = _capacities(capacity_bytes_per_s, idx)
+    _check_paths(n, ptr, numbered, len(capacity), idx)
+    idx = numbered
     return complete_checked(starts, sizes, ptr, idx, capacity)
 
 
@@ -82,7 +86,7 @@ def complete_checked(
 
 def _floats(name: str, given: ArrayLike, of: str = "flow") -> Floats:
     """One axis of finite numbers, one for each ``of``."""
-    array = np.asarray(given)
+    array = _array(name, given)
     if array.ndim != 1:
         raise ValueError(
             f"{name} has shape {array.shape}; it takes one axis, a value for each {of}"
@@ -96,28 +100,48 @@ def _floats(name: str, given: ArrayLike, of: str = "flow") -> Floats:
     return array
 
 
+def _array(name: str, given: ArrayLike) -> NDArray[Any]:
+    """What numpy makes of an argument, if it makes anything of it and all values are there."""
+    try:
+        array = np.asarray(given)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{name} is no array of numbers: {error}") from None
+    if isinstance(given, np.ma.MaskedArray) and given.mask.any():
+        raise ValueError(f"{name} has masked values; it takes all of them")
+    return array
+
+
 def _integers(name: str, given: ArrayLike) -> Ints:
     """One axis of integers."""
-    array = np.asarray(given)
+    array = _array(name, given)
     if array.ndim != 1:
         raise ValueError(f"{name} has shape {array.shape}; it takes one axis")
     if array.size and array.dtype.kind not in "iu":
         raise ValueError(f"{name} holds {array.dtype}; it takes integers")
+    if array.size and array.max() > _INT_MAX:
+        i = int(array.argmax())
+        raise ValueError(f"{name}[{i}] is {array[i]}; it takes integers of 64 bits with a sign")
     return np.ascontiguousarray(array, np.int64)
 
 
-def _capacities(given: ArrayLike, idx: Ints) -> Floats:
-    """A capacity for each link; a number stands for as many links as paths name."""
-    array: NDArray[Any] = np.asarray(given)
-    links = max(int(idx.max()) + 1, 0) if array.ndim == 0 and idx.size else 0
+def _capacities(given: ArrayLike, idx: Ints) -> tuple[Floats, Ints]:
+    """A capacity for each link; a number stands for as many links as paths name.
+
+    Then links that no path names are nobody's, and take no memory: the rest are numbered anew.
+    """
+    array = _array("capacity_bytes_per_s", given)
     if array.ndim == 0:
         if array.dtype.kind not in "iuf" or not np.isfinite(array):
             raise ValueError(f"capacity_bytes_per_s is {array}; it takes finite numbers")
         _check_capacity(array.reshape(1).astype(np.float64), "capacity_bytes_per_s is")
-        return np.full(links, float(array))
+        links = max(int(idx.max()) + 1, 0) if idx.size else 0
+        if idx.size and idx.min() >= 0 and links > _SPARSE * idx.size:
+            named, idx = np.unique(idx, return_inverse=True)
+            links = len(named)
+        return np.full(links, float(array)), idx
     capacity = _floats("capacity_bytes_per_s", array, "link")
     _check_capacity(capacity, "capacity_bytes_per_s[{}] is")
-    return capacity
+    return capacity, idx
 
 
 def _check_capacity(capacity: Floats, where: str) -> None:
@@ -126,8 +150,8 @@ def _check_capacity(capacity: Floats, where: str) -> None:
         raise ValueError(f"{where.format(i)} {capacity[i]}; capacities are above 0")
 
 
-def _check_paths(n: int, ptr: Ints, idx: Ints, links: int) -> None:
-    """Refuse what is not a list of paths over ``links`` links."""
+def _check_paths(n: int, ptr: Ints, idx: Ints, links: int, said: Ints) -> None:
+    """Refuse what is not a list of paths over ``links`` links; messages have the ``said`` ones."""
     if len(ptr) != n + 1:
         raise ValueError(f"link_ptr has {len(ptr)} values; {n} flows take {n + 1}")
     if ptr[0] != 0 or ptr[-1] != len(idx):
@@ -144,5 +168,6 @@ def _check_paths(n: int, ptr: Ints, idx: Ints, links: int) -> None:
         return
     flow = int(np.searchsorted(ptr, k, side="right")) - 1
     if code == NO_LINK:
-        raise ValueError(f"link_idx[{k}] is {idx[k]}, of flow {flow}; links are 0 to {links - 1}")
-    raise ValueError(f"flow {flow} crosses link {idx[k]} twice")
+        known = f"links are 0 to {links - 1}" if links else "there are no links"
+        raise ValueError(f"link_idx[{k}] is {said[k]}, of flow {flow}; {known}")
+    raise ValueError(f"flow {flow} crosses link {said[k]} twice")

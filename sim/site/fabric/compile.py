@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import networkx as nx
@@ -14,6 +15,7 @@ from sim.errors import did_you_mean
 from sim.site.build import gpu_names
 from sim.site.fabric.elements import Finding, finding
 from sim.site.fabric.graph import nic_names
+from sim.site.fabric.reach import cut_off
 from sim.site.fabric.types import LEVELS, NO_STORAGE, VERTICES, Fabric, Storage, disks_of
 from sim.site.types import Site
 
@@ -40,7 +42,7 @@ def findings_of(graph: nx.Graph, site: Site, storage: Storage = NO_STORAGE) -> l
         found.append(problem)
         if len(found) == _MOST_TOLD:
             return found
-    return found or list(_partition(graph, site, storage))
+    return found or list(islice(_partition(graph, site, storage), _MOST_TOLD))
 
 
 def _problems(graph: nx.Graph, site: Site, storage: Storage) -> Iterator[Finding]:
@@ -113,7 +115,7 @@ def _loose_nics(graph: nx.Graph, site: Site) -> Iterator[Finding]:
 
 
 def _partition(graph: nx.Graph, site: Site, storage: Storage) -> Iterator[Finding]:
-    """GPUs and storage nodes that nothing joins to the first GPU."""
+    """Whoever cannot reach the others: for want of links, or as only servers lie between."""
     names = gpu_names(site)
     reached = nx.node_connected_component(graph, names[0])
     away = [name for name in names if name not in reached]
@@ -127,6 +129,17 @@ def _partition(graph: nx.Graph, site: Site, storage: Storage) -> Iterator[Findin
         if name not in reached:
             message = f"{name} cannot reach {names[0]}: give it a link, such as to a leaf"
             yield finding(graph.nodes[name], message)
+    lonely = [name for name in graph.nodes if name not in reached and name not in storage.names]
+    for name in lonely if not away else ():
+        message = f"{name} has no way to any GPU: give it a link, or leave it out"
+        yield finding(graph.nodes[name], message)
+    if reached.issuperset((*names, *storage.names)) and (pair := cut_off(graph, site, storage)):
+        yield Finding(
+            0,
+            "",
+            f"{pair[0]} cannot send to {pair[1]}: they have no switches in common, and servers do "
+            "not route for others; give the switches between them a link",
+        )
 
 
 def _disks(site: Site, storage: Storage) -> list[tuple[str, str, float]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import networkx as nx
@@ -19,6 +20,9 @@ from sim.units import UnitError, parse_quantity
 
 #: Between the same two vertices; more is a slip of the keyboard.
 MOST_CABLES = 1024
+#: The same of a cable's rate (bytes/s, from 8 b/s to 8 Pb/s) and latency (s).
+LEAST_RATE, MOST_RATE = 1.0, 1e15
+MOST_LATENCY = 10.0
 VERTEX_KEYS = ("id", "kind", "ports", "pod")
 EDGE_KEYS = (
     "source",
@@ -165,16 +169,16 @@ def _edge(element: Element) -> tuple[list[Finding], dict[str, Any]]:
         else:
             message = "is missing" if about.get(key) is None else "must be the id of a vertex"
             found.append(Finding(element.line, f"{element.at}.{key}", message))
-    for key, dimension, plain, least in (
-        ("rate", "bytes_per_s", "bytes_per_s", math.ulp(0.0)),
-        ("latency", "time", "latency_s", 0.0),
+    for key, dimension, plain in (
+        ("rate", "bytes_per_s", "bytes_per_s"),
+        ("latency", "time", "latency_s"),
     ):
         said = [word for word in (key, plain) if word in about]
         try:
             if len(said) == 2:
                 raise UnitError(f"write {key!r} or {plain!r}, not both")
             if said:
-                sound[plain] = _number(about[said[0]], dimension if said[0] == key else "", least)
+                sound[plain] = _quantity(about[said[0]], dimension if said[0] == key else "", key)
             elif key == "rate":
                 raise UnitError("a link needs its rate, such as '400 Gb/s'")
         except UnitError as error:
@@ -223,25 +227,46 @@ def _unknown(element: Element, known: tuple[str, ...]) -> Iterator[Finding]:
         yield Finding(element.line, element.at, f"unknown key {_shown(key)}{hint}")
 
 
-def _number(value: Any, dimension: str, least: float) -> float:
-    """A quantity with its unit, or (no ``dimension``) a number in SI; inf and less are refused."""
+def _quantity(value: Any, dimension: str, key: str) -> float:
+    """A rate or a latency with its unit, or (no ``dimension``) a number in SI, within bounds."""
     if dimension:
         number = parse_quantity(value, dimension)
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        number = float(value)
     else:
-        raise UnitError(f"expected a number in SI units, not {_shown(value)}")
-    if not math.isfinite(number) or number < least:
-        raise UnitError(f"must be {'above 0' if least else 'at least 0'}, not {_shown(value)}")
+        real = _real(value)
+        if real is None:
+            raise UnitError(f"expected a number in SI units, not {_shown(value)}")
+        number = real
+    if key == "latency":
+        if not number >= 0.0:
+            raise UnitError(f"must be at least 0, not {_shown(value)}")
+        if number > MOST_LATENCY:
+            raise UnitError(f"must be at most {MOST_LATENCY:g} s, not {_shown(value)}")
+    else:
+        if not number > 0.0:
+            raise UnitError(f"must be above 0, not {_shown(value)}")
+        if not LEAST_RATE <= number <= MOST_RATE:
+            raise UnitError(f"must be from 1 B/s to 1000 TB/s, not {_shown(value)}")
     return number
 
 
-def _whole(value: Any) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+def _real(value: Any) -> float | None:
+    """A number, also of numpy, as a float, infinite where it is too large; None: no number."""
+    if isinstance(value, bool) or not isinstance(value, Real):
         return None
-    return int(value) if math.isfinite(value) and float(value).is_integer() else None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf  # or less than all floats: neither is a rate, a time or a number of things
+
+
+def _whole(value: Any) -> int | None:
+    number = _real(value)
+    return int(number) if number is not None and number.is_integer() else None
 
 
 def _shown(value: Any) -> str:
-    text = repr(value) if isinstance(value, str) else str(value)
+    try:
+        text = repr(value) if isinstance(value, str) else str(value)
+    except ValueError:  # Python prints no integer of more than 4,300 digits
+        return "a number of thousands of digits"
     return text if len(text) <= 60 else text[:59] + "…"

@@ -13,6 +13,7 @@ from sim.site.fabric.types import VERTICES, Fabric, FloatArray
 from sim.site.types import IntArray
 
 _CABLE = re.compile(r"(?P<one>.+?)/(?P<other>[^#]+)(?:#(?P<number>\d{1,6}))?")
+_NUMBER = re.compile(r"[0-9]{1,6}")
 #: With more vertices than this only switches are suggested for a name that is unknown.
 _MOST_SEARCHED = 5000
 _FIRST_SWITCH = VERTICES.index("leaf")
@@ -90,30 +91,48 @@ class NetworkState:
         self._update()
         return np.flatnonzero(before != self._alive).astype(np.int64)
 
+    def _ends(self, part: str) -> tuple[str, str, str] | None:
+        """The two vertices of a part between two, and the cable if it names one.
+
+        Names of vertices may have a ``/`` or a ``#`` themselves.
+        """
+        known = self.fabric.vertex_of
+        for slash in re.finditer("/", part):
+            one, rest = part[: slash.start()], part[slash.end() :]
+            if one not in known:
+                continue
+            if rest in known:
+                return one, rest, ""
+            other, _, cable = rest.rpartition("#")
+            if other in known and _NUMBER.fullmatch(cable):
+                return one, other, cable
+        return None
+
     def _find(self, part: str) -> tuple[set[Any], Any]:
         fabric = self.fabric
         vertex = fabric.vertex_of.get(part)
         if vertex is not None:
             return self._vertices, vertex
-        match = _CABLE.fullmatch(part)
-        ends = [match["one"], match["other"]] if match else [part]
-        for end in ends:
-            if end not in fabric.vertex_of:
-                raise UnknownName("part of the network", end, self.suggested())
-        assert match is not None
+        known_ends = self._ends(part)
+        if known_ends is None:
+            match = _CABLE.fullmatch(part)
+            wrong = [match["one"], match["other"]] if match else [part]
+            end = next((end for end in wrong if end not in fabric.vertex_of), part)
+            raise UnknownName("part of the network", end, self.suggested())
+        *ends, cable = known_ends
         one, other = (fabric.vertex_of[end] for end in ends)
         between = [link for link in fabric.out_of(one) if fabric.link_to[link] == other]
         if not between:
             beside = (fabric.names[fabric.link_to[link]] for link in fabric.out_of(one))
             raise UnknownName(f"link of {ends[0]} to", ends[1], dict.fromkeys(beside))
-        if match["number"] is None:
+        if not cable:
             return self._edges, (min(one, other), max(one, other))
-        number = int(match["number"])
+        number = int(cable)
         cables = [int(link) // 2 for link in between]
         together = fabric.merged[cables[0]]
         if not 1 <= number <= len(cables) * together:
             known = [str(n + 1) for n in range(len(cables) * together)]
-            raise UnknownName(f"cable of {match['one']}/{match['other']}", str(number), known)
+            raise UnknownName(f"cable of {ends[0]}/{ends[1]}", str(number), known)
         if together > 1:
             return self._cables, (cables[0], number)
         return self._cables, (sorted(cables)[number - 1], 0)

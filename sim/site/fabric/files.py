@@ -10,16 +10,17 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from xml.parsers import expat
 
 import networkx as nx
 
 from sim.errors import DataError
-from sim.site.fabric.elements import Element, Finding, assemble
+from sim.site.fabric.elements import Element, Finding, assemble, finding
 from sim.site.fabric.graph import inside
+from sim.site.fabric.graphml import read_graphml
 from sim.site.types import Site
 from sim.units import parse_quantity
 
@@ -28,9 +29,33 @@ SUFFIXES = (".json", ".graphml")
 MOST_BYTES = 64 << 20
 _INSIDE = {"gpu", "node", "nvswitch"}
 _SPACE = re.compile(r"[ \t\n\r]*")
-_DECODER = json.JSONDecoder(parse_constant=lambda word: word)
 #: Keys of node-link data that say what networkx takes for granted here.
 _TOP = {"directed": False, "multigraph": False}
+
+
+class _Repeated(dict[str, Any]):
+    """An object of JSON in which a key stands twice."""
+
+    key = ""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    repeated = _Repeated(found)
+    repeated.key = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
+    return repeated
+
+
+def _number(text: str) -> int | float:
+    """Integers beyond all floats are infinite, as other numbers are."""
+    return int(text) if len(text) < 300 else float(text)
+
+
+_DECODER = json.JSONDecoder(
+    parse_constant=lambda word: word, parse_int=_number, object_pairs_hook=_object
+)
 
 
 def read_graph(file: Path, label: str, site: Site) -> tuple[nx.Graph, list[Finding]]:
@@ -49,24 +74,32 @@ def read_graph(file: Path, label: str, site: Site) -> tuple[nx.Graph, list[Findi
     if file.suffix.lower() == ".json":
         vertices, edges = _json(data, label)
     else:
-        vertices, edges = _graphml(data, label)
+        vertices, edges = read_graphml(data, label)
     if not vertices:
         raise DataError(label, "holds no vertex: 'nodes' is empty or missing")
     graph, found = assemble(vertices, edges)
-    return whole(graph, site), found
+    full, taken = whole(graph, site)
+    return full, [*found, *taken]
 
 
-def whole(graph: nx.Graph, site: Site) -> nx.Graph:
-    """The graph with the inside of the site's servers, where it holds none of it."""
+def whole(graph: nx.Graph, site: Site) -> tuple[nx.Graph, list[Finding]]:
+    """The graph with the inside of the site's servers, where it holds none of it.
+
+    A switch cannot have the name of an NVSwitch that is added: that is found.
+    """
     if any(about["kind"] in _INSIDE for about in graph.nodes.values()):
-        return graph
+        return graph, []
     full = inside(site)
+    taken = []
     for name, about in graph.nodes.items():
-        if name in full and about["kind"] == full.nodes[name]["kind"]:
-            continue
-        full.add_node(name, **about)
+        added = full.nodes[name]["kind"] if name in full else ""
+        if added == "nvswitch":
+            message = f"{name!r} is the name of an nvswitch that is added to the servers"
+            taken.append(finding(about, f"{message}: give this {about['kind']} another"))
+        if about["kind"] != added:
+            full.add_node(name, **about)
     full.add_edges_from(graph.edges(data=True))
-    return full
+    return full, taken
 
 
 def write_graph(graph: nx.Graph, file: Path) -> None:
@@ -144,8 +177,12 @@ def _json(data: bytes, label: str) -> tuple[list[Element], list[Element]]:
         raise DataError(label, "is not UTF-8 text", line) from None
     vertices: list[Element] = []
     edges: list[Element] = []
+    seen: set[str] = set()
     try:
         for key, value, line in _members(text, label):
+            if key in seen:
+                raise DataError(label, f"{key[:50]!r} is there twice", line)
+            seen.add(key)
             if key in ("nodes", "edges", "links"):
                 into = vertices if key == "nodes" else edges
                 if not isinstance(value, list):
@@ -169,6 +206,8 @@ def _json(data: bytes, label: str) -> tuple[list[Element], list[Element]]:
 def _element(item: Any, line: int, key: str, index: int, label: str) -> Element:
     if not isinstance(item, dict):
         raise DataError(label, f"{key}[{index}]: expected a mapping such as {{…}}", line)
+    if isinstance(item, _Repeated):
+        raise DataError(label, f"{key}[{index}]: {item.key[:50]!r} is there twice", line)
     return Element(line, f"{key}[{index}]", item)
 
 
@@ -190,7 +229,7 @@ def _members(text: str, label: str) -> Iterator[tuple[str, Any, int]]:
         yield f"{key}", value, line
         at = _after(text, at)
         if text[at : at + 1] != "}":
-            at = _mark(text, at, ",")
+            at = _next(text, at, "}")
     at = _after(text, at + 1)
     if at != len(text):
         raise json.JSONDecodeError("Extra data", text, at)
@@ -205,7 +244,7 @@ def _items(text: str, at: int, lines: _Lines) -> tuple[list[tuple[Any, int]], in
         items.append((item, line))
         at = _after(text, at)
         if text[at : at + 1] != "]":
-            at = _mark(text, at, ",")
+            at = _next(text, at, "]")
     return items, at + 1
 
 
@@ -222,6 +261,14 @@ def _mark(text: str, at: int, mark: str) -> int:
     return _after(text, at + 1)
 
 
+def _next(text: str, at: int, end: str) -> int:
+    """Where the item after a comma begins; there must be one."""
+    after = _mark(text, at, ",")
+    if text[after : after + 1] == end:
+        raise json.JSONDecodeError(f"Nothing after ',' before {end!r}", text, at)
+    return after
+
+
 class _Lines:
     """Line numbers of positions that only grow."""
 
@@ -232,82 +279,3 @@ class _Lines:
         self._line += self._text.count("\n", self._at, position)
         self._at = position
         return self._line
-
-
-class _GraphMl:
-    """What GraphML says, gathered while expat goes through it."""
-
-    def __init__(self, label: str) -> None:
-        self.label = label
-        self.elements: dict[str, list[Element]] = {"node": [], "edge": []}
-        self._keys: dict[str, tuple[str, str]] = {}  # id → (attr.name, attr.type)
-        self._about: dict[str, Any] | None = None
-        self._text: list[str] | None = None
-        self._key = ""
-        self.parser = expat.ParserCreate()
-        self.parser.buffer_text = True
-        self.parser.StartElementHandler = self.start
-        self.parser.EndElementHandler = self.end
-        self.parser.CharacterDataHandler = self.characters
-        self.parser.StartDoctypeDeclHandler = self.doctype
-
-    def fail(self, message: str) -> DataError:
-        return DataError(self.label, message, self.parser.CurrentLineNumber)
-
-    def doctype(self, *_: object) -> None:
-        raise self.fail("a document type (<!DOCTYPE>) may not stand in it")
-
-    def start(self, tag: str, said: dict[str, str]) -> None:
-        tag = tag.rpartition(":")[2]
-        if tag == "graph" and said.get("edgedefault", "undirected") != "undirected":
-            raise self.fail('links have both directions here: edgedefault="undirected"')
-        if tag == "key" and "id" in said:
-            name = said.get("attr.name", said["id"])
-            self._keys[said["id"]] = (name, said.get("attr.type", "string"))
-        elif tag in self.elements:
-            ends = ("id",) if tag == "node" else ("source", "target")
-            self._about = {key: said[key] for key in ends if key in said}
-            into = self.elements[tag]
-            line = self.parser.CurrentLineNumber
-            into.append(Element(line, f"{tag}[{len(into)}]", self._about))
-        elif tag == "data" and self._about is not None:
-            self._key, self._text = said.get("key", ""), []
-        elif tag in ("hyperedge", "port"):
-            raise self.fail(f"<{tag}> is not a part of a network")
-
-    def characters(self, text: str) -> None:
-        if self._text is not None:
-            self._text.append(text)
-
-    def end(self, tag: str) -> None:
-        tag = tag.rpartition(":")[2]
-        if tag == "data" and self._text is not None and self._about is not None:
-            name, kind = self._keys.get(self._key, (self._key, "string"))
-            self._about[name] = _typed("".join(self._text).strip(), kind)
-            self._text = None
-        elif tag in self.elements:
-            self._about = None
-
-
-def _typed(text: str, kind: str) -> Any:
-    """A value of GraphML; one that is not of its type stays text, and is refused as that."""
-    if kind == "boolean":
-        return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
-    if kind in ("int", "long", "float", "double"):
-        try:
-            return int(text) if kind in ("int", "long") else float(text)
-        except ValueError:
-            return text
-    return text
-
-
-def _graphml(data: bytes, label: str) -> tuple[list[Element], list[Element]]:
-    reader = _GraphMl(label)
-    try:
-        reader.parser.Parse(data, True)
-    except expat.ExpatError as error:
-        message = expat.ErrorString(error.code)
-        raise DataError(label, f"is not GraphML: {message}", error.lineno) from None
-    except (ValueError, LookupError):
-        raise DataError(label, "is not GraphML: an encoding that is not known") from None
-    return reader.elements["node"], reader.elements["edge"]

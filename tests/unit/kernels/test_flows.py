@@ -147,6 +147,29 @@ def test_a_large_random_network_equals_the_reference() -> None:
     np.testing.assert_allclose(complete_flows(*case.arguments), simply(case), rtol=1e-11)
 
 
+def test_numbers_of_links_may_be_far_apart() -> None:
+    far = [7, 1 << 40, 1 << 40]
+    finish = complete_flows([0.0, 0.0], [10.0, 20.0], [0, 2, 3], far, 10.0)
+    assert finish.tolist() == [2.0, 3.0]
+    with pytest.raises(ValueError, match=r"^flow 1 crosses link 1099511627776 twice$"):
+        complete_flows([0.0, 0.0], [1.0, 1.0], [0, 1, 3], far, 10.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("start_s", [[0.0], [1.0, 2.0]], "start_s is no array of numbers: "),
+        ("size_bytes", np.ma.array([1.0, 2.0], mask=[0, 1]), "size_bytes has masked values; "),
+        ("link_idx", np.array([0, 1 << 63], np.uint64), "link_idx[1] is 9223372036854775808; "),
+        ("capacity_bytes_per_s", [], "link_idx[0] is 0, of flow 0; there are no links"),
+    ],
+)
+def test_what_numpy_takes_and_is_no_list_of_flows(name: str, value: Any, says: str) -> None:
+    given = dict(zip(NAMES, ([0.0, 0.0], [1.0, 1.0], [0, 1, 2], [0, 0], 1.0), strict=True))
+    with pytest.raises(ValueError, match="^" + re.escape(says)):
+        complete_flows(**{**given, name: value})
+
+
 # ---- the certificate ----------------------------------------------------------------------
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -87,7 +88,32 @@ def test_switches_and_nics_are_enough(tmp_path: Path) -> None:
         ("a.json", '{"multigraph": true}', 1, "multigraph: expected false"),
         ("a.graphml", "<graphml/>", 0, "holds no vertex"),
         ("a.graphml", '<!DOCTYPE x [<!ENTITY a "b">]>\n<graphml/>', 1, "a document type"),
-        ("a.graphml", '<g>\n<graph edgedefault="directed"/></g>', 2, "edgedefault"),
+        ("a.graphml", '<graphml>\n<graph edgedefault="directed"/></graphml>', 2, "edgedefault"),
+        ("a.graphml", "<html>\n</html>", 1, "is not GraphML: it begins with <html>, not <graphml>"),
+        ("a.graphml", '<graphml><graph>\n<edge directed="true"/></graph></graphml>', 2, "both"),
+        ("a.graphml", "<graphml>\n<graph/>\n<graph/></graphml>", 3, "a second <graph>"),
+        (
+            "a.graphml",
+            '<graphml><graph><node id="a">\n<graph/></node></graph></graphml>',
+            2,
+            "a second <graph>: a network is one, with no graph in a node",
+        ),
+        (
+            "a.graphml",
+            '<graphml><graph><node id="a">\n<data key="kind">leaf</data>\n'
+            '<data key="kind">nic</data></node></graph></graphml>',
+            3,
+            "'kind' is there twice",
+        ),
+        ("a.json", '{"nodes": [],\n}', 1, "is not JSON: nothing after ',' before '}'"),
+        ("a.json", '{"nodes": [\n{},\n]}', 2, "is not JSON: nothing after ',' before ']'"),
+        ("a.json", '{"nodes": [],\n"nodes": []}', 2, "'nodes' is there twice"),
+        (
+            "a.json",
+            '{"edges": [\n{"rate": "1 Gb/s", "rate": "2 Gb/s"}]}',
+            2,
+            "edges[0]: 'rate' is there twice",
+        ),
         ("a.graphml", "", 1, "is not GraphML: no element found"),
         ("a.graphml", '<?xml version="1.0" encoding="klingon"?><a/>', 0, "is not GraphML"),
     ],
@@ -100,6 +126,114 @@ def test_files_that_are_no_network_say_why(
         read_graph(tmp_path / name, name, site_of(2))
     assert says in str(caught.value)
     assert caught.value.line == line
+
+
+def small() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Vertices and edges of two servers on one leaf."""
+    nics = nic_names(site_of(2))
+    nodes = [{"id": nic, "kind": "nic"} for nic in nics] + [{"id": "leaf-1", "kind": "leaf"}]
+    return nodes, [{"source": nic, "target": "leaf-1", "rate": "400 Gb/s"} for nic in nics]
+
+
+def said_of(tmp_path: Path, nodes: Any, edges: Any) -> list[str]:
+    file = tmp_path / "fabric.json"
+    file.write_text(json.dumps({"nodes": nodes, "edges": edges}))
+    graph, found = read_graph(file, file.name, site_of(2))
+    return [f"{one.at}: {one.message}" for one in found or findings_of(graph, site_of(2))]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"bytes_per_s": 10**400}, "bytes_per_s: must be from 1 B/s to 1000 TB/s, not inf"),
+        ({"bytes_per_s": 1e308}, "bytes_per_s: must be from 1 B/s to 1000 TB/s, not 1e+308"),
+        ({"bytes_per_s": 5e-324}, "bytes_per_s: must be from 1 B/s to 1000 TB/s, not 5e-324"),
+        ({"bytes_per_s": 0}, "bytes_per_s: must be above 0, not 0"),
+        ({"bytes_per_s": 1, "latency": "11 s"}, "latency: must be at most 10 s, not '11 s'"),
+        ({"bytes_per_s": 1, "latency_s": -1}, "latency_s: must be at least 0, not -1"),
+        ({"bytes_per_s": 1, "cables": 10**400}, "cables: expected a number of cables, 1 to 1,024"),
+    ],
+)
+def test_numbers_beyond_reason_are_refused(
+    tmp_path: Path, change: dict[str, Any], says: str
+) -> None:
+    nodes, edges = small()
+    assert said_of(tmp_path, nodes, edges) == []
+    edges[0] = {"source": edges[0]["source"], "target": "leaf-1", **change}
+    (said,) = said_of(tmp_path, nodes, edges)
+    assert said.startswith(f"edges[0].{says}")
+
+
+def test_integers_longer_than_python_reads_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    file.write_text('{"nodes": [{"id": "a", "kind": "leaf", "ports": %s}]}' % ("9" * 5000))
+    _, (found,) = read_graph(file, file.name, site_of(2))
+    assert found.message == "expected a whole number from 1, not inf"
+
+
+def test_a_switch_that_joins_nobody_is_named(tmp_path: Path) -> None:
+    nodes, edges = small()
+    nodes += [{"id": "a", "kind": "spine"}, {"id": "b", "kind": "spine"}]
+    edges.append({"source": "a", "target": "b", "rate": "1 Gb/s"})
+    assert said_of(tmp_path, nodes, edges) == [
+        f"nodes[{at}]: {name} has no way to any GPU: give it a link, or leave it out"
+        for at, name in ((17, "a"), (18, "b"))
+    ]
+
+
+def test_the_name_of_an_nvswitch_is_taken(tmp_path: Path) -> None:
+    nodes, edges = small()
+    nodes.append({"id": "row-rack-1-node-1-nvswitch", "kind": "spine"})
+    edges.append({"source": nodes[-1]["id"], "target": "leaf-1", "rate": "1 Gb/s"})
+    (said,) = said_of(tmp_path, nodes, edges)
+    assert said == (
+        "nodes[17]: 'row-rack-1-node-1-nvswitch' is the name of an nvswitch that is added to the "
+        "servers: give this spine another"
+    )
+
+
+def test_defaults_of_graphml_count(tmp_path: Path) -> None:
+    nodes, edges = small()
+    key = '<key id="{}" for="{}" attr.name="{}" attr.type="{}"><default>{}</default></key>'
+    lines = [
+        "<graphml>",
+        key.format("k", "node", "kind", "string", "nic"),
+        key.format("r", "edge", "rate", "string", "400 Gb/s"),
+        key.format("c", "edge", "cables", "int", "4"),
+        '<graph edgedefault="undirected">',
+        *(f'<node id="{one["id"]}"/>' for one in nodes[:-1]),
+        '<node id="leaf-1"><data key="k">leaf</data></node>',
+        f'<edge source="{edges[0]["source"]}" target="leaf-1"><data key="c">2</data></edge>',
+        *(f'<edge source="{one["source"]}" target="leaf-1"/>' for one in edges[1:]),
+        "</graph></graphml>",
+    ]
+    file = tmp_path / "a.graphml"
+    file.write_text("\n".join(lines))
+    graph, found = read_graph(file, file.name, site_of(2))
+    assert found == findings_of(graph, site_of(2)) == []
+    told = [graph.edges[one["source"], "leaf-1"] for one in edges]
+    assert [one["cables"] for one in told] == [2] + [4] * 15
+    assert {one["bytes_per_s"] for one in told} == {50e9}
+
+
+def test_more_digits_than_python_prints_are_refused_from_a_function() -> None:
+    def endless(graph: nx.Graph) -> nx.Graph:
+        graph.edges["leaf-1", "spine-1"]["cables"] = 10**5000
+        return graph
+
+    with pytest.raises(ScenarioError, match="1 to 1,024, not a number of thousands of digits"):
+        sim.load_scenario(QUICKSTART, fabric=endless)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    def counted(graph: nx.Graph) -> nx.Graph:
+        graph.edges["leaf-1", "spine-1"].update(cables=np.int64(4), bytes_per_s=np.int32(10**9))
+        return graph
+
+    scenario = sim.load_scenario(QUICKSTART, fabric=counted)
+    assert scenario.fabric is not None
+    link = scenario.fabric.graph(scenario.site).edges["leaf-1", "spine-1"]
+    assert (link["cables"], link["bytes_per_s"]) == (4, 1e9)
 
 
 def test_a_nic_without_a_cable_is_named() -> None:
