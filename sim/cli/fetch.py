@@ -1,4 +1,4 @@
-"""``rackplan fetch``: bring a public trace, checked by its checksum."""
+"""``rackplan fetch``: bring a public trace or table, checked by its checksum."""
 
 from __future__ import annotations
 
@@ -12,30 +12,32 @@ import typer
 
 def fetch(
     name: Annotated[
-        str | None, typer.Argument(help="name of the trace; left out: list what there is")
+        str | None, typer.Argument(help="name of the file; left out: list what there is")
     ] = None,
     to: Annotated[
-        Path, typer.Option("--to", metavar="FOLDER", help="folder to write it into")
-    ] = Path("traces"),
+        Path | None,
+        typer.Option("--to", metavar="FOLDER", help="folder to keep it in; else the user's cache"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """Fetch a public request trace from its own address; without a name, list them."""
-    from sim.workload.fetch import fetch as bring
-    from sim.workload.fetch import public_trace, public_traces
+    """Fetch a public trace or table from its own address; without a name, list them."""
+    from sim.catalog.public import fetch as bring
+    from sim.catalog.public import public_file, public_files, public_folder
 
     if name is None:
-        traces = public_traces()
+        files = public_files()
         if as_json:
-            print(json.dumps([asdict(trace) for trace in traces.values()], indent=2))
+            print(json.dumps([asdict(one) for one in files.values()], indent=2))
             return
-        for trace in traces.values():
-            print(f"{trace.name}: {trace.about}\n  {trace.address}\n  {trace.licence}")
+        for one in files.values():
+            print(f"{one.name} ({one.kind}): {one.about}\n  {one.address}\n  {one.licence}")
         return
-    trace = public_trace(name)
-    file, fetched = bring(trace, to)
+    wanted = public_file(name)
+    file, fetched = bring(wanted, public_folder() if to is None else to)
     if as_json:
-        print(json.dumps({"file": str(file), "fetched": fetched, **asdict(trace)}, indent=2))
+        print(json.dumps({"file": str(file), "fetched": fetched, **asdict(wanted)}, indent=2))
         return
     print(f"{'fetched' if fetched else 'already there:'} {file}")
-    print(f"in a scenario: trace: {{file: {file.as_posix()}, format: {trace.format}}}")
-    print(f"licence: {trace.licence}")
+    if wanted.kind == "trace":
+        print(f"in a scenario: trace: {{file: {file.as_posix()}, format: {wanted.format}}}")
+    print(f"licence: {wanted.licence}")
