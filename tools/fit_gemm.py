@@ -1,14 +1,16 @@
 """Fits the constants of matrix products on measured kernels (run by ``fit_perf.py``).
 
 Each (GPU, dtype) is fitted on its rows with n, k >= 512: least squares of log(predicted/measured)
-with a soft-L1 loss. Errors are cross-validated, five folds with whole (n, k) pairs held out.
+with a soft-L1 loss. Bounds are what physics allows. The search starts from the same round values
+for every GPU and is held to them weakly, so that no start knows the rows that are held out; the
+H200 starts at the H100's constants, fitted without the held-out shapes, and is held to them.
+``gemm_errors.py`` finds the errors.
 """
 
 from __future__ import annotations
 
 import csv
-import sys
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -19,60 +21,79 @@ from sim.catalog.library import load
 from sim.catalog.types import PRECISION_BYTES
 from sim.perf.gemm import Device, GemmConstants, gemm_s
 
-#: Name in the tables -> (catalog name, L2 bytes).
-GPUS = {
-    "h100_sxm": ("h100-sxm", 50e6),
-    "h200_sxm": ("h200-sxm", 50e6),
-    "a100_sxm": ("a100-sxm", 40e6),
-    "b200_sxm": ("b200", 126e6),
-    "gb200": ("gb200", 126e6),
-    "l40s": ("l40s", 96e6),
-}
 DTYPES = {"bfloat16": "bf16", "fp8": "fp8", "fp8_block": "fp8_block", "nvfp4": "fp4"}
-#: Field -> (scale, low, high) of the search.
+#: Field -> (scale, low, high, start, spread): the last two in units of scale, as the bounds.
 RANGE = {
-    "launch_s": (1e-6, 0.3, 15),
-    "quantise_s": (1e-6, 0, 15),
-    "quantise": (1, 0, 12),
-    "compute": (1, 0.3, 1.2),
-    "bandwidth": (1, 0.4, 1.2),
-    "norm": (1, 1, 6),
-    "prologue_s": (1e-6, 0.01, 4),
-    "split_s": (1e-6, 0.3, 20),
-    "throttle": (1, 0, 0.4),
-    "throttle_s": (1e-3, 0.05, 10),
-    "ramp_s_per_sqrt_mb": (1e-6, 0, 1.5),
-    "l2": (1, 2, 12),
-    "tile_loss": (1, 0, 1),
-    "k_latency_s": (1e-6, 0, 0.3),
-    "resident_mb": (1, 3, 60),
-    "resident": (1, 0.1, 1),
-    "tail": (1, 0, 1),
+    "launch_s": (1e-6, 0.3, 15, 2.5, 2),
+    "quantise_s": (1e-6, 0, 15, 5, 4),
+    "quantise": (1, 0, 12, 2.5, 2),
+    "compute": (1, 0.3, 1.2, 0.85, 0.25),
+    "bandwidth": (1, 0.4, 1.2, 0.88, 0.12),
+    "norm": (1, 1, 6, 2.3, 0.8),
+    "prologue_s": (1e-6, 0.01, 4, 0.5, 0.6),
+    "split_s": (1e-6, 0.3, 20, 3, 3),
+    "throttle": (1, 0, 0.4, 0.1, 0.1),
+    "throttle_s": (1e-3, 0.05, 10, 3, 4),
+    "ramp_s_per_sqrt_mb": (1e-6, 0, 1.5, 0.25, 0.25),
+    "l2": (1, 2, 12, 5.5, 3),
+    "tile_loss": (1, 0, 1, 0.1, 0.3),
+    "k_latency_s": (1e-6, 0, 0.3, 0.06, 0.05),
+    "resident_mb": (1, 3, 60, 10, 10),
+    "resident": (1, 0.1, 1, 0.6, 0.4),
+    "tail": (1, 0, 1, 0.2, 0.4),
+    "stairs": (1, 0, 0.95, 0.2, 0.4),
+    "gemv": (1, 0, 3, 0.1, 0.6),
+    "gemv_n": (1e3, 1, 20, 4.5, 3),
+    "gemv_k": (1e3, 0.5, 10, 3, 2),
 }
-#: Where the search starts, in the order and scales of ``RANGE``: an earlier fit of the same form,
-#: rounded. Never the result of the last run, so that a second run writes the same file.
-START = {
-    ("h100-sxm", "bf16"): (1.99, 0, 0, 0.883, 0.88, 3, 0.72, 3.3, 0.117, 5.5, 0.32, 5.5, 0, 0.07,
-                           6.8, 0.48, 0),
-    ("h100-sxm", "fp8"): (6.74, 5, 2.3, 0.8, 0.852, 3.2, 0.81, 3.7, 0.158, 5.4, 0.2, 0, 0, 0.04,
-                          7.3, 0.61, 0),
-    ("h200-sxm", "bf16"): (2.08, 0, 0, 0.943, 0.929, 2.4, 0.73, 2.7, 0.171, 3, 0.24, 4.9, 0.1,
-                           0.08, 8.9, 0.48, 0),
-    ("h200-sxm", "fp8"): (7.84, 3.7, 3.1, 0.822, 0.947, 2.7, 0.73, 3.6, 0.05, 2.4, 0.43, 4, 0, 0,
-                          0, 1, 0),
-    ("b200", "bf16"): (2.28, 0, 0, 1.2, 0.848, 1.9, 0.19, 3.3, 0.07, 0.12, 0.07, 7.5, 0.51, 0.06,
-                       18, 0.15, 0.45),
-    ("b200", "fp8"): (5.23, 8.4, 3, 0.928, 0.922, 1.7, 0.18, 5.8, 0.15, 0.16, 0.16, 5.4, 0.01,
-                      0.04, 29, 1, 0.45),
-    ("b200", "fp4"): (1.68, 5.1, 2.6, 1, 1.2, 1.9, 0.04, 20, 0, 1, 0.49, 0, 0, 0.1, 10, 0.86, 0.45),
-    ("a100-sxm", "bf16"): (3.34, 0, 0, 1.2, 0.928, 1.9, 1, 0.9, 0.07, 6.8, 0.39, 5.2, 0.32, 0.06,
-                           10, 1, 1),
-}  # fmt: skip
-START_LIKE = {"gb200": "b200", "l40s": "h100-sxm"}
 QUANTISED = ("quantise_s", "quantise")
-#: Pull of a small table's fit towards its start, in units of the range.
-SHRINKAGE = 0.3
-FOLDS = 5
+GEMV = ("gemv", "gemv_n", "gemv_k")
+#: Weight of the pull towards the start; an error of 5 % of one row weighs about as much as a
+#: constant half a spread away.
+PULL = 0.1
+#: The same towards the constants of a GPU of the same chip.
+PULL_LIKE = 0.4
+SMALLEST = 512  # of n and k: smaller products are another regime
+
+
+@dataclass(frozen=True)
+class Library:
+    """What a generation's library chooses among, and the terms that its times show.
+
+    Chosen by the error on held-out shapes; ``gemm_errors.py`` says what each choice buys.
+    """
+
+    tiles: tuple[tuple[int, int], ...]
+    splits: tuple[int, ...]
+    without: tuple[str, ...]
+    gemv: tuple[str, ...] = ()  # dtypes with a slow path for few rows
+    unsplit: tuple[str, ...] = ()  # dtypes whose kernels never split k
+
+
+SMALL = ((128, 128), (64, 128), (64, 64), (64, 32), (64, 16))
+SPLITS = (1, 2, 4, 8, 16)
+HOPPER = Library(SMALL, SPLITS, ("stairs",), unsplit=("fp8_block",))
+AMPERE = Library(((128, 256), (256, 128), *SMALL), SPLITS, ("tail",))
+ADA = Library(SMALL, SPLITS, ("stairs",))
+BLACKWELL = Library(
+    ((16, 64), (32, 64), (64, 64), (64, 128), (128, 128), (128, 256), (256, 128)),
+    (1, 2, 4),
+    ("stairs",),
+    gemv=("bf16",),
+)
+#: Name in the tables -> (catalog name, L2 bytes, library).
+GPUS = {
+    "h100_sxm": ("h100-sxm", 50e6, HOPPER),
+    "h200_sxm": ("h200-sxm", 50e6, HOPPER),
+    "a100_sxm": ("a100-sxm", 40e6, AMPERE),
+    "b200_sxm": ("b200", 126e6, BLACKWELL),
+    "gb200": ("gb200", 126e6, BLACKWELL),
+    "l40s": ("l40s", 96e6, ADA),
+}
+
+
+#: GPUs of one chip and library with few shapes, held to the constants of the one with many.
+LIKE = {"h200-sxm": "h100-sxm"}
 
 
 @dataclass(frozen=True)
@@ -87,19 +108,30 @@ class Measured:
     def take(self, mask: NDArray[np.bool_]) -> Measured:
         return Measured(*(getattr(self, f.name)[mask] for f in fields(self)))
 
+    def pairs(self) -> NDArray[np.float64]:
+        """One number for each (n, k)."""
+        return self.n * 1e6 + self.k
+
 
 @dataclass(frozen=True)
 class Setup:
     """What stays fixed in one fit."""
 
+    gpu: str
+    table_dtype: str
+    precision: str
     device: Device
     size: float
-    start: GemmConstants
     free: tuple[str, ...]
 
     def constants(self, x: NDArray[np.float64]) -> GemmConstants:
-        values = {name: float(v) * RANGE[name][0] for name, v in zip(self.free, x, strict=True)}
-        return replace(self.start, **values)
+        """Free fields as given in units of their scale; the others switched off."""
+        values = dict.fromkeys(RANGE, 0.0) | {
+            name: float(v) * RANGE[name][0] for name, v in zip(self.free, x, strict=True)
+        }
+        values["gemv_n"] = values["gemv_n"] or 1.0  # unused, but divides
+        values["gemv_k"] = values["gemv_k"] or 1.0
+        return GemmConstants(**values)
 
     def predict(self, rows: Measured, constants: GemmConstants) -> NDArray[np.float64]:
         return gemm_s(
@@ -108,15 +140,55 @@ class Setup:
         )  # fmt: skip
 
 
-def start_of(gpu: str, precision: str) -> GemmConstants:
-    """Where the search starts for this GPU."""
-    values = START[START_LIKE.get(gpu, gpu), precision]
-    scaled = zip(RANGE.items(), values, strict=True)
-    return GemmConstants(**{name: value * scale for (name, (scale, *_)), value in scaled})
+@dataclass(frozen=True)
+class Table:
+    """What was measured of one (GPU, dtype), and the table that its constants are held to."""
+
+    setup: Setup
+    rows: Measured
+    like: Table | None = None
+
+    def fit(self, held: NDArray[np.float64] | tuple[()] = ()) -> GemmConstants:
+        """Constants from the rows of this table (and of the like) whose pairs are not ``held``."""
+        rows = self.rows.take(~np.isin(self.rows.pairs(), held))
+        return fit(self.setup, rows, self.like.fit(held) if self.like else None)
+
+
+def tables(folder: Path) -> list[Table]:
+    """Every (GPU, dtype) of the tables that the catalog has."""
+    found: dict[tuple[str, str], Table] = {}
+    for table_name, (name, l2, library) in GPUS.items():
+        for dtype, precision in DTYPES.items():
+            rows = read(folder, table_name, dtype)
+            if len(rows.m):
+                setup = setup_of(name, dtype, precision, l2, library)
+                like = found.get((LIKE.get(name, ""), precision))
+                if like:  # of the same m, which is faster and as good
+                    same = like.rows.take(np.isin(like.rows.m, rows.m))
+                    like = Table(like.setup, same)
+                found[name, precision] = Table(setup, rows, like)
+    return list(found.values())
+
+
+def setup_of(name: str, dtype: str, precision: str, l2: float, library: Library) -> Setup:
+    """What stays fixed in the fit of one (GPU, dtype)."""
+    catalog = load()
+    gpu = catalog.gpus[name]
+    canonical = catalog.canonical("precision", precision)
+    device = Device(
+        gpu.peak_flops[canonical], gpu.memory_bandwidth_bytes_per_s, gpu.sms, l2,
+        library.tiles, (1,) if precision in library.unsplit else library.splits,
+    )  # fmt: skip
+    absent = set(library.without)
+    absent |= set(QUANTISED) if precision == "bf16" else set()
+    absent |= {"split_s"} if precision in library.unsplit else set()
+    absent |= set(GEMV) if precision not in library.gemv else set()
+    free = tuple(field for field in RANGE if field not in absent)
+    return Setup(name, dtype, precision, device, PRECISION_BYTES[canonical], free)
 
 
 def read(folder: Path, gpu: str, dtype: str) -> Measured:
-    """The rows of one GPU and dtype."""
+    """The rows of one GPU and dtype with n, k >= 512; none where the tables lack it."""
     big = gpu == "h100_sxm"
     path = folder / ("aic_gemm_h100_sxm.csv" if big else "aic_gemm_all_gpus.csv")
     with path.open() as file:
@@ -124,69 +196,46 @@ def read(folder: Path, gpu: str, dtype: str) -> Measured:
         rows = [r for r in csv.DictReader(file) if r["dtype"] == dtype and (big or r["gpu"] == gpu)]
     columns = [[float(r[name]) for r in rows] for name in ("m", "n", "k", "latency_ms")]
     m, n, k, ms = (np.array(column) for column in columns)
-    return Measured(m, n, k, ms / 1000)
+    found = Measured(m, n, k, ms / 1000)
+    return found.take((n >= SMALLEST) & (k >= SMALLEST)) if rows else found
 
 
-def fit(setup: Setup, rows: Measured) -> GemmConstants:
-    """The constants that fit these rows."""
-    scale = np.array([RANGE[name][0] for name in setup.free])
-    low, high = (np.array([RANGE[name][i] for name in setup.free], dtype=float) for i in (1, 2))
-    start = np.array([getattr(setup.start, name) for name in setup.free]) / scale
-    start = np.clip(start, low + 1e-6, high - 1e-6)
-    pull = SHRINKAGE if len(rows.m) < 1000 else 0.0
+def fit(setup: Setup, rows: Measured, like: GemmConstants | None = None) -> GemmConstants:
+    """The constants that fit these rows, held to ``like`` (else weakly to the common start)."""
+    scale, low, high, start, spread = (
+        np.array([RANGE[name][i] for name in setup.free], dtype=float) for i in range(5)
+    )
+    if like is not None:
+        start = np.array([getattr(like, name) for name in setup.free]) / scale
+    pull = PULL if like is None else PULL_LIKE
 
     def residuals(x: NDArray[np.float64]) -> NDArray[np.float64]:
         off = np.log(setup.predict(rows, setup.constants(x)) / rows.seconds)
-        return np.append(off, pull * (x - start) / (high - low))
+        return np.append(off, pull * (x - start) / spread)
 
     found = least_squares(
-        residuals, start, bounds=(low, high), loss="soft_l1", f_scale=0.05,
-        x_scale=high - low, max_nfev=40, diff_step=1e-3,
+        residuals, np.clip(start, low + 1e-6, high - 1e-6), bounds=(low, high), loss="soft_l1",
+        f_scale=0.05, x_scale=spread, max_nfev=60, ftol=1e-6, diff_step=1e-3,
     )  # fmt: skip
     return setup.constants(found.x)
 
 
-def cross_validate(setup: Setup, rows: Measured) -> NDArray[np.float64]:
-    """Relative errors of rows whose (n, k) the fit has not seen."""
-    pairs = rows.n * 1e6 + rows.k
-    order = np.random.default_rng(0).permutation(np.unique(pairs))
-    errors = np.empty(len(pairs))
-    for fold in range(FOLDS):
-        held = np.isin(pairs, order[fold::FOLDS])
-        constants = fit(setup, rows.take(~held))
-        test = rows.take(held)
-        errors[held] = setup.predict(test, constants) / test.seconds - 1
-    return errors
+def as_row(constants: GemmConstants) -> dict[str, float]:
+    """The constants as they are written: four digits."""
+    return {f.name: float(f"{getattr(constants, f.name):.4g}") for f in fields(constants)}
 
 
-def fit_all(folder: Path) -> tuple[dict[str, dict[str, dict[str, float]]], list[str]]:
-    """Constants by GPU and dtype, and a line on the error of each."""
-    catalog = load()
-    gemm: dict[str, dict[str, dict[str, float]]] = {}
-    record: list[str] = []
-    for table_name, (name, l2) in GPUS.items():
-        for dtype, precision in DTYPES.items():
-            rows = read(folder, table_name, dtype)
-            rows = rows.take((rows.n >= 512) & (rows.k >= 512))
-            if not len(rows.m):
-                continue
-            gpu = catalog.gpus[name]
-            canonical = catalog.canonical("precision", precision)
-            device = Device(
-                gpu.peak_flops[canonical], gpu.memory_bandwidth_bytes_per_s, gpu.sms, l2
-            )
-            start = start_of(name, "fp8" if precision == "fp8_block" else precision)
-            free = tuple(f for f in RANGE if precision != "bf16" or f not in QUANTISED)
-            setup = Setup(device, PRECISION_BYTES[canonical], start, free)
-            errors = np.abs(cross_validate(setup, rows))
-            found = fit(setup, rows)
-            inside = np.abs(setup.predict(rows, found) / rows.seconds - 1)
-            line = (
-                f"{name} {precision}: {len(rows.m)} rows, MAPE held out {100 * errors.mean():.1f} %"
-                f" (median {100 * np.median(errors):.1f}), in sample {100 * inside.mean():.1f} %"
-            )
-            print(line, file=sys.stderr, flush=True)
-            record.append(line)
-            row = {f.name: float(f"{getattr(found, f.name):.4g}") for f in fields(found)}
-            gemm.setdefault(name, {})[precision] = row
-    return gemm, record
+class Inline(list[object]):
+    """A list that is written in one line."""
+
+
+def tiles_tree() -> dict[str, dict[str, Inline]]:
+    """Tiles and splits by GPU, as they are written."""
+    return {
+        name: {
+            "tiles": Inline(Inline(tile) for tile in library.tiles),
+            "splits": Inline(library.splits),
+            "unsplit": Inline(library.unsplit),
+        }
+        for name, _, library in GPUS.values()
+    }

@@ -1,6 +1,8 @@
-"""Writes data/calibration/kernels.yaml from measured kernels.
+"""Writes data/calibration/kernels.yaml and gemm_record.yaml from measured kernels.
 
-    python tools/fit_perf.py FOLDER_WITH_KERNEL_TABLES
+    python tools/fit_perf.py FOLDER_WITH_KERNEL_TABLES [gemm]
+
+``gemm`` fits matrix products alone and leaves the rest of kernels.yaml as it is.
 
 The tables are the kernel measurements of the PyPI package aiconfigurator-core 0.12.0 (NVIDIA,
 Apache-2.0). The product reads only what is written here. Needs scipy.
@@ -10,12 +12,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import fit_gemm
 import fit_layers
+import gemm_errors
+import gemm_other_sources
 import yaml
 
 from sim.paths import data
+from sim.perf.calibration import read_tree
 
 HEADER = """\
 # Constants of kernels, fitted by tools/fit_perf.py. SI units unless a name says otherwise.
@@ -30,8 +36,7 @@ RECORD = {
     "licence": "Apache-2.0",
     "method": (
         "soft-L1 least squares of log(predicted/measured); errors in five folds with whole shapes "
-        "held out; n, k >= 512 for matrix products; starting values from an earlier fit of the "
-        "same form"
+        "held out; n, k >= 512 for matrix products, each row's errors in gemm_record.yaml"
     ),
 }
 ASSUMED = {
@@ -43,25 +48,65 @@ ASSUMED = {
     "l2_bytes": "vendors' figures, remembered",
     "precision_like": "int8 products as fp8",
 }
-L2_BYTES = dict(fit_gemm.GPUS.values()) | {"mi300x": 256e6, "l4": 48e6}
+L2_BYTES = {name: l2 for name, l2, _ in fit_gemm.GPUS.values()} | {"mi300x": 256e6, "l4": 48e6}
 TRANSFER = {"default": "h100-sxm", "gb200": "b200", "l4": "l40s", "mi300x": "h100-sxm"}
+RECORD_HEADER = """\
+# How far to trust the times of matrix products, by tools/fit_perf.py; sim/perf/gemm_record.py says
+# what each figure is. Relative errors; whole (n, k) shapes held out, five folds. other_sources:
+# tables that no choice has looked at.
+"""
+KERNELS = ("calibration", "kernels.yaml")
 
 
-def main(folder: Path) -> None:
-    gemm, gemm_record = fit_gemm.fit_all(folder)
-    layers, layer_record = fit_layers.fit_all(folder)
+def main(folder: Path, only_gemm: bool) -> None:
+    gemm, gemm_record, gemm_lines = gemm_errors.fit_all(folder)
+    old = yaml.safe_load(data(*KERNELS).read_text(encoding="utf-8")) if only_gemm else {}
+    layers: dict[str, Any]
+    if only_gemm:
+        kept = ("attention", "experts", "all_reduce")
+        layers = {name: old[name] for name in kept}
+        layer_lines = [line for line in old["record"]["errors"] if not _is_gemm(line)]
+    else:
+        layers, layer_lines = fit_layers.fit_all(folder)
     tree = {
-        "record": {**RECORD, "errors": gemm_record + layer_record},
+        "record": {**RECORD, "errors": gemm_lines + layer_lines},
         "assumed": ASSUMED,
         "transfer": TRANSFER,
         "precision_like": {"int8": "fp8"},
         "l2_bytes": L2_BYTES,
+        "gemm_tiles": fit_gemm.tiles_tree(),
         "gemm": gemm,
         **layers,
     }
-    text = yaml.safe_dump(tree, sort_keys=False, width=100)
-    data("calibration", "kernels.yaml").write_text(HEADER + text, encoding="utf-8")
+    _write(HEADER, tree, False, *KERNELS)
+    read_tree.cache_clear()
+    record = {
+        "source_id": RECORD["source_id"],
+        "other_sources": gemm_other_sources.compare_all(folder),
+        "gemm_record": gemm_record,
+    }
+    _write(RECORD_HEADER, record, None, "calibration", "gemm_record.yaml")
+
+
+def _is_gemm(line: str) -> bool:
+    return line.split(" ")[0] in {name for name, *_ in fit_gemm.GPUS.values()}
+
+
+class Dumper(yaml.SafeDumper):
+    """Plain YAML, with tiles and splits in one line."""
+
+
+def _list(dumper: yaml.SafeDumper, values: fit_gemm.Inline) -> yaml.Node:
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", values, flow_style=True)
+
+
+Dumper.add_representer(fit_gemm.Inline, _list)
+
+
+def _write(header: str, tree: dict[str, Any], flow: bool | None, *place: str) -> None:
+    text = yaml.dump(tree, Dumper=Dumper, sort_keys=False, width=100, default_flow_style=flow)
+    data(*place).write_text(header + text, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), "gemm" in sys.argv[2:])

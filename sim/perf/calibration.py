@@ -39,25 +39,51 @@ _SERVING = ("calibration", "serving.yaml")
 _POWER = ("calibration", "power.yaml")
 
 
-def device(gpu: Gpu, precision: str) -> Device:
-    """The GPU as the matrix-product model sees it, with the peak of ``precision``."""
-    l2 = float(_pick(read_tree(*_KERNELS), "l2_bytes", gpu.name))
-    return Device(gpu.peak_flops[precision], gpu.memory_bandwidth_bytes_per_s, gpu.sms, l2)
+def device(gpu: Gpu, precision: str, dtype: str | None = None) -> Device:
+    """The GPU as the matrix-product model sees it, with the peak of ``precision``.
+
+    Its tiles are those of the GPU whose constants it takes, as both were fitted together; ``dtype``
+    names constants other than those of the precision.
+    """
+    tree = read_tree(*_KERNELS)
+    l2 = float(_pick(tree, "l2_bytes", gpu.name))
+    owner, kind = gemm_owner(gpu.name, dtype or precision)
+    library = tree["gemm_tiles"][owner]
+    splits = (1,) if kind in library["unsplit"] else library["splits"]
+    return Device(
+        gpu.peak_flops[precision],
+        gpu.memory_bandwidth_bytes_per_s,
+        gpu.sms,
+        l2,
+        tuple((float(rows), float(columns)) for rows, columns in library["tiles"]),
+        tuple(float(split) for split in splits),
+    )
+
+
+def gemm_owner(gpu: str, precision: str) -> tuple[str, str]:
+    """GPU and data type whose constants of matrix products this GPU uses, its own if it has them.
+
+    Raises:
+        DataError: neither this GPU nor the one that it transfers from has constants of this
+            precision or of the one that ``precision_like`` names.
+    """
+    tree = read_tree(*_KERNELS)
+    kind = str(tree["precision_like"].get(precision, precision))
+    for name in _candidates(tree, gpu):
+        if kind in tree["gemm"].get(name, {}):
+            return name, kind
+    raise DataError("/".join(_KERNELS), f"no GEMM constants for {precision} to give {gpu}")
 
 
 def gemm_constants(gpu: str, precision: str) -> GemmConstants:
     """Constants of matrix products of this GPU, else of the one that it transfers from.
 
     Raises:
-        DataError: neither has them, nor those of the precision that ``precision_like`` names.
+        DataError: as ``gemm_owner``.
     """
-    tree = read_tree(*_KERNELS)
-    table = tree["gemm"]
-    kind = str(tree["precision_like"].get(precision, precision))
-    for name in _candidates(tree, gpu):
-        if kind in table.get(name, {}):
-            return read_row(GemmConstants, table[name][kind], _KERNELS, f"gemm.{name}.{kind}")
-    raise DataError("/".join(_KERNELS), f"no GEMM constants for {precision} to give {gpu}")
+    name, kind = gemm_owner(gpu, precision)
+    row = read_tree(*_KERNELS)["gemm"][name][kind]
+    return read_row(GemmConstants, row, _KERNELS, f"gemm.{name}.{kind}")
 
 
 def gemm_dtypes(gpu: str) -> tuple[str, ...]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from sim.cli.predict import predict_app
+from sim.perf.gemm_record import gemm_record
 
 PLAN = {
     "llm": "llama-3.1-70b",
@@ -57,6 +59,70 @@ def test_kernels_as_json(tmp_path: Path) -> None:
     (row,) = json.loads(invoke("kernels", "--gpu", "h100-sxm", str(file), "--json").stdout)
     assert (row["m"], row["n"], row["k"]) == (128, 4096, 4096)
     assert isinstance(row["time_s"], float)
+
+
+def kernel_rows(tmp_path: Path, gpu: str, *lines: str) -> list[dict[str, object]]:
+    file = tmp_path / "k.csv"
+    file.write_text("\n".join(["dtype,m,n,k", *lines]) + "\n")
+    found: list[dict[str, object]] = json.loads(
+        invoke("kernels", "--gpu", gpu, str(file), "--json").stdout
+    )
+    return found
+
+
+def test_a_kernel_has_its_expected_error_beside_its_time(tmp_path: Path) -> None:
+    (row,) = kernel_rows(tmp_path, "h100", "bfloat16,128,4096,4096")
+    record = gemm_record("h100-sxm", "bf16").by_m["m 17-255"]
+    time_s = row["time_s"]
+    assert isinstance(time_s, float)
+    assert list(row)[-5:] == ["time_s", "error", "time_p10_s", "time_p90_s", "note"]
+    assert row["error"] == record.median
+    assert row["time_p10_s"] == time_s * math.exp(record.log_p10)
+    assert row["time_p90_s"] == time_s * math.exp(record.log_p90)
+    assert row["note"] == ""
+
+
+@pytest.mark.parametrize(
+    ("gpu", "line", "note"),
+    [
+        (
+            "h100",
+            "bf16,8,131072,4096",
+            "outside the calibrated region: n 131072 > 65536 measured",
+        ),
+        (
+            "l4",
+            "bf16,8,4096,64",
+            "bf16 was not measured on l4: constants of l40s bf16; "
+            "outside the calibrated region: k 64 < 512 measured",
+        ),
+        (
+            "h200",
+            "fp8_block,8,4096,4096",
+            "fp8_block was not measured on h200-sxm: constants of h200-sxm fp8",
+        ),
+        (
+            "h100",
+            "int8,8,4096,4096",
+            "int8 was not measured on h100-sxm: constants of h100-sxm fp8",
+        ),
+        ("b200", "nvfp4,8,4096,4096", ""),
+    ],
+)
+def test_a_kernel_says_where_it_is_less_sure(
+    tmp_path: Path, gpu: str, line: str, note: str
+) -> None:
+    (row,) = kernel_rows(tmp_path, gpu, line)
+    assert row["note"] == note
+
+
+def test_a_tables_own_note_and_error_are_kept(tmp_path: Path) -> None:
+    file = tmp_path / "k.csv"
+    file.write_text("dtype,m,n,k,error,note\nbf16,1,131072,4096,x,y\n")
+    (row,) = csv.DictReader(io.StringIO(invoke("kernels", "--gpu", "H100", str(file)).stdout))
+    assert (row["error"], row["note"]) == ("x", "y")
+    assert float(row["predicted_error"]) > 0
+    assert row["predicted_note"].startswith("outside the calibrated region: n 131072")
 
 
 def test_serving_prints_the_documented_keys() -> None:
