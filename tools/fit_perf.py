@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 
 import fit_gemm
-import fit_layers
 import yaml
 
 from sim.paths import data
@@ -36,10 +35,6 @@ RECORD = {
 }
 ASSUMED = {
     "transfer": "a GPU without constants of its own takes another's: mi300x and l4 are unmeasured",
-    "attention": "measured on the H100 only",
-    "experts": "measured on H100, H200, B200, 8- and 16-bit weights only",
-    "all_reduce": "nvlink measured on the H100; the byte term scales with the link; xgmi as nvlink",
-    "decode_compute": "not measured; binds for latent attention (MLA) only",
     "l2_bytes": "vendors' figures, remembered",
     "precision_like": "int8 products as fp8",
 }
@@ -49,15 +44,13 @@ TRANSFER = {"default": "h100-sxm", "gb200": "b200", "l4": "l40s", "mi300x": "h10
 
 def main(folder: Path) -> None:
     gemm, gemm_record = fit_gemm.fit_all(folder)
-    layers, layer_record = fit_layers.fit_all(folder)
     tree = {
-        "record": {**RECORD, "errors": gemm_record + layer_record},
+        "record": {**RECORD, "errors": gemm_record},
         "assumed": ASSUMED,
         "transfer": TRANSFER,
         "precision_like": {"int8": "fp8"},
         "l2_bytes": L2_BYTES,
         "gemm": gemm,
-        **layers,
     }
     text = yaml.safe_dump(tree, sort_keys=False, width=100)
     data("calibration", "kernels.yaml").write_text(HEADER + text, encoding="utf-8")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sim.cli.predict_ops import has_ops, time_ops
 from sim.cli.predict_table import Table, TableRow, read_table
 from sim.errors import RackplanError, UnknownName
 
@@ -35,20 +36,26 @@ _SERVING_OPTIONS = (
 
 @predict_app.command()
 def kernels(
-    file: Annotated[Path, typer.Argument(help="CSV with columns dtype, m, n, k.")],
+    file: Annotated[
+        Path, typer.Argument(help="CSV with columns dtype, m, n, k, or op and what each op needs.")
+    ],
     gpu: Annotated[str, typer.Option(help="GPU of the catalog, such as h100-sxm.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of CSV.")] = False,
 ) -> None:
     """Print the rows of a CSV of matrix products with a column time_s added.
 
     Each product is one of m x k by k x n on one GPU, isolated: its launch is included, and the
-    quantisation of its activations where the dtype has less than 16 bits.
+    quantisation of its activations where the dtype has less than 16 bits. With a column op, rows
+    may also be attention-decode, attention-prefill, moe or all-reduce, with columns of their own.
     """
     from sim.catalog.library import load
     from sim.perf.kernels import kernel_s
 
     catalog = load()
     device = catalog.gpus[catalog.canonical("gpu", gpu)]
+    if has_ops(file):
+        _print_rows(*time_ops(file, device, as_json), as_json)
+        return
     table = read_table(file, _KERNEL_COLUMNS, None, added=("time_s",))
     added: list[dict[str, object]] = []
     for row in table.rows:

@@ -16,9 +16,16 @@ from sim.errors import RackplanError, UnknownName
 from sim.perf.across import across
 from sim.perf.calibration import clock_curve
 from sim.perf.collectives.timing import Between
+from sim.perf.experts import ROUTINGS
 from sim.perf.gemm import Clock
 from sim.perf.memory import DoesNotFit, Memory, does_not_fit, held_weight_bytes, stage_memory
-from sim.perf.operators import Shard, UnsupportedPlan, check_parallel, shard
+from sim.perf.operators import (
+    Shard,
+    UnsupportedPlan,
+    check_one_domain,
+    check_parallel,
+    shard,
+)
 from sim.perf.power import Draw
 from sim.perf.reduce import step_costs
 from sim.perf.step import ReplicaModel
@@ -41,13 +48,18 @@ def replica_model(
     stage_bytes_per_s: float,
     domains: int = 1,
     between: Between | None = None,
+    expert_parallel: int = 1,
+    data_parallel_attention: int = 1,
+    expert_routing: str = "uniform",
 ) -> ReplicaModel:
     """What the engine needs to know about a replica of ``llm`` on this GPU type.
 
     ``stage_bytes_per_s`` is the rate at which a whole stage sends to the next (unused with one
     stage). A tensor-parallel group has equally many GPUs in each of ``domains`` NVLink domains,
-    which ``between`` joins if they are several. Prefill attention runs at the bf16 rate in every
-    precision, as measured.
+    which ``between`` joins if they are several. Prefill attention has bf16 products in every
+    precision. ``expert_parallel`` parts of the group hold whole experts, chosen as
+    ``expert_routing`` says (``experts.ROUTINGS``); with ``data_parallel_attention`` it is so many
+    groups, each with sequences of its own (``timing``).
 
     Raises:
         DoesNotFit: weights and reserves leave no KV block; the message has the arithmetic.
@@ -56,7 +68,12 @@ def replica_model(
         RackplanError: more sequences than tokens in a batch; domains that do not come out even, or
             a GPU on which no all-reduce between domains can be timed.
     """
-    check_parallel(llm, tensor_parallel, pipeline_parallel)
+    check_parallel(
+        llm, tensor_parallel, pipeline_parallel, expert_parallel, data_parallel_attention
+    )
+    check_one_domain(data_parallel_attention, domains)
+    if expert_routing not in ROUTINGS:
+        raise UnknownName("routing of experts", expert_routing, ROUTINGS)
     if kv_precision not in PRECISION_BYTES:
         raise UnknownName("KV precision", kv_precision, PRECISION_BYTES)
     if not 1 <= max_sequences <= max_batch_tokens:
@@ -65,7 +82,17 @@ def replica_model(
             f"{max_batch_tokens}: each decoding sequence needs a token of the batch"
         )
     stages = [
-        shard(llm, gpu, precision, kv_precision, tensor_parallel, layers)
+        shard(
+            llm,
+            gpu,
+            precision,
+            kv_precision,
+            tensor_parallel,
+            layers,
+            expert_parallel=expert_parallel,
+            data_parallel_attention=data_parallel_attention,
+            expert_routing=expert_routing,
+        )
         for layers in stage_layers(llm.layers, pipeline_parallel)
     ]
     memory = tightest_memory(stages, llm, gpu, max_sequences, max_batch_tokens, memory_utilisation)
@@ -80,7 +107,17 @@ def replica_model(
     shares = clock_shares(gpu)
     costs = step_costs(
         [
-            Stage(slowest, gpu, tensor_parallel, clock_factors(share), domains, between)
+            Stage(
+                slowest,
+                gpu,
+                tensor_parallel,
+                clock_factors(share),
+                domains,
+                between,
+                kv_precision,
+                most_sequences=-(-max_sequences // (pipeline_parallel * data_parallel_attention)),
+                most_context=llm.max_context,
+            )
             for share in shares
         ],
         sum(share > clock_curve().brake for share in shares),
@@ -136,6 +173,8 @@ def rank_weight_bytes(
     kv_precision: str,
     tensor_parallel: int,
     pipeline_parallel: int,
+    expert_parallel: int = 1,
+    data_parallel_attention: int = 1,
 ) -> tuple[float, ...]:
     """Bytes of weights that one GPU of each stage holds, the first stage first.
 
@@ -144,7 +183,16 @@ def rank_weight_bytes(
     stages = stage_layers(llm.layers, pipeline_parallel)
     return tuple(
         held_weight_bytes(
-            shard(llm, gpu, precision, kv_precision, tensor_parallel, layers),
+            shard(
+                llm,
+                gpu,
+                precision,
+                kv_precision,
+                tensor_parallel,
+                layers,
+                expert_parallel=expert_parallel,
+                data_parallel_attention=data_parallel_attention,
+            ),
             llm,
             first=i == 0,
             last=i == len(stages) - 1,
