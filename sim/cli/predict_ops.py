@@ -95,8 +95,8 @@ def _time(op: str, row: TableRow, gpu: Gpu) -> KernelTime:
                 numbers["experts"], numbers["experts_per_token"], numbers["hidden"],
                 numbers["ffn"] // ranks, numbers["expert_parallel"], 0.0,
             )  # fmt: skip
-            word, routing = row.word("dtype"), row.word("routing")
-            return kernel_ops.moe(gpu, word, layer, ranks, numbers["tokens"], routing)
+            kernel, routing = _kernel(row.word("dtype"), gpu), row.word("routing")
+            return kernel_ops.moe(gpu, kernel, layer, ranks, numbers["tokens"], routing)
         heads = Heads(numbers["n_q"], numbers["n_kv"], float(numbers["head_dim"]))
         if op == "attention-decode":
             return kernel_ops.attention_decode(
@@ -107,3 +107,17 @@ def _time(op: str, row: TableRow, gpu: Gpu) -> KernelTime:
         )
     except RackplanError as error:
         raise row.blame(error) from error
+
+
+def _kernel(word: str, gpu: Gpu) -> str:
+    """A kernel of experts by its name or by another spelling of its precision."""
+    from sim.catalog.library import fold, load
+    from sim.perf.layer_constants import expert_kernels
+
+    spelt = {fold(name): name for name in expert_kernels(gpu.name)}
+    if fold(word) in spelt:
+        return spelt[fold(word)]
+    try:
+        return load().canonical("precision", word)
+    except UnknownName:
+        return word

@@ -2,8 +2,9 @@
 
 The kernel's time (``attention.decode_s``) is a smooth maximum of what its blocks take, which grows
 with sequences, and of what KV takes to cross HBM, which grows with its tokens; ``StepCost`` has
-only sums of the two. The three terms are the non-negative ones with the least squared relative
-error over batches and contexts that are evenly spaced in their logarithms and fit the GPU's memory.
+only sums of the two. The three terms are the non-negative ones with the least squared error, as a
+share of the kernel's time with its launch, over batches and contexts that are evenly spaced in
+their logarithms and fit the GPU's memory.
 What is lost: short contexts in large batches, where blocks bind, are up to a third off, and so are
 single sequences, whose split contexts wait (``tests/unit/perf/test_reduction.py`` has figures).
 """
@@ -64,26 +65,27 @@ def decode_terms(
 ) -> DecodeTerms:
     """The terms of one layer at full clock, without the kernel's launch."""
     count, context = batches(most_sequences, most_context, most_tokens)
+    isolated = decode_s(count, context, heads, kv_bytes, constants, chip, single=single)
     serving = replace(constants, launch_s=0.0)
     seconds = decode_s(count, context, heads, kv_bytes, serving, chip, single=single)
-    found = non_negative(np.stack([np.ones_like(count), count, count * context]), seconds)
-    return DecodeTerms(*found)
+    terms = np.stack([np.ones_like(count), count, count * context])
+    return DecodeTerms(*non_negative(terms / isolated, seconds / isolated))
 
 
-def non_negative(terms: Floats, seconds: Floats) -> tuple[float, ...]:
-    """Factors ≥ 0 of ``terms`` [k, n] with the least squared relative error against [n] seconds.
+def non_negative(terms: Floats, wanted: Floats) -> tuple[float, ...]:
+    """Factors ≥ 0 of ``terms`` [k, n] with the least squared error against [n] wanted values.
 
     Few terms: the best of all subsets whose unbounded solution has no negative factor.
     """
-    scaled = (terms / seconds).T
+    scaled = terms.T
     best, least = np.zeros(len(terms)), np.inf
     for kept in product((False, True), repeat=len(terms)):
         if not any(kept):
             continue
         mask = np.array(kept)
         factors = np.zeros(len(terms))
-        factors[mask] = np.linalg.lstsq(scaled[:, mask], np.ones(len(seconds)), rcond=None)[0]
-        off = float(((scaled @ factors - 1) ** 2).sum())
+        factors[mask] = np.linalg.lstsq(scaled[:, mask], wanted, rcond=None)[0]
+        off = float(((scaled @ factors - wanted) ** 2).sum())
         if (factors >= 0).all() and off < least:
             best, least = factors, off
     return tuple(float(x) for x in best)
