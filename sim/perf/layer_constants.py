@@ -143,10 +143,14 @@ def _fit(name: str, own: bool) -> Fit:
         if line["kernel"] == name:
             held = line["held_out"]
             return Fit(
-                name, held["mape_pct"] / 100, held["bias_pct"] / 100, held["spread_log"],
+                name, _share(held["mape_pct"]), _share(held["bias_pct"]), held["spread_log"],
                 {n: (low, high) for n, (low, high) in line["calibrated"].items()}, own,
             )  # fmt: skip
     raise DataError("/".join(_LAYERS), f"record has no kernel {name!r}")
+
+
+def _share(per_cent: float) -> float:
+    return round(per_cent / 100, 4)
 
 
 def _kv(precision: str) -> str:
