@@ -1,8 +1,8 @@
 """Writes data/calibration/kernels.yaml and gemm_record.yaml from measured kernels.
 
-    python tools/fit_perf.py FOLDER_WITH_KERNEL_TABLES [gemm]
+    python tools/fit_perf.py FOLDER_WITH_KERNEL_TABLES
 
-``gemm`` fits matrix products alone and leaves the rest of kernels.yaml as it is.
+Attention, experts and all-reduces are those of tools/fit_layers.py.
 
 The tables are the kernel measurements of the PyPI package aiconfigurator-core 0.12.0 (NVIDIA,
 Apache-2.0). The product reads only what is written here. Needs scipy.
@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import fit_gemm
-import fit_layers
 import gemm_errors
 import gemm_other_sources
 import yaml
@@ -41,10 +40,6 @@ RECORD = {
 }
 ASSUMED = {
     "transfer": "a GPU without constants of its own takes another's: mi300x and l4 are unmeasured",
-    "attention": "measured on the H100 only",
-    "experts": "measured on H100, H200, B200, 8- and 16-bit weights only",
-    "all_reduce": "nvlink measured on the H100; the byte term scales with the link; xgmi as nvlink",
-    "decode_compute": "not measured; binds for latent attention (MLA) only",
     "l2_bytes": "vendors' figures, remembered",
     "precision_like": "int8 products as fp8",
 }
@@ -58,25 +53,16 @@ RECORD_HEADER = """\
 KERNELS = ("calibration", "kernels.yaml")
 
 
-def main(folder: Path, only_gemm: bool) -> None:
-    gemm, gemm_record, gemm_lines = gemm_errors.fit_all(folder)
-    old = yaml.safe_load(data(*KERNELS).read_text(encoding="utf-8")) if only_gemm else {}
-    layers: dict[str, Any]
-    if only_gemm:
-        kept = ("attention", "experts", "all_reduce")
-        layers = {name: old[name] for name in kept}
-        layer_lines = [line for line in old["record"]["errors"] if not _is_gemm(line)]
-    else:
-        layers, layer_lines = fit_layers.fit_all(folder)
+def main(folder: Path) -> None:
+    gemm, gemm_record, lines = gemm_errors.fit_all(folder)
     tree = {
-        "record": {**RECORD, "errors": gemm_lines + layer_lines},
+        "record": {**RECORD, "errors": lines},
         "assumed": ASSUMED,
         "transfer": TRANSFER,
         "precision_like": {"int8": "fp8"},
         "l2_bytes": L2_BYTES,
         "gemm_tiles": fit_gemm.tiles_tree(),
         "gemm": gemm,
-        **layers,
     }
     _write(HEADER, tree, False, *KERNELS)
     read_tree.cache_clear()
@@ -86,10 +72,6 @@ def main(folder: Path, only_gemm: bool) -> None:
         "gemm_record": gemm_record,
     }
     _write(RECORD_HEADER, record, None, "calibration", "gemm_record.yaml")
-
-
-def _is_gemm(line: str) -> bool:
-    return line.split(" ")[0] in {name for name, *_ in fit_gemm.GPUS.values()}
 
 
 class Dumper(yaml.SafeDumper):
@@ -109,4 +91,4 @@ def _write(header: str, tree: dict[str, Any], flow: bool | None, *place: str) ->
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), "gemm" in sys.argv[2:])
+    main(Path(sys.argv[1]))

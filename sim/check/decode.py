@@ -97,6 +97,14 @@ def _fits(
             f"has no effect: whoever waits in {name!r} was admitted by {spec.name!r} before, and "
             "is not pushed out any more",
         )
+    for i, one in ((found.document.spec.pools.index(spec), spec), (place, other)):
+        if one.data_parallel_attention > 1:
+            found.error(
+                ("pools", i, "data_parallel_attention"),
+                "KV that moves between pools would be on some of the GPUs only, which is not "
+                "modelled: leave it out where 'decode' is used",
+            )
+            fine = False
     pool = pools.get(name)
     if pool is None or spec.name not in pools:
         return False

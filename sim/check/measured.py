@@ -58,6 +58,10 @@ def fits(
             spec.tensor_parallel == steps.tensor_parallel and spec.pipeline_parallel == 1,
             f"was measured on {steps.tensor_parallel} GPUs that share each layer: write {layout}",
         ),
+        (
+            spec.expert_parallel == spec.data_parallel_attention == 1,
+            "has its own layout: leave expert_parallel and data_parallel_attention out",
+        ),
     ):
         if not fine:
             found.error(here, f"{steps.name} {message}")

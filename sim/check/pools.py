@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,14 @@ from sim.errors import RackplanError, UnknownName
 from sim.perf import replica_model
 from sim.perf.collectives.timing import time_collective
 from sim.perf.measured import measured_model
-from sim.perf.operators import HALF, UnsupportedPlan, check_parallel
+from sim.perf.operators import (
+    HALF,
+    UnsupportedPlan,
+    check_expert_parallel,
+    check_groups,
+    check_one_domain,
+    check_parallel,
+)
 from sim.perf.step import ReplicaModel
 from sim.site.types import Site
 from sim.spec.nodes import Path
@@ -99,6 +107,9 @@ def _pool(
         batching=roles["batching"],
         prefix_cache=spec.prefix_cache,
         measured=steps,
+        expert_parallel=spec.expert_parallel,
+        data_parallel_attention=spec.data_parallel_attention,
+        expert_routing=spec.expert_routing,
     )
 
 
@@ -168,18 +179,34 @@ def known_gpu(
 
 
 def _parallel(spec: PoolSpec, use: LlmUse, path: Path, found: Collector) -> bool:
-    """Whether both degrees divide what they cut; each problem at its own key."""
+    """Whether every degree divides what it cuts; each problem at its own key."""
+    llm, ranks = use.llm, spec.tensor_parallel
+    parts, groups = spec.expert_parallel, spec.data_parallel_attention
     fine = True
-    for key, degrees in (
-        ("tensor_parallel", (spec.tensor_parallel, 1)),
-        ("pipeline_parallel", (1, spec.pipeline_parallel)),
+    for key, check in (
+        ("expert_parallel", partial(check_expert_parallel, llm, ranks, parts)),
+        ("data_parallel_attention", partial(check_groups, llm, ranks, groups)),
+        ("pipeline_parallel", partial(check_parallel, llm, 1, spec.pipeline_parallel)),
     ):
-        try:
-            check_parallel(use.llm, *degrees)
-        except UnsupportedPlan as error:
-            found.caught((*path, key), error)
-            fine = False
+        fine = _holds(check, (*path, key), found) and fine
+    if not any(
+        found.blames((*path, key)) for key in ("expert_parallel", "data_parallel_attention")
+    ):
+        check = partial(check_parallel, llm, ranks, 1, parts, groups)
+        fine = _holds(check, (*path, "tensor_parallel"), found) and fine
+    if "expert_routing" in spec.model_fields_set and not llm.experts:
+        found.warn((*path, "expert_routing"), f"has no effect: {llm.name} has no experts")
     return fine
+
+
+def _holds(check: Callable[[], None], path: Path, found: Collector) -> bool:
+    """Whether a check of degrees passes; else it is told at ``path``."""
+    try:
+        check()
+    except UnsupportedPlan as error:
+        found.caught(path, error)
+        return False
+    return True
 
 
 def _models(
@@ -195,6 +222,11 @@ def _models(
     splits = {name: kind.split(spec.tensor_parallel) for name, kind in have.items()}
     if not any(splits.values()):
         found.error((*path, "tensor_parallel"), no_split(spec.tensor_parallel, have))
+        return {}
+    check = partial(
+        check_one_domain, spec.data_parallel_attention, min(filter(None, splits.values()))
+    )
+    if not _holds(check, (*path, "data_parallel_attention"), found):
         return {}
     models: dict[str, ReplicaModel] = {}
     refusals: list[str] = []
@@ -272,6 +304,9 @@ def _model(
         stage_bytes_per_s=group * stage,
         domains=domains,
         between=kind.between() if domains > 1 else None,
+        expert_parallel=spec.expert_parallel,
+        data_parallel_attention=spec.data_parallel_attention,
+        expert_routing=spec.expert_routing,
     )
 
 

@@ -172,11 +172,19 @@ def _pool(pool: Pool) -> dict[str, Any]:
         plain = asdict(pool.weights)
         del plain["stage_bytes"]  # follows from the LLM and the GPU
         weights = {"weights": plain}
+    parts = {
+        key: getattr(pool, key)
+        for key, usual in (
+            ("expert_parallel", 1), ("data_parallel_attention", 1), ("expert_routing", "uniform")
+        )
+        if getattr(pool, key) != usual
+    }  # fmt: skip
     return {
         **measured,
         **decode,
         **racks,
         **weights,
+        **parts,
         "name": pool.name,
         "llm": pool.llm.name,
         "replicas": pool.replicas if pool.starts is None else pool.starts,

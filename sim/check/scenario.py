@@ -74,6 +74,9 @@ class Pool:
     decode: Decode | None = None  # the pool that decodes what this one prefills
     racks: tuple[int, ...] = ()  # restrict placement to these racks of the site; none: all
     weights: Weights | None = None  # None: a replica that starts serves after ``restart_s``
+    expert_parallel: int = 1  # parts of tensor_parallel that hold whole experts
+    data_parallel_attention: int = 1  # groups of tensor_parallel with requests of their own
+    expert_routing: str = "uniform"
 
     @property
     def spans(self) -> bool:

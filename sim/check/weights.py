@@ -44,6 +44,8 @@ def _weights(spec: WeightsSpec, pool: Pool) -> Weights:
             kv_precision=pool.llm.kv_precision,
             tensor_parallel=pool.tensor_parallel,
             pipeline_parallel=pool.pipeline_parallel,
+            expert_parallel=pool.expert_parallel,
+            data_parallel_attention=pool.data_parallel_attention,
         )
         for gpu in pool.models
     }

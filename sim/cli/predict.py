@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sim.cli.predict_ops import has_ops, time_ops
 from sim.cli.predict_table import Table, TableRow, read_table
 from sim.errors import RackplanError, UnknownName
 
@@ -36,7 +37,9 @@ _SERVING_OPTIONS = (
 
 @predict_app.command()
 def kernels(
-    file: Annotated[Path, typer.Argument(help="CSV with columns dtype, m, n, k.")],
+    file: Annotated[
+        Path, typer.Argument(help="CSV with columns dtype, m, n, k, or op and what each op needs.")
+    ],
     gpu: Annotated[str, typer.Option(help="GPU of the catalog, such as h100-sxm.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of CSV.")] = False,
 ) -> None:
@@ -46,13 +49,17 @@ def kernels(
     quantisation of its activations where the dtype has less than 16 bits. error is the relative
     error that half of the measured kernels of like m stayed below when their shape was held out of
     the fit; about eight of ten were between time_p10_s and time_p90_s. note says where a time is
-    an extrapolation, or uses another GPU's or dtype's constants.
+    an extrapolation, or uses another GPU's or dtype's constants. With a column op, rows
+    may also be attention-decode, attention-prefill, moe or all-reduce, with columns of their own.
     """
     from sim.catalog.library import load
     from sim.perf.kernels import kernel_time
 
     catalog = load()
     device = catalog.gpus[catalog.canonical("gpu", gpu)]
+    if has_ops(file):
+        _print_rows(*time_ops(file, device, as_json), as_json)
+        return
     table = read_table(file, _KERNEL_COLUMNS, None, added=_KERNEL_ANSWER)
     names = _free_names(table)
     added: list[dict[str, object]] = []

@@ -18,12 +18,9 @@ from sim.catalog.types import Gpu
 from sim.errors import DataError
 from sim.paths import data
 from sim.perf.constants import (
-    AllReduce,
-    AttentionConstants,
     Benchmark,
     ClockCurve,
     DrawConstants,
-    ExpertConstants,
     MemoryConstants,
     Overheads,
 )
@@ -89,27 +86,6 @@ def gemm_constants(gpu: str, precision: str) -> GemmConstants:
 def gemm_dtypes(gpu: str) -> tuple[str, ...]:
     """Data types with constants of this GPU's own."""
     return tuple(read_tree(*_KERNELS)["gemm"].get(gpu, ()))
-
-
-def attention_constants(gpu: str) -> AttentionConstants:
-    """Constants of attention on this GPU."""
-    return read_row(
-        AttentionConstants, _pick(read_tree(*_KERNELS), "attention", gpu), _KERNELS, "attention"
-    )
-
-
-def expert_constants(gpu: str) -> ExpertConstants:
-    """Constants of routed experts on this GPU."""
-    return read_row(
-        ExpertConstants, _pick(read_tree(*_KERNELS), "experts", gpu), _KERNELS, "experts"
-    )
-
-
-def all_reduce(link: str) -> AllReduce:
-    """Constants of the all-reduce of a tensor-parallel group over ``link`` (nvlink, xgmi, pcie)."""
-    return read_row(
-        AllReduce, read_tree(*_KERNELS)["all_reduce"][link], _KERNELS, f"all_reduce.{link}"
-    )
 
 
 def overheads() -> Overheads:

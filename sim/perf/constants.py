@@ -6,25 +6,6 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class AttentionConstants:
-    """Share of the bf16 peak in prefill (head dimension ≤ 64, above), of bandwidth in decode."""
-
-    prefill_compute_64: float
-    prefill_compute: float
-    decode_bandwidth: float
-    decode_compute: float
-
-
-@dataclass(frozen=True)
-class ExpertConstants:
-    """Routed experts: share of peak and of bandwidth, and the p of the norm that joins them."""
-
-    compute: float
-    bandwidth: float
-    norm: float
-
-
-@dataclass(frozen=True)
 class AllReduce:
     """Seconds = start + bytes·(per byte) + √bytes·(per √byte), for each size of the group."""
 

@@ -4,7 +4,8 @@ Per GPU of a stage: usable = memory · utilisation. Weights are this rank's shar
 reserve holds the runtime, the live buffers of the largest batch and the logits. Sliding-window
 layers reserve ``max_sequences`` windows up front, so blocks hold full-attention layers only (a
 block of 16 tokens is 16 · bytes per token of those layers). The stage with the fewest blocks
-decides for the replica.
+decides for the replica. With data-parallel attention a group has its share of the batch and keeps
+the KV of its own sequences; the replica's blocks are those of all groups, evenly used.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class Memory:
     activation_bytes: float
     window_bytes: float
     block_bytes: float
+    groups: int = 1  # of data-parallel attention: each keeps KV of its own
 
     @property
     def usable_bytes(self) -> float:
@@ -46,10 +48,10 @@ class Memory:
 
     @property
     def blocks(self) -> int:
-        """KV blocks of this stage."""
+        """KV blocks of this stage, over all groups."""
         if self.left_bytes < 0:
             return 0
-        return math.floor(self.left_bytes / self.block_bytes)
+        return self.groups * math.floor(self.left_bytes / self.block_bytes)
 
     def parts(self) -> tuple[tuple[str, float], ...]:
         """The arithmetic, as (what, bytes per GPU)."""
@@ -79,10 +81,11 @@ def stage_memory(
     constants = memory_constants()
     weights = held_weight_bytes(shard, llm, first=first, last=last)
     live = constants.hidden_buffers * shard.hidden + constants.inner_buffers * shard.inner
-    activations = constants.runtime_bytes + max_batch_tokens * live * HALF
+    sequences = -(-max_sequences // shard.groups)
+    activations = constants.runtime_bytes + -(-max_batch_tokens // shard.groups) * live * HALF
     if last:
-        activations += max_sequences * llm.vocabulary * constants.logit_bytes
-    window = max_sequences * llm.window * shard.windowed.layers * shard.windowed.kv_bytes
+        activations += sequences * llm.vocabulary * constants.logit_bytes
+    window = sequences * llm.window * shard.windowed.layers * shard.windowed.kv_bytes
     return Memory(
         memory_bytes=gpu.memory_bytes,
         utilisation=memory_utilisation,
@@ -90,6 +93,7 @@ def stage_memory(
         activation_bytes=activations,
         window_bytes=window,
         block_bytes=BLOCK_TOKENS * shard.full.layers * shard.full.kv_bytes,
+        groups=shard.groups,
     )
 
 

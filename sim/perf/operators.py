@@ -1,9 +1,14 @@
-"""What one rank of a tensor-parallel group holds and computes: matrix products, experts, KV cache.
+"""What one rank of a stage holds and computes: matrix products, experts, KV cache.
 
 Counts only; seconds are in ``timing``, bytes per GPU in ``memory``. Shapes follow the usual
 column-then-row split: QKV and gate/up are cut by columns, attention output and down by rows, the
 vocabulary by rows; KV heads are divided down to one per rank, then repeated; the latent
 projections of MLA and the routers are repeated on every rank.
+
+``tensor_parallel`` GPUs share each layer. With data-parallel attention they are that many groups,
+each with a copy of all but the routed experts and with sequences of its own; a group's GPUs split
+what the copy holds. With expert parallelism that many parts of the GPUs hold whole experts, and
+the GPUs of one part split each of its experts.
 """
 
 from __future__ import annotations
@@ -56,14 +61,16 @@ class Product:
 
 @dataclass(frozen=True)
 class Experts:
-    """The routed experts of ``layers`` layers on one rank, uniformly chosen."""
+    """The routed experts of ``layers`` layers on one rank."""
 
-    experts: int
+    experts: int  # over all ranks
     per_token: int
     hidden: int
     ffn: int  # of this rank
     layers: float
     arithmetic: Arithmetic
+    parallel: int = 1  # parts of the ranks that hold whole experts
+    routing: str = "uniform"  # one of ``experts.ROUTINGS``
 
     @property
     def bytes_each(self) -> float:
@@ -72,8 +79,8 @@ class Experts:
 
     @property
     def bytes(self) -> float:
-        """Bytes of all experts over all layers."""
-        return self.bytes_each * self.experts * self.layers
+        """Bytes of this rank's experts over all layers."""
+        return self.bytes_each * self.experts / self.parallel * self.layers
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,9 @@ class Attention:
     decode_flops: float  # per context token and layer
     pair_flops: float  # per query-key pair and layer, prefill
     head_dim: int
+    heads: int  # of queries
+    kv_heads: int
+    latent: bool  # MLA: all heads read one latent
 
 
 @dataclass(frozen=True)
@@ -100,7 +110,8 @@ class Shard:
     embedding_bytes: float  # on the first stage; 0 where it is the head itself
     small_bytes: float  # norms, biases, sinks; every rank holds them whole
     hidden: int
-    inner: int  # widest inner activation of this rank (MLP or attention)
+    inner: int  # widest inner activation of this rank (MLP or attention), per token of its group
+    groups: int = 1  # of data-parallel attention; each has its own sequences
 
     @property
     def weight_bytes(self) -> float:
@@ -139,24 +150,39 @@ def arithmetic(llm: Llm, gpu: Gpu, precision: str) -> tuple[Arithmetic, Arithmet
     return attention, chosen
 
 
-def check_parallel(llm: Llm, tensor_parallel: int, pipeline_parallel: int) -> None:
-    """Raises ``UnsupportedPlan`` unless both degrees divide what they cut."""
-    if tensor_parallel < 1 or llm.heads % tensor_parallel:
+def check_parallel(
+    llm: Llm,
+    tensor_parallel: int,
+    pipeline_parallel: int,
+    expert_parallel: int = 1,
+    data_parallel_attention: int = 1,
+) -> None:
+    """Raises ``UnsupportedPlan`` unless every degree divides what it cuts."""
+    check_expert_parallel(llm, tensor_parallel, expert_parallel)
+    check_groups(llm, tensor_parallel, data_parallel_attention)
+    split = tensor_parallel // data_parallel_attention  # GPUs of a group
+    within = "" if split == tensor_parallel else f" / data_parallel_attention = {split}"
+    if split < 1 or llm.heads % split:
         raise UnsupportedPlan(
-            f"tensor_parallel {tensor_parallel} does not divide the {llm.heads} attention heads "
-            f"of {llm.name} (try {_divisors(llm.heads)})"
+            f"tensor_parallel {tensor_parallel}{within} does not divide the {llm.heads} attention "
+            f"heads of {llm.name} (try {_divisors(llm.heads)})"
         )
     kv = llm.kv_heads
-    if llm.mla is None and kv % tensor_parallel and tensor_parallel % kv:
+    if llm.mla is None and kv % split and split % kv:
         raise UnsupportedPlan(
-            f"tensor_parallel {tensor_parallel} neither divides the {kv} KV heads of {llm.name} "
-            "nor is a multiple of them"
+            f"tensor_parallel {tensor_parallel}{within} neither divides the {kv} KV heads of "
+            f"{llm.name} nor is a multiple of them"
         )
-    widths = {"ffn": llm.ffn, "expert_ffn": llm.expert_ffn, "shared_ffn": llm.shared_ffn}
-    for name, width in widths.items():
-        if width % tensor_parallel:
+    for name, width, ranks in (
+        ("ffn", llm.ffn, split),
+        ("shared_ffn", llm.shared_ffn, split),
+        ("expert_ffn", llm.expert_ffn, tensor_parallel // expert_parallel),
+    ):
+        if width % ranks:
+            cut = "" if ranks == tensor_parallel else f" (over {ranks} GPUs)"
             raise UnsupportedPlan(
-                f"tensor_parallel {tensor_parallel} does not divide {name} {width} of {llm.name}"
+                f"tensor_parallel {tensor_parallel}{cut} does not divide {name} {width} of "
+                f"{llm.name}"
             )
     if not 1 <= pipeline_parallel <= llm.layers:
         raise UnsupportedPlan(
@@ -165,17 +191,69 @@ def check_parallel(llm: Llm, tensor_parallel: int, pipeline_parallel: int) -> No
         )
 
 
+def check_expert_parallel(llm: Llm, tensor_parallel: int, expert_parallel: int) -> None:
+    """Raises ``UnsupportedPlan`` unless whole experts can be on parts of the GPUs."""
+    if expert_parallel == 1:
+        return
+    if not llm.experts:
+        raise UnsupportedPlan(f"{llm.name} has no experts: leave expert_parallel out")
+    if expert_parallel < 1 or tensor_parallel % expert_parallel:
+        raise UnsupportedPlan(
+            f"expert_parallel {expert_parallel} does not divide tensor_parallel {tensor_parallel}, "
+            f"the GPUs that share each layer (try {_divisors(tensor_parallel)})"
+        )
+    if llm.experts % expert_parallel:
+        raise UnsupportedPlan(
+            f"expert_parallel {expert_parallel} does not divide the {llm.experts} experts of "
+            f"{llm.name} (try {_divisors(llm.experts)})"
+        )
+
+
+def check_groups(llm: Llm, tensor_parallel: int, data_parallel_attention: int) -> None:
+    """Raises ``UnsupportedPlan`` unless the GPUs are so many groups with sequences of their own."""
+    if data_parallel_attention == 1:
+        return
+    if not llm.experts:
+        raise UnsupportedPlan(
+            f"{llm.name} has no experts that groups would share: leave data_parallel_attention "
+            "out; independent copies are replicas"
+        )
+    if data_parallel_attention < 1 or tensor_parallel % data_parallel_attention:
+        raise UnsupportedPlan(
+            f"data_parallel_attention {data_parallel_attention} does not divide tensor_parallel "
+            f"{tensor_parallel}, the GPUs that share each layer (try {_divisors(tensor_parallel)})"
+        )
+
+
+def check_one_domain(data_parallel_attention: int, domains: int) -> None:
+    """Raises ``UnsupportedPlan`` where groups of attention are in several NVLink domains."""
+    if data_parallel_attention > 1 and domains > 1:
+        raise UnsupportedPlan(
+            "data_parallel_attention needs its GPUs in one NVLink domain: experts in other "
+            "servers, reached over the network, are not modelled"
+        )
+
+
 def _divisors(number: int) -> str:
     return ", ".join(str(d) for d in (1, 2, 4, 8, 16, 32, 64) if number % d == 0)
 
 
 def shard(
-    llm: Llm, gpu: Gpu, precision: str, kv_precision: str, tensor_parallel: int, layers: int
+    llm: Llm,
+    gpu: Gpu,
+    precision: str,
+    kv_precision: str,
+    tensor_parallel: int,
+    layers: int,
+    *,
+    expert_parallel: int = 1,
+    data_parallel_attention: int = 1,
+    expert_routing: str = "uniform",
 ) -> Shard:
     """One rank of a stage of ``layers`` layers, each kind of layer in its share of the LLM's."""
     attention, mlp = arithmetic(llm, gpu, precision)
     part = layers / llm.layers
-    ranks = tensor_parallel
+    ranks = tensor_parallel // data_parallel_attention
     vocabulary = -(-llm.vocabulary // ranks)
     products = [*_attention_products(llm, attention, ranks, layers)]
     experts = None
@@ -192,9 +270,11 @@ def shard(
             llm.experts,
             llm.experts_per_token,
             llm.hidden,
-            llm.expert_ffn // ranks,
+            llm.expert_ffn // (tensor_parallel // expert_parallel),
             moe_layers,
             mlp,
+            expert_parallel,
+            expert_routing,
         )
     windowed = llm.windowed_layers * part
     head = Product(vocabulary, llm.hidden, 1.0, PLAIN)
@@ -209,6 +289,7 @@ def shard(
         small_bytes=parameter_groups(llm).small * part * HALF,
         hidden=llm.hidden,
         inner=_inner(llm) // ranks,
+        groups=data_parallel_attention,
     )
 
 
@@ -245,7 +326,8 @@ def _attention(llm: Llm, kv_precision: str, ranks: int, layers: float) -> Attent
     kv_bytes = kv_bytes_per_token_layer(llm, kv_precision, ranks)
     if llm.mla is None:
         flops = 4.0 * heads * llm.head_dim
-        return Attention(layers, kv_bytes, flops, flops, llm.head_dim)
+        kv_heads = kv_heads_per_rank(llm, ranks)
+        return Attention(layers, kv_bytes, flops, flops, llm.head_dim, heads, kv_heads, False)
     mla = llm.mla
     latent = mla.kv_rank + mla.rope_dim
     return Attention(
@@ -254,4 +336,7 @@ def _attention(llm: Llm, kv_precision: str, ranks: int, layers: float) -> Attent
         2.0 * heads * (latent + mla.kv_rank),  # queries and values in the latent space
         2.0 * heads * (mla.nope_dim + mla.rope_dim + mla.v_dim),
         mla.nope_dim + mla.rope_dim,
+        heads,
+        heads,
+        True,
     )

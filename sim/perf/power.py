@@ -151,10 +151,12 @@ class Draw:
     ) -> Use:
         """One iteration of the replica as one GPU sees it.
 
-        A GPU works on every micro-batch in turn, so it reads its weights once for each.
+        A GPU works on every micro-batch in turn, so it reads its weights once for each. Of data-
+        parallel attention it has its group's share.
         """
         passes = self.pipeline_parallel
         shard = self.shard
+        kv = kv / shard.groups
         dense = np.full_like(tokens, sum(p.bytes for p in shard.products) + shard.head.bytes)
         experts = np.zeros_like(tokens)
         few_bits = False
@@ -179,9 +181,10 @@ class Draw:
         products = sum(p.n * p.k * p.layers / self._peak(p.arithmetic) for p in shard.products)
         head = 2.0 * shard.head.n * shard.head.k * rows / self._peak(shard.head.arithmetic)
         seconds: Floats = 2.0 * products * tokens + head + attention / self.gpu.peak_flops["bf16"]
+        seconds = seconds / shard.groups
         if shard.experts:
             e = shard.experts
-            flops = 6.0 * tokens * e.per_token * e.hidden * e.ffn * e.layers
+            flops = 6.0 * tokens * e.per_token * e.hidden * e.ffn * e.layers / e.parallel
             seconds = seconds + flops / self._peak(e.arithmetic)
         return seconds
 

@@ -14,9 +14,9 @@ from sim.perf.step import StepCost
 from sim.perf.timing import Stage
 
 #: Relative error allowed between the grid points of g, against the operator sum.
-GRID_TOLERANCE = 0.004
+GRID_TOLERANCE = 0.006
 #: Candidate grid points per octave of the token count.
-POINTS_PER_OCTAVE = 32
+POINTS_PER_OCTAVE = 128
 
 
 def step_costs(
@@ -57,22 +57,32 @@ def step_cost(
 
     The head runs on decoding sequences only: its time is the chord between one sequence and
     ``max_sequences`` of them, exact at both ends. No iteration has fewer tokens than one, so g is
-    flat from 0 to 1.
+    flat from 0 to 1. g counts each token as one of prefill; what that is too much for a decoding
+    sequence (``Stage.rows_s``) its own term gives back.
+
+    Attention (``attention``): pairs of prefill by tiles, which is exact for a large chunk; the
+    rest of a chunk as if it were one prompt, in g. Decoding by ``linear``, whose constant is in
+    every iteration: each has at least one such kernel per layer. Launches, and the kernel that
+    rotates queries and keys, are left to the overheads.
     """
-    pp = pipeline_parallel
-    rows = np.array([1.0, max(1.0, max_sequences / pp)])
+    pp, groups = pipeline_parallel, stage.groups
+    rows = np.array([1.0, max(1.0, max_sequences / pp / groups)])
     first, last = stage.head_s(rows)
     slope = float((last - first) / (rows[1] - rows[0])) if rows[1] > rows[0] else 0.0
     values = [float(value) for value in batch_s(stage, pp, stage_bytes_per_s, grid)]
+    full = stage.decode_terms(stage.shard.full)
+    windowed = stage.decode_terms(stage.shard.windowed, window)
+    decode_s = full.sequence_s + windowed.sequence_s - stage.rows_s()
+    constant_s = stage.fixed_s() + full.fixed_s + windowed.fixed_s
     return StepCost(
-        fixed_s=pp * (stage.fixed_s() + float(first) - slope),
+        fixed_s=pp * (constant_s + float(first) - slope),
         grid_tokens=(0, *(int(tokens) for tokens in grid)),
         grid_s=(values[0], *values),
-        per_decode_s=overheads().sequence_s + slope,
-        per_kv_token_s=stage.kv_token_s(stage.shard.full),
-        per_windowed_kv_token_s=stage.kv_token_s(stage.shard.windowed),
-        per_prefill_pair_s=stage.pair_s(stage.shard.full) / 2,
-        per_windowed_prefill_pair_s=stage.pair_s(stage.shard.windowed) / 2,
+        per_decode_s=(overheads().sequence_s + slope + decode_s) / groups,
+        per_kv_token_s=full.kv_token_s / groups,
+        per_windowed_kv_token_s=windowed.kv_token_s / groups,
+        per_prefill_pair_s=stage.pair_s(stage.shard.full) / 2 / groups,
+        per_windowed_prefill_pair_s=stage.pair_s(stage.shard.windowed) / 2 / groups,
         window=window,
     )
 

@@ -10,15 +10,23 @@ prefill, the context of a lone sequence) comes out up to pp times too fast.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sim.catalog.types import PRECISION_BYTES, Gpu, Llm
 from sim.errors import RackplanError, UnknownName
 from sim.perf.across import across
 from sim.perf.calibration import clock_curve
 from sim.perf.collectives.timing import Between
-from sim.perf.gemm import Clock
+from sim.perf.experts import ROUTINGS
+from sim.perf.gemm import FULL_CLOCK, Clock
 from sim.perf.memory import DoesNotFit, Memory, does_not_fit, held_weight_bytes, stage_memory
-from sim.perf.operators import Shard, UnsupportedPlan, check_parallel, shard
+from sim.perf.operators import (
+    Shard,
+    UnsupportedPlan,
+    check_one_domain,
+    check_parallel,
+    shard,
+)
 from sim.perf.power import Draw
 from sim.perf.reduce import step_costs
 from sim.perf.step import ReplicaModel
@@ -41,59 +49,59 @@ def replica_model(
     stage_bytes_per_s: float,
     domains: int = 1,
     between: Between | None = None,
+    expert_parallel: int = 1,
+    data_parallel_attention: int = 1,
+    expert_routing: str = "uniform",
 ) -> ReplicaModel:
     """What the engine needs to know about a replica of ``llm`` on this GPU type.
 
     ``stage_bytes_per_s`` is the rate at which a whole stage sends to the next (unused with one
     stage). A tensor-parallel group has equally many GPUs in each of ``domains`` NVLink domains,
-    which ``between`` joins if they are several. Prefill attention runs at the bf16 rate in every
-    precision, as measured.
+    which ``between`` joins. ``expert_parallel`` parts of it hold whole experts, chosen as
+    ``expert_routing`` says; it is ``data_parallel_attention`` groups with sequences of their own.
 
     Raises:
         DoesNotFit: weights and reserves leave no KV block; the message has the arithmetic.
         UnsupportedPlan: a precision the GPU lacks, or a degree that divides nothing.
-        UnknownName: a precision that is not canonical.
+        UnknownName: a precision that is not canonical, a routing that is none.
         RackplanError: more sequences than tokens in a batch; domains that do not come out even, or
-            a GPU on which no all-reduce between domains can be timed.
+            a GPU on which no collective can be timed.
     """
-    check_parallel(llm, tensor_parallel, pipeline_parallel)
-    if kv_precision not in PRECISION_BYTES:
-        raise UnknownName("KV precision", kv_precision, PRECISION_BYTES)
-    if not 1 <= max_sequences <= max_batch_tokens:
-        raise RackplanError(
-            f"max_sequences {max_sequences} must be between 1 and max_batch_tokens "
-            f"{max_batch_tokens}: each decoding sequence needs a token of the batch"
-        )
+    groups = data_parallel_attention
+    check_parallel(llm, tensor_parallel, pipeline_parallel, expert_parallel, groups)
+    check_one_domain(groups, domains)
+    _check(kv_precision, expert_routing, max_sequences, max_batch_tokens)
     stages = [
-        shard(llm, gpu, precision, kv_precision, tensor_parallel, layers)
+        shard(
+            llm, gpu, precision, kv_precision, tensor_parallel, layers,
+            expert_parallel=expert_parallel, data_parallel_attention=groups,
+            expert_routing=expert_routing,
+        )
         for layers in stage_layers(llm.layers, pipeline_parallel)
-    ]
+    ]  # fmt: skip
     memory = tightest_memory(stages, llm, gpu, max_sequences, max_batch_tokens, memory_utilisation)
     gpus = tensor_parallel * pipeline_parallel
     if memory.blocks < 1:
         raise does_not_fit(llm, precision, gpu, gpus, memory)
-    slowest = stages[0]
     draw = Draw(
-        slowest, gpu, gpus, pipeline_parallel, max_sequences, max_batch_tokens, llm.max_context,
+        stages[0], gpu, gpus, pipeline_parallel, max_sequences, max_batch_tokens, llm.max_context,
         llm.window,
+    )  # fmt: skip
+    slowest = Stage(
+        stages[0], gpu, tensor_parallel, FULL_CLOCK, domains, between, kv_precision,
+        -(-max_sequences // (pipeline_parallel * groups)), llm.max_context,
     )  # fmt: skip
     shares = clock_shares(gpu)
     costs = step_costs(
-        [
-            Stage(slowest, gpu, tensor_parallel, clock_factors(share), domains, between)
-            for share in shares
-        ],
-        sum(share > clock_curve().brake for share in shares),
-        pipeline_parallel,
-        llm.window if llm.windowed_layers else 0,
-        max_sequences,
-        max_batch_tokens,
+        [replace(slowest, clock=clock_factors(share)) for share in shares],
+        sum(share > clock_curve().brake for share in shares), pipeline_parallel,
+        llm.window if llm.windowed_layers else 0, max_sequences, max_batch_tokens,
         stage_bytes_per_s,
-    )
+    )  # fmt: skip
     return ReplicaModel(
-        gpu=gpu.name,
-        gpus=gpus,
-        cost=costs,
+        gpu.name,
+        gpus,
+        costs,
         power=tuple(draw.table(costs[0], share) for share in shares),
         clocks_hz=tuple(share * gpu.max_clock_hz for share in shares),
         kv_blocks=memory.blocks,
@@ -101,6 +109,19 @@ def replica_model(
         stage_bytes_per_s=stage_bytes_per_s,
         across=None if between is None else across(gpu.name, tensor_parallel, domains, between),
     )
+
+
+def _check(kv_precision: str, routing: str, max_sequences: int, max_batch_tokens: int) -> None:
+    """Raises ``UnknownName`` or ``RackplanError`` unless names are known and a batch is one."""
+    if routing not in ROUTINGS:
+        raise UnknownName("routing of experts", routing, ROUTINGS)
+    if kv_precision not in PRECISION_BYTES:
+        raise UnknownName("KV precision", kv_precision, PRECISION_BYTES)
+    if not 1 <= max_sequences <= max_batch_tokens:
+        raise RackplanError(
+            f"max_sequences {max_sequences} must be between 1 and max_batch_tokens "
+            f"{max_batch_tokens}: each decoding sequence needs a token of the batch"
+        )
 
 
 def tightest_memory(
@@ -136,6 +157,8 @@ def rank_weight_bytes(
     kv_precision: str,
     tensor_parallel: int,
     pipeline_parallel: int,
+    expert_parallel: int = 1,
+    data_parallel_attention: int = 1,
 ) -> tuple[float, ...]:
     """Bytes of weights that one GPU of each stage holds, the first stage first.
 
@@ -144,7 +167,16 @@ def rank_weight_bytes(
     stages = stage_layers(llm.layers, pipeline_parallel)
     return tuple(
         held_weight_bytes(
-            shard(llm, gpu, precision, kv_precision, tensor_parallel, layers),
+            shard(
+                llm,
+                gpu,
+                precision,
+                kv_precision,
+                tensor_parallel,
+                layers,
+                expert_parallel=expert_parallel,
+                data_parallel_attention=data_parallel_attention,
+            ),
             llm,
             first=i == 0,
             last=i == len(stages) - 1,

@@ -11,7 +11,6 @@ from sim.spec.types import (
     Count,
     Identifier,
     OneOf,
-    Only,
     Priority,
     Reserved,
     Seconds,
@@ -68,11 +67,17 @@ class PoolSpec(Spec):
     replicas: Count = Field(description="how many replicas run")
     tensor_parallel: Count = Field(default=1, description="GPUs that share each layer")
     pipeline_parallel: Count = Field(default=1, description="stages that the layers are split into")
-    expert_parallel: Annotated[int, Only(1)] = Field(
-        default=1, description="groups that the experts are split into"
+    expert_parallel: Count = Field(
+        default=1,
+        description="parts of those GPUs that hold whole experts; the GPUs of a part split each",
     )
-    data_parallel_attention: Annotated[bool, Only(False)] = Field(
-        default=False, description="each GPU attends to its own requests"
+    data_parallel_attention: Count = Field(
+        default=1,
+        description="groups of those GPUs that attend to requests of their own, all but the "
+        "experts copied",
+    )
+    expert_routing: Annotated[str, OneOf(("uniform", "power-law"))] = Field(
+        default="uniform", description="how tokens choose experts; the hottest GPU decides"
     )
     priority: Annotated[int, Priority()] = Field(
         default=1, description="high, normal or low, or 0 (first) to 7"

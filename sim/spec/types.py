@@ -157,25 +157,6 @@ class Name(Value):
 
 
 @dataclass(frozen=True)
-class Only(Value):
-    """A switch of which one position exists so far."""
-
-    value: int | bool
-
-    def read(self, value: Any) -> int | bool:
-        """The one position."""
-        if type(value) is type(self.value) and value == self.value:
-            return self.value
-        if isinstance(value, type(self.value)):
-            raise refuse(f"{show(value)} is {NOT_MODELLED}; only {show(self.value)} is")
-        raise refuse(f"expected {show(self.value)}, not {show(value)}")
-
-    def schema(self) -> dict[str, Any]:
-        """A constant."""
-        return {"const": self.value}
-
-
-@dataclass(frozen=True)
 class Priority(Value):
     """``high``, ``normal``, ``low`` or a class 0 to 7; 0 is served first."""
 

@@ -265,3 +265,77 @@ def test_missing_options_are_all_named() -> None:
         "predict serving needs --tensor-parallel, --input-tokens, --output-tokens, --concurrency "
         "(or --file CSV)"
     )
+
+
+def test_kernels_of_several_operations(tmp_path: Path) -> None:
+    shape = {"n_q": "32", "n_kv": "8", "head_dim": "128", "batch": "16"}
+    empty = dict.fromkeys(
+        ("dtype", "kv_dtype", "n_q", "n_kv", "head_dim", "batch", "kv_tokens", "tokens", "hidden",
+         "ffn", "experts", "experts_per_token", "tensor_parallel", "expert_parallel", "routing",
+         "gpus", "size_bytes", "m", "n", "k"),
+        "",
+    )  # fmt: skip
+    experts = {
+        "hidden": "4096", "ffn": "14336", "experts": "8", "experts_per_token": "2",
+        "tensor_parallel": "1", "expert_parallel": "8", "routing": "balanced",
+    }  # fmt: skip
+    rows = [
+        {"op": "", **empty, "dtype": "bf16", "m": "64", "n": "4096", "k": "4096"},
+        {"op": "attention-decode", **empty, **shape, "kv_dtype": "bf16", "kv_tokens": "2048"},
+        {"op": "attention-prefill", **empty, **shape, "dtype": "bf16", "kv_dtype": "fp8",
+         "tokens": "1024"},
+        {"op": "moe", **empty, **experts, "dtype": "float8", "tokens": "64"},
+        {"op": "moe", **empty, **experts, "dtype": "fp8", "tokens": "32768"},
+        {"op": "all-reduce", **empty, "gpus": "8", "size_bytes": "1000000"},
+    ]  # fmt: skip
+    file = table(tmp_path / "k.csv", *rows)
+    found = list(csv.DictReader(io.StringIO(invoke("kernels", "--gpu", "H100", file).stdout)))
+    assert [row["op"] for row in found] == [row["op"] for row in rows]
+    times = [float(row["time_s"]) for row in found]
+    assert all(4e-6 < time < 0.1 for time in times)
+    assert times[1] == pytest.approx(68e-6, rel=0.1)  # as measured
+    assert times[3] == pytest.approx(93e-6, rel=0.1)
+    errors = [row["expected_error"] for row in found]
+    assert errors[0] == ""
+    assert all(0.02 < float(error) < 0.2 for error in errors[1:])
+    assert [row["basis"] for row in found[:4]] == [""] * 4
+    assert found[4]["basis"] == "num_tokens 32768 is outside of 1 to 16384"
+    answers = json.loads(invoke("kernels", "--gpu", "l40s", file, "--json").stdout)
+    assert answers[1]["kv_tokens"] == 2048
+    assert answers[1]["basis"].startswith("constants of another GPU (attention-decode h100-sxm")
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "message"),
+    [
+        ("op,gpus,size_bytes", "allreduce,8,4096", "2: column 'op': unknown operation 'allreduce'"),
+        ("op,gpus", "all-reduce,8", "needs the columns gpus, size_bytes; size_bytes is not"),
+        ("op,gpus,size_bytes", "all-reduce,1,4096", "2: an all-reduce needs at least 2 GPUs"),
+        (
+            "op,kv_dtype,n_q,n_kv,head_dim,batch,kv_tokens", "attention-decode,bf16,32,5,128,1,1",
+            "2: 5 KV heads do not divide 32 query heads",
+        ),
+        (
+            "op,kv_dtype,n_q,n_kv,head_dim,batch,kv_tokens", "attention-decode,bf17,32,8,128,1,1",
+            "2: column 'kv_dtype': unknown precision 'bf17'",
+        ),
+        (
+            "op,dtype,tokens,hidden,ffn,experts,experts_per_token,tensor_parallel,expert_parallel,"
+            "routing",
+            "moe,fp4,1,4096,14336,8,2,1,1,balanced",
+            "2: unknown kernel of experts 'fp4' (did you mean 'fp8'?)",
+        ),
+        (
+            "op,dtype,tokens,hidden,ffn,experts,experts_per_token,tensor_parallel,expert_parallel,"
+            "routing",
+            "moe,fp8,1,4096,14336,8,2,3,1,balanced", "2: tensor_parallel 3 does not divide ffn",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_an_operation_is_told(
+    tmp_path: Path, header: str, row: str, message: str
+) -> None:
+    file = tmp_path / "k.csv"
+    file.write_text(f"{header}\n{row}\n")
+    result = invoke("kernels", "--gpu", "h100-sxm", str(file))
+    assert message in str(result.exception)
