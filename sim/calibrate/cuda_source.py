@@ -161,7 +161,8 @@ extern "C" __global__ void decode(const uint4* keys, const uint4* values, const 
     __shared__ float shared[WARPS * HEADS * (HEAD_DIM + 2)];
     const int split = blockIdx.x, kv_head = blockIdx.y, sequence = blockIdx.z;
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-    const int part = warp % PARTS, stream = warp / PARTS, slot = lane / LANES, column = lane % LANES;
+    const int part = warp % PARTS, stream = warp / PARTS;
+    const int slot = lane / LANES, column = lane % LANES;
     const int first = split * per_split, last = min(first + per_split, context);
     float q[HEADS][EACH], acc[HEADS][EACH], most[HEADS], sum[HEADS];
 #pragma unroll

@@ -1,7 +1,7 @@
 """An NVIDIA GPU through CuPy: launches timed with CUDA events, readings from NVML.
 
 A kernel of a few microseconds takes the host longer to launch than the GPU to run. So the stream is
-first given a kernel that spins for as long as the host will need to enqueue everything else; when it
+first given a kernel that spins for as long as the host will need to enqueue all the rest; when it
 ends, event, launches and event follow each other without a gap. If the GPU had reached the first
 event before the host was done, the timing is marked ``late`` and the next spin is longer.
 """

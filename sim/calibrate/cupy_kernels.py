@@ -153,7 +153,7 @@ class CupyKernels:
         return lambda: silu(gate, up, out)
 
     def _decode(self, s: Mapping[str, int], dtype: str) -> Launch:
-        """Flash decoding: blocks over splits of the context, KV heads and sequences, then a join."""
+        """Blocks over splits of the context, KV heads and sequences, then a join of the splits."""
         cupy = self._cupy
         sequences, context, dim = s["sequences"], s["context"], s["head_dim"]
         heads, kv_heads = s["q_heads"], s["kv_heads"]
@@ -185,7 +185,7 @@ class CupyKernels:
         return launch
 
     def _prefill(self, s: Mapping[str, int], dtype: str) -> Launch:
-        """Unfused: for each block of rows scores, softmax, values. [kv_heads][tokens][group][dim]."""
+        """Unfused: scores, softmax, values by blocks of rows. [kv_heads][tokens][group][dim]."""
         tokens, dim, heads = s["tokens"], s["head_dim"], s["kv_heads"]
         group = s["q_heads"] // heads
         queries = self.random(dtype, heads, tokens, group, dim)

@@ -31,8 +31,8 @@ from sim.perf.own import VERSION
 
 CASE = "cold"
 METHOD = (
-    "least squares of ln(predicted/measured) with a soft-L1 loss within physical bounds; errors are "
-    "of shapes held out whole, in five folds; cold timings at the clock of the start"
+    "least squares of ln(predicted/measured) with a soft-L1 loss within physical bounds; errors "
+    "are of shapes held out whole, in five folds; cold timings at the clock of the start"
 )
 
 

@@ -4,7 +4,8 @@ The search starts at the constants that rackplan ships for this GPU (or for the 
 constants it takes) and is pulled towards them, the less the more timings there are. How many of
 them to free is chosen by cross-validation among nested sets. Timings are the cold ones, the cache
 turned over before each: weights are then read from memory, as in serving, so the terms of looped
-benchmarks (``resident``) are off. Products with a side below 512 are left out, as in the shipped fit.
+benchmarks (``resident``) are off. Products with a side below 512 are left out, as in the shipped
+fit.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 A round takes one warm and one cold sample of every kernel of the group, starting with another
 kernel each time, and ends with the reference kernel. If that says that the clock has moved, the
-round is thrown away and repeated; if it stays moved, the group starts anew at the new clock. A kernel
-leaves the group when the intervals of its medians are narrow enough, or its time is up.
+round is thrown away and repeated; if it stays moved, the group starts anew at the new clock. A
+kernel leaves the group when the intervals of its medians are narrow enough, or its time is up.
 """
 
 from __future__ import annotations

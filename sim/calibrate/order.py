@@ -1,7 +1,7 @@
 """In which order: always the kernel that tells most per second of measuring.
 
 What a timing tells is reckoned family by family (kind and data type) with a Gaussian process over
-the octaves of the sizes: the logarithm of time over a rough estimate varies by ``PRIOR`` and kernels
+the octaves of the sizes: the logarithm of time over a rough estimate varies by ``PRIOR``; kernels
 that differ by ``OCTAVES`` in a size know about each other. The next kernel is the one whose timing
 takes most uncertainty away (½ ln(1 + variance/noise²), times its weight) for its cost. That is
 greedy D-optimal design: early timings spread over the whole space, later ones fill the gaps.
@@ -134,10 +134,13 @@ class Order:
 def _family(group: list[Candidate]) -> _Family:
     kernels = [candidate.kernel for candidate in group]
     works = [kernel.work for kernel in kernels]
-    columns = ([w.flops for w in works], [w.bytes for w in works])
+    flops, moved, footprint = (
+        np.array([getattr(work, name) for work in works])
+        for name in ("flops", "bytes", "footprint_bytes")
+    )
     return _Family(
         kernels,
-        Works(*map(np.array, columns), np.array([w.footprint_bytes for w in works])),
+        Works(flops, moved, footprint),
         np.array([candidate.weight for candidate in group]),
         np.array([kernel.coordinates for kernel in kernels]),
         np.full(len(kernels), PRIOR**2),

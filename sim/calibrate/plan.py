@@ -68,10 +68,7 @@ def candidates(gpus: int) -> tuple[Candidate, ...]:
     hidden = sorted({llm.hidden for llm in catalog.llms.values()})
     for kernel in (*_attention(heads), *_fused(hidden, widths), *_copies(gpus)):
         found.setdefault(kernel, 1.0)
-    return tuple(
-        Candidate(kernel, worth * _of_family(kernel))
-        for kernel, worth in found.items()
-    )
+    return tuple(Candidate(kernel, worth * _of_family(kernel)) for kernel, worth in found.items())
 
 
 def _of_family(kernel: Kernel) -> float:

@@ -40,6 +40,7 @@ class Calibration:
     path: Path
     identity: Identity
     settings: Mapping[str, Any]
+    refused: tuple[Mapping[str, Any], ...]  # kinds that this device does not offer, and why
     date: str
     timed: tuple[Timed, ...]
     failed: tuple[tuple[Kernel, str], ...]
@@ -108,14 +109,17 @@ class _Reader:
         assert self.header is not None  # `line` refuses a file that begins otherwise
         assert self.identity is not None
         return Calibration(
-            self.path, self.identity, self.header["settings"], self.header["date"],
+            self.path, self.identity, self.header["settings"], tuple(self.header["refused"]),
+            self.header["date"],
             tuple(self.timed.values()), tuple(self.failed.items()), self.sessions, torn,
         )  # fmt: skip
 
     def wrong(self, where: str, message: str) -> NoReturn:
         raise DataError(str(self.path), f"{where}: {message}" if where else message, self.number)
 
-    def get(self, body: Mapping[str, Any], where: str, key: str, kind: type | tuple[type, ...]) -> Any:
+    def get(
+        self, body: Mapping[str, Any], where: str, key: str, kind: type | tuple[type, ...]
+    ) -> Any:
         if key not in body:
             self.wrong(where, f"lacks {key!r}")
         value = body[key]
@@ -135,8 +139,16 @@ class _Reader:
         version = self.get(body, "header", "version", int)
         if version != VERSION:
             self.wrong("header.version", f"is {version}; this rackplan reads version {VERSION}")
-        self.get(body, "header", "settings", dict)
+        settings = self.get(body, "header", "settings", dict)
+        self.positive(settings.get("target"), "header.settings.target")
         self.get(body, "header", "date", str)
+        for i, entry in enumerate(self.get(body, "header", "refused", list)):
+            where = f"header.refused[{i}]"
+            if not isinstance(entry, dict):
+                self.wrong(where, "must be an object")
+            for name in ("kind", "dtype", "reason"):
+                self.get(entry, where, name, str)
+            self.get(entry, where, "kernels", int)
         device = self.get(body, "header", "device", dict)
         names = {f.name for f in fields(Identity)}
         for name in sorted(names ^ set(device)):

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 from numpy.typing import NDArray
 
 from sim.calibrate.device import Device, Identity
 from sim.calibrate.kernel import Kernel
 from sim.calibrate.measure import Harness, Result, Skipped
-from sim.calibrate.order import Order, Works
+from sim.calibrate.order import Costs, Order, Works
 from sim.calibrate.pace import Pace
 from sim.calibrate.read import Calibration
 from sim.calibrate.record import Writer
@@ -26,6 +27,10 @@ _FIXED_S = 0.02
 _MEMORY_SHARE = 0.4
 #: Kernels that are tried first, for the pace of all others.
 _COPY_BYTES = 1 << 24
+
+
+#: How sessions end.
+USED_UP, ALL_DONE, STOPPED = "the time is used up", "every kernel is timed", "stopped by Ctrl-C"
 
 
 @dataclass
@@ -89,7 +94,7 @@ def run(
             level = harness.drift.level
             kernels = order.take(settings.group, costs, left_s, memory)
             if not kernels:
-                outcome.ended = "nothing is left that fits into the budget"
+                outcome.ended = USED_UP if order.left else ALL_DONE
                 break
             for result in harness.group(kernels):
                 _keep(result, outcome, writer, pace)
@@ -97,11 +102,11 @@ def run(
             if harness.drift.level != level:
                 outcome.levels.append(harness.drift.level)
         else:
-            outcome.ended = "the budget is used up"
+            outcome.ended = USED_UP
     except KeyboardInterrupt:
         for kept in harness.salvage():
             _keep(kept, outcome, writer, None)
-        outcome.ended = "stopped by Ctrl-C"
+        outcome.ended = STOPPED
     outcome.seconds = device.now_s() - start_s
     return outcome
 
@@ -130,17 +135,15 @@ def _pace(device: Device) -> Pace:
     return Pace(products.work.flops / least[0], copies.work.bytes / least[1], launch_s)
 
 
-def _costs(
-    pace: Pace, identity: Identity, settings: Settings
-) -> Callable[[tuple[str, str], Works], NDArray]:
+def _costs(pace: Pace, identity: Identity, settings: Settings) -> Costs:
     """What measuring kernels costs, in seconds."""
     flush_s = identity.flush_bytes / pace.bytes_per_s
 
-    def costs(family: tuple[str, str], works: Works) -> NDArray:
+    def costs(family: tuple[str, str], works: Works) -> NDArray[np.float64]:
         launch = pace.launches_s(family, works)
         # Warm: one launch ahead and enough to fill a sample. Cold: a flush and a launch.
         sample = 3 * launch + settings.least_sample_s + flush_s
-        seconds: NDArray = _FIXED_S + _EXPECTED * sample + pace.fills_s(works)
+        seconds: NDArray[np.float64] = _FIXED_S + _EXPECTED * sample + pace.fills_s(works)
         return seconds
 
     return costs

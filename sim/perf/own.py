@@ -67,14 +67,15 @@ def own_constants(path: Path) -> OwnConstants:
     ((gpu, by_dtype),) = table.items()
     if gpu not in load().gpus:
         raise DataError(place, f"gemm: {UnknownName('GPU', str(gpu), load().gpus)}")
-    gemm, error = {}, {}
+    gemm: dict[str, GemmConstants] = {}
+    held_out: dict[str, float] = {}
     for dtype, entry in by_dtype.items():
         where = f"gemm.{gpu}.{dtype}"
         gemm[dtype] = read_row(
             GemmConstants, _get(entry, "constants", place, where), ("", place), f"{where}.constants"
         )
-        error[dtype] = float(_get(_get(entry, "held_out", place, where), "mean", place, where))
-    return OwnConstants(path, gpu, gemm, error, hashlib.sha256(content).hexdigest())
+        held_out[dtype] = float(_get(_get(entry, "held_out", place, where), "mean", place, where))
+    return OwnConstants(path, gpu, gemm, held_out, hashlib.sha256(content).hexdigest())
 
 
 def _get(entry: Any, key: str, place: str, where: str) -> Any:

@@ -113,9 +113,7 @@ def test_causal_softmax(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("dim", "group", "context", "splits"), [(64, 8, 70, 2), (128, 3, 45, 1), (256, 1, 33, 3)]
 )
-def test_decode_attention(
-    tmp_path: Path, dim: int, group: int, context: int, splits: int
-) -> None:
+def test_decode_attention(tmp_path: Path, dim: int, group: int, context: int, splits: int) -> None:
     sequences, kv_heads, each = 2, 2, -(-context // 16)
     threads = 32 * cuda_source.decode_warps(group, dim)
     drivers = f"""void r(uint4* k, uint4* v, int* table, uint4* q, float* partial,
