@@ -14,9 +14,10 @@ from sim.calibrate import host, numpy_kernels
 from sim.calibrate.device import Identity, KernelFailed, Launch, Sensors, Timing
 from sim.calibrate.kernel import Kernel
 
-#: A flush writes so many times the last cache, up to ``FLUSH_MOST``: a shared cache can be huge.
+#: A flush writes so many times the last cache, up to ``FLUSH_MOST``: the last cache of a server can
+#: be huge and shared, and to turn it over for every sample would take most of the time.
 FLUSH_TIMES = 1.25
-FLUSH_MOST = 128 * 2**20
+FLUSH_MOST = 32 * 2**20
 #: The largest share of free memory that one kernel may take.
 MEMORY_SHARE = 0.4
 

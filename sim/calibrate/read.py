@@ -117,16 +117,12 @@ class _Reader:
     def wrong(self, where: str, message: str) -> NoReturn:
         raise DataError(str(self.path), f"{where}: {message}" if where else message, self.number)
 
-    def get(
-        self, body: Mapping[str, Any], where: str, key: str, kind: type | tuple[type, ...]
-    ) -> Any:
+    def get(self, body: Mapping[str, Any], where: str, key: str, kind: type) -> Any:
         if key not in body:
             self.wrong(where, f"lacks {key!r}")
         value = body[key]
-        wanted = kind if isinstance(kind, tuple) else (kind,)
-        if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
-            names = " or ".join(_NAMES.get(k, k.__name__) for k in wanted)
-            self.wrong(f"{where}.{key}", f"must be {names}, not {value!r:.60}")
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            self.wrong(f"{where}.{key}", f"must be {_NAMES[kind]}, not {value!r:.60}")
         return value
 
     def positive(self, value: Any, where: str) -> float:

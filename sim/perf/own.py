@@ -67,12 +67,13 @@ def own_constants(path: Path) -> OwnConstants:
     ((gpu, by_dtype),) = table.items()
     if gpu not in load().gpus:
         raise DataError(place, f"gemm: {UnknownName('GPU', str(gpu), load().gpus)}")
+    file = (str(path.parent), path.name)
     gemm: dict[str, GemmConstants] = {}
     held_out: dict[str, float] = {}
     for dtype, entry in by_dtype.items():
         where = f"gemm.{gpu}.{dtype}"
         gemm[dtype] = read_row(
-            GemmConstants, _get(entry, "constants", place, where), ("", place), f"{where}.constants"
+            GemmConstants, _get(entry, "constants", place, where), file, f"{where}.constants"
         )
         held_out[dtype] = float(_get(_get(entry, "held_out", place, where), "mean", place, where))
     return OwnConstants(path, gpu, gemm, held_out, hashlib.sha256(content).hexdigest())
