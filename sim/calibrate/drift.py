@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from statistics import median
 
 from sim.calibrate.device import Device
@@ -9,12 +11,17 @@ from sim.calibrate.settings import Settings
 
 #: Timings of the reference: of the start, of each probe between rounds.
 _START, _PROBE = 9, 3
-#: The tolerance is so many spreads of the start's probes at least: a noisy machine is no drift.
+#: The tolerance is so many spreads of a probe at least: a noisy machine is no drift.
 _SPREADS = 4.0
+#: Steps from one probe to the next that the noise is told from.
+_STEPS, _LEAST_STEPS = 40, 8
 
 
 class Drift:
     """Times the reference kernel and compares it with the start.
+
+    The noise of probes is told from the steps between one and the next: a clock that moves makes
+    one large step, a noisy machine makes many. ``tolerance`` follows it.
 
     ``level`` is the time of the reference at which samples are taken now, as a share of that at
     the start: 1 until a drift has lasted, and is then accepted by ``settle``.
@@ -25,6 +32,9 @@ class Drift:
         self._launch = device.prepare(device.reference)
         once_s = device.time(self._launch, 1, False).seconds
         self._launches = settings.launches(once_s)
+        self._least = settings.drift
+        self._steps: deque[float] = deque(maxlen=_STEPS)
+        self._last: float | None = None
         self.reference_s = once_s
         self.tolerance = settings.drift
         self.level = 1.0
@@ -41,17 +51,23 @@ class Drift:
                 break
         probes = [self._timing() for _ in range(_START)]
         self.reference_s = median(probes)
-        off = median(abs(probe - self.reference_s) for probe in probes)
-        noise = 1.4826 * off / self.reference_s
-        self.tolerance = max(settings.drift, _SPREADS * noise / _PROBE**0.5)
+        off = median(abs(math.log(probe / self.reference_s)) for probe in probes)
+        self._tolerate(1.4826 * off / _PROBE**0.5)
 
     def probe(self) -> float:
         """Time of the reference now, as a share of that at the start."""
-        return median(self._timing() for _ in range(_PROBE)) / self.reference_s
+        ratio = median(self._timing() for _ in range(_PROBE)) / self.reference_s
+        if self._last is not None:
+            self._steps.append(abs(math.log(ratio / self._last)))
+            if len(self._steps) >= _LEAST_STEPS:
+                # A step is the difference of two probes: √2 times as spread as one.
+                self._tolerate(1.4826 * median(self._steps) / 2**0.5)
+        self._last = ratio
+        return ratio
 
     def is_off(self, ratio: float) -> bool:
         """Whether the clock is another than that of the samples before."""
-        return abs(ratio / self.level - 1.0) > self.tolerance
+        return abs(math.log(ratio / self.level)) > math.log1p(self.tolerance)
 
     def settle(self, ratio: float) -> None:
         """The new clock stays: samples are taken at it from now on."""
@@ -60,7 +76,11 @@ class Drift:
     @property
     def has_moved(self) -> bool:
         """Whether samples are taken at another clock than at the start."""
-        return abs(self.level - 1.0) > self.tolerance
+        return abs(math.log(self.level)) > math.log1p(self.tolerance)
+
+    def _tolerate(self, spread: float) -> None:
+        """Sets the tolerance from the spread of ln(probe)."""
+        self.tolerance = max(self._least, math.expm1(_SPREADS * spread))
 
     def _timing(self) -> float:
         return self._device.time(self._launch, self._launches, False).seconds

@@ -113,7 +113,10 @@ class Harness:
             except KernelFailed as error:
                 failures.append(Failure(entry.kernel, str(error)))
             entry.spent_s += self._device.now_s() - start_s
+        start_s = self._device.now_s()
         reference = self.drift.probe()
+        for entry in self._active:
+            entry.spent_s += (self._device.now_s() - start_s) / len(self._active)
         if self.drift.is_off(reference):
             self._throw_away(before, reference)
         else:

@@ -43,7 +43,13 @@ class NumpyDevice:
         cache = host.cache_bytes()
         flush = min(FLUSH_TIMES * cache, FLUSH_MOST)
         self._flush = np.zeros(int(flush) // 4, dtype=np.float32)
-        notes = [f"{host.usable_cpus()} CPUs to run on"]
+        cpus, load = host.usable_cpus(), os.getloadavg()[0]
+        notes = [f"{cpus} CPUs to run on"]
+        if load > 0.5 * cpus:
+            notes.append(
+                f"the load average was {load:.1f} at the start: other processes were running, and "
+                "times are longer for it"
+            )
         notes += [f"{name}={os.environ[name]}" for name in _THREADS if name in os.environ]
         if flush < cache:
             notes.append(
@@ -70,7 +76,7 @@ class NumpyDevice:
     @property
     def reference(self) -> Kernel:
         """See ``Device``."""
-        return Kernel("gemm", "fp32", (256, 512, 512))
+        return Kernel("gemm", "fp32", (128, 256, 256))
 
     def refuses(self, kernel: Kernel) -> str | None:
         """See ``Device``."""

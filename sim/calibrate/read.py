@@ -136,7 +136,8 @@ class _Reader:
         if version != VERSION:
             self.wrong("header.version", f"is {version}; this rackplan reads version {VERSION}")
         settings = self.get(body, "header", "settings", dict)
-        self.positive(settings.get("target"), "header.settings.target")
+        for name in ("target", "drift"):
+            self.positive(settings.get(name), f"header.settings.{name}")
         self.get(body, "header", "date", str)
         for i, entry in enumerate(self.get(body, "header", "refused", list)):
             where = f"header.refused[{i}]"

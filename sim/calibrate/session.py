@@ -41,6 +41,7 @@ class Outcome:
     failed: list[Failure] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     levels: list[float] = field(default_factory=list)  # clocks that were accepted after a drift
+    tolerance: float = 0.0  # of the reference: drift below this cannot be seen
     seconds: float = 0.0
     ended: str = ""  # why
 
@@ -86,6 +87,7 @@ def run(
     outcome = Outcome()
     try:
         harness.drift.start(settings, settings.warm_up * budget_s)
+        outcome.tolerance = harness.drift.tolerance
         writer.session(minutes, harness.drift, device.reference)
         pace = _pace(device)
         costs = _costs(pace, device.identity, settings)
@@ -101,6 +103,7 @@ def run(
                 report(outcome, device.now_s() - start_s, order.left)
             if harness.drift.level != level:
                 outcome.levels.append(harness.drift.level)
+            outcome.tolerance = max(outcome.tolerance, harness.drift.tolerance)
         else:
             outcome.ended = USED_UP
     except KeyboardInterrupt:

@@ -33,8 +33,8 @@ class Settings:
     most_launches: int = 256
     drift: float = 0.05
     patience: int = 3
-    share: float = 0.01
-    most_share_s: float = 1.0
+    share: float = 0.005
+    most_share_s: float = 0.3
     launch_share: float = 0.1
     warm_up: float = 0.05
 

@@ -182,6 +182,7 @@ def _session_json(outcome: Outcome, file: Calibration, why: str) -> dict[str, ob
         "families": [asdict(family) for family in families(file)],
         "drifted": sum(timed.drifted for timed in file.timed),
         "clock_levels": outcome.levels,
+        "drift_tolerance": outcome.tolerance,
         "throttling": throttling(file),
         "failed": [{"kernel": f.kernel.name, "reason": f.reason} for f in outcome.failed],
         "skipped": [{"kernel": s.kernel.name, "reason": s.reason} for s in outcome.skipped],

@@ -84,8 +84,14 @@ def _remarks(outcome: Outcome, file: Calibration) -> Iterator[str]:
         "noise. Rates are cold: the cache turned over before each launch."
     )
     drifted = sum(timed.drifted for timed in file.timed)
-    for level in outcome.levels:
-        yield f"The clock moved and stayed: the reference took {percent(level)} of its first time."
+    if outcome.tolerance > 1.5 * file.settings["drift"]:
+        yield (
+            "The reference kernel was unsteady: at times a drift of the clock below "
+            f"{percent(outcome.tolerance)} could not be seen. Is something else running here?"
+        )
+    if outcome.levels:
+        levels = ", ".join(percent(level) for level in outcome.levels)
+        yield f"The clock moved and stayed: the reference then took {levels} of its first time."
     if drifted:
         yield f"{drifted} kernels were timed at another clock than that of the start."
     seen = throttling(file)

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import pytest
 
+from sim.calibrate.drift import Drift
 from sim.calibrate.kernel import Kernel
 from sim.calibrate.measure import Harness, Result, Skipped
 from sim.calibrate.series import Failure, Measurement
@@ -144,3 +145,19 @@ def test_at_the_end_of_the_time_what_has_a_median_is_kept() -> None:
     kept = as_measured(harness.group(KERNELS))
     assert all(not result.converged for result in kept)
     assert all(5 <= len(result.cases["warm"].seconds) < 60 for result in kept)
+
+
+def test_noise_of_the_machine_is_no_drift() -> None:
+    """Probes that jump by a tenth widen the tolerance; a clock that halves is still seen."""
+    device = MadeUpDevice(noise=0.1)
+    drift = Drift(device, SETTINGS)
+    drift.start(SETTINGS, 0.001)
+    off = [drift.is_off(drift.probe()) for _ in range(200)]
+    assert sum(off) <= 4
+    assert SETTINGS.drift < drift.tolerance < 0.5
+    device.speed = lambda now_s: 0.5
+    assert drift.is_off(drift.probe())
+    quiet = Drift(MadeUpDevice(noise=0.001), SETTINGS)
+    quiet.start(SETTINGS, 0.001)
+    assert not any(quiet.is_off(quiet.probe()) for _ in range(50))
+    assert quiet.tolerance == SETTINGS.drift
