@@ -44,13 +44,12 @@ class NumpyDevice:
         flush = min(FLUSH_TIMES * cache, FLUSH_MOST)
         self._flush = np.zeros(int(flush) // 4, dtype=np.float32)
         cpus, load = host.usable_cpus(), os.getloadavg()[0]
-        notes = [f"{cpus} CPUs to run on"]
+        notes = [f"{cpus} CPUs to run on; threads of BLAS: {_libraries()['blas threads']}"]
         if load > 0.5 * cpus:
             notes.append(
                 f"the load average was {load:.1f} at the start: other processes were running, and "
                 "times are longer for it"
             )
-        notes += [f"{name}={os.environ[name]}" for name in _THREADS if name in os.environ]
         if flush < cache:
             notes.append(
                 f"a flush writes {flush / 2**20:.0f} MiB, less than the last cache of "
@@ -124,6 +123,8 @@ class NumpyDevice:
 def _libraries() -> Mapping[str, str]:
     found = {"python": platform.python_version(), "numpy": np.__version__}
     found["scipy"] = scipy.__version__
+    told = [f"{name}={os.environ[name]}" for name in _THREADS if name in os.environ]
+    found["blas threads"] = ", ".join(told) or f"one for each of {host.usable_cpus()} CPUs"
     config = np.show_config(mode="dicts")
     blas = config["Build Dependencies"]["blas"] if isinstance(config, dict) else {}
     if blas.get("name"):

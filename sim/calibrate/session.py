@@ -57,10 +57,11 @@ def check_same(file: Calibration, here: Identity) -> None:
         RackplanError: names what differs.
     """
     was = file.identity
+    names = dict.fromkeys((*was.libraries, *here.libraries))
     for what, then, now in (
         ("the device", was.name, here.name),
         ("the driver", was.driver, here.driver),
-        *((f"the version of {k}", v, here.libraries.get(k)) for k, v in was.libraries.items()),
+        *((name, was.libraries.get(name), here.libraries.get(name)) for name in names),
     ):
         if then != now:
             raise RackplanError(

@@ -162,7 +162,7 @@ def _bar(budget_s: float) -> Iterator[Report]:
             # With few kernels left the plan ends before the budget does.
             left_s = min(budget_s - passed_s, left * passed_s / max(done, 1))
             last = f", {outcome.measured[-1].kernel.name}" if done else ""
-            text = f"{done} kernels, {span(max(left_s, 0.0))} left{last}"
+            text = f"{done} timed, {span(max(left_s, 0.0))} left{last}"
             bars.update(bar, completed=passed_s, text=text)
 
         yield report

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from tests.unit.calibrate.test_record import start
 
 SHAPES = [(n, k) for n in (1024, 4096, 14336) for k in (1024, 4096, 8192)]
 ROWS = (1, 16, 128, 512, 2048, 8192)
+A100 = ("a100_sxm", "bfloat16")
 
 
 def noisy(times: list[float], noise: float = 0.02) -> list[float]:
@@ -98,6 +100,22 @@ def test_constants_of_products_are_recovered() -> None:
     assert found.constants.launch_s == pytest.approx(3.5e-6, rel=0.15)
     few = fit_gemm(kernels[:12], seconds[:12], here, gemm_constants("h100-sxm", "bf16"))
     assert few == ("12 products of 2 (n, k) with sides of 512 or more; the form needs 40 of 8")
+
+
+def test_a_gpu_is_reached_from_a_relative(shared_data: Path) -> None:
+    """Measured kernels of an A100, from the constants of the H100: half of the error goes."""
+    with (shared_data / "kernels" / "aic_gemm_all_gpus.csv").open(encoding="utf-8") as file:
+        next(file)
+        table = [r for r in csv.DictReader(file) if (r["gpu"], r["dtype"]) == A100]
+    sizes = [tuple(int(row[name]) for name in ("m", "n", "k")) for row in table]
+    kernels = [Kernel("gemm", "bf16", size) for size in sizes]
+    seconds = [float(row["latency_ms"]) / 1e3 for row in table]
+    here = device(load().gpus["a100-sxm"], "bf16")
+    found = fit_gemm(kernels, seconds, here, gemm_constants("h100-sxm", "bf16"))
+    assert isinstance(found, GemmFit)
+    assert (found.rows, found.pairs) == (175, 25)
+    assert found.held_out.mean < 0.09
+    assert found.held_out.mean < 0.6 * found.shipped.mean
 
 
 def test_bounds_name_constants_of_the_form() -> None:

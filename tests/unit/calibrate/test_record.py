@@ -144,7 +144,7 @@ def test_another_device_or_library_is_refused(whole: Path) -> None:
     for other, message in (
         (replace(here, name="Another"), "the device was Made-up 9000 and is Another here"),
         (replace(here, driver="2"), "the driver was driver 1 and is 2 here"),
-        (replace(here, libraries={"library": "2"}), "the version of library was 1.0 and is 2 here"),
+        (replace(here, libraries={"library": "2"}), "library was 1.0 and is 2 here"),
     ):
         with pytest.raises(RackplanError, match=message):
             check_same(file, other)

@@ -52,7 +52,7 @@ def test_a_short_run_measures_this_cpu(measured: tuple[Path, dict[str, object]])
         assert cold.low <= cold.median <= cold.high
         # No CPU moves a terabyte per second from beyond its caches.
         assert timed.kernel.work.bytes / cold.median < 1e12
-    assert "OMP_NUM_THREADS=1" in file.identity.notes
+    assert file.identity.libraries["blas threads"] == "OMP_NUM_THREADS=1"
 
 
 def test_a_run_is_resumed_and_explained(measured: tuple[Path, dict[str, object]]) -> None:
