@@ -25,7 +25,7 @@ _TRIES = 3
 
 @dataclass(frozen=True)
 class Skipped:
-    """A kernel that this budget has no room for; a longer one may."""
+    """A kernel that could not be timed now: no room in this budget, or too slow a host."""
 
     kernel: Kernel
     reason: str
@@ -34,7 +34,11 @@ class Skipped:
 Result = Measurement | Failure | Skipped
 
 
-@dataclass
+class _HostTooSlow(Exception):
+    """The device waited for the host at every try."""
+
+
+@dataclass(eq=False)
 class _Entry:
     kernel: Kernel
     launch: Launch
@@ -105,13 +109,15 @@ class Harness:
         first = self._round % len(self._active)
         self._round += 1
         before = [entry.samples for entry in self._active]
-        failures: list[Failure] = []
+        failures: list[Failure | Skipped] = []
         for entry in (*self._active[first:], *self._active[:first]):
             start_s = self._device.now_s()
             try:
                 self._sample(entry)
             except KernelFailed as error:
                 failures.append(Failure(entry.kernel, str(error)))
+            except _HostTooSlow as error:
+                failures.append(Skipped(entry.kernel, str(error)))
             entry.spent_s += self._device.now_s() - start_s
         start_s = self._device.now_s()
         reference = self.drift.probe()
@@ -124,10 +130,11 @@ class Harness:
             for entry in self._active:
                 entry.references.append(reference)
         failed = {failure.kernel for failure in failures}
+        self._active = [entry for entry in self._active if entry.kernel not in failed]
         yield from failures
-        ended = [e for e in self._active if e.kernel not in failed and self._has_ended(e)]
-        self._active = [e for e in self._active if e.kernel not in failed and e not in ended]
-        for entry in ended:
+        for entry in [entry for entry in self._active if self._has_ended(entry)]:
+            # One by one: Ctrl-C between two results must not lose the second.
+            self._active.remove(entry)
             yield self._measurement(entry)
 
     def _sample(self, entry: _Entry) -> None:
@@ -138,10 +145,7 @@ class Harness:
                     break
                 series.late += 1
             else:
-                raise KernelFailed(
-                    f"{entry.kernel.name}: {case}: the host is too slow to keep the device busy "
-                    f"({_TRIES} tries)"
-                )
+                raise _HostTooSlow(f"{case}: the host kept the device waiting, {_TRIES} times")
             series.add(timing, self._device.sensors())
 
     def _throw_away(self, before: list[int], reference: float) -> None:

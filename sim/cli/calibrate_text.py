@@ -108,7 +108,7 @@ def _remarks(outcome: Outcome, file: Calibration) -> Iterator[str]:
     if len(outcome.failed) > _MOST_LISTED:
         yield f"… and {len(outcome.failed) - _MOST_LISTED} more that failed; the file has them all"
     for skipped in outcome.skipped[:_MOST_LISTED]:
-        yield f"Left for a longer budget: {skipped.kernel.name}: {skipped.reason}"
+        yield f"Left for another session: {skipped.kernel.name}: {skipped.reason}"
     refused: dict[str, list[str]] = {}
     for entry in file.refused:
         what = f"{entry['kind']} {entry['dtype']} ({entry['kernels']:,})"

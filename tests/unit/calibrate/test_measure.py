@@ -125,6 +125,16 @@ def test_a_late_timing_is_taken_anew() -> None:
     assert sum(series.late for series in result.cases.values()) == 2
 
 
+def test_a_host_that_is_always_too_slow_skips_the_kernel() -> None:
+    device = MadeUpDevice()
+    harness = Harness(device, SETTINGS, 10.0, 10.0)
+    harness.drift.start(SETTINGS, 0.01)
+    device.late = 1000
+    (result,) = harness.group(KERNELS[:1])
+    assert isinstance(result, Skipped)  # not a failure: another session tries it again
+    assert result.reason == "warm: the host kept the device waiting, 3 times"
+
+
 def test_a_kernel_too_long_for_the_budget_is_left_for_a_longer_one() -> None:
     device = MadeUpDevice()
     budget_s = 150 * device.true_s(KERNELS[2])
