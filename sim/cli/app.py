@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import sim
+from sim.cli.calibrate import calibrate_app
 from sim.cli.catalog import catalog
 from sim.cli.check import check
 from sim.cli.collective import collective
@@ -50,3 +51,4 @@ for command in (
 ):  # fmt: skip
     app.command(command.__name__)(command)
 app.add_typer(predict_app, name="predict")
+app.add_typer(calibrate_app, name="calibrate")
