@@ -16,7 +16,7 @@ from sim.perf.timing import Stage
 #: Relative error allowed between the grid points of g, against the operator sum.
 GRID_TOLERANCE = 0.004
 #: Candidate grid points per octave of the token count.
-POINTS_PER_OCTAVE = 32
+POINTS_PER_OCTAVE = 64
 
 
 def step_costs(

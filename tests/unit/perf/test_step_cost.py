@@ -63,7 +63,7 @@ def test_grid_follows_the_operator_sum_within_one_percent(
     assert np.abs(reduced / exact - 1).max() < 0.01
     assert cost.grid_tokens[0] == 0
     assert cost.grid_tokens[-1] == 8192
-    assert len(cost.grid_tokens) < 120
+    assert len(cost.grid_tokens) < 170  # the A100, whose waves are rounded up; others need 50
 
 
 @pytest.mark.parametrize(("llm", "gpu", "precision", "tp", "pp"), PLANS)
