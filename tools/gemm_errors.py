@@ -23,7 +23,7 @@ from sim.perf.gemm import GemmConstants
 from sim.perf.gemm_record import M_REGIMES, WEIGHT_REGIMES
 
 FOLDS = 5
-#: Seeds of the folds. The H100's table has ten times as many shapes: one seed says as much.
+#: Seeds of the folds. The H100's table has seven times as many shapes: one seed says as much.
 SEEDS = (0, 1, 2)
 MANY_ROWS = 1000
 WORKERS = 2
