@@ -21,6 +21,7 @@ from sim.perf import replica_model
 from sim.perf.collectives.timing import time_collective
 from sim.perf.measured import measured_model
 from sim.perf.operators import HALF, UnsupportedPlan, check_parallel
+from sim.perf.stacks import Stack, stack_named
 from sim.perf.step import ReplicaModel
 from sim.site.types import Site
 from sim.spec.nodes import Path
@@ -80,8 +81,13 @@ def _pool(
         gpu = known_gpu(steps.gpu, (*path, "measured"), have, found) if gpu is None else gpu
         if gpu is None:
             return None
+    stack = None
+    if spec.stack is not None:
+        stack = _stack(spec, use, (*path, "stack"), found)
+        if stack is None:
+            return None
     kinds = have if gpu is None else {gpu: have[gpu]}
-    models = _models(spec, use, kinds, roles, steps, path, found)
+    models = _models(spec, use, kinds, roles, steps, stack, path, found)
     if not models:
         return None
     return Pool(
@@ -99,7 +105,22 @@ def _pool(
         batching=roles["batching"],
         prefix_cache=spec.prefix_cache,
         measured=steps,
+        stack=None if stack is None else stack.name,
     )
+
+
+def _stack(spec: PoolSpec, use: LlmUse, path: Path, found: Collector) -> Stack | None:
+    """The serving stack that is named, or None (and a problem)."""
+    if spec.measured is not None:
+        found.error(path, "measured steps have their serving stack in them: drop one of both")
+        return None
+    try:
+        return stack_named(spec.stack or "", use.precision)
+    except UnknownName as error:
+        found.caught(path, error)
+    except RackplanError as error:
+        found.error(path, str(error))
+    return None
 
 
 def _in_racks(pool: Pool, spec: PoolSpec, path: Path, site: Site, found: Collector) -> Pool | None:
@@ -188,6 +209,7 @@ def _models(
     have: Mapping[str, GpuStock],
     roles: Mapping[str, Any],
     steps: MeasuredSteps | None,
+    stack: Stack | None,
     path: Path,
     found: Collector,
 ) -> dict[str, ReplicaModel]:
@@ -202,7 +224,7 @@ def _models(
         if not splits[name]:
             continue
         try:
-            models[name] = _model(spec, use, kind, roles["batching"], steps)
+            models[name] = _model(spec, use, kind, roles["batching"], steps, stack)
         except RackplanError as error:
             refusals.append(str(error))
         else:
@@ -240,7 +262,12 @@ def _warn_between(
 
 
 def _model(
-    spec: PoolSpec, use: LlmUse, kind: GpuStock, batching: Any, steps: MeasuredSteps | None
+    spec: PoolSpec,
+    use: LlmUse,
+    kind: GpuStock,
+    batching: Any,
+    steps: MeasuredSteps | None,
+    stack: Stack | None,
 ) -> ReplicaModel:
     group = spec.tensor_parallel
     domains = kind.split(group)
@@ -272,6 +299,7 @@ def _model(
         stage_bytes_per_s=group * stage,
         domains=domains,
         between=kind.between() if domains > 1 else None,
+        stack=stack,
     )
 
 

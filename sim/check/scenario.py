@@ -74,6 +74,7 @@ class Pool:
     decode: Decode | None = None  # the pool that decodes what this one prefills
     racks: tuple[int, ...] = ()  # restrict placement to these racks of the site; none: all
     weights: Weights | None = None  # None: a replica that starts serves after ``restart_s``
+    stack: str | None = None  # full name of the serving stack; None: pooled overheads
 
     @property
     def spans(self) -> bool:

@@ -20,7 +20,6 @@ from sim.paths import data
 from sim.perf.constants import (
     AllReduce,
     AttentionConstants,
-    Benchmark,
     ClockCurve,
     DrawConstants,
     ExpertConstants,
@@ -89,11 +88,6 @@ def all_reduce(link: str) -> AllReduce:
 def overheads() -> Overheads:
     """The pooled overheads of serving engines."""
     return read_row(Overheads, read_tree(*_SERVING)["overheads"], _SERVING, "overheads")
-
-
-def benchmark() -> Benchmark:
-    """How closed loops of requests of stated lengths are run."""
-    return read_row(Benchmark, read_tree(*_SERVING)["benchmark"], _SERVING, "benchmark")
 
 
 def memory_constants() -> MemoryConstants:

@@ -21,7 +21,8 @@ from sim.perf.memory import DoesNotFit, Memory, does_not_fit, held_weight_bytes,
 from sim.perf.operators import Shard, UnsupportedPlan, check_parallel, shard
 from sim.perf.power import Draw
 from sim.perf.reduce import step_costs
-from sim.perf.step import ReplicaModel
+from sim.perf.stacks import Parts, Stack, take_apart
+from sim.perf.step import ReplicaModel, StepCost
 from sim.perf.timing import Stage
 
 __all__ = ["DoesNotFit", "UnsupportedPlan", "replica_model"]
@@ -41,13 +42,14 @@ def replica_model(
     stage_bytes_per_s: float,
     domains: int = 1,
     between: Between | None = None,
+    stack: Stack | None = None,
 ) -> ReplicaModel:
     """What the engine needs to know about a replica of ``llm`` on this GPU type.
 
     ``stage_bytes_per_s`` is the rate at which a whole stage sends to the next (unused with one
     stage). A tensor-parallel group has equally many GPUs in each of ``domains`` NVLink domains,
     which ``between`` joins if they are several. Prefill attention runs at the bf16 rate in every
-    precision, as measured.
+    precision, as measured. ``stack``: the serving stack; None has the pooled overheads.
 
     Raises:
         DoesNotFit: weights and reserves leave no KV block; the message has the arithmetic.
@@ -78,11 +80,12 @@ def replica_model(
         llm.window,
     )  # fmt: skip
     shares = clock_shares(gpu)
+    at_clocks = [
+        Stage(slowest, gpu, tensor_parallel, clock_factors(share), domains, between)
+        for share in shares
+    ]
     costs = step_costs(
-        [
-            Stage(slowest, gpu, tensor_parallel, clock_factors(share), domains, between)
-            for share in shares
-        ],
+        at_clocks,
         sum(share > clock_curve().brake for share in shares),
         pipeline_parallel,
         llm.window if llm.windowed_layers else 0,
@@ -90,6 +93,11 @@ def replica_model(
         max_batch_tokens,
         stage_bytes_per_s,
     )
+    if stack is not None:
+        costs = tuple(
+            take_apart(cost, stage, pipeline_parallel, max_sequences).with_stack(stack.parameters)
+            for cost, stage in zip(costs, at_clocks, strict=True)
+        )
     return ReplicaModel(
         gpu=gpu.name,
         gpus=gpus,
@@ -101,6 +109,22 @@ def replica_model(
         stage_bytes_per_s=stage_bytes_per_s,
         across=None if between is None else across(gpu.name, tensor_parallel, domains, between),
     )
+
+
+def cost_parts(
+    llm: Llm,
+    gpu: Gpu,
+    cost: StepCost,
+    *,
+    precision: str,
+    kv_precision: str,
+    tensor_parallel: int,
+    max_sequences: int,
+) -> Parts:
+    """The parts of a cost without a stack and with one stage, for fits of serving stacks."""
+    whole = shard(llm, gpu, precision, kv_precision, tensor_parallel, llm.layers)
+    stage = Stage(whole, gpu, tensor_parallel, clock_factors(1.0))
+    return take_apart(cost, stage, 1, max_sequences)
 
 
 def tightest_memory(
