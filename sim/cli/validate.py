@@ -57,8 +57,8 @@ def validate(
         raise RackplanError(f"nothing to validate against: give a folder with tables\n{_TABLES}")
     runs, kernels, unknown = _read(folder, against)
     notes = Console(stderr=True)
-    for name in unknown:
-        notes.print(f"skipped: {name} is no table of products or serving runs", highlight=False)
+    if unknown:
+        notes.print(f"skipped, no products or serving runs: {', '.join(unknown)}", highlight=False)
     outcomes = _outcomes(runs, every, notes)
     out.mkdir(parents=True, exist_ok=True)
     lacking = [
