@@ -59,7 +59,9 @@ def expected_sentences(result: RunResult) -> Iterator[tuple[str, bool]]:
 
 
 def _outside_lengths(result: RunResult, pool: Mapping[str, Any]) -> Iterator[str]:
-    """Mean lengths of the pool's requests that no measured run is near to."""
+    """Mean lengths of the pool's requests, where recorded, that no measured run is near to."""
+    if "requests" not in result.tables:
+        return
     requests = result.tables["requests"]
     mine = requests.filter(pc.equal(requests["pool"].cast("string"), pool["name"]))
     for name in ("input_tokens", "output_tokens"):
