@@ -21,10 +21,10 @@ from sim.engine import predict
 from sim.engine.closed_loop import ClosedLoop
 from sim.engine.closed_loop import Sequence as Request
 from sim.perf import ReplicaModel, replica_model
-from sim.perf.calibration import benchmark
 from sim.perf.gemm import Floats
 from sim.perf.operators import shard
 from sim.perf.power import Draw, Use
+from sim.perf.stacks import POOLED, stacks
 
 GPUS = {"H100": "h100-sxm", "B200": "b200"}
 PRECISIONS = {"bfloat16": "bf16", "fp8": "fp8", "mxfp4": "fp4"}
@@ -209,9 +209,10 @@ class Recorder(ClosedLoop):
 
 def loop_phases(model: ReplicaModel, run: Run, sequences: int) -> Counter[tuple[int, int]]:
     """Seconds in each phase of the run's loop after the opening burst."""
-    lengths = predict.spread_lengths(run.input_tokens, run.output_tokens, benchmark().length_spread)
+    protocol = stacks()[POOLED].protocol
+    lengths = predict.spread_lengths(run.input_tokens, run.output_tokens, protocol.length_spread)
     loop = Recorder(model, lengths, run.clients, sequences, predict.MAX_BATCH_TOKENS)
-    loop.run(predict.REQUESTS_PER_CLIENT * run.clients)
+    loop.run(protocol.requests_per_client * run.clients)
     start_s = predict.steady_start_s(loop)
     seconds: Counter[tuple[int, int]] = Counter()
     for at_s, spent_s, phase in loop.notes:

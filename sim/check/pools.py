@@ -29,6 +29,7 @@ from sim.perf.operators import (
     check_one_domain,
     check_parallel,
 )
+from sim.perf.stacks import Stack, stack_named
 from sim.perf.step import ReplicaModel
 from sim.site.types import Site
 from sim.spec.nodes import Path
@@ -88,8 +89,13 @@ def _pool(
         gpu = known_gpu(steps.gpu, (*path, "measured"), have, found) if gpu is None else gpu
         if gpu is None:
             return None
+    stack = None
+    if spec.stack is not None:
+        stack = _stack(spec, use, (*path, "stack"), found)
+        if stack is None:
+            return None
     kinds = have if gpu is None else {gpu: have[gpu]}
-    models = _models(spec, use, kinds, roles, steps, path, found)
+    models = _models(spec, use, kinds, roles, steps, stack, path, found)
     if not models:
         return None
     return Pool(
@@ -110,7 +116,22 @@ def _pool(
         expert_parallel=spec.expert_parallel,
         data_parallel_attention=spec.data_parallel_attention,
         expert_routing=spec.expert_routing,
+        stack=None if stack is None else stack.name,
     )
+
+
+def _stack(spec: PoolSpec, use: LlmUse, path: Path, found: Collector) -> Stack | None:
+    """The serving stack that is named, or None (and a problem)."""
+    if spec.measured is not None:
+        found.error(path, "measured steps have their serving stack in them: drop one of both")
+        return None
+    try:
+        return stack_named(spec.stack or "", use.precision)
+    except UnknownName as error:
+        found.caught(path, error)
+    except RackplanError as error:
+        found.error(path, str(error))
+    return None
 
 
 def _in_racks(pool: Pool, spec: PoolSpec, path: Path, site: Site, found: Collector) -> Pool | None:
@@ -215,6 +236,7 @@ def _models(
     have: Mapping[str, GpuStock],
     roles: Mapping[str, Any],
     steps: MeasuredSteps | None,
+    stack: Stack | None,
     path: Path,
     found: Collector,
 ) -> dict[str, ReplicaModel]:
@@ -234,7 +256,7 @@ def _models(
         if not splits[name]:
             continue
         try:
-            models[name] = _model(spec, use, kind, roles["batching"], steps)
+            models[name] = _model(spec, use, kind, roles["batching"], steps, stack)
         except RackplanError as error:
             refusals.append(str(error))
         else:
@@ -272,7 +294,12 @@ def _warn_between(
 
 
 def _model(
-    spec: PoolSpec, use: LlmUse, kind: GpuStock, batching: Any, steps: MeasuredSteps | None
+    spec: PoolSpec,
+    use: LlmUse,
+    kind: GpuStock,
+    batching: Any,
+    steps: MeasuredSteps | None,
+    stack: Stack | None,
 ) -> ReplicaModel:
     group = spec.tensor_parallel
     domains = kind.split(group)
@@ -307,6 +334,7 @@ def _model(
         expert_parallel=spec.expert_parallel,
         data_parallel_attention=spec.data_parallel_attention,
         expert_routing=spec.expert_routing,
+        stack=stack,
     )
 
 

@@ -165,6 +165,7 @@ def _policy(policy: Any) -> dict[str, Any]:
 
 def _pool(pool: Pool) -> dict[str, Any]:
     measured = {} if pool.measured is None else {"measured": asdict(pool.measured)}
+    stack = {} if pool.stack is None else {"stack": pool.stack}
     decode = {} if pool.decode is None else {"decode": asdict(pool.decode)}
     racks = {"racks": list(pool.racks)} if pool.racks else {}
     weights = {}
@@ -181,6 +182,7 @@ def _pool(pool: Pool) -> dict[str, Any]:
     }  # fmt: skip
     return {
         **measured,
+        **stack,
         **decode,
         **racks,
         **weights,

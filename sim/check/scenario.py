@@ -77,6 +77,7 @@ class Pool:
     expert_parallel: int = 1  # parts of tensor_parallel that hold whole experts
     data_parallel_attention: int = 1  # groups of tensor_parallel with requests of their own
     expert_routing: str = "uniform"
+    stack: str | None = None  # full name of the serving stack; None: pooled overheads
 
     @property
     def spans(self) -> bool:

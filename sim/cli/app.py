@@ -20,6 +20,7 @@ from sim.cli.run import run
 from sim.cli.schema import schema
 from sim.cli.show import show
 from sim.cli.sweep import sweep
+from sim.cli.validate import validate
 
 app = typer.Typer(
     name="rackplan",
@@ -47,7 +48,7 @@ def options(
 
 
 for command in (
-    new, check, run, show, compare, sweep, collective, dashboard, catalog, fetch, schema,
+    new, check, run, show, compare, sweep, collective, validate, dashboard, catalog, fetch, schema,
 ):  # fmt: skip
     app.command(command.__name__)(command)
 app.add_typer(predict_app, name="predict")

@@ -52,7 +52,7 @@ def catalog(
         str | None,
         typer.Argument(
             help="gpu, node, rack, llm, gear, breaker, ups, precision, plant, measured, switch, "
-            "link or superpod."
+            "link, superpod or stack (serving stacks)."
         ),
     ] = None,
     name: Annotated[str | None, typer.Argument(help="One entry of that kind.")] = None,
@@ -66,13 +66,18 @@ def catalog(
     from rich.console import Console
 
     from sim.catalog import KINDS, entry
+    from sim.cli.catalog_stacks import show_stacks
 
+    if kind is not None and kind.casefold() in ("stack", "stacks"):
+        show_stacks(Console(), name, as_json)
+        return
     if kind is not None and name is None and _kind(kind) is None:
         kind, name = _find(kind)
     if kind is not None:
         known = _kind(kind)
         if known is None:
-            raise UnknownName("catalog kind", kind, KINDS, len(KINDS))
+            kinds = (*KINDS, "stack")
+            raise UnknownName("catalog kind", kind, kinds, len(kinds))
         kind = known
     if as_json:
         _print_json(kind, name)
@@ -119,12 +124,14 @@ def _show_kinds(console: Console) -> None:
     from rich.table import Table
 
     from sim.catalog import KINDS, names
+    from sim.perf.stacks import stack_names
 
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
     for kind in KINDS:
         table.add_row(kind, ", ".join(names(kind)))
+    table.add_row("stack", ", ".join(stack_names()))
     console.print(table)
     console.print(
         "\n[dim]rackplan catalog KIND for the main numbers, "

@@ -32,6 +32,7 @@ _SERVING_COLUMNS = (
 )  # fmt: skip
 _SERVING_OPTIONS = (
     "pipeline_parallel", "kv_precision", "max_sequences", "max_batch_tokens", "length_spread",
+    "stack",
 )  # fmt: skip
 
 
@@ -91,7 +92,12 @@ def serving(
     max_sequences: Annotated[int | None, typer.Option(help="Running sequences at most.")] = None,
     max_batch_tokens: Annotated[int | None, typer.Option(help="Tokens per iteration.")] = None,
     length_spread: Annotated[
-        float | None, typer.Option(help="Lengths vary by this share about their means (a little).")
+        float | None,
+        typer.Option(help="Lengths vary by this share about their means (as the stack's runs)."),
+    ] = None,
+    stack: Annotated[
+        str | None,
+        typer.Option(help="Serving stack, such as vllm-0.12 (rackplan catalog stack); or pooled."),
     ] = None,
     file: Annotated[
         Path | None, typer.Option(help="CSV with these options as columns, underscored.")
@@ -100,8 +106,9 @@ def serving(
 ) -> None:
     """Predict throughput, latency and draw of one replica under a closed loop of like requests.
 
-    Every client starts at once and sends its next request when the last one ends. Lengths vary by
-    a fraction of a per cent, as in real runs; --length-spread 0 keeps all requests in lockstep.
+    Every client starts at once and sends its next request when the last one ends. Lengths vary as
+    in the runs of the stack (InferenceX draws from 0.8 to 1 of the stated ones); with
+    --length-spread the stated ones are the means, and 0 keeps all requests in lockstep.
     Clients are at the replica: no path between user and pool (workload.path) is in the times.
     """
     given = {
@@ -109,7 +116,7 @@ def serving(
         "input_tokens": input_tokens, "output_tokens": output_tokens, "concurrency": concurrency,
         "pipeline_parallel": pipeline_parallel, "kv_precision": kv_precision,
         "max_sequences": max_sequences, "max_batch_tokens": max_batch_tokens,
-        "length_spread": length_spread,
+        "length_spread": length_spread, "stack": stack,
     }  # fmt: skip
     stated = {name: str(value) for name, value in given.items() if value is not None}
     if file is None:
@@ -123,7 +130,7 @@ def serving(
             f"--file has these as columns: drop --{next(iter(stated)).replace('_', '-')}"
         )
     table = read_table(file, _SERVING_COLUMNS, _SERVING_OPTIONS)
-    answers = [asdict(answer) for answer in _predict(table.rows)]
+    answers = [flat(answer) for answer in _predict(table.rows)]
     if as_json:
         print(json.dumps(answers, indent=2))
     else:
@@ -159,6 +166,7 @@ def _query(row: TableRow) -> tuple[Llm, Gpu, ServingQuery]:
     from sim.catalog.library import load
     from sim.engine.predict import ServingQuery
     from sim.perf.operators import arithmetic
+    from sim.perf.stacks import POOLED, stack_named
 
     catalog = load()
     name = row.word("llm")
@@ -181,9 +189,13 @@ def _query(row: TableRow) -> tuple[Llm, Gpu, ServingQuery]:
         if row.optional(name) is not None:
             numbers[name] = row.whole(name)
     spread = row.number("length_spread") if row.optional("length_spread") else None
+    word = row.optional("stack") or POOLED
+    with row.at("stack"):
+        stack = stack_named(word, precision).name
     query = ServingQuery(
-        precision=precision, kv_precision=kv_precision, length_spread=spread, **numbers
-    )
+        precision=precision, kv_precision=kv_precision, length_spread=spread, stack=stack,
+        **numbers,
+    )  # fmt: skip
     return llm, gpu, query
 
 
@@ -203,7 +215,7 @@ def _print_one(answer: Prediction, as_json: bool) -> None:
     from sim.units import format_si
 
     if as_json:
-        print(json.dumps(asdict(answer), indent=2))
+        print(json.dumps(flat(answer), indent=2))
         return
     if not answer.fits:
         print(answer.message)
@@ -211,7 +223,27 @@ def _print_one(answer: Prediction, as_json: bool) -> None:
     for label, value, unit in (
         ("output", answer.output_tokens_per_s, "tokens/s"),
         ("TTFT, median", answer.ttft_p50_s, "s"),
+        ("TTFT, mean", answer.ttft_mean_s, "s"),
         ("TPOT, median", answer.tpot_p50_s, "s"),
         ("draw per GPU", answer.gpu_draw_w, "W"),
     ):
         print(f"{label:<14}{'none' if value is None else format_si(value, unit)}")
+    if answer.expected is not None:
+        print(f"Expected error, {answer.stack} stack: {answer.expected.sentence()}")
+        for outside in answer.expected.outside:
+            print(f"Warning: outside the calibrated region: {outside}")
+
+
+def flat(answer: Prediction) -> dict[str, object]:
+    """The answer as columns: its error class spread out."""
+    from sim.perf.expected import METRICS
+
+    row = asdict(answer)
+    del row["expected"]
+    expected = answer.expected
+    row["error_class"] = None if expected is None else expected.kind
+    for name in METRICS:
+        for i, column in enumerate(("error", "error_p90")):
+            row[f"{name}_{column}"] = None if expected is None else expected.errors[name][i]
+    row["outside_calibration"] = None if expected is None else "; ".join(expected.outside)
+    return row

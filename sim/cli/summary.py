@@ -18,6 +18,7 @@ from sim.cli.summary_parts import ttft_sentences
 from sim.cli.summary_paths import path_sentence
 from sim.cli.summary_retries import retry_sentence
 from sim.cli.summary_weights import weights_sentence
+from sim.results.expected import expected_sentences
 from sim.results.limit import TOUCH
 from sim.results.metrics import Metric
 from sim.results.result import RunResult
@@ -102,6 +103,9 @@ def print_summary(result: RunResult, out: Console) -> None:
     out.print(Text(_energy_sentence(result.metrics)))
     for sentence in _facility_sentences(result):
         out.print(Text(sentence))
+    for sentence, warns in expected_sentences(result):
+        head = ("Warning: ", "yellow") if warns else ""
+        out.print(Text.assemble(head, plain_text(sentence)))
     _print_notes(result, marks, out)
     if result.folder is not None:
         out.print(Text(f"Results: {plain_text(result.folder)}"))

@@ -141,11 +141,15 @@ class ClosedLoop:
     clients: int
     max_sequences: int
     max_batch_tokens: int
+    delay_s: float = 0.0  # from a client to the replica
+    starts_s: tuple[float, ...] = ()  # when each client begins, ascending; empty: all at 0
     now_s: float = 0.0
     preemptions: int = 0
     admitted: int = 0
     replan: bool = False  # the next boundary may admit somebody that this one could not
     waiting: deque[Sequence] = field(default_factory=deque)
+    sent: int = 0
+    under_way: list[tuple[float, int, Sequence]] = field(default_factory=list)  # heap by arrival
     prefilling: list[Sequence] = field(default_factory=list)  # in admission order
     finished: list[Record] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
@@ -157,24 +161,40 @@ class ClosedLoop:
         self.decodes = Decodes(self.cost.window)
 
     def run(self, requests: int) -> None:
-        """Starts every client at once and runs until ``requests`` requests have ended."""
-        self.waiting.extend(self.send() for _ in range(self.clients))
-        sent: list[Sequence] = []
+        """Starts the clients and runs until ``requests`` requests have ended."""
+        for at_s in self.starts_s or (0.0,) * self.clients:
+            self.send(at_s)
+        self.waiting.extend(self.arrivals(self.now_s))
         while len(self.finished) < requests:
+            self.waiting.extend(self.arrivals(self.now_s, before=True))
             chunks = self.plan()
-            # What was sent at this boundary arrives after its plan; an idle replica wakes for it.
-            self.waiting.extend(sent)
+            # What comes at this boundary comes after its plan; an idle replica wakes for it.
+            late = self.arrivals(self.now_s)
+            self.waiting.extend(late)
             if not chunks and not len(self.decodes):
+                if not self.waiting:
+                    self.now_s = self.under_way[0][0]
+                    self.waiting.extend(self.arrivals(self.now_s))
                 chunks = self.plan()
-            elif sent:
+            elif late:
                 self.replan = True
             start_s = self.now_s
             draw_mw = self.iterate(chunks)
             self.steps.append(Step(start_s, self.now_s, draw_mw / 1000))
-            sent = self.deliver(chunks)
+            self.deliver(chunks)
 
-    def send(self) -> Sequence:
-        """The next request of a client, sent now.
+    def arrivals(self, now_s: float, before: bool = False) -> list[Sequence]:
+        """Takes out what has come to the replica by now (``before`` now), in order."""
+        come: list[Sequence] = []
+        while self.under_way:
+            at_s = self.under_way[0][0]
+            if at_s > now_s or (before and at_s == now_s):
+                break
+            come.append(heapq.heappop(self.under_way)[2])
+        return come
+
+    def send(self, at_s: float) -> None:
+        """Puts the next request of a client under way, sent at ``at_s``.
 
         Raises:
             RackplanError: a request that no empty replica can hold, so that the loop would hang.
@@ -186,7 +206,9 @@ class ClosedLoop:
                 f"a request of {last} tokens needs {blocks_of(last)} KV blocks of {BLOCK_TOKENS} "
                 f"tokens, and the replica has {self.model.kv_blocks}"
             )
-        return Sequence(self.now_s, prompt, last, output)
+        request = Sequence(at_s, prompt, last, output)
+        heapq.heappush(self.under_way, (at_s + self.delay_s, self.sent, request))
+        self.sent += 1
 
     def plan(self) -> list[tuple[Sequence, int]]:
         """Room and blocks for the decodes, then the prefill chunks, new admissions included."""
@@ -247,9 +269,9 @@ class ClosedLoop:
             self.now_s += total_s
             self.decodes.advance(1)
             return self.power.draw_mw(batch, decode_s, total_s)
-        count = self.leap()
         growth = self.cost.per_kv_token_s * batch.decodes
         growth += self.cost.per_windowed_kv_token_s * len(self.decodes.narrow)
+        count = self.until_arrival(self.leap(), total_s, growth)
         self.now_s += count * total_s + growth * (0.5 * count * (count - 1))
         # The first step's blocks are taken already.
         self.free -= self.decodes.new_blocks(count) - self.decodes.new_blocks(1)
@@ -269,6 +291,19 @@ class ClosedLoop:
             count = bisect_right(range(count), spare, key=decodes.new_blocks) - 1
         return max(1, count)
 
+    def until_arrival(self, count: int, total_s: float, growth_s: float) -> int:
+        """At most ``count`` iterations, and none after the next request has come."""
+        if not self.under_way:
+            return count
+        left_s = self.under_way[0][0] - self.now_s
+
+        def spent_s(n: int) -> float:
+            return n * total_s + growth_s * (0.5 * n * (n - 1))
+
+        if spent_s(count) <= left_s:
+            return count
+        return max(1, bisect_right(range(count), left_s, key=spent_s))
+
     def batch(self, chunks: list[tuple[Sequence, int]]) -> Batch:
         """The integers of an iteration over the decodes and these chunks."""
         decodes, window = self.decodes, self.cost.window
@@ -283,8 +318,8 @@ class ClosedLoop:
             windowed_prefill_pairs=inside,
         )
 
-    def deliver(self, chunks: list[tuple[Sequence, int]]) -> list[Sequence]:
-        """Ends what is complete, joins complete prefills; returns the successors, just sent."""
+    def deliver(self, chunks: list[tuple[Sequence, int]]) -> None:
+        """Ends what is complete and sends its successors; joins complete prefills."""
         ended = self.decodes.ended()
         for sequence, chunk in chunks:
             sequence.prefilled += chunk
@@ -302,7 +337,7 @@ class ClosedLoop:
             self.finished.append(
                 Record(sequence.sent_s, first_s, self.now_s, sequence.output_tokens)
             )
-        return [self.send() for _ in ended]
+            self.send(self.now_s)
 
 
 def blocks_of(tokens: int) -> int:

@@ -2,9 +2,9 @@
 
 Every client starts at once, as a benchmark client does that opens all its connections before it
 measures, and is at the replica: no path of a workload lies between. The loop then goes on until
-each client has had ``REQUESTS_PER_CLIENT`` requests answered. Lengths differ by a small share
-unless asked for otherwise: exactly equal requests would stay in lockstep, all prompts queueing for
-one another in every round, which measured runs do not.
+each client has had as many requests answered as in the measured runs of the serving stack, whose
+protocol (``sim.perf.stacks``) also says how lengths differ. By default they do by a small share:
+exactly equal requests would stay in lockstep, all prompts queueing for one another in every round.
 """
 
 from __future__ import annotations
@@ -13,18 +13,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import count
 from math import ceil
-from statistics import median
+from statistics import fmean, median
 
 from sim.catalog.arithmetic import default_kv_precision
 from sim.catalog.types import Gpu, Llm
 from sim.engine.closed_loop import ClosedLoop, Record
 from sim.errors import RackplanError
 from sim.perf import BLOCK_TOKENS, DoesNotFit, ReplicaModel, replica_model
-from sim.perf.calibration import benchmark
+from sim.perf.expected import Expected, expected_error
+from sim.perf.stacks import POOLED, Protocol, Stack, stack_named
 from sim.rng import KeyedBits
 
-#: Requests per client in a run, the opening burst included (as InferenceX runs its benchmarks).
-REQUESTS_PER_CLIENT = 10
 #: A run with more clients takes minutes, and no server holds as many connections.
 MAX_CLIENTS = 100_000
 #: Batch limits where none is asked for; more clients than sequences get a sequence each.
@@ -47,6 +46,9 @@ class ServingQuery:
     max_sequences: int | None = None
     max_batch_tokens: int | None = None
     length_spread: float | None = None  # lengths are uniform within this share about their means
+    stack: str = POOLED
+    expert_parallel: int = 1
+    data_parallel_attention: int = 1
 
 
 @dataclass(frozen=True)
@@ -54,17 +56,22 @@ class Prediction:
     """The answer, in SI units; everything but ``fits`` is None where the LLM does not fit.
 
     ``ttft_p50_s`` and ``tpot_p50_s`` are medians over the finished requests, opening burst
-    included for TTFT. ``gpu_draw_w`` is the mean of one GPU while it serves at that concurrency:
-    without the opening burst, counted from when as many requests have ended as there are clients.
+    included; ``ttft_s`` and ``tpot_s`` are the statistics that the stack's runs report.
+    ``gpu_draw_w`` is the mean of one GPU while it serves at that concurrency: without the opening
+    burst, counted from when as many requests have ended as there are clients.
     """
 
     output_tokens_per_s: float | None
     ttft_p50_s: float | None
     ttft_mean_s: float | None
+    ttft_s: float | None
     tpot_p50_s: float | None
+    tpot_s: float | None
     gpu_draw_w: float | None
     fits: bool
     message: str | None = None
+    stack: str | None = None
+    expected: Expected | None = None  # how far off it may be
 
 
 @dataclass
@@ -73,12 +80,16 @@ class Predictor:
 
     models: dict[tuple[object, ...], ReplicaModel] = field(default_factory=dict)
 
-    def serving(self, llm: Llm, gpu: Gpu, query: ServingQuery) -> Prediction:
+    def serving(
+        self, llm: Llm, gpu: Gpu, query: ServingQuery, stack: Stack | None = None
+    ) -> Prediction:
         """Simulates one replica and measures it.
 
         Defaults: KV in the precision of 8- and 16-bit weights, else fp8; at most 256 sequences or
-        one per client, whichever is more; 8,192 tokens per batch; 0.9 of the memory; stages of a
-        pipeline linked by the GPUs' own link; lengths within the calibration's share.
+        one per client, whichever is more; 0.9 of the memory; stages of a pipeline linked by the
+        GPUs' own link; tokens per batch, lengths and requests per client as the stack's own runs
+        had them; where a spread of lengths is asked for, their means are the stated ones.
+        ``stack``: instead of the one that the query names; no error is expected of it then.
 
         Raises:
             RackplanError: a plan that this GPU or LLM cannot have, or a nonsensical number.
@@ -90,11 +101,23 @@ class Predictor:
             raise RackplanError(
                 f"concurrency must be at most {MAX_CLIENTS:,}, not {query.concurrency:,}"
             )
-        spread = query.length_spread
-        if spread is None:
-            spread = benchmark().length_spread
+        expected = None
+        if stack is None:
+            stack = stack_named(query.stack, query.precision)
+            expected = expected_error(
+                stack.name, llm=llm.name, gpu=gpu.name, tensor_parallel=query.tensor_parallel,
+                input_tokens=query.input_tokens, output_tokens=query.output_tokens,
+                concurrency=query.concurrency,
+            )  # fmt: skip
+        protocol = protocol_of(stack, query)
+        spread = protocol.length_spread
         if not 0 <= spread < 1:
             raise RackplanError(f"length_spread must be in [0, 1), not {spread}")
+        query = replace(
+            query,
+            input_tokens=max(1, round(protocol.length_share * query.input_tokens)),
+            output_tokens=max(1, round(protocol.length_share * query.output_tokens)),
+        )
         mean = query.input_tokens + query.output_tokens
         if mean > llm.max_context:
             return _without(
@@ -103,10 +126,11 @@ class Predictor:
             )
         longest = ceil(mean * (1 + spread)) - 1  # the last token is delivered, not kept
         llm = without_idle_window(llm, longest)
-        batch_tokens = query.max_batch_tokens or MAX_BATCH_TOKENS
-        sequences = query.max_sequences or min(batch_tokens, max(MAX_SEQUENCES, query.concurrency))
+        batch_tokens = protocol.batch_tokens(query.input_tokens, query.concurrency)
+        held_tokens = max(query.max_batch_tokens or MAX_BATCH_TOKENS, batch_tokens)
+        sequences = query.max_sequences or min(held_tokens, max(MAX_SEQUENCES, query.concurrency))
         try:
-            model = self._model(llm, gpu, query, sequences, batch_tokens)
+            model = self._model(llm, gpu, query, stack, sequences, held_tokens)
         except DoesNotFit as error:
             return _without(str(error))
         room = model.kv_blocks * BLOCK_TOKENS
@@ -115,23 +139,36 @@ class Predictor:
                 f"a request of up to {longest:,} tokens never fits: the replica's KV cache has "
                 f"{room:,}"
             )
-        return measure(
+        sequences = min(sequences, max(1, query.concurrency - protocol.idle_slots), batch_tokens)
+        answer = measure(
             model,
             query.input_tokens,
             query.output_tokens,
             query.concurrency,
             sequences,
             batch_tokens,
-            spread,
+            protocol,
+            stack.parameters.request_s,
         )
+        return replace(answer, stack=stack.name, expected=expected)
+
+    def kv_blocks(self, llm: Llm, gpu: Gpu, query: ServingQuery, stack: Stack) -> int:
+        """Blocks of the replica's KV cache, 0 if the LLM does not fit; limits are the query's."""
+        sequences = query.max_sequences or MAX_SEQUENCES
+        try:
+            return self._model(llm, gpu, query, stack, sequences, MAX_BATCH_TOKENS).kv_blocks
+        except DoesNotFit:
+            return 0
 
     def _model(
-        self, llm: Llm, gpu: Gpu, query: ServingQuery, sequences: int, batch_tokens: int
-    ) -> ReplicaModel:
+        self, llm: Llm, gpu: Gpu, query: ServingQuery, stack: Stack, sequences: int,
+        batch_tokens: int,
+    ) -> ReplicaModel:  # fmt: skip
         kv_precision = query.kv_precision or default_kv_precision(query.precision)
         key = (
             llm, gpu.name, query.precision, kv_precision, query.tensor_parallel,
-            query.pipeline_parallel, sequences, batch_tokens,
+            query.pipeline_parallel, sequences, batch_tokens, stack, query.expert_parallel,
+            query.data_parallel_attention,
         )  # fmt: skip
         if key not in self.models:
             self.models[key] = replica_model(
@@ -145,8 +182,21 @@ class Predictor:
                 max_batch_tokens=batch_tokens,
                 memory_utilisation=MEMORY_UTILISATION,
                 stage_bytes_per_s=gpu.link_bytes_per_s,
+                stack=stack,
+                expert_parallel=query.expert_parallel,
+                data_parallel_attention=query.data_parallel_attention,
             )
         return self.models[key]
+
+
+def protocol_of(stack: Stack, query: ServingQuery) -> Protocol:
+    """The stack's protocol with what the query states in place of its own."""
+    protocol = stack.protocol
+    if query.length_spread is not None:
+        protocol = replace(protocol, length_share=1.0, length_spread=query.length_spread)
+    if query.max_batch_tokens is not None:
+        protocol = replace(protocol, prompts_per_batch=0.0, max_batch_tokens=query.max_batch_tokens)
+    return protocol
 
 
 def without_idle_window(llm: Llm, longest: int) -> Llm:
@@ -158,7 +208,7 @@ def without_idle_window(llm: Llm, longest: int) -> Llm:
 
 
 def _without(message: str) -> Prediction:
-    return Prediction(None, None, None, None, None, fits=False, message=message)
+    return Prediction(None, None, None, None, None, None, None, fits=False, message=message)
 
 
 def measure(
@@ -168,19 +218,27 @@ def measure(
     clients: int,
     max_sequences: int,
     max_batch_tokens: int,
-    length_spread: float = 0.0,
+    protocol: Protocol = Protocol(),  # noqa: B008 - frozen
+    delay_s: float = 0.0,
 ) -> Prediction:
-    """Runs the closed loop and takes the statistics."""
-    lengths = spread_lengths(input_tokens, output_tokens, length_spread)
-    loop = ClosedLoop(model, lengths, clients, max_sequences, max_batch_tokens)
-    loop.run(REQUESTS_PER_CLIENT * clients)
+    """Runs the closed loop and takes the statistics; lengths are means, drawn as the protocol says.
+
+    ``delay_s``: from a client to the replica's queue.
+    """
+    lengths = spread_lengths(input_tokens, output_tokens, protocol.length_spread)
+    loop = ClosedLoop(model, lengths, clients, max_sequences, max_batch_tokens, delay_s)
+    loop.run(protocol.requests_per_client * clients)
     finished, elapsed_s = loop.finished, loop.now_s
     ttft = [record.first_s - record.sent_s for record in finished]
+    ttft_p50_s, ttft_mean_s = median(ttft), sum(ttft) / len(ttft)
+    tpot = tpot_of(finished)
     return Prediction(
         output_tokens_per_s=sum(record.output_tokens for record in finished) / elapsed_s,
-        ttft_p50_s=median(ttft),
-        ttft_mean_s=sum(ttft) / len(ttft),
-        tpot_p50_s=_tpot(finished),
+        ttft_p50_s=ttft_p50_s,
+        ttft_mean_s=ttft_mean_s,
+        ttft_s=ttft_mean_s if protocol.ttft == "mean" else ttft_p50_s,
+        tpot_p50_s=median(tpot) if tpot else None,
+        tpot_s=(fmean if protocol.tpot == "mean" else median)(tpot) if tpot else None,
         gpu_draw_w=steady_draw_w(loop),
         fits=True,
     )
@@ -203,10 +261,9 @@ def steady_draw_w(loop: ClosedLoop) -> float:
     return energy_j / (loop.now_s - start_s)
 
 
-def _tpot(finished: list[Record]) -> float | None:
-    """Median seconds per output token after the first; None where no request has a second."""
-    times = [(r.end_s - r.first_s) / (r.output_tokens - 1) for r in finished if r.output_tokens > 1]
-    return median(times) if times else None
+def tpot_of(finished: list[Record]) -> list[float]:
+    """Seconds per output token after the first, of the requests that have a second."""
+    return [(r.end_s - r.first_s) / (r.output_tokens - 1) for r in finished if r.output_tokens > 1]
 
 
 def spread_lengths(

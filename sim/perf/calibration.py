@@ -18,7 +18,6 @@ from sim.catalog.types import Gpu
 from sim.errors import DataError
 from sim.paths import data
 from sim.perf.constants import (
-    Benchmark,
     ClockCurve,
     DrawConstants,
     MemoryConstants,
@@ -91,11 +90,6 @@ def gemm_dtypes(gpu: str) -> tuple[str, ...]:
 def overheads() -> Overheads:
     """The pooled overheads of serving engines."""
     return read_row(Overheads, read_tree(*_SERVING)["overheads"], _SERVING, "overheads")
-
-
-def benchmark() -> Benchmark:
-    """How closed loops of requests of stated lengths are run."""
-    return read_row(Benchmark, read_tree(*_SERVING)["benchmark"], _SERVING, "benchmark")
 
 
 def memory_constants() -> MemoryConstants:

@@ -30,13 +30,6 @@ class Overheads:
 
 
 @dataclass(frozen=True)
-class Benchmark:
-    """How a closed loop of requests of stated lengths is run."""
-
-    length_spread: float  # share by which lengths differ, unless asked for otherwise
-
-
-@dataclass(frozen=True)
 class MemoryConstants:
     """What a GPU holds besides weights and KV."""
 

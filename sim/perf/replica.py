@@ -29,7 +29,8 @@ from sim.perf.operators import (
 )
 from sim.perf.power import Draw
 from sim.perf.reduce import step_costs
-from sim.perf.step import ReplicaModel
+from sim.perf.stacks import Parts, Stack, take_apart
+from sim.perf.step import ReplicaModel, StepCost
 from sim.perf.timing import Stage
 
 __all__ = ["DoesNotFit", "UnsupportedPlan", "replica_model"]
@@ -52,6 +53,7 @@ def replica_model(
     expert_parallel: int = 1,
     data_parallel_attention: int = 1,
     expert_routing: str = "uniform",
+    stack: Stack | None = None,
 ) -> ReplicaModel:
     """What the engine needs to know about a replica of ``llm`` on this GPU type.
 
@@ -59,6 +61,7 @@ def replica_model(
     stage). A tensor-parallel group has equally many GPUs in each of ``domains`` NVLink domains,
     which ``between`` joins. ``expert_parallel`` parts of it hold whole experts, chosen as
     ``expert_routing`` says; it is ``data_parallel_attention`` groups with sequences of their own.
+    ``stack``: the serving stack; None has the pooled overheads.
 
     Raises:
         DoesNotFit: weights and reserves leave no KV block; the message has the arithmetic.
@@ -92,12 +95,17 @@ def replica_model(
         -(-max_sequences // (pipeline_parallel * groups)), llm.max_context,
     )  # fmt: skip
     shares = clock_shares(gpu)
+    at_clocks = [replace(slowest, clock=clock_factors(share)) for share in shares]
     costs = step_costs(
-        [replace(slowest, clock=clock_factors(share)) for share in shares],
-        sum(share > clock_curve().brake for share in shares), pipeline_parallel,
+        at_clocks, sum(share > clock_curve().brake for share in shares), pipeline_parallel,
         llm.window if llm.windowed_layers else 0, max_sequences, max_batch_tokens,
         stage_bytes_per_s,
     )  # fmt: skip
+    if stack is not None:
+        costs = tuple(
+            take_apart(cost, stage, pipeline_parallel, max_sequences).with_stack(stack.parameters)
+            for cost, stage in zip(costs, at_clocks, strict=True)
+        )
     return ReplicaModel(
         gpu.name,
         gpus,
@@ -109,6 +117,30 @@ def replica_model(
         stage_bytes_per_s=stage_bytes_per_s,
         across=None if between is None else across(gpu.name, tensor_parallel, domains, between),
     )
+
+
+def cost_parts(
+    llm: Llm,
+    gpu: Gpu,
+    cost: StepCost,
+    *,
+    precision: str,
+    kv_precision: str,
+    tensor_parallel: int,
+    max_sequences: int,
+    expert_parallel: int = 1,
+    data_parallel_attention: int = 1,
+) -> Parts:
+    """The parts of a cost without a stack and with one stage, for fits of serving stacks."""
+    whole = shard(
+        llm, gpu, precision, kv_precision, tensor_parallel, llm.layers,
+        expert_parallel=expert_parallel, data_parallel_attention=data_parallel_attention,
+    )  # fmt: skip
+    stage = Stage(
+        whole, gpu, tensor_parallel, FULL_CLOCK, kv_precision=kv_precision,
+        most_sequences=-(-max_sequences // data_parallel_attention), most_context=llm.max_context,
+    )  # fmt: skip
+    return take_apart(cost, stage, 1, max_sequences)
 
 
 def _check(kv_precision: str, routing: str, max_sequences: int, max_batch_tokens: int) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from sim.paths import data
+from sim.results.expected import expected_errors, stack_of
 from sim.site.guards import guards_of
 
 #: Version of the layout of a run folder; ``open_run`` reads this one only.
@@ -28,7 +29,7 @@ DEFINITIONS: Mapping[str, str] = {
 
 _LIBRARIES = ("numpy", "simpy", "numba", "pyarrow")
 #: Parts of the package that no run imports.
-_BESIDE_THE_RUN = ("cli", "study", "calibrate", "_share")
+_BESIDE_THE_RUN = ("cli", "study", "calibrate", "validate", "_share")
 
 
 @cache
@@ -143,6 +144,8 @@ def _pool(pool: Any) -> dict[str, Any]:
         "max_queue": pool.max_queue,
         "max_sequences": pool.batching.max_sequences,
         "max_batch_tokens": pool.batching.max_batch_tokens,
+        "stack": stack_of(pool),
+        "expected_error": expected_errors(pool),
     }
 
 

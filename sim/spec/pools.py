@@ -90,6 +90,11 @@ class PoolSpec(Spec):
         default=None,
         description="measured steps instead of predicted ones: a name, or {file: steps.yaml}",
     )
+    stack: str | None = Field(
+        default=None,
+        description="serving stack whose measured overheads it has, such as vllm-0.12; "
+        "default: the pooled ones",
+    )
     max_queue: Count | None = Field(
         default=None, description="requests that may wait at one replica; default: no limit"
     )

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from sim.cli.predict import predict_app
+from sim.perf.expected import expected_error
 from sim.perf.gemm_record import gemm_record
 
 PLAN = {
@@ -134,12 +135,17 @@ def test_serving_prints_the_documented_keys() -> None:
 
 
 def test_serving_without_json_is_readable() -> None:
+    plan = {"llm": "llama-3.1-70b", "gpu": "h100-sxm", "tensor_parallel": 4}
+    sentence = expected_error("pooled", **plan).sentence()
+    assert sentence.endswith(": unseen stack")
     lines = invoke("serving", *options()).stdout.splitlines()
     assert [line.split("  ")[0].strip() for line in lines] == [
         "output",
         "TTFT, median",
+        "TTFT, mean",
         "TPOT, median",
         "draw per GPU",
+        f"Expected error, pooled stack: {sentence}",
     ]
 
 
@@ -339,3 +345,23 @@ def test_what_is_wrong_with_an_operation_is_told(
     file.write_text(f"{header}\n{row}\n")
     result = invoke("kernels", "--gpu", "h100-sxm", str(file))
     assert message in str(result.exception)
+
+
+def test_a_stack_is_resolved_and_its_error_class_is_in_the_answer(tmp_path: Path) -> None:
+    plan = PLAN | {"llm": "qwen3-32b", "precision": "bf16", "tensor_parallel": "2"}
+    file = table(tmp_path / "q.csv", plan | {"stack": "vllm-0.12"}, plan | {"stack": ""})
+    seen, pooled = json.loads(invoke("serving", "--file", file, "--json").stdout)
+    assert (seen["stack"], seen["error_class"]) == ("vllm-0.12-bf16", "seen stack")
+    assert (pooled["stack"], pooled["error_class"]) == ("pooled", "unseen stack")
+    assert 0 < seen["tpot_error"] < pooled["tpot_error"] < pooled["tpot_error_p90"]
+    assert seen["tpot_p50_s"] != pooled["tpot_p50_s"]
+    assert seen["outside_calibration"] == ""
+    rows = list(csv.DictReader(io.StringIO(invoke("serving", "--file", file).stdout)))
+    assert float(rows[0]["ttft_error"]) == seen["ttft_error"]
+
+
+def test_an_unknown_stack_is_refused_with_a_suggestion(tmp_path: Path) -> None:
+    file = table(tmp_path / "q.csv", PLAN | {"stack": "vllm-inferencx"})
+    message = str(invoke("serving", "--file", file).exception)
+    assert "q.csv:2: column 'stack': unknown stack 'vllm-inferencx'" in message
+    assert "did you mean 'vllm-inferencex'?" in message

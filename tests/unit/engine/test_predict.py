@@ -23,7 +23,7 @@ from sim.engine.predict import (
 )
 from sim.errors import RackplanError
 from sim.perf import Batch, ReplicaModel, replica_model
-from sim.perf.calibration import benchmark
+from sim.perf.stacks import stacks
 
 QUERY = ServingQuery("fp8", 4, 1024, 1024, 64)
 
@@ -57,9 +57,10 @@ def test_one_client_is_the_sum_of_its_iterations() -> None:
         cost.iteration_s(Batch(1, 1, context + 1, 0, 0, 0)) for context in range(1000, 1199)
     ]
     got = predict(ServingQuery("bf16", 1, 1000, 200, 1, length_spread=0.0), "llama-3.1-8b")
-    assert got.ttft_p50_s == pytest.approx(prefill_s)
+    request_s = stacks()["pooled"].parameters.request_s
+    assert got.ttft_p50_s == pytest.approx(prefill_s + request_s)
     assert got.tpot_p50_s == pytest.approx(sum(decode_s) / 199)
-    assert got.output_tokens_per_s == pytest.approx(200 / (prefill_s + sum(decode_s)))
+    assert got.output_tokens_per_s == pytest.approx(200 / (request_s + prefill_s + sum(decode_s)))
 
 
 def test_more_clients_bring_throughput_and_cost_latency() -> None:
@@ -131,7 +132,8 @@ def test_nonsense_is_refused(query: ServingQuery, message: str) -> None:
 def test_requests_drift_apart_unless_kept_in_lockstep() -> None:
     usual = predict(QUERY)
     lockstep = predict(replace(QUERY, length_spread=0.0))
-    assert usual == predict(replace(QUERY, length_spread=benchmark().length_spread))
+    spread = stacks()["pooled"].protocol.length_spread
+    assert usual == predict(replace(QUERY, length_spread=spread))
     assert (usual.ttft_p50_s or 0) < 0.9 * (lockstep.ttft_p50_s or 0)
     assert usual.tpot_p50_s == pytest.approx(lockstep.tpot_p50_s, rel=0.03)
     assert usual.output_tokens_per_s == pytest.approx(lockstep.output_tokens_per_s, rel=0.03)

@@ -1,0 +1,165 @@
+"""``rackplan validate``: measured kernels and serving runs against what rackplan says of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sim.errors import RackplanError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from sim.validate.kernels import Products
+    from sim.validate.runs import Run
+    from sim.validate.serving import Outcome, Score
+
+_TABLES = """\
+* serving_silicon_agg.csv and aic_gemm_*.csv: measured runs and products of the PyPI package
+  aiconfigurator-core 0.12.0 (NVIDIA, Apache-2.0)
+* trtllm_perf_overview.csv: docs/source/developer-guide/perf-overview.md of NVIDIA/TensorRT-LLM
+* inferencex_h200_isl_sweep.csv: SemiAnalysisAI/InferenceX
+Or give runs of your own: --against my_runs.csv (columns: docs/validation.md)"""
+
+
+def validate(
+    folder: Annotated[
+        Path | None, typer.Argument(help="Folder with measured tables, at any depth.")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="CSV of serving runs of your own (docs/validation.md).")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the report.")] = Path("validation"),
+    every: Annotated[
+        int, typer.Option(min=1, help="Simulate every n-th run only, for a quick look.")
+    ] = 1,
+    within: Annotated[
+        float | None,
+        typer.Option(help="Fail if the median TPOT or throughput error is above, such as 0.1."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the errors as JSON.")] = False,
+) -> None:
+    """Predict measured kernels and serving runs, and report how far off the predictions are.
+
+    Writes report.md, serving.csv and kernels.csv. Runs that the shipped parameters were fitted to
+    are marked, and kept apart from those that they never saw.
+    """
+    from rich.console import Console
+
+    from sim.validate.report import kind_of, report, write_products, write_rows
+    from sim.validate.serving import score
+
+    if folder is None and against is None:
+        raise RackplanError(f"nothing to validate against: give a folder with tables\n{_TABLES}")
+    runs, kernels, unknown = _read(folder, against)
+    notes = Console(stderr=True)
+    if unknown:
+        notes.print(f"skipped, no products or serving runs: {', '.join(unknown)}", highlight=False)
+    outcomes = _outcomes(runs, every, notes)
+    out.mkdir(parents=True, exist_ok=True)
+    lacking = [
+        f"**No {what} were given.**"
+        for what, have in (("serving runs", runs), ("kernel tables", kernels))
+        if not have
+    ]
+    if every > 1:
+        lacking.append(f"**Only every {every}-th serving run was simulated.**")
+    text = report(runs, outcomes, kernels, " ".join(lacking))
+    (out / "report.md").write_text(text, encoding="utf-8")
+    write_rows(out / "serving.csv", outcomes)
+    write_products(out / "kernels.csv", kernels)
+    kinds = {kind: score([o for o in outcomes if kind_of(o) == kind])
+             for kind in sorted({kind_of(o) for o in outcomes})}  # fmt: skip
+    _print(kinds, kernels, out, as_json)
+    fair = [one for one in outcomes if not kind_of(one).endswith("in the fit")]
+    _judge(score(fair) if fair else None, within)
+
+
+def _read(folder: Path | None, against: Path | None) -> tuple[list[Run], list[Products], list[str]]:
+    """Runs, products and the files that are neither.
+
+    Raises:
+        RackplanError: no such folder, or no table in it.
+    """
+    from sim.validate.kernels import is_products, products
+    from sim.validate.runs import columns_of, is_runs, read_runs
+
+    runs: list[Run] = []
+    kernels: list[Products] = []
+    unknown: list[str] = []
+    if folder is not None and not folder.is_dir():
+        raise RackplanError(f"no folder {folder}; it should hold some of these tables:\n{_TABLES}")
+    for path in sorted(folder.rglob("*.csv")) if folder is not None else ():
+        columns = columns_of(path)
+        if is_products(columns):
+            kernels += products(path)
+        elif is_runs(columns):
+            runs += read_runs(path)
+        else:
+            unknown.append(path.name)
+    if against is not None:
+        runs += read_runs(against)
+    if not runs and not kernels:
+        raise RackplanError(f"no known table in {folder}; it should hold some of:\n{_TABLES}")
+    return runs, kernels, unknown
+
+
+def _outcomes(runs: list[Run], every: int, notes: Console) -> list[Outcome]:
+    """Predictions of the runs that can be simulated, with a bar on a terminal."""
+    from rich.progress import track
+
+    from sim.validate.offline import offline_outcome
+    from sim.validate.runs import stack_for
+    from sim.validate.serving import Evaluator
+
+    able = [run for run in runs if not run.not_simulated][::every]
+    evaluator = Evaluator()
+
+    def each() -> Iterator[Outcome]:
+        for run in track(able, "simulating", console=notes, disable=not notes.is_terminal):
+            if run.clients is None:
+                yield offline_outcome(evaluator, run, stack_for(run))
+            else:
+                yield evaluator.outcome(run, stack_for(run))
+
+    return list(each())
+
+
+def _print(kinds: dict[str, Score], kernels: list[Products], out: Path, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    import numpy as np
+
+    products = {
+        f"{one.gpu} {one.dtype} ({one.file})": float(np.mean(abs(one.errors))) for one in kernels
+    }
+    if as_json:
+        tree = {"serving": {kind: asdict(s) for kind, s in kinds.items()}, "products": products}
+        print(json.dumps(tree, indent=2))
+        return
+    for kind, s in kinds.items():
+        shares = ", ".join(
+            f"{name} {100 * s.median[name]:.1f} % (P90 {100 * s.p90[name]:.0f} %)"
+            for name in s.median
+        )
+        tau = "" if s.tau is None else f", rank correlation {s.tau:.3f}"
+        print(f"{kind}: {s.runs} runs, median errors {shares or 'none'}{tau}")
+    for name, error in products.items():
+        print(f"products, {name}: mean error {100 * error:.1f} %")
+    print(f"Report: {out / 'report.md'}")
+
+
+def _judge(s: Score | None, within: float | None) -> None:
+    """Exit 1 if a median is above the limit, or nothing says that it is not."""
+    if within is None:
+        return
+    if s is None or not s.runs:
+        raise RackplanError("--within has nothing to judge: no run that the fit did not see")
+    for name in ("tpot", "throughput"):
+        if s.median.get(name, 0.0) > within:
+            print(f"FAILED: median {name} error {100 * s.median[name]:.1f} % is above {within:.1%}")
+            raise typer.Exit(1)

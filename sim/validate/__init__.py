@@ -1,0 +1,1 @@
+"""Validation: measured kernels and serving runs against what rackplan predicts of them."""
