@@ -12,7 +12,8 @@ import numpy as np
 from sim import catalog
 from sim.catalog.measured import MeasuredSteps
 from sim.check.collector import Collector
-from sim.check.events import Peak, peaks
+from sim.check.demand import gpus_of, in_words, lacking
+from sim.check.events import peaks
 from sim.check.measured import fits, known_steps
 from sim.check.policies import make
 from sim.check.scenario import LlmUse, Pool
@@ -55,8 +56,8 @@ def check_pools(
             pool = replace(pool, replicas=most[pool.name].replicas, starts=spec.replicas)
         if pool is not None:
             pools.setdefault(pool.name, pool)
-    if have is not None and not _lacking(found, have):
-        _lacking(found, have, most)
+    if have is not None and not lacking(found, have):
+        lacking(found, have, most)
     return pools
 
 
@@ -146,8 +147,10 @@ def _in_racks(pool: Pool, spec: PoolSpec, path: Path, site: Site, found: Collect
     racks = tuple(site.rack_names.index(name) for name in spec.racks)
     mine = np.isin(site.node_rack[site.gpu_node], racks)
     room = int(np.count_nonzero(mine))
-    if room < _gpus(spec):
-        found.error(path, f"{_sum([(0, spec)])} need {_gpus(spec):,} GPUs, these racks have {room}")
+    if room < gpus_of(spec):
+        found.error(
+            path, f"{in_words([(0, spec)])} need {gpus_of(spec):,} GPUs, these racks have {room}"
+        )
         return None
     return replace(pool, racks=racks)
 
@@ -335,89 +338,4 @@ def _model(
         data_parallel_attention=spec.data_parallel_attention,
         expert_routing=spec.expert_routing,
         stack=stack,
-    )
-
-
-def _lacking(
-    found: Collector, have: Mapping[str, GpuStock], most: Mapping[str, Peak] | None = None
-) -> bool:
-    """Whether replicas together need more GPUs than there are, of a type or in all; told if so.
-
-    With ``most``, those that events bring count as well. A pool whose degrees cannot be is not
-    counted up: its need is not meant either.
-    """
-    degrees = ("tensor_parallel", "pipeline_parallel")
-    specs = [
-        (i, _grown(spec, most))
-        for i, spec in enumerate(found.document.spec.pools)
-        if spec is not None and not any(found.blames(("pools", i, key)) for key in degrees)
-    ]
-    site = sum(kind.count for kind in have.values())
-    demands: list[tuple[str, int, list[tuple[int, PoolSpec]]]] = [("", site, specs)]
-    for name, kind in have.items():
-        bound = [(i, spec) for i, spec in specs if spec.gpu is not None and _is(spec.gpu, name)]
-        demands.append((f" {name}", kind.count, bound))
-    for name, count, bound in demands:
-        needed = sum(_gpus(spec) for _, spec in bound)
-        if needed > count:
-            path: Path = ("pools", bound[0][0], "replicas") if len(bound) == 1 else ("pools",)
-            found.error(
-                _blamed(bound, most) or path,
-                f"{_sum(bound)} need {needed:,} GPUs, but the site has {count:,}{name}",
-            )
-            return True
-    for i, spec in specs:
-        kinds = [kind for name, kind in have.items() if spec.gpu is None or _is(spec.gpu, name)]
-        if _groups(i, spec, kinds, _blamed([(i, spec)], most), found):
-            return True
-    return False
-
-
-def _grown(spec: PoolSpec, most: Mapping[str, Peak] | None) -> PoolSpec:
-    """The pool at its largest."""
-    if most is None or spec.name not in most:
-        return spec
-    return spec.model_copy(update={"replicas": most[spec.name].replicas})
-
-
-def _blamed(bound: list[tuple[int, PoolSpec]], most: Mapping[str, Peak] | None) -> Path | None:
-    """The last event that brings replicas to one of these pools."""
-    positions = [most[spec.name].event for _, spec in bound if most and spec.name in most]
-    return ("events", max(positions), "add", "replicas") if positions else None
-
-
-def _groups(
-    i: int, spec: PoolSpec, kinds: list[GpuStock], path: Path | None, found: Collector
-) -> bool:
-    """NVLink domains can leave GPUs over that no group of this size can use; whether they do."""
-    size = spec.tensor_parallel
-    groups = sum(kind.groups(size) for kind in kinds)
-    needed = spec.replicas * spec.pipeline_parallel
-    if not 0 < groups < needed:
-        return False
-    found.error(
-        path or ("pools", i, "tensor_parallel"),
-        f"{needed:,} groups of {size} GPUs are needed, but NVLink domains of "
-        f"{max(kind.width for kind in kinds)} hold {groups:,} of them in all",
-    )
-    return True
-
-
-def _is(gpu: str, name: str) -> bool:
-    try:
-        return catalog.canonical_gpu(gpu) == name
-    except UnknownName:
-        return False
-
-
-def _gpus(spec: PoolSpec) -> int:
-    return spec.replicas * spec.tensor_parallel * spec.pipeline_parallel
-
-
-def _sum(bound: list[tuple[int, PoolSpec]]) -> str:
-    """``24 replicas x 4 GPUs (chat) + 8 replicas x 2 GPUs (code)``."""
-    return " + ".join(
-        f"{spec.replicas:,} replicas x {spec.tensor_parallel * spec.pipeline_parallel} GPUs"
-        f" ({spec.name})"
-        for _, spec in bound
     )
