@@ -166,6 +166,17 @@ def _kernels(kernels: Sequence[Products]) -> Iterator[str]:
     for line in read_tree("calibration", "kernels.yaml")["record"]["errors"]:
         yield f"* {line}"
     yield ""
+    yield "Attention, experts, all-reduces (data/calibration/layers.yaml), whole shapes held out:"
+    yield ""
+    yield "| kernel | rows | mean | median | P90 | bias |"
+    yield "|---|---|---|---|---|---|"
+    for kernel in read_tree("calibration", "layers.yaml")["record"]["kernels"]:
+        held = kernel["held_out"]
+        yield (
+            f"| {kernel['kernel']} | {held['rows']} | {held['mape_pct']} % | "
+            f"{held['median_pct']} % | {held['p90_pct']} % | {held['bias_pct']:+} % |"
+        )
+    yield ""
 
 
 def _percent(errors: np.ndarray) -> str:
