@@ -24,6 +24,8 @@ from sim.perf.expected import Expected, expected_error
 from sim.perf.stacks import POOLED, Protocol, Stack, stack_named
 from sim.rng import KeyedBits
 
+#: Runs of which nothing is known.
+PLAIN = Protocol()
 #: A run with more clients takes minutes, and no server holds as many connections.
 MAX_CLIENTS = 100_000
 #: Batch limits where none is asked for; more clients than sequences get a sequence each.
@@ -94,13 +96,7 @@ class Predictor:
         Raises:
             RackplanError: a plan that this GPU or LLM cannot have, or a nonsensical number.
         """
-        for name in ("input_tokens", "output_tokens", "concurrency"):
-            if getattr(query, name) < 1:
-                raise RackplanError(f"{name} must be at least 1, not {getattr(query, name)}")
-        if query.concurrency > MAX_CLIENTS:
-            raise RackplanError(
-                f"concurrency must be at most {MAX_CLIENTS:,}, not {query.concurrency:,}"
-            )
+        _check(query)
         expected = None
         if stack is None:
             stack = stack_named(query.stack, query.precision)
@@ -207,6 +203,17 @@ def without_idle_window(llm: Llm, longest: int) -> Llm:
     return replace(llm, window=0, windowed_layers=0) if longest < llm.window else llm
 
 
+def _check(query: ServingQuery) -> None:
+    """Raises ``RackplanError`` unless tokens and clients are numbers that a loop can have."""
+    for name in ("input_tokens", "output_tokens", "concurrency"):
+        if getattr(query, name) < 1:
+            raise RackplanError(f"{name} must be at least 1, not {getattr(query, name)}")
+    if query.concurrency > MAX_CLIENTS:
+        raise RackplanError(
+            f"concurrency must be at most {MAX_CLIENTS:,}, not {query.concurrency:,}"
+        )
+
+
 def _without(message: str) -> Prediction:
     return Prediction(None, None, None, None, None, None, None, fits=False, message=message)
 
@@ -218,7 +225,7 @@ def measure(
     clients: int,
     max_sequences: int,
     max_batch_tokens: int,
-    protocol: Protocol = Protocol(),  # noqa: B008 - frozen
+    protocol: Protocol = PLAIN,
     delay_s: float = 0.0,
 ) -> Prediction:
     """Runs the closed loop and takes the statistics; lengths are means, drawn as the protocol says.

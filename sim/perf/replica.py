@@ -86,14 +86,11 @@ def replica_model(
     gpus = tensor_parallel * pipeline_parallel
     if memory.blocks < 1:
         raise does_not_fit(llm, precision, gpu, gpus, memory)
-    draw = Draw(
-        stages[0], gpu, gpus, pipeline_parallel, max_sequences, max_batch_tokens, llm.max_context,
-        llm.window,
-    )  # fmt: skip
-    slowest = Stage(
-        stages[0], gpu, tensor_parallel, FULL_CLOCK, domains, between, kv_precision,
-        -(-max_sequences // (pipeline_parallel * groups)), llm.max_context,
-    )  # fmt: skip
+    draw = Draw(stages[0], gpu, gpus, pipeline_parallel, max_sequences, max_batch_tokens,
+                llm.max_context, llm.window)  # fmt: skip
+    slowest = Stage(stages[0], gpu, tensor_parallel, FULL_CLOCK, domains, between, kv_precision,
+                    -(-max_sequences // (pipeline_parallel * groups)),
+                    llm.max_context)  # fmt: skip
     shares = clock_shares(gpu)
     at_clocks = [replace(slowest, clock=clock_factors(share)) for share in shares]
     costs = step_costs(
@@ -102,20 +99,29 @@ def replica_model(
         stage_bytes_per_s,
     )  # fmt: skip
     if stack is not None:
-        costs = tuple(
-            take_apart(cost, stage, pipeline_parallel, max_sequences).with_stack(stack.parameters)
-            for cost, stage in zip(costs, at_clocks, strict=True)
-        )
+        costs = _with_stack(costs, at_clocks, stack, pipeline_parallel, max_sequences)
     return ReplicaModel(
-        gpu.name,
-        gpus,
-        costs,
+        gpu.name, gpus, costs,
         power=tuple(draw.table(costs[0], share) for share in shares),
         clocks_hz=tuple(share * gpu.max_clock_hz for share in shares),
         kv_blocks=memory.blocks,
         memory=memory.parts(),
         stage_bytes_per_s=stage_bytes_per_s,
         across=None if between is None else across(gpu.name, tensor_parallel, domains, between),
+    )  # fmt: skip
+
+
+def _with_stack(
+    costs: Sequence[StepCost],
+    stages: Sequence[Stage],
+    stack: Stack,
+    pipeline_parallel: int,
+    max_sequences: int,
+) -> tuple[StepCost, ...]:
+    """The costs with a stack's parameters in place of the pooled overheads."""
+    return tuple(
+        take_apart(cost, stage, pipeline_parallel, max_sequences).with_stack(stack.parameters)
+        for cost, stage in zip(costs, stages, strict=True)
     )
 
 
