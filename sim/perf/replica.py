@@ -75,11 +75,9 @@ def replica_model(
     check_one_domain(groups, domains)
     _check(kv_precision, expert_routing, max_sequences, max_batch_tokens)
     stages = [
-        shard(
-            llm, gpu, precision, kv_precision, tensor_parallel, layers,
-            expert_parallel=expert_parallel, data_parallel_attention=groups,
-            expert_routing=expert_routing,
-        )
+        shard(llm, gpu, precision, kv_precision, tensor_parallel, layers,
+              expert_parallel=expert_parallel, data_parallel_attention=groups,
+              expert_routing=expert_routing)
         for layers in stage_layers(llm.layers, pipeline_parallel)
     ]  # fmt: skip
     memory = tightest_memory(stages, llm, gpu, max_sequences, max_batch_tokens, memory_utilisation)
