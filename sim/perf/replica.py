@@ -87,8 +87,7 @@ def replica_model(
     draw = Draw(stages[0], gpu, gpus, pipeline_parallel, max_sequences, max_batch_tokens,
                 llm.max_context, llm.window)  # fmt: skip
     slowest = Stage(stages[0], gpu, tensor_parallel, FULL_CLOCK, domains, between, kv_precision,
-                    -(-max_sequences // (pipeline_parallel * groups)),
-                    llm.max_context)  # fmt: skip
+                    -(-max_sequences // (pipeline_parallel * groups)), llm.max_context)  # fmt: skip
     shares = clock_shares(gpu)
     at_clocks = [replace(slowest, clock=clock_factors(share)) for share in shares]
     costs = step_costs(
