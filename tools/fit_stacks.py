@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import numpy as np
 import yaml
@@ -47,9 +48,12 @@ from stack_record import (
     RECORD,
     as_yaml,
 )  # fmt: skip
+from stack_residuals import Held, record
 
 from sim.errors import RackplanError
 from sim.paths import data
+from sim.perf.expected import LEAST_RUNS as OWN_RUNS
+from sim.perf.expected import SEEN
 from sim.perf.stacks import Parameters, Protocol, Stack, bounds
 from sim.validate.runs import Run, groups, read_runs
 from sim.validate.serving import METRICS, Evaluator, Outcome, Score, score
@@ -61,7 +65,9 @@ LEAST_RUNS, UNSEEN_RUNS = 12, 20
 #: more than 8,192 tokens fit an iteration, as the engine then keeps more room for activations.
 CHECK_EVERY, AGREE = 20, 0.02
 ROOT = Path(__file__).parent.parent
-CLASSES = ("seen stack", "unseen stack", "unseen LLM", "unseen GPU")
+#: Modules of sim/perf that read the record and make no speed.
+RECORDS = ("expected", "residuals")
+CLASSES = (SEEN, "unseen stack", "unseen LLM", "unseen GPU")
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,7 @@ def folds(some: list[Case]) -> Iterator[Fold]:
     for i in range(HALVES):
         out = _half(some, i)
         yield Fold(
-            "seen stack", f"half-{i}", [c for c in some if c.run.configuration not in out],
+            SEEN, f"half-{i}", [c for c in some if c.run.configuration not in out],
             [c for c in some if c.run.configuration in out],
         )  # fmt: skip
     keys: dict[str, Callable[[Run], str]] = {
@@ -119,7 +125,7 @@ def fitted(fold: Fold, known: dict[str, Protocol], whole: dict[str, int], cache:
         )  # fmt: skip
     # A stack all of whose runs are here has chosen its protocol on just these.
     mine = {n: known[n] for n, part in by_stack(fold.trained).items() if len(part) == whole[n]}
-    seen = fold.kind == "seen stack"
+    seen = fold.kind == SEEN
     found = fit_all(fold.trained, bounds(), LEAST_RUNS if seen else 0, {} if seen else mine)
     tree = {
         "pooled": asdict(found.pooled),
@@ -140,22 +146,38 @@ def judged(fold: Fold, fit: Fitted) -> list[Outcome]:
         RackplanError: the two differ.
     """
     engine = Evaluator()
-    if fold.kind == "seen stack":
+    if fold.kind == SEEN:
         mine = [case.run for case in fold.held if case.run.stack in fit.stacks]
         return engine.outcomes(mine, fit.of)
     found = []
     for i, case in enumerate(fold.held):
         stack = fit.of(case.run)
-        quick = simulate(case, stack.parameters, stack.protocol)
+        quick = _quick(case, stack)
         if i % CHECK_EVERY == 0:
-            exact = engine.outcome(case.run, stack).predicted
-            if not np.allclose(np.array(exact, dtype=float), quick, rtol=AGREE):
-                raise RackplanError(f"{case.run.place}: the engine has {exact}, the fit {quick}")
-        tpot_s, rate, ttft_s = quick.tolist()
-        found.append(
-            Outcome(case.run, stack, (tpot_s, rate, ttft_s), tuple(measured(case.run).tolist()))
-        )
+            pair = engine.outcome(case.run, stack).predicted, quick.predicted
+            if not np.allclose(*np.array(pair, dtype=float), rtol=AGREE):
+                raise RackplanError(f"{case.run.place}: the engine and the fit have {pair}")
+        found.append(quick)
     return found
+
+
+def as_made(fold: Fold, fit: Fitted, known: dict[str, Protocol]) -> list[Outcome]:
+    """The held runs of a stack, LLM or GPU left out, under the protocol that their stack chose.
+
+    A scenario states its own lengths and arrivals: what is uncertain of it are the speeds, not how
+    runs were made.
+    """
+    found = []
+    for case in fold.held:
+        stack = replace(fit.of(case.run), protocol=known[case.run.stack])
+        found.append(_quick(case, stack))
+    return found
+
+
+def _quick(case: Case, stack: Stack) -> Outcome:
+    """By the compiled loop."""
+    tpot_s, rate, ttft_s = simulate(case, stack.parameters, stack.protocol).tolist()
+    return Outcome(case.run, stack, (tpot_s, rate, ttft_s), tuple(measured(case.run).tolist()))
 
 
 def main(table: Path, dry: bool, pooled: bool) -> None:
@@ -168,22 +190,29 @@ def main(table: Path, dry: bool, pooled: bool) -> None:
     cache.mkdir(parents=True, exist_ok=True)
     known = _protocols(some, cache)
     whole = {name: len(part) for name, part in by_stack(some).items()}
-    outcomes: dict[str, list[Outcome]] = {kind: [] for kind in CLASSES}
+    held = {kind: Held({}) for kind in CLASSES}
+    made = {kind: Held({}) for kind in CLASSES}
     shipped: Fitted | None = None
     for fold in folds(some):
         fit = fitted(fold, known, whole, cache)
         new = judged(fold, fit)
-        outcomes[fold.kind] += new
+        held[fold.kind].parts[fold.name] = new
+        made[fold.kind].parts[fold.name] = new if fold.kind == SEEN else as_made(fold, fit, known)
         say(f"[{monotonic() - start_s:.0f} s] {fold.kind}, {fold.name}: {describe(score(new))}")
         if shipped is None:
             shipped = fit
     for kind in CLASSES:
-        say(f"{kind}: {describe(score(outcomes[kind]))}")
+        say(f"{kind}: {describe(score(held[kind].outcomes))}")
     assert shipped is not None
     if not dry:
         if pooled:
-            write_pooled(shipped.pooled, outcomes)
-        write(shipped, some, outcomes, list(groups(runs)))
+            write_pooled(shipped.pooled, held)
+        errors = {
+            kind: row(score(held[kind].outcomes))
+            | {"residuals": record(made[kind], whole_fits=kind != SEEN)}
+            for kind in CLASSES
+        }
+        write(shipped, some, errors, held[SEEN], list(groups(runs)))
 
 
 def say(text: str) -> None:
@@ -213,8 +242,9 @@ def _protocols(some: list[Case], cache: Path) -> dict[str, Protocol]:
 def _digest(table: Path) -> str:
     """Changes with the table, the models of speed, and how they are fitted."""
     files = [
-        table, data("calibration", "kernels.yaml"),
-        *(p for p in sorted((ROOT / "sim/perf").rglob("*.py")) if p.stem != "expected"),
+        table,
+        *(data("calibration", f"{name}.yaml") for name in ("kernels", "layers", "collectives")),
+        *(p for p in sorted((ROOT / "sim/perf").rglob("*.py")) if p.stem not in RECORDS),
         ROOT / "sim/engine/closed_loop.py", ROOT / "sim/validate/runs.py",
         ROOT / "tools/serving_fits.py", ROOT / "tools/fast_loop.py",
     ]  # fmt: skip
@@ -224,7 +254,8 @@ def _digest(table: Path) -> str:
 def write(
     shipped: Fitted,
     some: list[Case],
-    outcomes: dict[str, list[Outcome]],
+    errors: dict[str, dict[str, Any]],
+    seen: Held,
     missing: list[tuple[str, list[Run]]],
 ) -> None:
     """The stacks; the pooled one has the overheads that serving.yaml has now."""
@@ -239,8 +270,10 @@ def write(
     rows = {"pooled": as_row(pooled) | {"measured": region(trained)}}
     for name in sorted(shipped.stacks):
         mine = [run for run in trained if run.stack == name]
-        own = score([one for one in outcomes["seen stack"] if one.run.stack == name])
-        rows[name] = as_row(shipped.stacks[name]) | {"measured": region(mine), "errors": row(own)}
+        own = seen.of_stack(name)
+        rows[name] = as_row(shipped.stacks[name]) | {
+            "measured": region(mine), "errors": own_row(own, errors[SEEN]),
+        }  # fmt: skip
     tree = {
         "record": {
             **RECORD,
@@ -249,7 +282,7 @@ def write(
         },
         "bounds": tree["bounds"],
         "meaning": MEANING,
-        "errors": {kind: row(score(outcomes[kind])) for kind in CLASSES},
+        "errors": errors,
         "stacks": rows,
     }
     target.write_text(HEADER + as_yaml(tree), encoding="utf-8")
@@ -273,7 +306,15 @@ def _ends(values: list[int]) -> list[int]:
     return [min(values), max(values)]
 
 
-def row(s: Score) -> dict[str, object]:
+def own_row(held: Held, of_class: dict[str, Any]) -> dict[str, Any]:
+    """The errors of one seen stack; how they hang together only where there are enough."""
+    found = row(score(held.outcomes))
+    if len(held.outcomes) < OWN_RUNS:
+        return found
+    return found | {"residuals": record(held, False, instead=of_class["residuals"])}
+
+
+def row(s: Score) -> dict[str, Any]:
     """A score as the data file has it: by metric the median and the P90."""
     errors = {name: [_short(s.median[name]), _short(s.p90[name])] for name in METRICS}
     return {"runs": s.runs, **errors, "tau": None if s.tau is None else _short(s.tau)}
@@ -283,7 +324,7 @@ def _short(value: float) -> float:
     return round(value, 4)
 
 
-def write_pooled(pooled: Parameters, outcomes: dict[str, list[Outcome]]) -> None:
+def write_pooled(pooled: Parameters, held: dict[str, Held]) -> None:
     """The pooled overheads, where every model without a stack takes them from."""
     target = data("calibration", "serving.yaml")
     tree = yaml.safe_load(target.read_text(encoding="utf-8"))
@@ -293,7 +334,7 @@ def write_pooled(pooled: Parameters, outcomes: dict[str, list[Outcome]]) -> None
     tree["record"] = {
         **{name: RECORD[name] for name in ("source_id", "date", "source", "licence")},
         "method": POOLED_METHOD,
-        "errors": [f"{kind}: {describe(score(outcomes[kind]))}" for kind in CLASSES[1:]],
+        "errors": [f"{kind}: {describe(score(held[kind].outcomes))}" for kind in CLASSES[1:]],
     }
     order = ("record", "assumed", "overheads", "memory")
     text = as_yaml({name: tree[name] for name in order})

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import yaml
+from stack_residuals import FEW_CLIENTS
 
+from sim.perf.expected import LEAST_RUNS
 from sim.perf.stacks import Protocol
 
 
@@ -31,6 +33,18 @@ _Dumper.add_representer(
         "tag:yaml.org,2002:seq", items, flow_style=all(len(str(item)) < 20 for item in items)
     ),
 )
+_Dumper.add_representer(
+    dict,
+    lambda dumper, tree: dumper.represent_mapping(
+        "tag:yaml.org,2002:map", tree.items(), flow_style=_short(tree)
+    ),
+)
+
+
+def _short(tree: dict[object, object]) -> bool:
+    """Whether a mapping is a few numbers."""
+    return len(tree) <= 3 and all(isinstance(value, float) for value in tree.values())
+
 
 #: Runs of a user who says no more than lengths and clients: constant lengths, but for a little.
 POOLED_PROTOCOL = Protocol(length_spread=0.002)
@@ -64,6 +78,13 @@ RECORD = {
         "left out whole, the others' pooled parameters under the protocol of a stack of the same "
         "harness"
     ),
+    "residuals_of": (
+        "the same runs, those left out whole under the protocol that their stack chose: logarithms "
+        "of measured over predicted. decode: of TPOT; prefill: of TTFT "
+        f"in runs of at most {FEW_CLIENTS} clients (a stack with fewer than {LEAST_RUNS} of them "
+        "has those of its class). Robust components of variance (tools/stack_residuals.py), scaled "
+        "together until a normal of mean zero has the measured 90 % quantile of absolute residuals"
+    ),
 }
 POOLED_METHOD = (
     "as data/calibration/stacks.yaml, one set of overheads for all runs and no scales; errors of "
@@ -87,4 +108,17 @@ MEANING = {
     "prompts_per_batch": "prompts that fit an iteration beside the decodes; 0: max_batch_tokens",
     "max_batch_tokens": "tokens of an iteration at most",
     "idle_slots": "sequences fewer than clients that run at once",
+    "residuals": "errors of held-out runs with what they have in common; see record.residuals_of",
+    "decode": "standard deviations of the independent parts of log(measured/predicted) of TPOT",
+    "prefill": f"the same of TTFT in runs of at most {FEW_CLIENTS} clients",
+    "stack": "the part that all runs of a stack share; 0 in what a seen stack's own runs gave",
+    "configuration": "the part that all loads of a GPU, LLM, precision, layout and lengths share",
+    "run": "the rest",
+    "correlation": "between decode and prefill residuals of a run, from Kendall's tau",
+    "bias": "medians of the residuals, which stay in: above 0 is measured slower than predicted",
+    "coverage": (
+        "nominal to measured share of residuals within a central interval of such a normal, "
+        "estimated on others: a seen stack's on the other half of its configurations, of those "
+        "left out whole on what was left out of the other fits"
+    ),
 }

@@ -2,19 +2,22 @@
 
 ``data/calibration/stacks.yaml`` says for each stack what its measured runs were of, and how far
 off predictions of held-out runs were: for configurations of a stack that was fitted (seen stack),
-and for stacks, LLMs and GPUs that the fit had never seen.
+and for stacks, LLMs and GPUs that the fit had never seen. ``Residuals`` are the same errors with
+what they have in common: to draw how a whole site may differ from its prediction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sim.perf.calibration import read_tree
+from sim.perf.residuals import Residuals, parse_residuals, widest
 from sim.perf.stacks import FILE, POOLED
 
 METRICS = ("tpot", "throughput", "ttft")
+SEEN = "seen stack"
 #: Held-out runs from which on a stack's own errors are said rather than those of its class.
 LEAST_RUNS = 10
 
@@ -26,23 +29,30 @@ class Expected:
     Attributes:
         kind: "seen stack", "unseen stack", "unseen LLM" or "unseen GPU"; several are joined.
         errors: metric → (median, P90) of absolute relative errors of held-out runs.
+        residuals: how these errors hang together.
         outside: what of the question no measured run is near to.
     """
 
     kind: str
     errors: Mapping[str, tuple[float, float]]
+    residuals: Residuals
     outside: tuple[str, ...] = ()
 
     def sentence(self) -> str:
         """``TPOT ±4 % (P90 20 %), …: seen stack``."""
-        parts = [
-            f"{_WORDS[name]} ±{100 * middle:.0f} % (P90 {100 * high:.0f} %)"
-            for name, (middle, high) in self.errors.items()
-        ]
-        return f"{', '.join(parts)}: {self.kind}"
+        return error_sentence(self.kind, self.errors)
 
 
 _WORDS = {"tpot": "TPOT", "throughput": "throughput", "ttft": "TTFT"}
+
+
+def error_sentence(kind: str, errors: Mapping[str, tuple[float, float]]) -> str:
+    """A class and its errors, as ``Expected`` has them, in words."""
+    parts = [
+        f"{_WORDS[name]} ±{100 * middle:.0f} % (P90 {100 * high:.0f} %)"
+        for name, (middle, high) in errors.items()
+    ]
+    return f"{', '.join(parts)}: {kind}"
 
 
 def expected_error(
@@ -80,7 +90,24 @@ def expected_error(
         if value is not None:
             outside += outside_range(stack, name, value)
     return Expected(
-        " and ".join(kinds) or "seen stack", _errors(tree, stack, kinds), tuple(outside)
+        " and ".join(kinds) or SEEN, _errors(stack, kinds), residuals(stack, kinds), tuple(outside)
+    )
+
+
+def residuals(stack: str, kinds: Sequence[str]) -> Residuals:
+    """How errors of predictions hang together; of several classes the widest.
+
+    ``stack`` is a full name; ``kinds``: those of its classes that are unseen, else none.
+
+    Raises:
+        DataError: the file is not what ``tools/fit_stacks.py`` writes.
+    """
+    place = "/".join(FILE)
+    return widest(
+        [
+            parse_residuals(table["residuals"], f"{place}: {name}")
+            for name, table in _tables(stack, kinds).items()
+        ]
     )
 
 
@@ -92,14 +119,18 @@ def outside_range(stack: str, name: str, value: float, what: str = "") -> list[s
     return [f"{what}{name} {value:,.0f} (measured: {low:,} to {high:,})"]
 
 
-def _errors(
-    tree: Mapping[str, Any], stack: str, kinds: list[str]
-) -> dict[str, tuple[float, float]]:
+def _errors(stack: str, kinds: Sequence[str]) -> dict[str, tuple[float, float]]:
     """Of several classes, the largest error of each metric."""
-    own = tree["stacks"][stack].get("errors")
-    tables = [tree["errors"][kind] for kind in kinds or ["seen stack"]]
-    if not kinds and own and own["runs"] >= LEAST_RUNS:
-        tables = [own]
+    tables = _tables(stack, kinds).values()
     return {
         name: (max(t[name][0] for t in tables), max(t[name][1] for t in tables)) for name in METRICS
     }
+
+
+def _tables(stack: str, kinds: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    """The records of errors that apply, by name."""
+    tree = read_tree(*FILE)
+    own = tree["stacks"][stack].get("errors")
+    if not kinds and own and own["runs"] >= LEAST_RUNS:
+        return {stack: own}
+    return {kind: tree["errors"][kind] for kind in kinds or [SEEN]}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
 
-from sim.perf.expected import METRICS, Expected, expected_error, outside_range
+from sim.perf.expected import METRICS, error_sentence, expected_error, outside_range
 from sim.perf.stacks import POOLED
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def expected_sentences(result: RunResult) -> Iterator[tuple[str, bool]]:
         for gpu, entry in pool["expected_error"].items():
             errors = {name: tuple(entry[name]) for name in METRICS}
             where = f"{pool['name']} on {gpu} ({pool['stack']} stack)"
-            said.setdefault(Expected(entry["class"], errors).sentence(), []).append(where)
+            said.setdefault(error_sentence(entry["class"], errors), []).append(where)
             outside = "; ".join([*entry["outside"], *lengths])
             if outside:
                 warned.setdefault(outside, []).append(pool["name"])
