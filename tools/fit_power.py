@@ -38,6 +38,8 @@ PARAMETERS = {
 FIXED = {"pass_s": 1e-3, "cap_norm": 8.0}
 #: Of the soft-L1 loss of log errors: some runs are in another state (host-bound) than their like.
 LOSS_SCALE = 0.3
+#: Standard deviations within which 90 % of a normal distribution lie.
+NORMAL_90 = 1.6449
 
 Ints = NDArray[np.int64]
 
@@ -129,8 +131,22 @@ def percent(errors: Floats) -> float:
     return round(100 * float(np.mean(abs(errors))), 1)
 
 
-def score(sample: Sample) -> tuple[dict[str, float], str]:
-    """MAPE in sample, with the LLM out, with its family out; more of the second in words."""
+def held_out_errors(out: Floats) -> dict[str, float]:
+    """Of errors where the fit had not seen the LLM: median and P90 of their size, and ``log_sd``.
+
+    That is the standard deviation of the normal distribution whose 90 % quantile of |log error|,
+    bias included, is theirs.
+    """
+    logs = abs(np.log1p(out))
+    return {
+        "median": round(float(np.quantile(abs(out), 0.5)), 4),
+        "p90": round(float(np.quantile(abs(out), 0.9)), 4),
+        "log_sd": round(float(np.quantile(logs, 0.9)) / NORMAL_90, 4),
+    }
+
+
+def score(sample: Sample) -> tuple[dict[str, float], str, dict[str, float]]:
+    """MAPE in sample, with the LLM out, with its family out; the second in words and in figures."""
     out = llm_out(sample)
     table = {
         "in_sample": percent(sample.errors(fit(sample))),
@@ -139,7 +155,7 @@ def score(sample: Sample) -> tuple[dict[str, float], str]:
     }
     median, high = 100 * np.quantile(abs(out), (0.5, 0.9))
     words = f"LLM held out: median {median:.1f} %, P90 {high:.0f} %, bias {100 * out.mean():+.1f} %"
-    return table, words
+    return table, words, held_out_errors(out)
 
 
 def bounds_met(c: DrawConstants) -> list[str]:
@@ -156,19 +172,20 @@ def main(path: Path) -> None:
     tree = yaml.safe_load(target.read_text(encoding="utf-8"))
     runs = read_runs(path)
     mape: dict[str, dict[str, dict[str, float]]] = {}
-    words, found = [], {}
+    words, found, errors = [], {}, {}
     for kind, phases in (("measured", measured), ("predicted", predicted)):
         for name, sample in samples(runs, phases).items():
-            table, more = score(sample)
+            table, more, errors[name] = score(sample)
             mape.setdefault(name, {})[kind] = table
             words.append(f"{name}, {kind} steps, {len(sample.runs)} runs, {more}")
-            found[name] = fit(sample)  # of the predicted steps in the end
+            found[name] = fit(sample)  # of the predicted steps in the end, as are the errors
             print(words[-1], table, file=sys.stderr, flush=True)
     at_bounds = [f"{n} {', '.join(bounds_met(c))}" for n, c in found.items() if bounds_met(c)]
     method = f"{METHOD}. At their bounds: {'; '.join(at_bounds) or 'none'}"
     tree["record"] = {**RECORD, "method": method, "errors": words, "mape_percent": mape}
+    tree["held_out"] = {name: errors[name] for name in sorted(errors, reverse=True)}
     tree["draw"] = {name: asdict(found[name]) for name in sorted(found, reverse=True)}
-    order = ("record", "assumed", "transfer", "draw", "clocks")
+    order = ("record", "assumed", "transfer", "held_out", "draw", "clocks")
     text = yaml.safe_dump({name: tree[name] for name in order}, sort_keys=False, width=100)
     target.write_text(HEADER + text, encoding="utf-8")
 

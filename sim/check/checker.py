@@ -7,6 +7,7 @@ from typing import Any
 
 from sim import catalog
 from sim.catalog.types import CoolingPlant
+from sim.check.calibration import check_calibration, drawn
 from sim.check.caps import check_caps
 from sim.check.collector import Collector
 from sim.check.control import check_control
@@ -23,12 +24,13 @@ from sim.check.policies import check_policies
 from sim.check.pools import check_pools
 from sim.check.power import check_power
 from sim.check.resolved import resolve
-from sim.check.scenario import LlmUse, PlannedEvent, Pool, Scenario
+from sim.check.scenario import Calibration, LlmUse, PlannedEvent, Pool, Scenario
 from sim.check.site import check_site
 from sim.check.storage import check_storage
 from sim.check.weights import check_weights
 from sim.check.workloads import check_workloads
 from sim.perf import calibration
+from sim.perf.own import OwnConstants
 from sim.site.fabric.source import Edit, FabricSource
 from sim.site.types import PowerTree, Site
 from sim.spec import Document
@@ -58,7 +60,8 @@ def check(document: Document, edit: Edit | None = None) -> Scenario:
     facility = check_facility(found, site, power)
     policies = check_policies(found)
     control = telemetry, actuation = check_control(found, site, power, policies)
-    pools = _pools(found, llms, site, policies, fabric)
+    own = check_calibration(found)
+    pools = _pools(found, llms, site, policies, fabric, own)
     workloads = tuple(check_workloads(found, pools))
     check_failed(found, site)
     network = _has_network(found, fabric)
@@ -74,7 +77,7 @@ def check(document: Document, edit: Edit | None = None) -> Scenario:
     assert spec.duration is not None
     ordered = tuple(pools.values())
     resolved = resolve(
-        document, ordered, workloads, policies, expectations, facility, *control, fabric
+        document, ordered, workloads, policies, expectations, facility, *control, fabric, own
     )
     return Scenario(
         name=spec.name,
@@ -107,6 +110,7 @@ def check(document: Document, edit: Edit | None = None) -> Scenario:
         paths=policies["paths"],
         storage=storage,
         neighbours=neighbours,
+        calibration=Calibration(own, spec.calibration.sample),
     )
 
 
@@ -116,8 +120,10 @@ def _pools(
     site: Site | None,
     policies: dict[str, Any],
     fabric: FabricSource | None,
+    own: OwnConstants | None,
 ) -> dict[str, Pool]:
-    pools = check_decode(found, check_pools(found, llms, site, policies))
+    pools = drawn(found, check_pools(found, llms, site, policies, own), own)
+    pools = check_decode(found, pools)
     pools = check_weights(found, pools, fabric)
     check_caps(found, policies.get("power"), pools.values())
     return pools

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -30,6 +30,7 @@ from sim.perf.operators import (
     check_one_domain,
     check_parallel,
 )
+from sim.perf.own import OwnConstants
 from sim.perf.stacks import Stack, stack_named
 from sim.perf.step import ReplicaModel
 from sim.site.types import Site
@@ -37,10 +38,23 @@ from sim.spec.nodes import Path
 from sim.spec.pools import PoolSpec
 
 
+@dataclass(frozen=True)
+class Speeds:
+    """Where the times of a pool's iterations come from, if not from what is shipped alone."""
+
+    steps: MeasuredSteps | None = None
+    stack: Stack | None = None
+    own: OwnConstants | None = None
+
+
 def check_pools(
-    found: Collector, llms: Mapping[str, LlmUse], site: Site | None, policies: Mapping[str, Any]
+    found: Collector,
+    llms: Mapping[str, LlmUse],
+    site: Site | None,
+    policies: Mapping[str, Any],
+    own: OwnConstants | None = None,
 ) -> dict[str, Pool]:
-    """The usable pools by name."""
+    """The usable pools by name; ``own`` constants are of one GPU type."""
     document = found.document
     found.unique("pool", ((("pools", i, "name"), name) for i, name in document.declared("pools")))
     have = None if site is None else stock(site)
@@ -49,7 +63,7 @@ def check_pools(
     for i, spec in enumerate(document.spec.pools):
         if spec is None:
             continue
-        pool = _pool(spec, ("pools", i), llms, have, policies, found)
+        pool = _pool(spec, ("pools", i), llms, have, policies, own, found)
         if pool is not None and site is not None:
             pool = _in_racks(pool, spec, ("pools", i, "racks"), site, found)
         if pool is not None and pool.name in most:
@@ -67,6 +81,7 @@ def _pool(
     llms: Mapping[str, LlmUse],
     have: Mapping[str, GpuStock] | None,
     policies: Mapping[str, Any],
+    own: OwnConstants | None,
     found: Collector,
 ) -> Pool | None:
     roles = _roles(spec, path, policies, found)
@@ -96,7 +111,7 @@ def _pool(
         if stack is None:
             return None
     kinds = have if gpu is None else {gpu: have[gpu]}
-    models = _models(spec, use, kinds, roles, steps, stack, path, found)
+    models = _models(spec, use, kinds, roles, Speeds(steps, stack, own), path, found)
     if not models:
         return None
     return Pool(
@@ -238,8 +253,7 @@ def _models(
     use: LlmUse,
     have: Mapping[str, GpuStock],
     roles: Mapping[str, Any],
-    steps: MeasuredSteps | None,
-    stack: Stack | None,
+    speeds: Speeds,
     path: Path,
     found: Collector,
 ) -> dict[str, ReplicaModel]:
@@ -259,17 +273,17 @@ def _models(
         if not splits[name]:
             continue
         try:
-            models[name] = _model(spec, use, kind, roles["batching"], steps, stack)
+            models[name] = _model(spec, use, kind, roles["batching"], speeds)
         except RackplanError as error:
             refusals.append(str(error))
         else:
-            if splits[name] > 1 and steps is None:
+            if splits[name] > 1 and speeds.steps is None:
                 _warn_between(spec, use, kind, roles["batching"].max_batch_tokens, path, found)
     for refusal in dict.fromkeys(refusals):
         if models:
             found.warn(path, f"no replica is placed where it does not fit: {refusal}")
         else:
-            found.error((*path, "llm" if steps is None else "measured"), refusal)
+            found.error((*path, "llm" if speeds.steps is None else "measured"), refusal)
     return models
 
 
@@ -301,16 +315,15 @@ def _model(
     use: LlmUse,
     kind: GpuStock,
     batching: Any,
-    steps: MeasuredSteps | None,
-    stack: Stack | None,
+    speeds: Speeds,
 ) -> ReplicaModel:
     group = spec.tensor_parallel
     domains = kind.split(group)
-    if steps is not None:
+    if speeds.steps is not None:
         return measured_model(
             use.llm,
             kind.gpu,
-            steps,
+            speeds.steps,
             precision=use.precision,
             kv_precision=use.kv_precision,
             max_sequences=batching.max_sequences,
@@ -337,5 +350,6 @@ def _model(
         expert_parallel=spec.expert_parallel,
         data_parallel_attention=spec.data_parallel_attention,
         expert_routing=spec.expert_routing,
-        stack=stack,
+        stack=speeds.stack,
+        own=speeds.own if speeds.own and speeds.own.gpu == kind.gpu.name else None,
     )

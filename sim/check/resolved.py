@@ -15,6 +15,7 @@ from typing import Any
 
 from sim.check.cooling import CheckedFacility
 from sim.check.scenario import Actuation, Expectation, Pool, Telemetry
+from sim.perf.own import OwnConstants
 from sim.policies.base import kind_of
 from sim.policies.power.base import watched
 from sim.site.fabric.source import FabricSource
@@ -34,6 +35,7 @@ def resolve(
     telemetry: Telemetry,
     actuation: Actuation,
     fabric: FabricSource | None,
+    own: OwnConstants | None,
 ) -> dict[str, Any]:
     """The canonical tree: dicts, lists, text, numbers, booleans and None only."""
     spec = document.spec
@@ -82,7 +84,18 @@ def resolve(
         **_events(document),
         **_storage(document),
         **_neighbours(document),
+        **_calibration(document, own),
     }
+
+
+def _calibration(document: Document, own: OwnConstants | None) -> dict[str, Any]:
+    """``calibration``, where it is not the program's own; a file is its content, not its place."""
+    tree: dict[str, Any] = {}
+    if own is not None:
+        tree["own"] = {"gpu": own.gpu, "sha256": own.sha256}
+    if document.spec.calibration.sample:
+        tree["sample"] = document.spec.calibration.sample
+    return {"calibration": tree} if tree else {}
 
 
 def _fabric(document: Document, fabric: FabricSource | None) -> dict[str, Any] | None:

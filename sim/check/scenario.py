@@ -8,6 +8,8 @@ from typing import Any
 
 from sim.catalog.measured import MeasuredSteps
 from sim.catalog.types import Llm
+from sim.perf.own import OwnConstants
+from sim.perf.sampled import Factors
 from sim.perf.step import ReplicaModel
 from sim.site.fabric.source import FabricSource
 from sim.site.fabric.types import NO_STORAGE, Storage
@@ -78,6 +80,12 @@ class Pool:
     data_parallel_attention: int = 1  # groups of tensor_parallel with requests of their own
     expert_routing: str = "uniform"
     stack: str | None = None  # full name of the serving stack; None: pooled overheads
+    drawn: Mapping[str, Factors] = field(default_factory=dict)  # GPU type → errors in its models
+
+    @property
+    def predicted(self) -> bool:
+        """Whether its times and draws are predicted rather than measured ones."""
+        return self.measured is None
 
     @property
     def spans(self) -> bool:
@@ -158,6 +166,14 @@ class Actuation:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """What speeds rest on beside the shipped constants; ``sample`` 0: the fitted values."""
+
+    own: OwnConstants | None = None
+    sample: int = 0
+
+
+@dataclass(frozen=True)
 class Scenario:
     """A whole checked scenario: what ``engine.build`` needs, and what the manifest records."""
 
@@ -192,6 +208,7 @@ class Scenario:
     storage: Storage = NO_STORAGE
     remarks: tuple[str, ...] = ()  # what is well, and by how much
     neighbours: tuple[Traffic, ...] = ()  # what else crosses the network
+    calibration: Calibration = Calibration()
 
     @property
     def moves(self) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sim.cli.several import STUCK_AFTER, Fresh, Jobs, StuckAfter, run_several
+from sim.cli.several import STUCK_AFTER, Fresh, How, Jobs, StuckAfter, run_several
 
 if TYPE_CHECKING:
     from sim.check.scenario import Scenario
@@ -156,15 +156,8 @@ class _Runner:
         assert self.seed is not None
         assert self.seeds is not None
         assert self.engine is not None
-        result = run_several(
-            scenario,
-            range(self.seed, self.seed + self.seeds),
-            jobs=self.jobs,
-            out=self.out,
-            engine=self.engine,
-            fresh=self.fresh,
-            stuck_after=self.stuck_after,
-        )
+        how = How(self.jobs, self.out, self.engine, self.fresh, self.stuck_after)
+        result = run_several(scenario, range(self.seed, self.seed + self.seeds), how)
         return side_of_seeds(name, result)
 
 

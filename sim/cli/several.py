@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sim.cli.calibration_table import print_ranges, with_ranges
 from sim.cli.seeds_bar import seeds_bar
 
 if TYPE_CHECKING:
     from sim.check.scenario import Scenario
+    from sim.study.calibrations import CalibrationResult
     from sim.study.result import SeedsResult
 
 #: Exit codes: of a seed that failed, and of Ctrl-C (128 + SIGINT, as shells have it).
@@ -32,16 +37,18 @@ StuckAfter = Annotated[
 STUCK_AFTER = "15 min"
 
 
-def run_several(
-    scenario: Scenario,
-    seeds: range,
-    *,
-    jobs: int | None,
-    out: Path,
-    engine: str,
-    fresh: bool,
-    stuck_after: str,
-) -> SeedsResult:
+@dataclass(frozen=True)
+class How:
+    """How runs are made: the options that commands of several runs share."""
+
+    jobs: int | None
+    out: Path
+    engine: str
+    fresh: bool
+    stuck_after: str
+
+
+def run_several(scenario: Scenario, seeds: range, how: How) -> SeedsResult:
     """Run seeds on this machine; progress and messages go to standard error.
 
     Raises:
@@ -51,11 +58,11 @@ def run_several(
     from sim.study.local import LocalExecutor
     from sim.study.seeds import NoSeedFinished, run_seeds
 
-    silence_s = silence(stuck_after)
+    silence_s = silence(how.stuck_after)
     try:
-        with seeds_bar(scenario.name, len(seeds)) as bar:
+        with stopped("seeds"), seeds_bar(scenario.name, len(seeds)) as bar:
             executor = LocalExecutor(
-                jobs,
+                how.jobs,
                 silence_s=silence_s,
                 notice=bar.notice,
                 progress=lambda task, share: bar.running(task.argument.seed, share),
@@ -64,9 +71,9 @@ def run_several(
                 scenario,
                 seeds,
                 executor,
-                out=out,
-                engine=engine,
-                fresh=fresh,
+                out=how.out,
+                engine=how.engine,
+                fresh=how.fresh,
                 notice=bar.notice,
                 ended=bar.ended,
             )
@@ -75,8 +82,15 @@ def run_several(
             raise
         print(error, file=sys.stderr)
         raise typer.Exit(FAILED) from None
+
+
+@contextmanager
+def stopped(what: str) -> Iterator[None]:
+    """Ctrl-C ends the command, which says that what had finished is kept."""
+    try:
+        yield
     except KeyboardInterrupt:
-        print("stopped; seeds that had finished are kept: the same command goes on from there",
+        print(f"stopped; {what} that had finished are kept: the same command goes on from there",
               file=sys.stderr)  # fmt: skip
         raise typer.Exit(STOPPED) from None
 
@@ -95,17 +109,23 @@ def silence(stuck_after: str) -> float:
     return silence_s
 
 
-def report_seeds(result: SeedsResult, as_json: bool) -> None:
-    """Print metrics over seeds on standard output: the summary, or JSON."""
+def report_seeds(
+    result: SeedsResult, as_json: bool, ranges: CalibrationResult | None = None
+) -> None:
+    """Print metrics over seeds on standard output: the summary, or JSON.
+
+    ``ranges``: those of the calibration.
+    """
     if as_json:
         import json
 
-        print(json.dumps(seeds_as_dict(result), indent=2))
+        print(json.dumps(with_ranges(seeds_as_dict(result), ranges), indent=2))
         return
     from sim.cli.summary import console
     from sim.cli.summary_seeds import print_seeds
 
     print_seeds(result, console())
+    print_ranges(ranges)
 
 
 def seeds_as_dict(result: SeedsResult) -> dict[str, Any]:

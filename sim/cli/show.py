@@ -87,13 +87,18 @@ def show(
 
 def _show_run(run: str, as_json: bool, tree: bool) -> None:
     """The summary of a run, or of several seeds."""
+    from sim.cli.calibration_table import report_ranges
     from sim.cli.run import expectations_met, report
     from sim.cli.several import report_seeds, seeds_exit_code
     from sim.errors import ResultError
     from sim.results.result import open_run
+    from sim.study.calibrations import holds_calibrations, open_calibrations
     from sim.study.result import holds_several_seeds, open_seeds
 
     folder = _folder(run)
+    if holds_calibrations(folder) and not tree:
+        report_ranges(open_calibrations(folder), as_json)
+        return
     if holds_several_seeds(folder):
         several = open_seeds(folder)
         if tree:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -18,7 +18,7 @@ from sim.cli.summary_parts import ttft_sentences
 from sim.cli.summary_paths import path_sentence
 from sim.cli.summary_retries import retry_sentence
 from sim.cli.summary_weights import weights_sentence
-from sim.results.expected import expected_sentences
+from sim.results.expected import expected_sentences, outside_lengths
 from sim.results.limit import TOUCH
 from sim.results.metrics import Metric
 from sim.results.result import RunResult
@@ -103,14 +103,21 @@ def print_summary(result: RunResult, out: Console) -> None:
     out.print(Text(_energy_sentence(result.metrics)))
     for sentence in _facility_sentences(result):
         out.print(Text(sentence))
-    for sentence, warns in expected_sentences(result):
-        head = ("Warning: ", "yellow") if warns else ""
-        out.print(Text.assemble(head, plain_text(sentence)))
+    print_expected(result.manifest, outside_lengths(result), out)
     _print_notes(result, marks, out)
     if result.folder is not None:
         out.print(Text(f"Results: {plain_text(result.folder)}"))
     if judged.next_step:
         out.print(Text(plain_text(f"Try next: {judged.next_step}")))
+
+
+def print_expected(
+    manifest: Mapping[str, Any], lengths: Mapping[str, Sequence[str]], out: Console
+) -> None:
+    """Print how far off speeds and draw may be."""
+    for sentence, warns in expected_sentences(manifest, lengths):
+        head = ("Warning: ", "yellow") if warns else ""
+        out.print(Text.assemble(head, plain_text(sentence)))
 
 
 def _print_head(result: RunResult, judged: Verdict, out: Console) -> None:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sim.cli.summary import Marks, plain_text
+from sim.cli.summary import Marks, plain_text, print_expected
 from sim.cli.summary_paths import path_sentence
 from sim.results.limit import TOUCH
 from sim.results.metrics import Metric
@@ -28,11 +28,11 @@ _STATUS = {
 _STYLES = {YES: "green", NO: "red", UNDECIDED: "yellow"}
 
 #: Rows of a workload: metric → label; those with an objective in ``_OBJECTIVES``.
-_WORKLOAD = {
+WORKLOAD_ROWS = {
     "arrival_rate": "arrivals", "goodput_fraction": "goodput", "ttft_p50": "TTFT p50",
     "ttft_p99": "TTFT p99", "tpot_p50": "TPOT p50", "tpot_p99": "TPOT p99", "e2e_p99": "E2E p99",
 }  # fmt: skip
-_SITE = {
+SITE_ROWS = {
     "output_tokens_per_s": "output", "mean_draw_w": "mean draw", "peak_draw_w": "peak draw",
     "over_budget_s": "over budget", "energy_per_output_token": "energy",
     "energy_cost_per_mtoken": "its price", "goodput_per_mw": "goodput", "pue": "PUE",
@@ -52,6 +52,7 @@ def print_seeds(result: SeedsResult, out: Console) -> None:
     out.print()
     for text in _notes(result):
         out.print(Text(plain_text(text)))
+    print_expected(result.manifest, result.manifest.get("outside_lengths", {}), out)
     for warning in result.manifest["warnings"]:
         out.print(Text.assemble(("Warning: ", "yellow"), plain_text(warning)))
     _print_expectations(result, marks, out)
@@ -134,10 +135,10 @@ def _table(result: SeedsResult, answers: list[WorkloadAnswer]) -> Table:
         }
         if workload.answer:
             wanted["goodput_fraction"] = (f">= {percent(1.0 - TOUCH)}", workload.answer)
-        for base, label in _WORKLOAD.items():
+        for base, label in WORKLOAD_ROWS.items():
             _add_row(table, result, f"{workload.name}.{base}", label, *wanted.get(base, ("", "")))
     table.add_row(Text("site", "bold"))
-    for base, label in _SITE.items():
+    for base, label in SITE_ROWS.items():
         wanted_here = _power_limit(result) if base == "peak_draw_w" else ("", "")
         _add_row(table, result, base, label, *wanted_here)
     return table
@@ -210,7 +211,7 @@ def _thin_tails(result: SeedsResult) -> Iterator[str]:
 
 
 def _is_shown(name: str, metric: Metric) -> bool:
-    rows = {"workload": _WORKLOAD, "site": _SITE}.get(metric.definition.scope, {})
+    rows = {"workload": WORKLOAD_ROWS, "site": SITE_ROWS}.get(metric.definition.scope, {})
     return metric.definition.name in rows
 
 

@@ -11,7 +11,7 @@ import typer
 
 from sim.cli.run import ENGINE
 from sim.cli.seeds_bar import seeds_bar
-from sim.cli.several import FAILED, STOPPED, STUCK_AFTER, Jobs, StuckAfter, silence
+from sim.cli.several import FAILED, STUCK_AFTER, Jobs, StuckAfter, silence, stopped
 
 if TYPE_CHECKING:
     from sim.study.points import Study
@@ -93,24 +93,19 @@ def _run(
 
     silence_s = silence(stuck_after)
     count = len({run.folder for run in runs_of(study, out, engine).values()})
-    try:
-        with seeds_bar(study.name, count, "runs") as bar:
-            executor = LocalExecutor(
-                jobs,
-                silence_s=silence_s,
-                notice=bar.notice,
-                progress=lambda task, share: bar.running(task.name, share),
-            )
-            return run_study(
-                study,
-                executor,
-                out=out,
-                engine=engine,
-                fresh=fresh,
-                notice=bar.notice,
-                ended=bar.ended,
-            )
-    except KeyboardInterrupt:
-        print("stopped; runs that had finished are kept: the same command goes on from there",
-              file=sys.stderr)  # fmt: skip
-        raise typer.Exit(STOPPED) from None
+    with stopped("runs"), seeds_bar(study.name, count, "runs") as bar:
+        executor = LocalExecutor(
+            jobs,
+            silence_s=silence_s,
+            notice=bar.notice,
+            progress=lambda task, share: bar.running(task.name, share),
+        )
+        return run_study(
+            study,
+            executor,
+            out=out,
+            engine=engine,
+            fresh=fresh,
+            notice=bar.notice,
+            ended=bar.ended,
+        )

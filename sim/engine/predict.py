@@ -21,6 +21,7 @@ from sim.engine.closed_loop import ClosedLoop, Record
 from sim.errors import RackplanError
 from sim.perf import BLOCK_TOKENS, DoesNotFit, ReplicaModel, replica_model
 from sim.perf.expected import Expected, expected_error
+from sim.perf.sampled import Configuration, sampled
 from sim.perf.stacks import POOLED, Protocol, Stack, stack_named
 from sim.rng import KeyedBits
 
@@ -78,9 +79,13 @@ class Prediction:
 
 @dataclass
 class Predictor:
-    """Predicts one query after another; replicas that several share are modelled once."""
+    """Predicts one query after another; replicas that several share are modelled once.
+
+    ``sample``: from 1 on, under that draw from the errors of the fits (``sim.perf.sampled``).
+    """
 
     models: dict[tuple[object, ...], ReplicaModel] = field(default_factory=dict)
+    sample: int = 0
 
     def serving(
         self, llm: Llm, gpu: Gpu, query: ServingQuery, stack: Stack | None = None
@@ -167,7 +172,7 @@ class Predictor:
             query.data_parallel_attention,
         )  # fmt: skip
         if key not in self.models:
-            self.models[key] = replica_model(
+            model = replica_model(
                 llm,
                 gpu,
                 precision=query.precision,
@@ -182,7 +187,20 @@ class Predictor:
                 expert_parallel=query.expert_parallel,
                 data_parallel_attention=query.data_parallel_attention,
             )
+            self.models[key] = self._sampled(model, llm, gpu, query, stack)
         return self.models[key]
+
+    def _sampled(
+        self, model: ReplicaModel, llm: Llm, gpu: Gpu, query: ServingQuery, stack: Stack
+    ) -> ReplicaModel:
+        """The model with the errors drawn of its class."""
+        if not self.sample:
+            return model
+        drawn = Configuration(
+            stack.name, llm.name, query.precision, gpu.name, query.tensor_parallel,
+            query.pipeline_parallel, query.expert_parallel, query.data_parallel_attention,
+        ).factors(self.sample)  # fmt: skip
+        return sampled(model, gpu, drawn, query.pipeline_parallel)
 
 
 def protocol_of(stack: Stack, query: ServingQuery) -> Protocol:

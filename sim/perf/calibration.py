@@ -7,6 +7,7 @@ names, else of ``transfer.default``: an assumption, marked as such in the file.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import lru_cache
@@ -20,6 +21,7 @@ from sim.paths import data
 from sim.perf.constants import (
     ClockCurve,
     DrawConstants,
+    DrawErrors,
     MemoryConstants,
     Overheads,
 )
@@ -102,6 +104,21 @@ def draw_constants(gpu: str) -> DrawConstants:
     return read_row(DrawConstants, _pick(read_tree(*_POWER), "draw", gpu), _POWER, "draw")
 
 
+def draw_errors(gpu: str) -> DrawErrors:
+    """How far off the draw is of LLMs that its fit had not seen, on the GPU it was fitted to.
+
+    A GPU without constants of its own has the larger error of those that have some: its own was
+    never measured.
+    """
+    table = read_tree(*_POWER)["held_out"]
+    rows = [
+        read_row(DrawErrors, row, _POWER, f"held_out.{name}")
+        for name, row in table.items()
+        if name == gpu or gpu not in table
+    ]
+    return max(rows, key=lambda row: row.log_sd)
+
+
 def clock_curve() -> ClockCurve:
     """Clock levels and how time and draw follow them."""
     return read_row(ClockCurve, read_tree(*_POWER)["clocks"], _POWER, "clocks")
@@ -111,6 +128,25 @@ def source_ids() -> tuple[str, ...]:
     """Ids (``data/sources.yaml``) of the measurements that every constant here was fitted to."""
     files = (_KERNELS, _SERVING, _POWER)
     return tuple(sorted({str(read_tree(*file)["record"]["source_id"]) for file in files}))
+
+
+#: Every file of constants that speeds and draws of a run rest on.
+_FILES = ("collectives", "kernels", "layers", "power", "serving", "stacks")
+
+
+@lru_cache(maxsize=1)
+def records() -> Mapping[str, Mapping[str, str]]:
+    """File of constants → 16 hex digits of its SHA-256, the date of the fit, the source's id."""
+    found = {}
+    for name in _FILES:
+        path = data("calibration", f"{name}.yaml")
+        record = read_tree("calibration", path.name)["record"]
+        found[f"calibration/{path.name}"] = {
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest()[:16],
+            "fitted": str(record["date"]),
+            "source": str(record["source_id"]),
+        }
+    return found
 
 
 @lru_cache(maxsize=8)

@@ -58,6 +58,15 @@ class DrawConstants:
 
 
 @dataclass(frozen=True)
+class DrawErrors:
+    """Relative errors of the draw of LLMs left out of the fit; ``log_sd`` is of a normal one."""
+
+    median: float
+    p90: float
+    log_sd: float
+
+
+@dataclass(frozen=True)
 class ClockCurve:
     """Levels as fractions of the maximum clock; the knees of memory time and of voltage."""
 

@@ -36,13 +36,13 @@ class OwnConstants:
     sha256: str
 
 
-def own_constants(path: Path) -> OwnConstants:
-    """The constants of the file at ``path``.
+def own_constants(path: Path, shown: str = "") -> OwnConstants:
+    """The constants of the file at ``path``, which messages call ``shown``.
 
     Raises:
         DataError: it cannot be read, is of another version, or has no constants of a GPU.
     """
-    place = str(path)
+    place = shown or str(path)
     try:
         content = path.read_bytes()
         tree = yaml.safe_load(content)

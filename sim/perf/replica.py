@@ -27,6 +27,7 @@ from sim.perf.operators import (
     check_parallel,
     shard,
 )
+from sim.perf.own import OwnConstants
 from sim.perf.power import Draw
 from sim.perf.reduce import step_costs
 from sim.perf.stacks import Parts, Stack, take_apart
@@ -54,6 +55,7 @@ def replica_model(
     data_parallel_attention: int = 1,
     expert_routing: str = "uniform",
     stack: Stack | None = None,
+    own: OwnConstants | None = None,
 ) -> ReplicaModel:
     """What the engine needs to know about a replica of ``llm`` on this GPU type.
 
@@ -61,7 +63,8 @@ def replica_model(
     stage). A tensor-parallel group has equally many GPUs in each of ``domains`` NVLink domains,
     which ``between`` joins. ``expert_parallel`` parts of it hold whole experts, chosen as
     ``expert_routing`` says; it is ``data_parallel_attention`` groups with sequences of their own.
-    ``stack``: the serving stack; None has the pooled overheads.
+    ``stack``: the serving stack; None has the pooled overheads. ``own``: constants of products on
+    this GPU; None has the shipped ones.
 
     Raises:
         DoesNotFit: weights and reserves leave no KV block; the message has the arithmetic.
@@ -87,16 +90,11 @@ def replica_model(
     draw = Draw(stages[0], gpu, gpus, pipeline_parallel, max_sequences, max_batch_tokens,
                 llm.max_context, llm.window)  # fmt: skip
     slowest = Stage(stages[0], gpu, tensor_parallel, FULL_CLOCK, domains, between, kv_precision,
-                    -(-max_sequences // (pipeline_parallel * groups)), llm.max_context)  # fmt: skip
+                    -(-max_sequences // (pipeline_parallel * groups)), llm.max_context,
+                    own)  # fmt: skip
     shares = clock_shares(gpu)
-    at_clocks = [replace(slowest, clock=clock_factors(share)) for share in shares]
-    costs = step_costs(
-        at_clocks, sum(share > clock_curve().brake for share in shares), pipeline_parallel,
-        llm.window if llm.windowed_layers else 0, max_sequences, max_batch_tokens,
-        stage_bytes_per_s,
-    )  # fmt: skip
-    if stack is not None:
-        costs = _with_stack(costs, at_clocks, stack, pipeline_parallel, max_sequences)
+    costs = _costs(slowest, llm, shares, stack, pipeline_parallel, max_sequences, max_batch_tokens,
+                   stage_bytes_per_s)  # fmt: skip
     return ReplicaModel(
         gpu.name, gpus, costs,
         power=tuple(draw.table(costs[0], share) for share in shares),
@@ -108,17 +106,28 @@ def replica_model(
     )  # fmt: skip
 
 
-def _with_stack(
-    costs: Sequence[StepCost],
-    stages: Sequence[Stage],
-    stack: Stack,
+def _costs(
+    stage: Stage,
+    llm: Llm,
+    shares: Sequence[float],
+    stack: Stack | None,
     pipeline_parallel: int,
     max_sequences: int,
+    max_batch_tokens: int,
+    stage_bytes_per_s: float,
 ) -> tuple[StepCost, ...]:
-    """The costs with a stack's parameters in place of the pooled overheads."""
+    """The costs at each clock; with a stack, its parameters in place of the pooled overheads."""
+    stages = [replace(stage, clock=clock_factors(share)) for share in shares]
+    costs = step_costs(
+        stages, sum(share > clock_curve().brake for share in shares), pipeline_parallel,
+        llm.window if llm.windowed_layers else 0, max_sequences, max_batch_tokens,
+        stage_bytes_per_s,
+    )  # fmt: skip
+    if stack is None:
+        return costs
     return tuple(
-        take_apart(cost, stage, pipeline_parallel, max_sequences).with_stack(stack.parameters)
-        for cost, stage in zip(costs, stages, strict=True)
+        take_apart(cost, at_clock, pipeline_parallel, max_sequences).with_stack(stack.parameters)
+        for cost, at_clock in zip(costs, stages, strict=True)
     )
 
 

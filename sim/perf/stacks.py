@@ -152,13 +152,12 @@ def take_apart(cost: StepCost, stage: Stage, pipeline_parallel: int, max_sequenc
     slope = float((last - first) / (rows[1] - rows[0])) if rows[1] > rows[0] else 0.0
     full = stage.decode_terms(shard.full)
     windowed = stage.decode_terms(shard.windowed, cost.window)
-    octaves = np.log2(LARGE_PASS / SMALL_PASS)
     return Parts(
         cost=cost,
         kernels_s=pp * (stage.tokens_s(share) - exchanged_s - stage.elementwise_s(mine)),
         all_reduce_s=pp * scaled,
         pass_s=pp * pass_s / stage.gpu.memory_bandwidth_bytes_per_s,
-        large=np.clip(np.log2(share / SMALL_PASS) / octaves, 0.0, 1.0),
+        large=prefilling(share),
         kernel_fixed_s=pp * (float(first) - slope + full.fixed_s + windowed.fixed_s),
         kernel_decode_s=(slope + full.sequence_s + windowed.sequence_s - stage.rows_s()) / groups,
         passes=pp,
@@ -166,6 +165,12 @@ def take_apart(cost: StepCost, stage: Stage, pipeline_parallel: int, max_sequenc
         layers=shard.layers,
         moe_layers=shard.experts.layers if shard.experts else 0.0,
     )
+
+
+def prefilling(tokens: Floats) -> Floats:
+    """[n] 0 for passes of so few tokens that they decode, 1 where they prefill, between by log."""
+    share: Floats = np.log2(tokens / SMALL_PASS) / np.log2(LARGE_PASS / SMALL_PASS)
+    return np.clip(share, 0.0, 1.0)
 
 
 def stack_names() -> tuple[str, ...]:

@@ -32,6 +32,7 @@ from sim.perf.layer_constants import (
 )
 from sim.perf.linear import DecodeTerms, decode_terms
 from sim.perf.operators import HALF, Arithmetic, Attention, Experts, Product, Shard
+from sim.perf.own import OwnConstants
 
 #: Of the hidden state in each layer: behind the attention, and behind the MLP or the experts.
 ALL_REDUCES = 2
@@ -43,7 +44,8 @@ class Stage:
 
     The group's ranks are in ``domains`` NVLink domains, equally many in each, which ``between``
     joins if they are several. ``most_sequences`` and ``most_context`` bound the batches that the
-    linear terms of decode attention are fitted to.
+    linear terms of decode attention are fitted to. ``own``: constants of products of this GPU in
+    place of the shipped ones.
     """
 
     shard: Shard
@@ -55,6 +57,7 @@ class Stage:
     kv_precision: str = "bf16"
     most_sequences: int = 256
     most_context: int = 131072
+    own: OwnConstants | None = None
 
     @property
     def groups(self) -> int:
@@ -85,11 +88,12 @@ class Stage:
     def product_s(self, product: Product, tokens: Floats) -> Floats:
         """[n] seconds of one product of one layer."""
         kind = product.arithmetic
+        constants = self.own and self.own.gemm.get(kind.precision)
         return gemm_s(
             tokens,
             product.n,
             product.k,
-            gemm_constants(self.gpu.name, kind.precision).serving(),
+            (constants or gemm_constants(self.gpu.name, kind.precision)).serving(),
             device(self.gpu, kind.precision),
             weight_bytes=kind.weight_bytes,
             activation_bytes=kind.activation_bytes,

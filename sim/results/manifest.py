@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from sim.paths import data
-from sim.results.expected import expected_errors, stack_of
+from sim.results.expected import calibration_of, expected_errors, stack_of
 from sim.site.guards import guards_of
 
 #: Version of the layout of a run folder; ``open_run`` reads this one only.
@@ -96,6 +96,7 @@ def manifest_parts(
         "sample_every": scenario.sample_every,
         "workloads": [_workload(workload) for workload in scenario.workloads],
         "pools": [_pool(pool) for pool in scenario.pools],
+        "calibration": calibration_of(scenario),
         "site": _site(scenario),
         "power": {
             "stated": scenario.power.stated,
@@ -146,6 +147,7 @@ def _pool(pool: Any) -> dict[str, Any]:
         "max_batch_tokens": pool.batching.max_batch_tokens,
         "stack": stack_of(pool),
         "expected_error": expected_errors(pool),
+        "drawn": pool.drawn,
     }
 
 
@@ -185,6 +187,7 @@ def manifest_of(
         "definitions": DEFINITIONS,
         "workloads": parts["workloads"],
         "pools": parts["pools"],
+        "calibration": parts["calibration"],
         "site": parts["site"],
         "power": parts["power"],
         "price_usd_per_j": parts["price_usd_per_j"],

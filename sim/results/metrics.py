@@ -53,6 +53,8 @@ class Metric:
     ``relative_error`` bounds the error of a quantile that was read from a histogram; 0 = exact.
     Over several seeds the value is the mean of those ``seeds`` in which it could be measured;
     ``low`` and ``high`` end its 95 % interval, or are None and ``reason`` says why.
+    ``calibration_low`` and ``calibration_high`` end the range over other calibrations that the
+    errors of the fits allow (``sim.study.calibrations``), where it was asked for.
     """
 
     value: float | None
@@ -63,6 +65,8 @@ class Metric:
     low: float | None = None
     high: float | None = None
     seeds: int | None = None  # None: of a single run
+    calibration_low: float | None = None
+    calibration_high: float | None = None
 
     @property
     def si(self) -> float | None:

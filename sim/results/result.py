@@ -22,6 +22,8 @@ from sim.results.tables import TABLES
 SEVERAL_SEEDS = "seeds"
 #: The same of a study of many points.
 STUDY = "study"
+#: The same of metrics with the intervals of the calibration.
+CALIBRATIONS = "calibrations"
 #: Larger files are not read: a manifest is small, so one that is not was not written by a run.
 MAX_JSON_BYTES = 32 * 2**20
 
@@ -106,6 +108,9 @@ class RunResult:
         return f"<RunResult {self.name}: {self.outcome}, {len(self._tables)} tables>"
 
 
+_CALIBRATION = ("calibration_low", "calibration_high")
+
+
 def metrics_json(metrics: Mapping[str, Metric]) -> dict[str, Any]:
     """The content of ``metrics.json``."""
     content: dict[str, Any] = {}
@@ -117,6 +122,8 @@ def metrics_json(metrics: Mapping[str, Metric]) -> dict[str, Any]:
             entry["relative_error"] = metric.relative_error
         if metric.seeds is not None:
             entry |= {"low": metric.low, "high": metric.high, "seeds": metric.seeds}
+        if metric.calibration_low is not None:
+            entry |= {key: getattr(metric, key) for key in _CALIBRATION}
         content[name] = entry
     return content
 
@@ -212,6 +219,11 @@ def _check_manifest(folder: Path, manifest: Any) -> None:
             f"{folder} holds a study: its rows are in study.parquet, what they say in study.json, "
             "and each run is in a folder of its own beside it"
         )
+    if manifest.get("kind") == CALIBRATIONS:
+        raise ResultError(
+            f"{folder} holds metrics with the intervals of their calibration; each sample's run is "
+            "in a folder of its own beside it"
+        )
     if manifest["format"] != FORMAT:
         wrote = manifest.get("versions")
         by = f" (rackplan {wrote.get('rackplan')})" if isinstance(wrote, dict) else ""
@@ -256,7 +268,7 @@ def metrics_from_json(
                 definition,
                 entry.get("reason", ""),
                 entry.get("relative_error", 0.0),
-                *(entry.get(key) for key in ("low", "high", "seeds")),
+                *(entry.get(key) for key in ("low", "high", "seeds", *_CALIBRATION)),
             )
             if entry["unit"] != definition.unit or not _sound(metric):
                 raise ValueError(f"{entry!r}")
@@ -267,7 +279,8 @@ def metrics_from_json(
 
 
 def _sound(metric: Metric) -> bool:
-    optional = (metric.value, metric.low, metric.high, metric.seeds)
+    optional = (metric.value, metric.low, metric.high, metric.seeds,
+                metric.calibration_low, metric.calibration_high)  # fmt: skip
     numbers = [metric.relative_error, *(number for number in optional if number is not None)]
     return isinstance(metric.reason, str) and all(
         isinstance(number, (int, float)) and not isinstance(number, bool) for number in numbers

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from sim.spec.actuation import ActuationSpec
+from sim.spec.calibration import CalibrationSpec
 from sim.spec.cooling import CoolingSpec
 from sim.spec.events import EventSpec
 from sim.spec.expect import Expectation, ExpectSpec
@@ -97,6 +98,9 @@ class ScenarioSpec(Spec):
     llms: Many[LlmSpec | None] = Field(default=(), description="the LLMs that are served")
     pools: Many[PoolSpec | None] = Field(default=(), description="replicas of each LLM")
     workload: Many[WorkloadSpec | None] = Field(default=(), description="the traffic")
+    calibration: CalibrationSpec = Field(
+        default=CalibrationSpec(), description="which constants speeds and draws rest on"
+    )
     policies: PoliciesSpec = Field(default=PoliciesSpec(), description="what runs the site")
     expect: Many[Annotated[ExpectSpec, Expectation()] | None] = Field(
         default=(), description="what the run must meet"

@@ -74,18 +74,33 @@ def save(
         ResultError: it exists and is no result, or cannot be written.
     """
     content = plain({**manifest, "format": FORMAT, "kind": SEVERAL_SEEDS})
-    parts = {BY_SEED: _columns(by_seed), METRICS: metrics_json(metrics), MANIFEST: content}
+    folder = write_folder(target, content, metrics, BY_SEED, by_seed)
+    return SeedsResult(content, metrics, by_seed, folder)
+
+
+def write_folder(
+    target: Path,
+    manifest: Mapping[str, Any],
+    metrics: Mapping[str, Metric],
+    by_file: str,
+    by_run: Mapping[int, Mapping[str, Metric]],
+) -> Path:
+    """Write a folder of what several runs say together, ``by_file`` what each does; where it is.
+
+    Raises:
+        ResultError: it exists and is no result, or cannot be written.
+    """
+    parts = {by_file: _columns(by_run), METRICS: metrics_json(metrics), MANIFEST: manifest}
     work = WorkFolder(target)
     try:
         for name, part in parts.items():
-            indent = None if name == BY_SEED else 1
+            indent = None if name == by_file else 1
             text = json.dumps(part, indent=indent, ensure_ascii=False, allow_nan=False)
             (work.path / name).write_text(text + "\n", encoding="utf-8")
-        folder = work.publish(partial=content["outcome"] == "partial")
+        return work.publish(partial=manifest["outcome"] == "partial")
     except BaseException:
         work.discard()
         raise
-    return SeedsResult(content, metrics, by_seed, folder)
 
 
 def _columns(by_seed: Mapping[int, Mapping[str, Metric]]) -> dict[str, Any]:
@@ -104,8 +119,8 @@ def _columns(by_seed: Mapping[int, Mapping[str, Metric]]) -> dict[str, Any]:
     return content
 
 
-def _seed_metrics(content: Any, seeds: list[int], file: Path) -> dict[int, dict[str, Any]]:
-    """Seed → the content of its run's ``metrics.json``.
+def columns_by_run(content: Any, seeds: list[int], file: Path) -> dict[int, dict[str, Any]]:
+    """Seed (or sample) → the content of its run's ``metrics.json``.
 
     Raises:
         ResultError: it is not what ``_columns`` makes.
@@ -134,10 +149,41 @@ def holds_several_seeds(folder: Path) -> bool:
     Raises:
         ResultError: the manifest cannot be read.
     """
+    return kind_of_folder(folder) == SEVERAL_SEEDS
+
+
+def kind_of_folder(folder: Path) -> str | None:
+    """The ``kind`` in a folder's manifest; None of a run's, or where there is none.
+
+    Raises:
+        ResultError: the manifest cannot be read.
+    """
     if not (folder / MANIFEST).is_file():
-        return False
+        return None
     manifest = read_json(folder / MANIFEST)
-    return isinstance(manifest, dict) and manifest.get("kind") == SEVERAL_SEEDS
+    return str(manifest["kind"]) if isinstance(manifest, dict) and "kind" in manifest else None
+
+
+def read_several(
+    folder: Path, kind: str, shape: Mapping[str, type | tuple[type, ...]]
+) -> dict[str, Any]:
+    """The manifest of a folder of several runs.
+
+    Raises:
+        ResultError: it is of another kind or format, or lacks something of its shape.
+    """
+    manifest = read_json(folder / MANIFEST)
+    if not isinstance(manifest, dict) or manifest.get("kind") != kind:
+        raise ResultError(f"{folder} does not hold metrics over several {kind}")
+    if manifest.get("format") != FORMAT:
+        raise ResultError(
+            f"{folder} was written in format {manifest.get('format')!r}; this rackplan reads "
+            f"format {FORMAT}: run the scenario again"
+        )
+    for key, type_ in shape.items():
+        if not isinstance(manifest.get(key), type_):
+            raise ResultError(f"{folder / MANIFEST} is damaged: {key!r} is missing or wrong")
+    return manifest
 
 
 #: What a manifest must have for the rest of the code to rely on it: key → type.
@@ -168,21 +214,11 @@ def open_seeds(folder: Path) -> SeedsResult:
     Raises:
         ResultError: it is not one, or its files are not what a study writes.
     """
-    manifest = read_json(folder / MANIFEST)
-    if not isinstance(manifest, dict) or manifest.get("kind") != SEVERAL_SEEDS:
-        raise ResultError(f"{folder} does not hold metrics over several seeds")
-    if manifest.get("format") != FORMAT:
-        raise ResultError(
-            f"{folder} was written in format {manifest.get('format')!r}; this rackplan reads "
-            f"format {FORMAT}: run the scenario again"
-        )
-    for key, kind in _SHAPE.items():
-        if not isinstance(manifest.get(key), kind):
-            raise ResultError(f"{folder / MANIFEST} is damaged: {key!r} is missing or wrong")
+    manifest = read_several(folder, SEVERAL_SEEDS, _SHAPE)
     nodes = manifest["power_nodes"]
     metrics = metrics_from_json(read_json(folder / METRICS), folder / METRICS, manifest, nodes)
     file = folder / BY_SEED
-    content = _seed_metrics(read_json(file), manifest["finished"], file)
+    content = columns_by_run(read_json(file), manifest["finished"], file)
     by_seed = {
         seed: metrics_from_json(entries, file, manifest, nodes) for seed, entries in content.items()
     }

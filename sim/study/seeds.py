@@ -11,6 +11,7 @@ from typing import Any
 from sim.check.scenario import Scenario
 from sim.engine.first_compile import prepare
 from sim.errors import RackplanError
+from sim.results.expected import outside_lengths
 from sim.results.folders import run_folder_name
 from sim.results.result import RunResult, open_run
 from sim.results.verdict import verdict
@@ -108,8 +109,8 @@ def _together(scenario: Scenario, ends: Mapping[int, RunEnd], out: Path) -> Seed
 def _manifest(runs: Mapping[int, RunResult], failed: Mapping[int, str]) -> dict[str, Any]:
     """What the runs have in common, and which there are."""
     first = next(iter(runs.values())).manifest
-    common = ("scenario", "engine", "record", "window", "workloads", "pools", "site", "power",
-              "versions", "inputs", "sources", "resolved")  # fmt: skip
+    common = ("scenario", "engine", "record", "window", "workloads", "pools", "calibration", "site",
+              "power", "versions", "inputs", "sources", "resolved")  # fmt: skip
     nodes = next(iter(runs.values())).tables.select("power_nodes", ["name"])
     warnings = dict.fromkeys(text for run in runs.values() for text in run.manifest["warnings"])
     count = len(runs) + len(failed)
@@ -124,6 +125,7 @@ def _manifest(runs: Mapping[int, RunResult], failed: Mapping[int, str]) -> dict[
         "definitions": {**first["definitions"], **DEFINITIONS},
         "power_nodes": nodes.column("name").to_pylist(),
         "binding": _binding(runs),
+        "outside_lengths": outside_lengths(next(iter(runs.values()))),
         "warnings": list(warnings),
     }
 

@@ -1,0 +1,86 @@
+"""``rackplan run --uncertainty N``: the samples of the calibration and their runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from sim.cli.seeds_bar import seeds_bar
+from sim.cli.several import How, silence, stopped
+from sim.errors import RackplanError
+
+if TYPE_CHECKING:
+    from sim.check.scenario import Scenario
+    from sim.results.metrics import Metric
+    from sim.results.result import RunResult
+    from sim.study.calibrations import CalibrationResult
+    from sim.study.result import SeedsResult
+
+
+def load_samples(
+    scenario: Scenario, count: int | None, file: str, sets: Sequence[str], allow_outside: bool
+) -> dict[int, Scenario]:
+    """Sample → the scenario with it; empty if no ``count`` is asked for.
+
+    Raises:
+        RackplanError: the scenario has a sample of its own already, or nothing to sample.
+    """
+    from sim.engine.api import load_scenario
+
+    if count is None:
+        return {}
+    own = scenario.calibration.sample
+    if own:
+        raise RackplanError(
+            f"{file}: --uncertainty draws the samples itself: leave calibration.sample at 0, not "
+            f"{own}"
+        )
+    if not any(pool.predicted for pool in scenario.pools):
+        raise RackplanError(
+            f"{file}: --uncertainty has nothing to draw: the steps of all pools are measured"
+        )
+    return {
+        n: load_scenario(file, sets=[*sets, f"calibration.sample={n}"], allow_outside=allow_outside)
+        for n in range(1, count + 1)
+    }
+
+
+def run_samples(
+    samples: Mapping[int, Scenario],
+    result: RunResult | SeedsResult,
+    reference: Mapping[str, Metric] | None,
+    seed: int,
+    how: How,
+) -> CalibrationResult | None:
+    """Run the samples on this machine; progress and messages go to standard error.
+
+    Args:
+        samples: of ``load_samples``; None comes back if there are none.
+        result: under the fitted calibration.
+        reference: its metrics under ``seed`` alone; None if that seed failed.
+        seed: of every sample.
+        how: they are run.
+
+    Raises:
+        typer.Exit: Ctrl-C.
+        RackplanError: too few came to their end, or there is nothing to compare them with.
+    """
+    from sim.study.calibrations import run_calibrations
+    from sim.study.local import LocalExecutor
+
+    if not samples:
+        return None
+    if reference is None or result.folder is None:
+        raise RackplanError(f"seed {seed} failed, so samples under it have nothing to stand beside")
+    numbers = {f"sample {sample}": sample for sample in samples}
+    with stopped("samples"), seeds_bar(result.folder.name, len(samples), "samples") as bar:
+        executor = LocalExecutor(
+            how.jobs,
+            silence_s=silence(how.stuck_after),
+            notice=bar.notice,
+            progress=lambda task, share: bar.running(numbers[task.name], share),
+        )
+        return run_calibrations(
+            samples, result.metrics, reference, executor, name=result.folder.name, seed=seed,
+            out=how.out, engine=how.engine, fresh=how.fresh, notice=bar.notice, ended=bar.ended,
+        )  # fmt: skip
