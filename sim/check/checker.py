@@ -65,7 +65,7 @@ def check(document: Document, edit: Edit | None = None) -> Scenario:
     workloads = tuple(check_workloads(found, pools))
     check_failed(found, site)
     network = _has_network(found, fabric)
-    expectations = check_expectations(found, power, network)
+    expectations, comparisons = check_expectations(found, power, network)
     neighbours = check_neighbours(found, site, network=network)
     _unused_llms(found, llms)
     _idle_fabric(found, fabric, pools, events)
@@ -111,6 +111,7 @@ def check(document: Document, edit: Edit | None = None) -> Scenario:
         storage=storage,
         neighbours=neighbours,
         calibration=Calibration(own, spec.calibration.sample),
+        comparisons=comparisons,
     )
 
 

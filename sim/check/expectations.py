@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from sim.check.collector import Collector, Names
-from sim.check.scenario import Expectation
+from sim.check.scenario import Expectation, PairedExpectation
 from sim.errors import UnknownName
 from sim.results.metrics import MetricDefinition, UnknownMetric, lookup
 from sim.site.guards import guards_of
 from sim.site.types import PowerTree
-from sim.spec.expect import ExpectSpec
+from sim.spec.expect import BetterSpec, ExpectSpec
 from sim.spec.nodes import Path
 from sim.spec.quantity import read_quantity
 from sim.units import UnitError
@@ -25,10 +25,13 @@ _OF_COOLING = (
 
 def check_expectations(
     found: Collector, power: PowerTree | None, networked: bool
-) -> tuple[Expectation, ...]:
-    """The usable expectations in order; ``networked``: there is a network, or is to be."""
+) -> tuple[tuple[Expectation, ...], tuple[PairedExpectation, ...]]:
+    """The usable expectations in order, and the comparisons among them.
+
+    ``networked``: there is a network, or is to be.
+    """
     workloads, pools = found.names("workload"), found.names("pools")
-    expectations = []
+    expectations, comparisons = [], []
     for i, spec in enumerate(found.document.spec.expect):
         if spec is None:
             continue
@@ -41,14 +44,31 @@ def check_expectations(
             found.error(
                 path, f"{spec.metric} needs a network: write 'fabric: {{kind: rail-optimised}}'"
             )
+        if isinstance(spec, BetterSpec):
+            comparison = _comparison(spec, definition, path, found)
+            comparisons += [comparison] if comparison is not None else []
+            continue
         threshold = _threshold(spec, definition, path, found)
         if threshold is not None:
             expectations.append(Expectation(spec.text, spec.metric, spec.operator, threshold))
-    return tuple(expectations)
+    return tuple(expectations), tuple(comparisons)
+
+
+def _comparison(
+    spec: BetterSpec, definition: MetricDefinition, path: Path, found: Collector
+) -> PairedExpectation | None:
+    """The comparison, if one of two values of its metric can be the better one."""
+    if not definition.better:
+        found.error(path, f"{spec.metric} has no better direction, so no variant is better in it")
+        return None
+    found.warn(path, "a run has one variant only: pytest judges this line (docs/pytest.md)")
+    return PairedExpectation(
+        spec.text, spec.metric, spec.first, spec.second, spec.by, spec.confidence
+    )
 
 
 def _definition(
-    spec: ExpectSpec,
+    spec: ExpectSpec | BetterSpec,
     path: Path,
     workloads: Names,
     pools: Names,
@@ -88,7 +108,7 @@ def _threshold(
 
 
 def _measurable(
-    spec: ExpectSpec,
+    spec: ExpectSpec | BetterSpec,
     definition: MetricDefinition,
     path: Path,
     power: PowerTree | None,

@@ -104,6 +104,26 @@ class Expectation:
 
 
 @dataclass(frozen=True)
+class PairedExpectation:
+    """One variant of the scenario is better than another, under the same seeds.
+
+    Attributes:
+        text: in words.
+        metric: full name.
+        first, second: what each variant sets, as ``--set`` takes it; the first is to be better.
+        by: at least by this share of the second's value.
+        confidence: with which it is to be shown.
+    """
+
+    text: str
+    metric: str
+    first: tuple[str, ...]
+    second: tuple[str, ...]
+    by: float
+    confidence: float
+
+
+@dataclass(frozen=True)
 class PlannedEvent:
     """Something that the scenario lets happen.
 
@@ -209,6 +229,8 @@ class Scenario:
     remarks: tuple[str, ...] = ()  # what is well, and by how much
     neighbours: tuple[Traffic, ...] = ()  # what else crosses the network
     calibration: Calibration = Calibration()
+    #: Of ``expect``; a run has one variant only, so it leaves them to ``sim.study.expect``.
+    comparisons: tuple[PairedExpectation, ...] = ()
 
     @property
     def moves(self) -> bool:

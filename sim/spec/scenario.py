@@ -10,7 +10,7 @@ from sim.spec.actuation import ActuationSpec
 from sim.spec.calibration import CalibrationSpec
 from sim.spec.cooling import CoolingSpec
 from sim.spec.events import EventSpec
-from sim.spec.expect import Expectation, ExpectSpec
+from sim.spec.expect import BetterSpec, Expectation, ExpectSpec
 from sim.spec.fabric import FabricSpec
 from sim.spec.hourly import Carbon
 from sim.spec.llms import LlmSpec
@@ -102,7 +102,7 @@ class ScenarioSpec(Spec):
         default=CalibrationSpec(), description="which constants speeds and draws rest on"
     )
     policies: PoliciesSpec = Field(default=PoliciesSpec(), description="what runs the site")
-    expect: Many[Annotated[ExpectSpec, Expectation()] | None] = Field(
+    expect: Many[Annotated[ExpectSpec | BetterSpec, Expectation()] | None] = Field(
         default=(), description="what the run must meet"
     )
     telemetry: TelemetrySpec = Field(

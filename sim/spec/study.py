@@ -18,7 +18,7 @@ from sim.spec.loader import compose
 from sim.spec.merge import Change
 from sim.spec.nodes import Node, Path, show
 from sim.spec.scenario import Version
-from sim.spec.types import NOT_MODELLED, Name
+from sim.spec.types import NOT_MODELLED, Name, refuse
 from sim.spec.wording import whole
 
 T = TypeVar("T")
@@ -240,7 +240,13 @@ class _Reader:
 
     def chances(self) -> list[Chance]:
         """The lines whose probability is asked for; that of a trip is always one of them."""
-        read = Expectation().read
+
+        def read(value: Any) -> ExpectSpec:
+            line = Expectation().read(value)
+            if not isinstance(line, ExpectSpec):
+                raise refuse("a comparison has no probability: expected text such as trips > 0")
+            return line
+
         found = {TRIP: Chance(TRIP, Mark("every study"), "probabilities", read(TRIP))}
         for index, node in enumerate(self._items("probabilities")):
             line = self._read(node, ("probabilities", index), read)

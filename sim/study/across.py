@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from sim.results.metrics import Metric, MetricDefinition
 from sim.results.wording import percent
 from sim.study.intervals import (
+    CONFIDENCE,
     Interval,
     alike,
     event_bounds,
@@ -35,8 +36,10 @@ _LOSSES = (
 _GOOD = "goodput_fraction"
 
 
-def across(by_seed: Seeds) -> dict[str, Metric]:
+def across(by_seed: Seeds, confidence: float = CONFIDENCE) -> dict[str, Metric]:
     """Seed → its run's metrics; each metric over the seeds, by full name, in listing order.
+
+    ``confidence``: of the intervals.
 
     Raises:
         ValueError: there is no seed.
@@ -49,6 +52,7 @@ def across(by_seed: Seeds) -> dict[str, Metric]:
         name: combine(
             {seed: by_seed[seed].get(name) for seed in seeds},
             {seed: _arrivals(by_seed[seed], name) for seed in seeds},
+            confidence,
         )
         for name in names
     }
@@ -64,13 +68,16 @@ def _arrivals(metrics: Mapping[str, Metric], name: str) -> float | None:
 
 
 def combine(
-    metrics: Mapping[int, Metric | None], arrivals: Mapping[int, float | None] | None = None
+    metrics: Mapping[int, Metric | None],
+    arrivals: Mapping[int, float | None] | None = None,
+    confidence: float = CONFIDENCE,
 ) -> Metric:
     """One metric over its seeds (at least one of them has it).
 
     Args:
         metrics: seed → its metric; None = that run has no metric of this name.
         arrivals: seed → requests that a share of them is of.
+        confidence: of the interval.
     """
     present = {seed: metric for seed, metric in metrics.items() if metric is not None}
     first = next(iter(present.values()))
@@ -81,7 +88,7 @@ def combine(
         reason = f"under every seed: {first.reason}" if len(metrics) > 1 else first.reason
         return Metric(None, first.unit, definition, reason, seeds=0)
     relative_error = max(metric.relative_error for metric in present.values())
-    interval, why_none = _interval(definition, values, relative_error, arrivals or {})
+    interval, why_none = _interval(definition, values, relative_error, arrivals or {}, confidence)
     return Metric(
         math.fsum(values.values()) / len(values),
         first.unit,
@@ -108,6 +115,7 @@ def _interval(
     by_seed: Mapping[int, float],
     relative_error: float,
     arrivals: Mapping[int, float | None],
+    confidence: float,
 ) -> tuple[Interval | None, str]:
     """The interval of the mean, or None and why there is none."""
     values = list(by_seed.values())
@@ -115,17 +123,17 @@ def _interval(
         return None, "one seed has no interval"
     error = relative_error * max(map(abs, values))
     floor, ceiling = limits(definition)
-    interval = student(values, error=error).interval
+    interval = student(values, error=error, confidence=confidence).interval
     if definition.name == _GOOD:
         trials = [round(arrivals.get(seed) or 0) for seed in by_seed]
         if not all(trials):
             return None, "the number of requests is not known"
         hits = sum(round(v * n) for v, n in zip(values, trials, strict=True))
-        interval = interval.hull(share_bounds(hits, sum(trials)))
+        interval = interval.hull(share_bounds(hits, sum(trials), confidence))
     elif definition.name in _LOSSES:
-        interval = interval.hull(event_bounds(round(sum(values)), len(values)))
+        interval = interval.hull(event_bounds(round(sum(values)), len(values), confidence))
     elif error == 0.0 and alike(values):
-        return None, _alike_in_words(values)
+        return None, _alike_in_words(values, confidence)
     return interval.within(floor, ceiling), ""
 
 
@@ -136,9 +144,9 @@ def limits(definition: MetricDefinition) -> tuple[float, float]:
     return floor, 1.0 if definition.dimension == "fraction" else math.inf
 
 
-def _alike_in_words(values: Sequence[float]) -> str:
-    share = percent(share_of_other_runs(len(values)))
+def _alike_in_words(values: Sequence[float], confidence: float) -> str:
+    share = percent(share_of_other_runs(len(values), confidence))
     return (
         f"the same under all {len(values)} seeds, so there is no spread to make an interval from "
-        f"(at most {share} of all seeds differ, at 95 % confidence)"
+        f"(at most {share} of all seeds differ, at {percent(confidence)} confidence)"
     )

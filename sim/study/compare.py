@@ -116,12 +116,17 @@ def _names(
     if everything:
         return [name for name in in_a if name in in_b]
     if not names:
-        of_workloads = [f"{workload}.{base}" for workload in common for base in _OF_WORKLOADS]
-        return [name for name in (*of_workloads, *_OF_SITE) if name in in_a and name in in_b]
+        return [name for name in headline_metrics(common) if name in in_a and name in in_b]
     for name in names:
         if name not in in_a and name not in in_b:
             _explain_unknown(name, a, b)
     return list(dict.fromkeys(names))
+
+
+def headline_metrics(workloads: Sequence[str]) -> list[str]:
+    """Full names of what is looked at unless metrics are named."""
+    of_workloads = [f"{workload}.{base}" for workload in workloads for base in _OF_WORKLOADS]
+    return [*of_workloads, *_OF_SITE]
 
 
 def _all_names(side: Side) -> dict[str, None]:
