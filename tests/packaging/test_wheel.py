@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -68,3 +69,21 @@ def test_its_catalog_is_there(installed: Path, tmp_path: Path) -> None:
     shown = rackplan(installed, tmp_path, "catalog", "gpu", "h100-sxm")
     assert shown.returncode == 0
     assert "700 W" in shown.stdout
+
+
+def test_pytest_collects_scenarios_where_the_wheel_is_installed(
+    installed: Path, tmp_path: Path
+) -> None:
+    project = tmp_path / "site-tests"
+    shutil.copytree(ROOT / "examples" / "site-tests", project)
+    command = [str(installed / "python"), "-m", "pytest", "-p", "no:cacheprovider"]
+    found = subprocess.run(command, capture_output=True, text=True, cwd=project, check=False)
+    assert "5 passed" in found.stdout, found.stdout
+    # A regression: the row loses most of its replicas.
+    file = project / "chat.rackplan.yaml"
+    file.write_text(file.read_text().replace("replicas: 4}", "replicas: 1}"))
+    broken = subprocess.run(
+        [*command, "-k", "goodput"], capture_output=True, text=True, cwd=project, check=False
+    )
+    assert broken.returncode == 1
+    assert "missed: chat.goodput_fraction >= 99 %" in broken.stdout
