@@ -87,7 +87,7 @@ def _predicted(path: Path, name: str, dtype: str, rows: Floats) -> Products | No
     for shape in {(int(a), int(b)) for a, b in zip(n, k, strict=True)}:
         here = (n == shape[0]) & (k == shape[1])
         predicted[here] = gemm_s(
-            rows[here, 0], *shape, constants, device(gpu, precision),
+            rows[here, 0], *shape, constants, device(gpu, precision, own),
             weight_bytes=size, activation_bytes=size,
         )  # fmt: skip
     return Products(path.name, gpu.name, dtype, m, n, k, rows[:, 3] / 1e3, predicted)
