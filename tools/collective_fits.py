@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import least_squares, nnls
 
 from sim.perf.collectives.ops import REDUCTIONS, bus_factor, network_steps, nic_share, sent_share
+from sim.validate.collectives import NETWORKS, OLD, Network, Rows, nccl_rows, page_rows
+from sim.validate.tables import Floats, lines_of
 
-Floats = NDArray[np.float64]
+__all__ = ["NETWORKS", "Network", "Rows"]  # read from here by the report and tests
 Key = tuple[str, int, str, str]
-GPUS = {
-    "a100_sxm": "a100-sxm", "h100_sxm": "h100-sxm", "h200_sxm": "h200-sxm", "b200_sxm": "b200",
-    "b300_sxm": "b300", "gb300": "gb300", "l40s": "l40s",
-}  # fmt: skip
 LINK_BYTES_PER_S = {
     "a100-sxm": 300e9, "h100-sxm": 450e9, "h200-sxm": 450e9, "b200": 900e9, "b300": 900e9,
     "gb300": 900e9, "l40s": 32e9,
-}  # fmt: skip
-OPS = {
-    "all_reduce": "all-reduce", "all_gather": "all-gather", "reduce_scatter": "reduce-scatter",
-    "alltoall": "all-to-all",
 }  # fmt: skip
 #: Two series of one node of 8 H100, for errors out of sample; never fitted.
 ONE_NODE = ("h100_dgx_1node", "h100_1node_user")
@@ -35,80 +26,22 @@ CAP = (8e6, 1e9)
 SOFT = 0.03
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Measured rows as columns; K has ``width``, P ``series``."""
-
-    gpu: NDArray[np.str_]
-    span: NDArray[np.int64]
-    op: NDArray[np.str_]
-    width: NDArray[np.str_]
-    series: NDArray[np.str_]
-    size: Floats
-    seconds: Floats
-
-    def where(self, mask: NDArray[np.bool_]) -> Rows:
-        """Some of the rows."""
-        return Rows(*(getattr(self, field.name)[mask] for field in fields(self)))
-
-
-@dataclass(frozen=True)
-class Network:
-    """What the series of one transport were measured on: servers of 8 GPUs, in pairs."""
-
-    series: tuple[str, ...]
-    op: str
-    nics: int
-    nic_bytes_per_s: float
-
-
-NETWORKS = {
-    ("rdma", "all-reduce"): Network(
-        ("h100_2node_ib_good", "h100_2node_ib_nebius2", "b200_2node_gcp_a4"),
-        "all-reduce", 8, 50e9,
-    ),
-    ("tcpxo", "all-reduce"): Network(("h100_2node_gcp_a3mega",), "all-reduce", 8, 25e9),
-    ("tcpxo", "all-gather"): Network(("h100_2node_gcp_a3mega_ag",), "all-gather", 8, 25e9),
-    ("tcpx", "all-gather"): Network(("h100_2node_gcp_a3high_ag",), "all-gather", 4, 25e9),
-}  # fmt: skip
-
-
-def _rows(lines: list[tuple[str, int, str, str, str, float, float]]) -> Rows:
-    return Rows(*(np.array(column) for column in zip(*lines, strict=True)))
-
-
 def read_k(folder: Path, versions: str = "new") -> Rows:
     """NCCL of aiconfigurator; ``versions`` ``old`` is NCCL 2.23 alone, ``new`` all others."""
-    lines = []
-    with (folder / "aic_collectives_all_gpus.csv").open() as file:
-        next(file)
-        for r in csv.DictReader(file):
-            if r["impl"] != "NCCL" or (r["src"] == "nccl/2.23") != (versions == "old"):
-                continue
-            op = OPS[r["op"]]
-            width = "any"
-            if op in REDUCTIONS:
-                width = "8-bit" if r["dtype"] == "int8" else "16-bit"
-            lines.append(
-                (GPUS[r["gpu"]], int(r["num_gpus"]), op, width, r["src"], float(r["size_bytes"]),
-                 float(r["latency_ms"]) / 1e3)
-            )  # fmt: skip
-    return _rows(lines)
+    path = folder / "aic_collectives_all_gpus.csv"
+    return nccl_rows(
+        path,
+        [
+            line for line in lines_of(path)
+            if line[1]["impl"] == "NCCL" and (line[1]["src"] == OLD) == (versions == "old")
+        ],
+    )  # fmt: skip
 
 
 def read_p(folder: Path) -> Rows:
     """nccl-tests of public pages; GPUs by the word in their name."""
-    lines = []
-    words = {"H100": "h100-sxm", "B200": "b200", "GB200": "gb200"}
-    with (folder / "nccl_tests_1node_multinode.csv").open() as file:
-        next(file)
-        for r in csv.DictReader(file):
-            word = next(w for w in r["gpu"].split() if w in words)
-            lines.append(
-                (words[word], int(r["num_gpus"]), OPS[r["op"]], "16-bit", r["series"],
-                 float(r["size_bytes"]), float(r["time_us"]) / 1e6)
-            )  # fmt: skip
-    return _rows(lines)
+    path = folder / "nccl_tests_1node_multinode.csv"
+    return page_rows(path, lines_of(path))
 
 
 def groups(k: Rows) -> Iterator[tuple[Key, Rows]]:

@@ -8,18 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from layer_fits import Columns, Floats, Form, Ranges, columns, read, record, rounded, take
+from layer_fits import Form, Ranges, record, rounded
 
 from sim.catalog.library import load
 from sim.perf.attention import (
     Chip,
     DecodeConstants,
-    Heads,
     PrefillConstants,
     decode_s,
-    grouped,
     prefill_s,
 )
+from sim.validate.attention import (
+    by_grouped,
+    by_shape,
+    decode_regimes,
+    heads_table,
+    prefill_regimes,
+)
+from sim.validate.tables import Columns, Floats, lines_of, take
 
 GPU = "h100-sxm"
 US = 1e-6
@@ -71,28 +77,14 @@ KV_BYTES = {"bfloat16": 2.0, "fp8": 1.0}
 NAMES = {"bfloat16": "bf16", "fp8": "fp8"}
 
 
-def by_shape(table: Columns, run: Any) -> Floats:
-    """Calls ``run(heads, rows of the table)`` for each shape of heads."""
-    out = np.empty(len(table["seconds"]))
-    for shape in np.unique(table["shape"]):
-        mask = table["shape"] == shape
-        some = take(table, mask)
-        heads = Heads(int(some["n_q"][0]), int(some["n_kv"][0]), float(some["head_dim"][0]))
-        out[mask] = run(heads, some)
-    return out
-
-
 def chip(precision: str) -> Chip:
     gpu = load().gpus[GPU]
     return Chip(gpu.sms, gpu.memory_bandwidth_bytes_per_s, gpu.peak_flops[precision])
 
 
-def _table(path: Path, numbers: tuple[str, ...], keys: Mapping[str, str]) -> Columns:
-    rows = [r for r in read(path) if all(r[k] == v for k, v in keys.items())]
-    table = columns(rows, ("head_dim", "n_q", "n_kv", "batch_size", *numbers))
-    table["shape"] = np.array([f"{r['head_dim']}/{r['n_q']}/{r['n_kv']}" for r in rows])
-    table["group"] = table["n_q"] / table["n_kv"]
-    return table
+def _table(path: Path, length: str, keys: Mapping[str, str]) -> Columns:
+    lines = [line for line in lines_of(path) if all(line[1][k] == v for k, v in keys.items())]
+    return heads_table(path, lines, length)
 
 
 def decode(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -101,16 +93,8 @@ def decode(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     records = []
     device = chip("bf16")
     for dtype, size in KV_BYTES.items():
-        table = _table(
-            folder / "aic_attn_decode_h100_sxm.csv", ("kv_len",), {"kv_cache_dtype": dtype}
-        )
-        table["kv_mb"] = 2 * table["batch_size"] * table["kv_len"] * table["n_kv"]
-        table["kv_mb"] = table["kv_mb"] * table["head_dim"] * size / 1e6
-
-        def runs(heads: Heads, t: Columns, size: float = size) -> Any:
-            return grouped(heads, t["batch_size"], t["kv_len"], size, device.sms)
-
-        which = by_shape(table, runs) > 0
+        table = _table(folder / "aic_attn_decode_h100_sxm.csv", "kv_len", {"kv_cache_dtype": dtype})
+        which = by_grouped(table, size, device.sms)
         errors, group = {}, {}
         for kernel, ranges in (("grouped", GROUPED), ("single", SINGLE)):
             some = take(table, which if kernel == "grouped" else ~which)
@@ -126,14 +110,7 @@ def decode(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
             inside = form.seconds(found, some) / some["seconds"] - 1
             constants[kernel][NAMES[dtype]] = rounded(DecodeConstants, found)
             errors[kernel], group[kernel] = off, some
-            regimes = {
-                "KV > 20 MB": some["kv_mb"] > 20,
-                "KV > 100 MB": some["kv_mb"] > 100,
-                "groups 2-16": (some["group"] >= 2) & (some["group"] <= 16),
-                "groups 17-32": (some["group"] > 16) & (some["group"] <= 32),
-                "groups > 32": some["group"] > 32,
-                "group 1": some["group"] == 1,
-            }
+            regimes = decode_regimes(some, size)
             records.append(
                 record(
                     f"attention-decode {GPU} {kernel} kv {NAMES[dtype]}", some, some["shape"],
@@ -147,8 +124,8 @@ def decode(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
             record(
                 f"attention-decode {GPU} groups 2-16, kernel by rule, kv {NAMES[dtype]}",
                 take(every, usual), every["shape"][usual], both[usual], both[usual],
-                {"KV > 20 MB": every["kv_mb"][usual] > 20,
-                 "KV > 100 MB": every["kv_mb"][usual] > 100},
+                {name: part for name, part in decode_regimes(take(every, usual), size).items()
+                 if name.startswith("KV")},
                 ("batch_size", "kv_len", "head_dim", "n_q", "n_kv"),
             )
         )  # fmt: skip
@@ -174,7 +151,7 @@ def prefill(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     for dtype, kv in (("bfloat16", "bfloat16"), ("bfloat16", "fp8"), ("fp8", "fp8")):
         device = chip(NAMES[dtype])
         table = _table(
-            folder / "aic_attn_prefill_h100_sxm.csv", ("isl",),
+            folder / "aic_attn_prefill_h100_sxm.csv", "isl",
             {"attn_dtype": dtype, "kv_cache_dtype": kv},
         )  # fmt: skip
         form = Form(PREFILL, {}, partial(_prefill, device=device))
@@ -183,12 +160,7 @@ def prefill(folder: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         inside = form.seconds(found, table) / table["seconds"] - 1
         name = f"{NAMES[dtype]}-kv-{NAMES[kv]}"
         constants[name] = rounded(PrefillConstants, found)
-        regimes = {
-            "> 100 us": table["seconds"] > 1e-4,
-            "> 100 us, isl >= 512": (table["seconds"] > 1e-4) & (table["isl"] >= 512),
-            "head dimension 64": table["head_dim"] == 64,
-            "head dimension 128": table["head_dim"] == 128,
-        }
+        regimes = prefill_regimes(table)
         records.append(
             record(
                 f"attention-prefill {GPU} {name}", table, table["shape"], off, inside, regimes,

@@ -19,11 +19,13 @@ import numpy as np
 import yaml
 from fit_attention import decode, prefill
 from fit_experts import GPUS, fit_experts
-from layer_fits import Floats, read, record
+from layer_fits import record
 from scipy.optimize import least_squares
 
 from sim.catalog.library import load
 from sim.paths import data
+from sim.validate.collectives import fastest
+from sim.validate.tables import Floats, lines_of
 
 HEADER = """\
 # Constants of attention, experts and all-reduces, fitted by tools/fit_layers.py. SI units unless a
@@ -76,21 +78,12 @@ def all_reduce(
 ) -> dict[str, list[float] | float]:
     """Start, per byte and root terms of the fastest graph-captured kernel of each size."""
     gpu = load().gpus[GPUS.get(gpu_name, gpu_name)]
-    rows = [
-        r for r in read(folder / "aic_collectives_all_gpus.csv")
-        if r["gpu"] == gpu_name and r["op"] == "all_reduce" and float(r["size_bytes"]) <= 256e6
-        and (r["impl"].endswith("_graph") or r["impl"] in ("TRTLLM", "trtllm"))
-    ]  # fmt: skip
+    path = folder / "aic_collectives_all_gpus.csv"
+    measured = fastest(path, lines_of(path))
     out: dict[str, list[float] | float] = {"ranks": [float(r) for r in ranks]}
     columns: list[Floats] = []
     for group in ranks:
-        best: dict[float, float] = {}
-        for r in rows:
-            if int(r["num_gpus"]) == group:
-                size = float(r["size_bytes"])
-                best[size] = min(best.get(size, np.inf), float(r["latency_ms"]) / 1e3)
-        size, seconds = np.array(list(best)), np.array(list(best.values()))
-
+        size, seconds = measured[gpu_name, group]
         model = partial(_all_reduce, size=size)
         x = _positive(model, seconds, [4.0, 4.0, 2.0])
         held = np.empty(len(size))
@@ -100,10 +93,11 @@ def all_reduce(
             part = _positive(partial(_all_reduce, size=size[~test]), seconds[~test], list(x))
             held[test] = _all_reduce(part, size[test]) / seconds[test] - 1
         table = {"size_bytes": size, "ranks": np.full(len(size), float(group))}
+        shapes = {"shape": np.array([f"{s:g}" for s in size])}
         inside = model(x) / seconds - 1
         name = f"all-reduce {gpu.name} x {group}"
         records.append(
-            record(name, table, size, held, inside, {"<= 1 MB": size <= 1e6}, list(table))
+            record(name, table | shapes, size, held, inside, {"<= 1 MB": size <= 1e6}, list(table))
         )
         columns.append(x * [1e-6, 1e-12, 1e-9])
     for i, name in enumerate(("start_s", "s_per_byte", "s_per_sqrt_byte")):

@@ -2,44 +2,22 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
-Columns = dict[str, Any]
+from sim.validate.tables import Columns, Floats, Mask, take
+
 #: name → (scale of the parameter in SI units, lowest, start, highest in that scale)
 Ranges = Mapping[str, tuple[float, float, float, float]]
 FOLDS = 5
 NOTHING = 1e-10  # seconds or shares
 SOFT = 0.1  # of log errors: where the loss turns from squares to absolute values
-
-
-def read(path: Path) -> list[dict[str, str]]:
-    """The rows of a table whose first line is its source."""
-    with path.open() as file:
-        next(file)
-        return list(csv.DictReader(file))
-
-
-def columns(rows: Sequence[dict[str, str]], numbers: Sequence[str]) -> Columns:
-    """Columns as arrays; ``seconds`` from ``latency_ms``."""
-    found: Columns = {name: np.array([float(row[name]) for row in rows]) for name in numbers}
-    found["seconds"] = np.array([float(row["latency_ms"]) for row in rows]) / 1e3
-    return found
-
-
-def take(table: Columns, mask: Mask) -> Columns:
-    """The rows of the mask."""
-    return {name: values[mask] for name, values in table.items()}
 
 
 @dataclass(frozen=True)
@@ -117,6 +95,7 @@ def record(
         "held_out": measures(errors),
         "in_sample_mape_pct": _round(np.abs(inside).mean()),
         "regimes": {name: measures(errors[m]) for name, m in regimes.items() if m.any()},
+        "fitted_shapes": " ".join(np.unique(table["shape"])),
         "calibrated": {n: [float(table[n].min()), float(table[n].max())] for n in ranges},
         **more,
     }

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from sim.validate.kernels import Products
     from sim.validate.runs import Run
     from sim.validate.serving import Outcome, Score
+    from sim.validate.timings import Found
 
 _TABLES = """\
-* serving_silicon_agg.csv and aic_gemm_*.csv: measured runs and products of the PyPI package
-  aiconfigurator-core 0.12.0 (NVIDIA, Apache-2.0)
+* serving_silicon_agg.csv, aic_gemm_*.csv, aic_attn_*.csv, aic_moe_*.csv, aic_collectives_*.csv:
+  measured runs and kernels of the PyPI package aiconfigurator-core 0.12.0 (NVIDIA, Apache-2.0)
+* nccl_tests_*.csv: nccl-tests of public pages
 * trtllm_perf_overview.csv: docs/source/developer-guide/perf-overview.md of NVIDIA/TensorRT-LLM
 * inferencex_h200_isl_sweep.csv: SemiAnalysisAI/InferenceX
 Or give runs of your own: --against my_runs.csv (columns: docs/validation.md)"""
@@ -45,51 +47,61 @@ def validate(
 ) -> None:
     """Predict measured kernels and serving runs, and report how far off the predictions are.
 
-    Writes report.md, serving.csv and kernels.csv. Runs that the shipped parameters were fitted to
-    are marked, and kept apart from those that they never saw.
+    Writes report.md, serving.csv, kernels.csv (matrix products) and a CSV for each other kind of
+    kernel. What the shipped parameters were fitted to is marked, and kept apart from what they
+    never saw.
     """
     from rich.console import Console
 
+    from sim.validate.layers_report import write_layers
     from sim.validate.report import kind_of, report, write_products, write_rows
     from sim.validate.serving import score
 
     if folder is None and against is None:
         raise RackplanError(f"nothing to validate against: give a folder with tables\n{_TABLES}")
-    runs, kernels, unknown = _read(folder, against)
+    runs, kernels, layers, unknown = _read(folder, against)
     notes = Console(stderr=True)
     if unknown:
-        notes.print(f"skipped, no products or serving runs: {', '.join(unknown)}", highlight=False)
+        notes.print(f"skipped, no kernels or serving runs: {', '.join(unknown)}", highlight=False)
     outcomes = _outcomes(runs, every, notes)
     out.mkdir(parents=True, exist_ok=True)
     lacking = [
         f"**No {what} were given.**"
-        for what, have in (("serving runs", runs), ("kernel tables", kernels))
+        for what, have in (("serving runs", runs), ("kernel tables", [*kernels, *layers.timings]))
         if not have
     ]
     if every > 1:
         lacking.append(f"**Only every {every}-th serving run was simulated.**")
-    text = report(runs, outcomes, kernels, " ".join(lacking))
+    text = report(runs, outcomes, kernels, layers, " ".join(lacking))
     (out / "report.md").write_text(text, encoding="utf-8")
     write_rows(out / "serving.csv", outcomes)
     write_products(out / "kernels.csv", kernels)
+    write_layers(out, layers.timings)
     kinds = {kind: score([o for o in outcomes if kind_of(o) == kind])
              for kind in sorted({kind_of(o) for o in outcomes})}  # fmt: skip
-    _print(kinds, kernels, out, as_json)
+    _print(kinds, kernels, layers, out, as_json)
     fair = [one for one in outcomes if not kind_of(one).endswith("in the fit")]
     _judge(score(fair) if fair else None, within)
 
 
-def _read(folder: Path | None, against: Path | None) -> tuple[list[Run], list[Products], list[str]]:
-    """Runs, products and the files that are neither.
+def _read(
+    folder: Path | None, against: Path | None
+) -> tuple[list[Run], list[Products], Found, list[str]]:
+    """Runs, products, other kernels, and the files that are none of them.
 
     Raises:
         RackplanError: no such folder, or no table in it.
+        DataError: a table with a wrong cell, or of kernels with columns of no known kind.
     """
     from sim.validate.kernels import is_products, products
-    from sim.validate.runs import columns_of, is_runs, read_runs
+    from sim.validate.layers import check_unknown, is_layers, layer_timings
+    from sim.validate.runs import is_runs, read_runs
+    from sim.validate.tables import columns_of
+    from sim.validate.timings import Found
 
     runs: list[Run] = []
     kernels: list[Products] = []
+    layers = Found()
     unknown: list[str] = []
     if folder is not None and not folder.is_dir():
         raise RackplanError(f"no folder {folder}; it should hold some of these tables:\n{_TABLES}")
@@ -99,13 +111,18 @@ def _read(folder: Path | None, against: Path | None) -> tuple[list[Run], list[Pr
             kernels += products(path)
         elif is_runs(columns):
             runs += read_runs(path)
+        elif is_layers(columns):
+            found = layer_timings(path, columns)
+            layers.timings += found.timings
+            layers.skipped += found.skipped
         else:
+            check_unknown(path, columns)
             unknown.append(path.name)
     if against is not None:
         runs += read_runs(against)
-    if not runs and not kernels:
+    if not (runs or kernels or layers.timings or layers.skipped):
         raise RackplanError(f"no known table in {folder}; it should hold some of:\n{_TABLES}")
-    return runs, kernels, unknown
+    return runs, kernels, layers, unknown
 
 
 def _outcomes(runs: list[Run], every: int, notes: Console) -> list[Outcome]:
@@ -129,16 +146,21 @@ def _outcomes(runs: list[Run], every: int, notes: Console) -> list[Outcome]:
     return list(each())
 
 
-def _print(kinds: dict[str, Score], kernels: list[Products], out: Path, as_json: bool) -> None:
+def _print(
+    kinds: dict[str, Score], kernels: list[Products], layers: Found, out: Path, as_json: bool
+) -> None:
     from dataclasses import asdict
 
     import numpy as np
+
+    from sim.validate.layers_report import layers_lines, layers_tree
 
     products = {
         f"{one.gpu} {one.dtype} ({one.file})": float(np.mean(abs(one.errors))) for one in kernels
     }
     if as_json:
-        tree = {"serving": {kind: asdict(s) for kind, s in kinds.items()}, "products": products}
+        tree = {"serving": {kind: asdict(s) for kind, s in kinds.items()}, "products": products,
+                "kernels": layers_tree(layers.timings)}  # fmt: skip
         print(json.dumps(tree, indent=2))
         return
     for kind, s in kinds.items():
@@ -150,6 +172,8 @@ def _print(kinds: dict[str, Score], kernels: list[Products], out: Path, as_json:
         print(f"{kind}: {s.runs} runs, median errors {shares or 'none'}{tau}")
     for name, error in products.items():
         print(f"products, {name}: mean error {100 * error:.1f} %")
+    for line in layers_lines(layers.timings):
+        print(line)
     print(f"Report: {out / 'report.md'}")
 
 

@@ -138,15 +138,21 @@ def fit_of(kind: str, gpu: str, rest: str) -> Fit:
     return _fit(f"{kind} {donor} {rest}", donor == gpu)
 
 
+def kernel_record(name: str) -> Mapping[str, Any] | None:
+    """The line of the record with this name, None if there is none."""
+    lines: list[Mapping[str, Any]] = _tree()["record"]["kernels"]
+    return next((line for line in lines if line["kernel"] == name), None)
+
+
 def _fit(name: str, own: bool) -> Fit:
-    for line in _tree()["record"]["kernels"]:
-        if line["kernel"] == name:
-            held = line["held_out"]
-            return Fit(
-                name, _share(held["mape_pct"]), _share(held["bias_pct"]), held["spread_log"],
-                {n: (low, high) for n, (low, high) in line["calibrated"].items()}, own,
-            )  # fmt: skip
-    raise DataError("/".join(_LAYERS), f"record has no kernel {name!r}")
+    line = kernel_record(name)
+    if line is None:
+        raise DataError("/".join(_LAYERS), f"record has no kernel {name!r}")
+    held = line["held_out"]
+    return Fit(
+        name, _share(held["mape_pct"]), _share(held["bias_pct"]), held["spread_log"],
+        {n: (low, high) for n, (low, high) in line["calibrated"].items()}, own,
+    )  # fmt: skip
 
 
 def _share(per_cent: float) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,10 @@ from numpy.typing import NDArray
 
 from sim.catalog.library import fold, load
 from sim.catalog.types import PRECISION_BYTES
-from sim.errors import DataError, UnknownName
+from sim.errors import UnknownName
 from sim.perf.calibration import device, gemm_constants, gemm_dtypes
 from sim.perf.gemm import gemm_s
+from sim.validate.tables import lines_of, number
 
 Floats = NDArray[np.float64]
 COLUMNS = ("dtype", "m", "n", "k", "latency_ms")
@@ -53,19 +53,15 @@ def products(path: Path) -> Iterator[Products]:
     A table without a column ``gpu`` is of the one that its file's name says.
 
     Raises:
-        DataError: a cell that is no number, or no GPU known.
+        DataError: a cell that is no number above 0.
     """
     groups: dict[tuple[str, str], list[tuple[float, ...]]] = {}
-    with path.open(encoding="utf-8-sig") as file:
-        text = [line for i, line in enumerate(file) if i or not line.startswith("#")]
-    for number, row in enumerate(csv.DictReader(text), start=2):
+    for line in lines_of(path):
+        row = line[1]
         name = row.get("gpu") or path.stem.removeprefix("aic_gemm_")
-        try:
-            shape = (float(row["m"]), float(row["n"]), float(row["k"]), float(row["latency_ms"]))
-        except ValueError as error:
-            raise DataError(str(path), str(error), number) from error
-        if min(shape[1:3]) >= NARROW:
-            groups.setdefault((name, row["dtype"]), []).append(shape)
+        m, n, k, latency_ms = (number(path, line, column) for column in COLUMNS[1:])
+        if min(n, k) >= NARROW:
+            groups.setdefault((name, row["dtype"]), []).append((m, n, k, latency_ms))
     for (name, dtype), rows in groups.items():
         found = _predicted(path, name, dtype, np.array(rows))
         if found is not None:
@@ -91,7 +87,7 @@ def _predicted(path: Path, name: str, dtype: str, rows: Floats) -> Products | No
     for shape in {(int(a), int(b)) for a, b in zip(n, k, strict=True)}:
         here = (n == shape[0]) & (k == shape[1])
         predicted[here] = gemm_s(
-            rows[here, 0], *shape, constants, device(gpu, precision),
+            rows[here, 0], *shape, constants, device(gpu, precision, own),
             weight_bytes=size, activation_bytes=size,
         )  # fmt: skip
     return Products(path.name, gpu.name, dtype, m, n, k, rows[:, 3] / 1e3, predicted)

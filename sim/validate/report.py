@@ -13,8 +13,10 @@ from sim.perf.calibration import read_tree
 from sim.perf.expected import expected_error
 from sim.perf.stacks import FILE
 from sim.validate.kernels import Products
+from sim.validate.layers_report import layers_distrust, layers_text
 from sim.validate.runs import Run, groups
 from sim.validate.serving import METRICS, Outcome, Score, score
+from sim.validate.timings import Found
 
 _HEAD = "| {} | runs | TPOT | P90 | bias | throughput | P90 | TTFT | P90 | bias | rank corr. |"
 #: A group with a median error beyond these is one not to trust.
@@ -41,7 +43,11 @@ def kind_of(one: Outcome) -> str:
 
 
 def report(
-    runs: Sequence[Run], outcomes: Sequence[Outcome], kernels: Sequence[Products], missing: str
+    runs: Sequence[Run],
+    outcomes: Sequence[Outcome],
+    kernels: Sequence[Products],
+    layers: Found,
+    missing: str,
 ) -> str:
     """The whole report as Markdown."""
     parts = ["# Validation report", "", missing, *_found(runs, outcomes)]
@@ -49,7 +55,8 @@ def report(
         parts += _serving(outcomes)
     if kernels:
         parts += _kernels(kernels)
-    parts += _distrust(runs, outcomes, kernels)
+    parts += layers_text(layers.timings, layers.skipped)
+    parts += _distrust(runs, outcomes, kernels, layers)
     return "\n".join(parts) + "\n"
 
 
@@ -166,17 +173,6 @@ def _kernels(kernels: Sequence[Products]) -> Iterator[str]:
     for line in read_tree("calibration", "kernels.yaml")["record"]["errors"]:
         yield f"* {line}"
     yield ""
-    yield "Attention, experts, all-reduces (data/calibration/layers.yaml), whole shapes held out:"
-    yield ""
-    yield "| kernel | rows | mean | median | P90 | bias |"
-    yield "|---|---|---|---|---|---|"
-    for kernel in read_tree("calibration", "layers.yaml")["record"]["kernels"]:
-        held = kernel["held_out"]
-        yield (
-            f"| {kernel['kernel']} | {held['rows']} | {held['mape_pct']} % | "
-            f"{held['median_pct']} % | {held['p90_pct']} % | {held['bias_pct']:+} % |"
-        )
-    yield ""
 
 
 def _percent(errors: np.ndarray) -> str:
@@ -188,7 +184,7 @@ def _percent(errors: np.ndarray) -> str:
 
 
 def _distrust(
-    runs: Sequence[Run], outcomes: Sequence[Outcome], kernels: Sequence[Products]
+    runs: Sequence[Run], outcomes: Sequence[Outcome], kernels: Sequence[Products], layers: Found
 ) -> Iterator[str]:
     yield "## Where not to trust it"
     yield ""
@@ -211,6 +207,7 @@ def _distrust(
         worst = float(np.mean(abs(table.errors)))
         if worst > LIMITS["tpot"]:
             yield f"* products in {table.dtype} on {table.gpu}: mean error {100 * worst:.0f} %"
+    yield from layers_distrust(layers.timings)
     yield "* GPUs, LLMs and layouts that no run was of: a summary warns of them"
     yield ""
     worst_runs = sorted(

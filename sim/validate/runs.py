@@ -7,9 +7,8 @@ simulated is kept with its reason, so that a report can count it.
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha256
@@ -21,6 +20,7 @@ from sim.errors import DataError, RackplanError, UnknownName
 from sim.perf.operators import UnsupportedPlan, check_parallel
 from sim.perf.stacks import POOLED, Protocol, Stack, stack_named, stacks
 from sim.validate.models import LLM_PATHS
+from sim.validate.tables import Row, lines_of
 
 #: A time to first token beyond this is a queue for KV or a failed run, not a latency.
 LONG_TTFT_S = 60.0
@@ -30,7 +30,6 @@ LENGTHS = {
     "inferencex": (0.9, 1 / 9), "nvidia": (1.0, 0.0), "sweep": (1.0, 0.0), "offline": (1.0, 0.0),
 }  # fmt: skip
 _ORIGINS = {"inferencex_csv": "inferencex", "nvidia_internal": "nvidia"}
-Row = Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,7 @@ def read_runs(path: Path) -> list[Run]:
     Raises:
         DataError: not a table that is known, or a cell that is not what its column says.
     """
-    lines = _lines(path)
+    lines = lines_of(path)
     if not lines:
         raise DataError(str(path), "has no rows")
     columns = set(lines[0][1])
@@ -139,33 +138,9 @@ def read_runs(path: Path) -> list[Run]:
     return runs
 
 
-def columns_of(path: Path) -> set[str]:
-    """The columns of a CSV file; none if it has no rows."""
-    lines = _lines(path)
-    return set(lines[0][1]) if lines else set()
-
-
 def is_runs(columns: set[str]) -> bool:
     """Whether a table with these columns is one of serving runs."""
     return any(set(needed) <= columns for needed in TABLES)
-
-
-def _lines(path: Path) -> list[tuple[int, Row]]:
-    """Rows with their lines; a first line that begins with # is a comment."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            start = 1
-            position = file.tell()
-            if not file.readline().startswith("#"):
-                file.seek(position)
-                start = 0
-            reader = csv.DictReader(file)
-            return [
-                (start + reader.line_num, {k: v or "" for k, v in row.items() if k is not None})
-                for row in reader
-            ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(str(path), f"cannot be read: {error}") from error
 
 
 @cache

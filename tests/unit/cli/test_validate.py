@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 from sim.catalog.library import load
 from sim.cli.app import app
 from sim.engine.predict import Predictor, ServingQuery
+from sim.perf.kernels import kernel_s
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
 SERVING = DATA / "serving" / "serving_silicon_agg.csv"
@@ -85,7 +86,25 @@ def test_kernels_by_shape(tmp_path: Path) -> None:
     rows = table(out / "kernels.csv")
     assert [row["m"] for row in rows] == ["1", "64", "4096"]
     assert all(float(row["predicted_s"]) > 0 for row in rows)
+    gpu = load().gpus["h100-sxm"]
+    said = [kernel_s(gpu, "bfloat16", "bf16", m, 4096, 4096) for m in (1, 64, 4096)]
+    assert [float(row["predicted_s"]) for row in rows] == pytest.approx(said, rel=1e-5)
     assert "**No serving runs were given.**" in (out / "report.md").read_text(encoding="utf-8")
+
+
+def test_products_whose_kernel_never_splits_are_predicted_so(tmp_path: Path) -> None:
+    """``fp8_block`` has a library of its own, which few rows of a long k show."""
+    folder = tmp_path / "tables"
+    folder.mkdir()
+    (folder / "aic_gemm_h100_sxm.csv").write_text(
+        "dtype,m,n,k,latency_ms\nfp8_block,1,512,16384,1.0\nfp8,1,512,16384,1.0\n"
+    )
+    assert invoke(folder, "--out", tmp_path).exit_code == 0
+    gpu = load().gpus["h100-sxm"]
+    block, plain = (kernel_s(gpu, dtype, "fp8", 1, 512, 16384) for dtype in ("fp8_block", "fp8"))
+    assert block > 1.2 * plain
+    found = [float(row["predicted_s"]) for row in table(tmp_path / "kernels.csv")]
+    assert found == pytest.approx([block, plain], rel=1e-5)
 
 
 def test_nothing_to_validate_against_is_explained(tmp_path: Path) -> None:

@@ -13,6 +13,17 @@ from sim.check.scenario import Scenario
 from sim.results.result import RunResult
 from sim.site.cooling import cooling
 
+#: Few, long iterations on all GPUs: much draw to cool for few events of the reference engine.
+FEW = """\
+llms: [{name: llama-3.1-70b, precision: bf16}]
+pools: [{name: chat, llm: llama-3.1-70b, tensor_parallel: 8, replicas: 4}]
+workload:
+  - name: chat
+    pool: chat
+    source: {input_tokens: 4000, output_tokens: 30}
+    rate: 1 /s"""
+#: So many requests that the draw is steady, and late telemetry sees its peak.
+BUSY = FEW.replace("rate: 1 /s", "rate: 3 /s")
 SCENARIO = """\
 rackplan: 1
 name: cooled
@@ -30,13 +41,7 @@ power:
     - {{name: b, rating: 80 kW, fed_by: msb-b}}
   pdus: {{per_row: 2, rating: 80 kW, redundancy: 2N}}
 cooling: {{weather: {{wet_bulb: 24 C}}{fed_by}}}
-llms: [{{name: llama-3.1-8b, precision: fp8}}]
-pools: [{{name: chat, llm: llama-3.1-8b, tensor_parallel: 1, replicas: 32}}]
-workload:
-  - name: chat
-    pool: chat
-    source: synthetic-chat
-    rate: 40 /s
+{serving}
     profile: [{{from: 0 s, times: 1}}, {{from: 2 min, times: 4}}]
 policies: {{power: {policy}}}
 events: {events}
@@ -48,7 +53,7 @@ def scenario(tmp_path: Path, **words: str) -> Scenario:
     file = tmp_path / "cooled.yaml"
     words = {
         "budget": "100 kW", "fed_by": ", fed_by: msb-a", "policy": "{kind: none}", "events": "[]",
-        "generators": "[]",
+        "generators": "[]", "serving": FEW,
     } | words  # fmt: skip
     file.write_text(SCENARIO.format(**words))
     return sim.load_scenario(file)
@@ -155,11 +160,12 @@ def test_on_generators_there_is_as_much_heat(tmp_path: Path, engine: str) -> Non
 
 def test_a_controller_of_the_utility_sees_cooling_and_slows_the_gpus(tmp_path: Path) -> None:
     """A budget just above the peak without cooling: only with it is there anything to act on."""
-    peak_w = node(sim.run_scenario(scenario(tmp_path, fed_by="")), "utility")["peak_w"]
+    alone = sim.run_scenario(scenario(tmp_path, fed_by="", serving=BUSY))
+    peak_w = node(alone, "utility")["peak_w"]
     budget = f"{1.01 * peak_w / 1000:.3f} kW"
     dynamo = "{kind: dynamo, watch: utility}"
     commands = [
-        sim.run_scenario(scenario(tmp_path, fed_by=fed, budget=budget, policy=dynamo))
+        sim.run_scenario(scenario(tmp_path, fed_by=fed, budget=budget, policy=dynamo, serving=BUSY))
         .metrics["clock_commands"]
         .value
         for fed in ("", ", fed_by: msb-a")

@@ -25,15 +25,23 @@ pools: [{{name: chat, llm: llama-3.1-8b, tensor_parallel: 1, replicas: 32}}]
 workload: [{{name: chat, pool: chat, source: synthetic-chat, rate: 40 /s}}]
 events: {events}
 """
+#: The same site under few, long iterations, which the reference engine is through with soon.
+LONG = (
+    BASE.replace("llama-3.1-8b, precision: fp8", "llama-3.1-70b, precision: bf16")
+    .replace("llama-3.1-8b, tensor_parallel: 1, replicas: 32",
+             "llama-3.1-70b, tensor_parallel: 8, replicas: 4")
+    .replace("synthetic-chat, rate: 40 /s",
+             "{{input_tokens: 200, output_tokens: 200}}, rate: 4 /s")
+)  # fmt: skip
 Events = list[tuple[float, str, str]]
 
 
 def happened(
-    tmp_path: Path, power: str, events: str, engine: str = "compiled"
+    tmp_path: Path, power: str, events: str, engine: str = "compiled", base: str = BASE
 ) -> tuple[Events, Any]:
     """(time, kind, entity) of what the facility did, and the run."""
     file = tmp_path / "facility.yaml"
-    file.write_text(BASE.format(power=power, events=events))
+    file.write_text(base.format(power=power, events=events))
     result = sim.run_scenario(sim.load_scenario(file), engine=engine)
     silent = ("window-opens", "window-closes", "run-ends")
     rows = result.tables["events"].to_pylist()
@@ -50,7 +58,7 @@ TWO_N = "pdus: {per_row: 2, rating: 80 kW, redundancy: 2N}, restart: 20 s"
 @pytest.mark.parametrize("engine", ["reference", "compiled"])
 def test_a_dual_fed_row_survives_the_loss_of_one_side(tmp_path: Path, engine: str) -> None:
     power = "{ups: [{name: a, rating: 80 kW}, {name: b, rating: 80 kW}], " + TWO_N + "}"
-    found, result = happened(tmp_path, power, "[{at: 1 min, fail: a}]", engine)
+    found, result = happened(tmp_path, power, "[{at: 1 min, fail: a}]", engine, LONG)
     assert found == [(60.0, "fails", "a"), (60.0, "loses-power", "a"),
                      (60.0, "loses-power", "row-1-pdu-a")]  # fmt: skip
     assert result.metrics["failed"].value == 0
@@ -130,7 +138,7 @@ def test_a_generator_trips_where_it_carries_too_much(tmp_path: Path, engine: str
     ups = "ups: [{name: a, rating: 80 kW, battery: 1 min}]"
     power = "{" + gear + ", " + ups + ", pdus: {rating: 80 kW, per_row: 1}}"
     script = "[{at: 10 s, fail: utility}, {at: 170 s, restore: utility}]"
-    found, result = happened(tmp_path, power, script, engine)
+    found, result = happened(tmp_path, power, script, engine, LONG)
     (trip,) = of(found, "trips")
     assert trip[2] == "gen"
     nodes = {node["name"]: node["node"] for node in result.tables["power_nodes"].to_pylist()}
@@ -274,7 +282,7 @@ def test_a_budget_holds_from_its_time_on(tmp_path: Path, engine: str) -> None:
         "[{at: 30 s, budget: {node: utility, to: 1 kW}}, "
         "{at: 90 s, budget: {node: utility, to: 70 kW}}]"
     )
-    found, result = happened(tmp_path, power, script, engine)
+    found, result = happened(tmp_path, power, script, engine, LONG)
     assert of(found, "budget-changes") == [
         (30.0, "budget-changes", "utility"), (90.0, "budget-changes", "utility")
     ]  # fmt: skip

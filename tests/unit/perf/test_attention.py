@@ -109,7 +109,7 @@ def test_decode_on_the_measured_rows(kv: str) -> None:
     folder = table("aic_attn_decode_h100_sxm.csv")
     fits = tool("fit_attention")
     size, name = fits.KV_BYTES[kv], fits.NAMES[kv]
-    rows = fits._table(folder / "aic_attn_decode_h100_sxm.csv", ("kv_len",), {"kv_cache_dtype": kv})
+    rows = fits._table(folder / "aic_attn_decode_h100_sxm.csv", "kv_len", {"kv_cache_dtype": kv})
     device = fits.chip("bf16")
 
     def time(heads: Heads, t: dict[str, np.ndarray]) -> np.ndarray:
@@ -137,7 +137,7 @@ def test_prefill_on_the_measured_rows(products: str, kv: str) -> None:
     folder = table("aic_attn_prefill_h100_sxm.csv")
     fits = tool("fit_attention")
     keys = {"attn_dtype": products, "kv_cache_dtype": kv}
-    rows = fits._table(folder / "aic_attn_prefill_h100_sxm.csv", ("isl",), keys)
+    rows = fits._table(folder / "aic_attn_prefill_h100_sxm.csv", "isl", keys)
     name = f"{fits.NAMES[products]}-kv-{fits.NAMES[kv]}"
     c = prefill_constants("h100-sxm", fits.NAMES[products], fits.NAMES[kv])
     device = fits.chip(fits.NAMES[products])

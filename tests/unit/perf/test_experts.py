@@ -121,21 +121,19 @@ def test_another_token_never_makes_serving_faster(gpu: str) -> None:
 def test_on_the_measured_rows(gpu: str, listed: str) -> None:
     folder = table("aic_moe_h100_h200_b200.csv")
     fits = tool("fit_experts")
-    rows = fits.read(folder / "aic_moe_h100_h200_b200.csv")
+    path = folder / "aic_moe_h100_h200_b200.csv"
+    rows = fits.lines_of(path)
     row = load().gpus[gpu]
     for kernel in ("bf16", "fp8", "fp8_block"):
-        dtype, source, product, weights = fits.KERNELS[kernel]
         mine = [
-            r for r in rows
-            if r["gpu"] == listed and r["moe_dtype"] == dtype and source in (r["kernel_source"], "")
+            line for line in rows
+            if line[1]["gpu"] == listed
+            and fits.kernel_of(line[1]["moe_dtype"], line[1]["kernel_source"]) == kernel
         ]  # fmt: skip
         c = expert_constants(gpu, kernel)
         values = {name: getattr(c, name) for name in c.__dataclass_fields__ if name != "correction"}
-        data = fits._table(mine)
-        found = fits.seconds(
-            values, data, peak=row.peak_flops[product], size=fits.bits_per_weight(weights) / 8,
-            bandwidth=row.memory_bandwidth_bytes_per_s,
-        )  # fmt: skip
+        data = fits.experts_table(path, mine)
+        found = fits.seconds(values, data, kernel=kernel, gpu=row)
         line = recorded(f"moe {gpu} {kernel}")
         off = 100 * np.abs(found / data["seconds"] - 1).mean()
         assert off == pytest.approx(line["in_sample_mape_pct"], abs=0.06)
