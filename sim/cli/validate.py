@@ -43,6 +43,14 @@ def validate(
         float | None,
         typer.Option(help="Fail if the median TPOT or throughput error is above, such as 0.1."),
     ] = None,
+    uncertainty: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=4,
+            help="Also draw N samples from the errors: how many runs are within their range?",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the errors as JSON.")] = False,
 ) -> None:
     """Predict measured kernels and serving runs, and report how far off the predictions are.
@@ -73,6 +81,9 @@ def validate(
     if every > 1:
         lacking.append(f"**Only every {every}-th serving run was simulated.**")
     text = report(runs, outcomes, kernels, layers, " ".join(lacking))
+    fair = [one for one in outcomes if not kind_of(one).endswith("in the fit")]
+    if uncertainty is not None:
+        text += _ranges(fair, uncertainty, notes)
     (out / "report.md").write_text(text, encoding="utf-8")
     write_rows(out / "serving.csv", outcomes)
     write_products(out / "kernels.csv", kernels)
@@ -80,7 +91,6 @@ def validate(
     kinds = {kind: score([o for o in outcomes if kind_of(o) == kind])
              for kind in sorted({kind_of(o) for o in outcomes})}  # fmt: skip
     _print(kinds, kernels, layers, out, as_json)
-    fair = [one for one in outcomes if not kind_of(one).endswith("in the fit")]
     _judge(score(fair) if fair else None, within)
 
 
@@ -144,6 +154,23 @@ def _outcomes(runs: list[Run], every: int, notes: Console) -> list[Outcome]:
                 yield evaluator.outcome(run, stack_for(run))
 
     return list(each())
+
+
+def _ranges(fair: list[Outcome], samples: int, notes: Console) -> str:
+    """The section of the report on samples from the errors; its table goes to standard output."""
+    from rich.progress import track
+
+    from sim.validate.coverage import coverage_section, ranges
+    from sim.validate.report import kind_of
+
+    found = ranges(
+        fair, samples,
+        lambda each: track(each, "sampling", console=notes, disable=not notes.is_terminal,
+                           total=samples),
+    )  # fmt: skip
+    lines = list(coverage_section(found, samples, kind_of))
+    notes.print("\n".join(lines), highlight=False)
+    return "\n".join(["", *lines]) + "\n"
 
 
 def _print(

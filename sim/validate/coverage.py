@@ -7,11 +7,14 @@ that the fits had not seen, each predicted under the samples of its own error cl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sim.engine.predict import Predictor
 from sim.validate.serving import METRICS, Evaluator, Outcome
+
+#: An outcome, and by metric the ends of its range.
+Ranged = tuple[Outcome, tuple[tuple[float, float] | None, ...]]
 
 
 @dataclass(frozen=True)
@@ -24,12 +27,17 @@ class Coverage:
 
 
 def ranges(
-    outcomes: Iterable[Outcome], samples: int
-) -> list[tuple[Outcome, tuple[tuple[float, float] | None, ...]]]:
-    """Each outcome with the range of each metric; None where a sample has no prediction."""
+    outcomes: Iterable[Outcome],
+    samples: int,
+    track: Callable[[Iterable[int]], Iterable[int]] = lambda each: each,
+) -> list[Ranged]:
+    """Each closed-loop outcome with the range of each metric; None where a sample has none.
+
+    ``track`` sees the numbers of the samples go by.
+    """
     have = [one for one in outcomes if not one.why_not and one.run.clients is not None]
     drawn: list[list[Outcome]] = []
-    for sample in range(1, samples + 1):
+    for sample in track(range(1, samples + 1)):
         evaluator = Evaluator(Predictor(sample=sample))
         drawn.append([evaluator.outcome(one.run, one.stack) for one in have])
     found = []
@@ -43,9 +51,7 @@ def ranges(
     return found
 
 
-def coverage(
-    some: Sequence[tuple[Outcome, tuple[tuple[float, float] | None, ...]]], samples: int
-) -> Coverage:
+def coverage(some: Sequence[Ranged], samples: int) -> Coverage:
     """The share of measured values within their ranges."""
     inside: dict[str, float] = {}
     for metric, name in enumerate(METRICS):
@@ -57,3 +63,42 @@ def coverage(
         if hits:
             inside[name] = sum(hits) / len(hits)
     return Coverage(len(some), (samples - 1) / (samples + 1), inside)
+
+
+#: Clients up to which a row of the report goes.
+_LOADS = ((8, "to 8 clients"), (64, "9 to 64 clients"), (10**9, "more clients"))
+
+
+def by_group(some: Sequence[Ranged], kind_of: Callable[[Outcome], str]) -> dict[str, list[Ranged]]:
+    """The outcomes by their class, then by their number of clients."""
+    parts: dict[str, list[Ranged]] = {}
+    for one in sorted(some, key=lambda one: kind_of(one[0])):
+        parts.setdefault(kind_of(one[0]), []).append(one)
+    for most, name in _LOADS:
+        for one in some:
+            least = max((m for m, _ in _LOADS if m < most), default=0)
+            if least < (one[0].run.clients or 0) <= most:
+                parts.setdefault(name, []).append(one)
+    return parts
+
+
+def coverage_section(
+    some: Sequence[Ranged], samples: int, kind_of: Callable[[Outcome], str]
+) -> Iterator[str]:
+    """The part of the report: how many measured values lie within their ranges."""
+    nominal = (samples - 1) / (samples + 1)
+    yield f"## Ranges of {samples} samples from the errors"
+    yield ""
+    yield "Share of runs that the fit did not see whose measured value is within the range; "
+    yield f"{100 * nominal:.0f} % if errors are drawn as they are (docs/uncertainty.md)."
+    yield ""
+    yield "| runs | number | TPOT | throughput | TTFT |"
+    yield "|---|---|---|---|---|"
+    for name, part in by_group(some, kind_of).items():
+        found = coverage(part, samples)
+        cells = " | ".join(
+            f"{100 * found.inside[metric]:.0f} %" if metric in found.inside else "–"
+            for metric in METRICS
+        )
+        yield f"| {name} | {found.runs} | {cells} |"
+    yield ""
