@@ -17,6 +17,7 @@ from sim.check.events import peaks
 from sim.check.measured import fits, known_steps
 from sim.check.policies import make
 from sim.check.scenario import LlmUse, Pool
+from sim.check.silicon import known_silicon, silicon_model, warn_reduced
 from sim.check.stock import GpuStock, no_split, stock
 from sim.errors import RackplanError, UnknownName
 from sim.perf import replica_model
@@ -30,6 +31,7 @@ from sim.perf.operators import (
     check_one_domain,
     check_parallel,
 )
+from sim.perf.silicon import Silicon, SiliconError
 from sim.perf.stacks import Stack, stack_named
 from sim.perf.step import ReplicaModel
 from sim.site.types import Site
@@ -95,8 +97,13 @@ def _pool(
         stack = _stack(spec, use, (*path, "stack"), found)
         if stack is None:
             return None
+    silicon = None
+    if spec.silicon is not None:
+        silicon = known_silicon(spec, path, found)
+        if silicon is None:
+            return None
     kinds = have if gpu is None else {gpu: have[gpu]}
-    models = _models(spec, use, kinds, roles, steps, stack, path, found)
+    models = _models(spec, use, kinds, roles, steps, stack, silicon, path, found)
     if not models:
         return None
     return Pool(
@@ -118,6 +125,7 @@ def _pool(
         data_parallel_attention=spec.data_parallel_attention,
         expert_routing=spec.expert_routing,
         stack=None if stack is None else stack.name,
+        silicon=silicon,
     )
 
 
@@ -240,6 +248,7 @@ def _models(
     roles: Mapping[str, Any],
     steps: MeasuredSteps | None,
     stack: Stack | None,
+    silicon: Silicon | None,
     path: Path,
     found: Collector,
 ) -> dict[str, ReplicaModel]:
@@ -254,22 +263,27 @@ def _models(
     if not _holds(check, (*path, "data_parallel_attention"), found):
         return {}
     models: dict[str, ReplicaModel] = {}
-    refusals: list[str] = []
+    refusals: list[tuple[str, str]] = []
     for name, kind in have.items():
         if not splits[name]:
             continue
         try:
-            models[name] = _model(spec, use, kind, roles["batching"], steps, stack)
+            model = _model(spec, use, kind, roles["batching"], steps, stack)
+            if silicon is not None:
+                model = silicon_model(model, spec, use, kind, roles["batching"], silicon)
         except RackplanError as error:
-            refusals.append(str(error))
+            at = "measured" if steps is not None else "llm"
+            refusals.append(("silicon" if isinstance(error, SiliconError) else at, str(error)))
         else:
+            models[name] = model
+            warn_reduced(model, path, found)
             if splits[name] > 1 and steps is None:
                 _warn_between(spec, use, kind, roles["batching"].max_batch_tokens, path, found)
-    for refusal in dict.fromkeys(refusals):
+    for key, refusal in dict.fromkeys(refusals):
         if models:
             found.warn(path, f"no replica is placed where it does not fit: {refusal}")
         else:
-            found.error((*path, "llm" if steps is None else "measured"), refusal)
+            found.error((*path, key), refusal)
     return models
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from sim.catalog.measured import MeasuredSteps
 from sim.catalog.types import Llm
+from sim.perf.silicon import Silicon
 from sim.perf.step import ReplicaModel
 from sim.site.fabric.source import FabricSource
 from sim.site.fabric.types import NO_STORAGE, Storage
@@ -78,6 +79,7 @@ class Pool:
     data_parallel_attention: int = 1  # groups of tensor_parallel with requests of their own
     expert_routing: str = "uniform"
     stack: str | None = None  # full name of the serving stack; None: pooled overheads
+    silicon: Silicon | None = None  # whose step times; None: our own
 
     @property
     def spans(self) -> bool:
