@@ -2,11 +2,11 @@
 
     python tools/compare_silicon.py SERVING_TABLE.csv [--runs 130] [--fitted]
 
-Each run is predicted under the protocol of its harness four times: with the parameters of its stack,
-with the pooled ones, with step times of aiconfigurator-core and what `silicon:` adds to them for the
-host, and with those step times alone. Runs are drawn evenly over the stacks, by a hash of their
-place, from the half that no parameter was fitted on, or with --fitted from the other one. Needs the
-extra 'silicon'. docs/silicon.md has what it printed.
+Each run is predicted under the protocol of its harness four times: with the parameters of its
+stack, with the pooled ones, with step times of aiconfigurator-core and what `silicon:` adds to them
+for the host, and with those step times alone. Runs are drawn evenly over the stacks, by a hash of
+their place, from the half that no parameter was fitted on, or with --fitted from the other one.
+Needs the extra 'silicon'. docs/silicon.md has what it printed.
 """
 
 from __future__ import annotations

@@ -86,24 +86,33 @@ class Limits:
     window: int  # 0: no layers with a sliding window
     groups: int
 
+    @property
+    def longest(self) -> int:
+        """Context of a sequence for which there is room."""
+        return max(1, min(self.context, self.kv_tokens - 1))
+
 
 def reduce(estimator: Estimator, limits: Limits) -> tuple[StepCost, Reduction]:
     """The cost that is nearest to the estimator's times, and its errors on held-out batches.
 
     Raises:
-        RackplanError: the estimator has a time that is none.
+        RackplanError: the estimator has a time that is none, or too few batches have room.
     """
     cost = _fit(list(designed(limits)), estimator, limits)
     off = []
     for work in held_out(limits):
         second = _time(estimator, work)
         off.append(abs(cost.iteration_s(work.batch(limits.window, limits.groups)) / second - 1.0))
+    if not off:
+        raise RackplanError(
+            f"room for {limits.kv_tokens} tokens of KV is too little to compare step times on"
+        )
     median, high = np.percentile(off, (50, 90))
     return cost, Reduction(estimator.name, float(median), float(high), len(off))
 
 
 def token_grid(most: int) -> tuple[int, ...]:
-    """Ascending token counts from 1 to ``most`` between which time is linear."""
+    """Ascending token counts of one group, from 1 to ``most``, between which time is linear."""
     octaves = int(np.log2(max(most, 2)))
     points = {1, most}
     for octave in range(octaves + 1):
@@ -117,8 +126,8 @@ def token_grid(most: int) -> tuple[int, ...]:
 def designed(limits: Limits) -> Iterator[Work]:
     """The batches of the fit, without those that no replica could hold."""
     sequences = _geometric(1, limits.sequences, SEQUENCES_PER_OCTAVE)
-    least = min(LEAST_CONTEXT, limits.context)
-    contexts = _geometric(least, limits.context, 1 / np.log2(CONTEXT_STEP))
+    least = min(LEAST_CONTEXT, limits.longest)
+    contexts = _geometric(least, limits.longest, 1 / np.log2(CONTEXT_STEP))
     chunks = _geometric(1, limits.batch_tokens, CHUNKS_PER_OCTAVE)
     everything = [Work(*pair) for pair in product(sequences, contexts)]
     for prompts, chunk, past in product((1, 4), chunks, PASTS):
@@ -129,12 +138,16 @@ def designed(limits: Limits) -> Iterator[Work]:
 
 
 def held_out(limits: Limits) -> list[Work]:
-    """Batches spread evenly over the logarithms of all sizes (a Halton sequence), of each kind."""
+    """Batches of each kind that are not designed, spread evenly over the logarithms of all sizes.
+
+    They are points of a Halton sequence; a small replica has room for fewer.
+    """
     found: dict[int, list[Work]] = {0: [], 1: [], 2: []}
-    least = min(LEAST_CONTEXT, limits.context)
+    taken = set(designed(limits))
+    least = min(LEAST_CONTEXT, limits.longest)
     chunk = min(LEAST_CHUNK, limits.batch_tokens)
     ranges = (
-        (1, limits.sequences), (least, limits.context), (chunk, limits.batch_tokens), (1, PASTS[-1])
+        (1, limits.sequences), (least, limits.longest), (chunk, limits.batch_tokens), (1, PASTS[-1])
     )  # fmt: skip
     for number in range(1, TRIES + 1):
         count, length, tokens, past = (
@@ -144,7 +157,9 @@ def held_out(limits: Limits) -> list[Work]:
         for work in (
             Work(count, length), Work(0, 0, 1, tokens, past), Work(count, length, 1, tokens)
         ):  # fmt: skip
-            if len(found[work.kind]) < HELD_OUT and _possible(work, limits):
+            room = len(found[work.kind]) < HELD_OUT and _possible(work, limits)
+            if room and work not in taken:
+                taken.add(work)
                 found[work.kind].append(work)
         if all(len(some) == HELD_OUT for some in found.values()):
             break
@@ -190,7 +205,8 @@ def _fit(works: Sequence[Work], estimator: Estimator, limits: Limits) -> StepCos
     """Non-negative least squares of relative errors, each kind of batch of equal weight."""
     from scipy.optimize import nnls  # here: of all runs only those with an estimator need it
 
-    grid = np.array(token_grid(limits.groups * limits.batch_tokens), dtype=float)
+    # A group without any token runs along with those that have one: nothing is below one of each.
+    grid = limits.groups * np.array(token_grid(limits.batch_tokens), dtype=float)
     times = np.array([_time(estimator, work) for work in works])
     batches = [work.batch(limits.window, limits.groups) for work in works]
     columns = _columns(batches, grid, windowed=limits.window > 0)
@@ -203,7 +219,7 @@ def _fit(works: Sequence[Work], estimator: Estimator, limits: Limits) -> StepCos
     fixed, steps, rest = x[0], x[1 : len(grid)], x[len(grid) :].tolist()
     seconds = fixed + np.concatenate(([0.0], np.cumsum(steps)))
     return StepCost(
-        fixed_s=0.0,  # all in g: no iteration has fewer tokens than one
+        fixed_s=0.0,  # all in g, which is flat up to its first point
         grid_tokens=(0, *map(int, grid)),
         grid_s=(float(seconds[0]), *seconds.tolist()),
         per_decode_s=rest[0],

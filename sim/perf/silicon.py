@@ -284,7 +284,7 @@ class _Engine:
     def iteration_s(self, work: Work) -> float:
         """Seconds of an iteration of one group."""
         try:
-            return float(self._milliseconds(work)) / 1e3
+            return self._milliseconds(work) / 1e3
         except _REFUSALS as error:
             raise _refused(error) from error
 
@@ -301,7 +301,7 @@ class _Engine:
         chunk = work.prompts * work.chunk
         _, rest, _, decode = ask.mixed_step_breakdown(chunk, work.sequences, work.context, 2)
         _, without, _, _ = ask.mixed_step_breakdown(chunk, 0, work.chunk, 2)
-        return alone - without + rest + decode
+        return alone + float(rest - without + decode)
 
 
 def _refused(error: Exception) -> SiliconError:
