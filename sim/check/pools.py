@@ -77,6 +77,11 @@ def _pool(
     use = llms.get(spec.llm)
     declared_llm(spec.llm, (*path, "llm"), found)
     gpu = None if spec.gpu is None else known_gpu(spec.gpu, (*path, "gpu"), have, found)
+    silicon = None
+    if spec.silicon is not None:
+        silicon = known_silicon(spec, path, found)
+        if silicon is None:
+            return None
     steps = None
     if spec.measured is not None:
         steps = known_steps(spec.measured, (*path, "measured"), found)
@@ -96,11 +101,6 @@ def _pool(
     if spec.stack is not None:
         stack = _stack(spec, use, (*path, "stack"), found)
         if stack is None:
-            return None
-    silicon = None
-    if spec.silicon is not None:
-        silicon = known_silicon(spec, path, found)
-        if silicon is None:
             return None
     kinds = have if gpu is None else {gpu: have[gpu]}
     models = _models(spec, use, kinds, roles, steps, stack, silicon, path, found)
