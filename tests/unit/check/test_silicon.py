@@ -156,3 +156,16 @@ def test_replicas_go_where_the_package_has_kernels(tmp_path: Path) -> None:
     scenario = load(tmp_path, "tensor_parallel: 8, silicon: trtllm", racks, bf16)
     assert list(scenario.pools[0].models) == ["h100-sxm"]
     assert any("no such kernels on a100_sxm" in line for line in scenario.warnings)
+
+
+def test_without_silicon_nothing_asks_for_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def engine(asked: Any, release: str) -> Any:
+        raise AssertionError("asked")
+
+    monkeypatch.setattr(silicon, "_Engine", engine)
+    installs(monkeypatch, None)
+    scenario = load(tmp_path, "tensor_parallel: 4")
+    assert scenario.pools[0].silicon is None
+    assert scenario.pools[0].models["h100-sxm"].reduction is None
