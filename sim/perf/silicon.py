@@ -2,7 +2,7 @@
 
 aiconfigurator-core (NVIDIA, Apache-2.0) holds kernels measured under TensorRT-LLM, SGLang and vLLM,
 and adds up those of an iteration. It is asked for the times of designed batches, to which the form
-of ``StepCost`` is fitted (``sim.perf.reduction``). This module alone imports it, when it is asked
+of ``StepCost`` is fitted (``sim.perf.estimator``). This module alone imports it, when it is asked
 for; it is the optional extra ``silicon``.
 
 An iteration with prefill and decoding at once is what the package makes of it: all but attention
@@ -28,10 +28,10 @@ from typing import Any
 from sim.catalog.types import Gpu, Llm
 from sim.errors import RackplanError, UnknownName
 from sim.perf.calibration import overheads, read_tree
+from sim.perf.estimator import Limits, Work, reduce
 from sim.perf.expected import METRICS, Expected
 from sim.perf.operators import shard
 from sim.perf.power import Draw
-from sim.perf.reduction import Limits, Work, reduce
 from sim.perf.step import BLOCK_TOKENS, Batch, Reduction, ReplicaModel, StepCost
 
 FILE = ("calibration", "silicon.yaml")

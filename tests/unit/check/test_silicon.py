@@ -18,7 +18,7 @@ from sim.errors import ScenarioError
 from sim.perf import silicon
 from sim.results.expected import expected_sentences
 from sim.results.manifest import manifest_parts
-from tests.unit.perf.test_reduction import LIMITS, known
+from tests.unit.perf.test_estimator import LIMITS, known
 
 SCENARIO = """\
 rackplan: 1

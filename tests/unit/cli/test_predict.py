@@ -18,7 +18,7 @@ from sim.perf.calibration import overheads
 from sim.perf.expected import expected_error
 from sim.perf.gemm_record import gemm_record
 from sim.perf.step import Batch
-from tests.unit.perf.test_reduction import LIMITS, known
+from tests.unit.perf.test_estimator import LIMITS, known
 
 PLAN = {
     "llm": "llama-3.1-70b",

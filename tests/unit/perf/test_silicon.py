@@ -17,10 +17,10 @@ from sim import catalog
 from sim.paths import data
 from sim.perf import replica_model, silicon
 from sim.perf.calibration import overheads
-from sim.perf.reduction import Work
+from sim.perf.estimator import Work
 from sim.perf.silicon import Plan, Silicon, SiliconError, silicon_named, with_silicon
 from sim.perf.step import Batch, ReplicaModel
-from tests.unit.perf.test_reduction import LIMITS, Known, known
+from tests.unit.perf.test_estimator import LIMITS, Known, known
 
 installed = pytest.mark.skipif(
     find_spec("aiconfigurator_core") is None,
