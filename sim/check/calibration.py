@@ -36,7 +36,8 @@ def drawn(found: Collector, pools: Mapping[str, Pool], own: OwnConstants | None)
     """The pools with the errors drawn that ``sample`` asks for; what has no effect is said."""
     sample = found.document.spec.calibration.sample
     predicted = [pool for pool in pools.values() if pool.predicted]
-    if own is not None and not any(own.gpu in pool.models for pool in predicted):
+    ours = [pool for pool in predicted if pool.silicon is None]
+    if own is not None and not any(own.gpu in pool.models for pool in ours):
         found.warn(("calibration", "file"), f"has no effect: no pool predicts speeds on {own.gpu}")
     if sample and pools and not predicted:
         found.warn(("calibration", "sample"), "has no effect: all pools have measured steps")

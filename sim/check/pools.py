@@ -17,6 +17,7 @@ from sim.check.events import peaks
 from sim.check.measured import fits, known_steps
 from sim.check.policies import make
 from sim.check.scenario import LlmUse, Pool
+from sim.check.silicon import known_silicon, silicon_model, warn_reduced
 from sim.check.stock import GpuStock, no_split, stock
 from sim.errors import RackplanError, UnknownName
 from sim.perf import replica_model
@@ -31,6 +32,7 @@ from sim.perf.operators import (
     check_parallel,
 )
 from sim.perf.own import OwnConstants
+from sim.perf.silicon import Silicon, SiliconError
 from sim.perf.stacks import Stack, stack_named
 from sim.perf.step import ReplicaModel
 from sim.site.types import Site
@@ -44,6 +46,7 @@ class Speeds:
 
     steps: MeasuredSteps | None = None
     stack: Stack | None = None
+    silicon: Silicon | None = None
     own: OwnConstants | None = None
 
 
@@ -90,6 +93,11 @@ def _pool(
     use = llms.get(spec.llm)
     declared_llm(spec.llm, (*path, "llm"), found)
     gpu = None if spec.gpu is None else known_gpu(spec.gpu, (*path, "gpu"), have, found)
+    silicon = None
+    if spec.silicon is not None:
+        silicon = known_silicon(spec, path, found)
+        if silicon is None:
+            return None
     steps = None
     if spec.measured is not None:
         steps = known_steps(spec.measured, (*path, "measured"), found)
@@ -111,7 +119,7 @@ def _pool(
         if stack is None:
             return None
     kinds = have if gpu is None else {gpu: have[gpu]}
-    models = _models(spec, use, kinds, roles, Speeds(steps, stack, own), path, found)
+    models = _models(spec, use, kinds, roles, Speeds(steps, stack, silicon, own), path, found)
     if not models:
         return None
     return Pool(
@@ -133,6 +141,7 @@ def _pool(
         data_parallel_attention=spec.data_parallel_attention,
         expert_routing=spec.expert_routing,
         stack=None if stack is None else stack.name,
+        silicon=silicon,
     )
 
 
@@ -268,22 +277,27 @@ def _models(
     if not _holds(check, (*path, "data_parallel_attention"), found):
         return {}
     models: dict[str, ReplicaModel] = {}
-    refusals: list[str] = []
+    refusals: list[tuple[str, str]] = []
     for name, kind in have.items():
         if not splits[name]:
             continue
         try:
-            models[name] = _model(spec, use, kind, roles["batching"], speeds)
+            model = _model(spec, use, kind, roles["batching"], speeds)
+            if speeds.silicon is not None:
+                model = silicon_model(model, spec, use, kind, roles["batching"], speeds.silicon)
         except RackplanError as error:
-            refusals.append(str(error))
+            at = "measured" if speeds.steps is not None else "llm"
+            refusals.append(("silicon" if isinstance(error, SiliconError) else at, str(error)))
         else:
+            models[name] = model
+            warn_reduced(model, path, found)
             if splits[name] > 1 and speeds.steps is None:
                 _warn_between(spec, use, kind, roles["batching"].max_batch_tokens, path, found)
-    for refusal in dict.fromkeys(refusals):
+    for key, refusal in dict.fromkeys(refusals):
         if models:
             found.warn(path, f"no replica is placed where it does not fit: {refusal}")
         else:
-            found.error((*path, "llm" if speeds.steps is None else "measured"), refusal)
+            found.error((*path, key), refusal)
     return models
 
 

@@ -179,6 +179,7 @@ def _policy(policy: Any) -> dict[str, Any]:
 def _pool(pool: Pool) -> dict[str, Any]:
     measured = {} if pool.measured is None else {"measured": asdict(pool.measured)}
     stack = {} if pool.stack is None else {"stack": pool.stack}
+    silicon = {} if pool.silicon is None else {"silicon": _silicon(pool)}
     decode = {} if pool.decode is None else {"decode": asdict(pool.decode)}
     racks = {"racks": list(pool.racks)} if pool.racks else {}
     weights = {}
@@ -196,6 +197,7 @@ def _pool(pool: Pool) -> dict[str, Any]:
     return {
         **measured,
         **stack,
+        **silicon,
         **decode,
         **racks,
         **weights,
@@ -212,6 +214,12 @@ def _pool(pool: Pool) -> dict[str, Any]:
         "prefix_cache": pool.prefix_cache,
         "policies": {"routing": _policy(pool.routing), "batching": _policy(pool.batching)},
     }
+
+
+def _silicon(pool: Pool) -> dict[str, Any]:
+    """Whose step times, as stated, and which those are on each GPU type."""
+    kernels = {gpu: m.reduction.estimator for gpu, m in pool.models.items() if m.reduction}
+    return {**asdict(pool.silicon), "kernels": kernels} if pool.silicon else {}
 
 
 def _workload(workload: Workload, root: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from sim.catalog.measured import MeasuredSteps
 from sim.catalog.types import Llm
 from sim.perf.own import OwnConstants
 from sim.perf.sampled import Factors
+from sim.perf.silicon import Silicon
 from sim.perf.step import ReplicaModel
 from sim.site.fabric.source import FabricSource
 from sim.site.fabric.types import NO_STORAGE, Storage
@@ -80,6 +81,7 @@ class Pool:
     data_parallel_attention: int = 1  # groups of tensor_parallel with requests of their own
     expert_routing: str = "uniform"
     stack: str | None = None  # full name of the serving stack; None: pooled overheads
+    silicon: Silicon | None = None  # whose step times; None: our own
     drawn: Mapping[str, Factors] = field(default_factory=dict)  # GPU type → errors in its models
 
     @property

@@ -18,6 +18,7 @@ from sim.errors import RackplanError, UnknownName
 if TYPE_CHECKING:
     from sim.catalog.types import Gpu, Llm
     from sim.engine.predict import Prediction, ServingQuery
+    from sim.perf.silicon import Silicon
 
 predict_app = typer.Typer(
     name="predict",
@@ -32,7 +33,7 @@ _SERVING_COLUMNS = (
 )  # fmt: skip
 _SERVING_OPTIONS = (
     "pipeline_parallel", "kv_precision", "max_sequences", "max_batch_tokens", "length_spread",
-    "stack",
+    "stack", "silicon", "silicon_version",
 )  # fmt: skip
 
 
@@ -99,6 +100,13 @@ def serving(
         str | None,
         typer.Option(help="Serving stack, such as vllm-0.12 (rackplan catalog stack); or pooled."),
     ] = None,
+    silicon: Annotated[
+        str | None,
+        typer.Option(help="Step times from aiconfigurator-core: trtllm, sglang or vllm."),
+    ] = None,
+    silicon_version: Annotated[
+        str | None, typer.Option(help="Version of that backend; default: the current one.")
+    ] = None,
     file: Annotated[
         Path | None, typer.Option(help="CSV with these options as columns, underscored.")
     ] = None,
@@ -116,7 +124,8 @@ def serving(
         "input_tokens": input_tokens, "output_tokens": output_tokens, "concurrency": concurrency,
         "pipeline_parallel": pipeline_parallel, "kv_precision": kv_precision,
         "max_sequences": max_sequences, "max_batch_tokens": max_batch_tokens,
-        "length_spread": length_spread, "stack": stack,
+        "length_spread": length_spread, "stack": stack, "silicon": silicon,
+        "silicon_version": silicon_version,
     }  # fmt: skip
     stated = {name: str(value) for name, value in given.items() if value is not None}
     if file is None:
@@ -192,11 +201,27 @@ def _query(row: TableRow) -> tuple[Llm, Gpu, ServingQuery]:
     word = row.optional("stack") or POOLED
     with row.at("stack"):
         stack = stack_named(word, precision).name
+    silicon = _silicon(row)
     query = ServingQuery(
         precision=precision, kv_precision=kv_precision, length_spread=spread, stack=stack,
-        **numbers,
+        silicon=silicon, **numbers,
     )  # fmt: skip
     return llm, gpu, query
+
+
+def _silicon(row: TableRow) -> Silicon | None:
+    """Whose step times a row asks for."""
+    from sim.perf.silicon import silicon_named
+
+    backend, version = row.optional("silicon"), row.optional("silicon_version")
+    if backend is None:
+        if version is not None:
+            raise row.fail("silicon_version", "has no effect without silicon")
+        return None
+    if row.optional("stack") is not None:
+        raise row.fail("stack", "was fitted beside other kernels: drop one of silicon and stack")
+    with row.at("silicon"):
+        return silicon_named(backend, version)
 
 
 def _print_rows(table: Table, added: list[dict[str, object]], as_json: bool) -> None:
@@ -229,7 +254,8 @@ def _print_one(answer: Prediction, as_json: bool) -> None:
     ):
         print(f"{label:<14}{'none' if value is None else format_si(value, unit)}")
     if answer.expected is not None:
-        print(f"Expected error, {answer.stack} stack: {answer.expected.sentence()}")
+        whose = answer.estimator or f"{answer.stack} stack"
+        print(f"Expected error, {whose}: {answer.expected.sentence()}")
         for outside in answer.expected.outside:
             print(f"Warning: outside the calibrated region: {outside}")
 
@@ -239,7 +265,8 @@ def flat(answer: Prediction) -> dict[str, object]:
     from sim.perf.expected import METRICS
 
     row = asdict(answer)
-    del row["expected"]
+    del row["expected"], row["estimator"]
+    row["stack"] = answer.estimator or answer.stack
     expected = answer.expected
     row["error_class"] = None if expected is None else expected.kind
     for name in METRICS:

@@ -22,6 +22,7 @@ from sim.errors import RackplanError
 from sim.perf import BLOCK_TOKENS, DoesNotFit, ReplicaModel, replica_model
 from sim.perf.expected import Expected, expected_error
 from sim.perf.sampled import Configuration, sampled
+from sim.perf.silicon import Plan, Silicon, silicon_expected, with_silicon
 from sim.perf.stacks import POOLED, Protocol, Stack, stack_named
 from sim.rng import KeyedBits
 
@@ -52,6 +53,7 @@ class ServingQuery:
     stack: str = POOLED
     expert_parallel: int = 1
     data_parallel_attention: int = 1
+    silicon: Silicon | None = None  # whose step times; None: our own
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class Prediction:
     message: str | None = None
     stack: str | None = None
     expected: Expected | None = None  # how far off it may be
+    estimator: str | None = None  # whose step times, in place of a stack's
 
 
 @dataclass
@@ -97,6 +100,7 @@ class Predictor:
         GPUs' own link; tokens per batch, lengths and requests per client as the stack's own runs
         had them; where a spread of lengths is asked for, their means are the stated ones.
         ``stack``: instead of the one that the query names; no error is expected of it then.
+        With ``silicon`` in the query only the stack's protocol and its ``request_s`` are used.
 
         Raises:
             RackplanError: a plan that this GPU or LLM cannot have, or a nonsensical number.
@@ -151,6 +155,9 @@ class Predictor:
             protocol,
             stack.parameters.request_s,
         )
+        if model.reduction is not None:
+            expected = silicon_expected(model.reduction)
+            return replace(answer, estimator=model.reduction.estimator, expected=expected)
         return replace(answer, stack=stack.name, expected=expected)
 
     def kv_blocks(self, llm: Llm, gpu: Gpu, query: ServingQuery, stack: Stack) -> int:
@@ -169,7 +176,7 @@ class Predictor:
         key = (
             llm, gpu.name, query.precision, kv_precision, query.tensor_parallel,
             query.pipeline_parallel, sequences, batch_tokens, stack, query.expert_parallel,
-            query.data_parallel_attention,
+            query.data_parallel_attention, query.silicon,
         )  # fmt: skip
         if key not in self.models:
             model = replica_model(
@@ -187,6 +194,12 @@ class Predictor:
                 expert_parallel=query.expert_parallel,
                 data_parallel_attention=query.data_parallel_attention,
             )
+            if query.silicon is not None:
+                plan = Plan(
+                    query.precision, kv_precision, query.tensor_parallel, sequences, batch_tokens,
+                    query.pipeline_parallel, query.expert_parallel, query.data_parallel_attention,
+                )  # fmt: skip
+                model = with_silicon(model, llm, gpu, plan, query.silicon)
             self.models[key] = self._sampled(model, llm, gpu, query, stack)
         return self.models[key]
 

@@ -177,6 +177,19 @@ class Across:
 
 
 @dataclass(frozen=True)
+class Reduction:
+    """How far a cost is off the estimator that it was reduced from, on batches it never saw.
+
+    ``median`` and ``p90``: of absolute relative errors of ``batches`` batches.
+    """
+
+    estimator: str
+    median: float
+    p90: float
+    batches: int
+
+
+@dataclass(frozen=True)
 class ReplicaModel:
     """All that the engine needs to know about a replica of one pool on one GPU type.
 
@@ -194,6 +207,7 @@ class ReplicaModel:
     memory: tuple[tuple[str, float], ...]
     stage_bytes_per_s: float | None = None  # from stage to stage, as in ``cost``; None: unknown
     across: Across | None = None  # None: each tensor-parallel group has one NVLink domain
+    reduction: Reduction | None = None  # of ``cost`` from an estimator; None: from our own model
 
     def level_within(self, batch: Batch, lock: int, cap_mw: int, delay_s: float = 0.0) -> int:
         """The highest level, from ``lock`` down, at which an iteration keeps to a cap, else the

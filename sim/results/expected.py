@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from sim.perf.calibration import draw_errors, records
 from sim.perf.expected import METRICS, error_sentence, expected_error, outside_range
+from sim.perf.silicon import silicon_expected
 from sim.perf.stacks import POOLED
 
 if TYPE_CHECKING:
@@ -16,12 +17,29 @@ if TYPE_CHECKING:
 
 
 def stack_of(pool: Any) -> str | None:
-    """Full name of the stack that a pool of the scenario runs; None with measured steps."""
-    return None if pool.measured is not None else pool.stack or POOLED
+    """Full name of the stack that a pool runs; None with step times of other origin."""
+    return None if pool.measured or pool.silicon else pool.stack or POOLED
+
+
+def silicon_of(pool: Any) -> dict[str, Any]:
+    """Where step times are from and what their reduction loses, where they are an estimator's."""
+    reductions = {gpu: model.reduction for gpu, model in pool.models.items() if model.reduction}
+    if not reductions:
+        return {}
+    return {
+        "silicon": {
+            gpu: {
+                "step_times": one.estimator,
+                "reduction_error": {"median": one.median, "p90": one.p90, "batches": one.batches},
+                "expected": silicon_expected(one).sentence(),
+            }
+            for gpu, one in reductions.items()
+        }
+    }
 
 
 def expected_errors(pool: Any) -> dict[str, Any]:
-    """GPU type → error class of predictions on it; none with measured steps."""
+    """GPU type → error class of predictions on it; none with step times of other origin."""
     stack = stack_of(pool)
     if stack is None:
         return {}
@@ -61,6 +79,10 @@ def expected_sentences(
         manifest: of a run, or of several seeds.
         lengths: of ``outside_lengths``.
     """
+    for pool in manifest["pools"]:
+        for gpu, entry in pool.get("silicon", {}).items():
+            where = f"{pool['name']} on {gpu} ({entry['step_times']})"
+            yield f"Expected error of {where}: {entry['expected']}", False
     said: dict[str, list[str]] = {}
     warned: dict[str, list[str]] = {}
     for pool in manifest["pools"]:

@@ -29,6 +29,15 @@ class MeasuredSpec(Spec):
     )
 
 
+class SiliconSpec(Spec):
+    """Step times from the kernels that aiconfigurator-core holds (the extra 'silicon')."""
+
+    backend: str = Field(description="the serving engine whose kernels: trtllm, sglang or vllm")
+    version: str | None = Field(
+        default=None, description="of that engine; default: what the package has as current"
+    )
+
+
 class DecodeSpec(Spec):
     """The pool that decodes; KV of prompts moves to it over the network."""
 
@@ -94,6 +103,11 @@ class PoolSpec(Spec):
         default=None,
         description="serving stack whose measured overheads it has, such as vllm-0.12; "
         "default: the pooled ones",
+    )
+    silicon: Annotated[SiliconSpec, Shorthand("backend")] | None = Field(
+        default=None,
+        description="step times from aiconfigurator-core instead of the fitted kernels: a backend, "
+        "or {backend: trtllm, version: 1.3.0rc20}",
     )
     max_queue: Count | None = Field(
         default=None, description="requests that may wait at one replica; default: no limit"
