@@ -125,7 +125,7 @@ def test_the_manifest_says_whose_times_and_how_far_off(tmp_path: Path) -> None:
     assert entry["step_times"] == "package 0.12.0, trtllm current"
     assert entry["reduction_error"]["batches"] == 90
     result: Any = SimpleNamespace(manifest=parts, tables={})
-    ((sentence, warns),) = expected_sentences(result)
+    ((sentence, warns),) = expected_sentences(result.manifest, {})
     assert not warns
     assert sentence.startswith(
         "Expected error of p on h100-sxm (package 0.12.0, trtllm current): TPOT ±11 % (P90 58 %), "
