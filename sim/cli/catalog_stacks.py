@@ -86,5 +86,6 @@ def _one(console: Console, name: str, tree: Mapping[str, Any]) -> None:
     for key, value in entry["measured"].items():
         console.print(f"measured {key}: {value}", highlight=False)
     if entry.get("errors"):
-        console.print(f"held out: {entry['errors']} (median, P90)", highlight=False)
+        errors = {key: value for key, value in entry["errors"].items() if key != "residuals"}
+        console.print(f"held out: {errors} (median, P90)", highlight=False)
     console.print(f"source: {tree['record']['source']} · {tree['record']['licence']}")
