@@ -67,9 +67,10 @@ def catalog(
 
     from sim.catalog import KINDS, entry
     from sim.cli.catalog_stacks import show_stacks
+    from sim.cli.summary import console as summary_console
 
     if kind is not None and kind.casefold() in ("stack", "stacks"):
-        show_stacks(Console(), name, as_json)
+        show_stacks(summary_console(width=110), name, as_json)
         return
     if kind is not None and name is None and _kind(kind) is None:
         kind, name = _find(kind)
