@@ -181,9 +181,11 @@ def stack_names() -> tuple[str, ...]:
 def stack_named(name: str, precision: str | None = None) -> Stack:
     """The stack of this name, or of this name and the precision of the weights.
 
+    Without a precision a name will do that only one stack has.
+
     Raises:
         UnknownName: no such stack.
-        RackplanError: it was not measured with weights of this precision.
+        RackplanError: it was not measured with weights of this precision, or with several.
     """
     known = stacks()
     if name in known:
@@ -192,9 +194,11 @@ def stack_named(name: str, precision: str | None = None) -> Stack:
     if not family:
         raise UnknownName("stack", name, (*known, *sorted({family_of(s) for s in known.values()})))
     for stack in family:
-        if stack.precision == precision:
+        if stack.precision == precision or (precision is None and len(family) == 1):
             return stack
     one = " or ".join(stack.name for stack in family)
+    if precision is None:
+        raise RackplanError(f"stack {name} was measured in several precisions: write {one}")
     raise RackplanError(
         f"stack {name} was not measured with {precision} weights (with "
         f"{', '.join(stack.precision for stack in family)}); write {one} to take its parameters"

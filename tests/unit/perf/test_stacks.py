@@ -145,3 +145,9 @@ def test_what_leaves_the_measured_region_is_said() -> None:
     assert outside_range("vllm-0.12-bf16", "input_tokens", 40_000) == [
         "input_tokens 40,000 (measured: 1,024 to 4,096)"
     ]
+
+
+def test_without_a_precision_a_name_of_one_stack_will_do() -> None:
+    assert stack_named("vllm-0.12").name == "vllm-0.12-bf16"
+    with pytest.raises(RackplanError, match=r"several precisions: write trtllm-1.0.0rc3-bf16 or"):
+        stack_named("trtllm-1.0.0rc3")
