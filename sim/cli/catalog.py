@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Every table fits in this many columns.
 _NARROWEST = 80
+#: Columns for the names of serving stacks, where no terminal has a width of its own.
+_STACKS = 110
 _HEADINGS = {
     "gpu": ("memory", "bandwidth", "bf16", "fp8", "TDP"),
     "node": ("GPUs", "nameplate", "base", "fans", "network"),
@@ -67,10 +69,10 @@ def catalog(
 
     from sim.catalog import KINDS, entry
     from sim.cli.catalog_stacks import show_stacks
-    from sim.cli.summary import console as summary_console
 
     if kind is not None and kind.casefold() in ("stack", "stacks"):
-        show_stacks(summary_console(width=110), name, as_json)
+        terminal = Console().is_terminal
+        show_stacks(Console(width=None if terminal else _STACKS), name, as_json)
         return
     if kind is not None and name is None and _kind(kind) is None:
         kind, name = _find(kind)
