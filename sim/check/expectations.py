@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sim.check.collector import Collector, Names
-from sim.check.scenario import Expectation, PairedExpectation
+from sim.check.scenario import Expectation
 from sim.errors import UnknownName
 from sim.results.metrics import MetricDefinition, UnknownMetric, lookup
 from sim.site.guards import guards_of
@@ -25,7 +25,7 @@ _OF_COOLING = (
 
 def check_expectations(
     found: Collector, power: PowerTree | None, networked: bool
-) -> tuple[tuple[Expectation, ...], tuple[PairedExpectation, ...]]:
+) -> tuple[tuple[Expectation, ...], tuple[BetterSpec, ...]]:
     """The usable expectations in order, and the comparisons among them.
 
     ``networked``: there is a network, or is to be.
@@ -56,15 +56,13 @@ def check_expectations(
 
 def _comparison(
     spec: BetterSpec, definition: MetricDefinition, path: Path, found: Collector
-) -> PairedExpectation | None:
+) -> BetterSpec | None:
     """The comparison, if one of two values of its metric can be the better one."""
     if not definition.better:
         found.error(path, f"{spec.metric} has no better direction, so no variant is better in it")
         return None
     found.warn(path, "a run has one variant only: pytest judges this line (docs/pytest.md)")
-    return PairedExpectation(
-        spec.text, spec.metric, spec.first, spec.second, spec.by, spec.confidence
-    )
+    return spec
 
 
 def _definition(

@@ -16,6 +16,7 @@ from sim.site.fabric.source import FabricSource
 from sim.site.fabric.types import NO_STORAGE, Storage
 from sim.site.facility import Facility
 from sim.site.types import PowerTree, Site
+from sim.spec.expect import BetterSpec
 from sim.workload.plan import Workload
 
 
@@ -103,26 +104,6 @@ class Expectation:
     metric: str
     operator: str
     threshold: float
-
-
-@dataclass(frozen=True)
-class PairedExpectation:
-    """One variant of the scenario is better than another, under the same seeds.
-
-    Attributes:
-        text: in words.
-        metric: full name.
-        first, second: what each variant sets, as ``--set`` takes it; the first is to be better.
-        by: at least by this share of the second's value.
-        confidence: with which it is to be shown.
-    """
-
-    text: str
-    metric: str
-    first: tuple[str, ...]
-    second: tuple[str, ...]
-    by: float
-    confidence: float
 
 
 @dataclass(frozen=True)
@@ -232,7 +213,7 @@ class Scenario:
     neighbours: tuple[Traffic, ...] = ()  # what else crosses the network
     calibration: Calibration = Calibration()
     #: Of ``expect``; a run has one variant only, so it leaves them to ``sim.study.expect``.
-    comparisons: tuple[PairedExpectation, ...] = ()
+    comparisons: tuple[BetterSpec, ...] = ()
 
     @property
     def moves(self) -> bool:

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
-from sim.check.scenario import Expectation, PairedExpectation, Scenario
+from sim.check.scenario import Expectation, Scenario
 from sim.engine.api import load_scenario
 from sim.errors import RackplanError
 from sim.pytest_plugin import setting
 from sim.pytest_plugin.baseline import Baseline
+from sim.spec.expect import BetterSpec
 from sim.study.executor import Executor
 from sim.study.expect import Bench, Decision, decide, decide_better
 from sim.study.here import InThisProcess
@@ -141,7 +142,7 @@ class ExpectItem(_Item):
 class BetterItem(_Item):
     """``better:`` of two variants."""
 
-    def __init__(self, *, line: PairedExpectation, **kwargs: Any) -> None:
+    def __init__(self, *, line: BetterSpec, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.line = line
 

@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sim.check.scenario import Expectation, PairedExpectation, Scenario
+from sim.check.scenario import Expectation, Scenario
 from sim.results.metrics import Metric
 from sim.results.wording import percent, quantity
+from sim.spec.expect import BetterSpec
 from sim.study.across import across
 from sim.study.executor import Executor
 from sim.study.intervals import CONFIDENCE, alike, student
@@ -143,9 +144,7 @@ def _seeds(result: SeedsResult, confidence: float) -> list[str]:
     return lines
 
 
-def decide_better(
-    line: PairedExpectation, variants: tuple[Scenario, Scenario], bench: Bench
-) -> Decision:
+def decide_better(line: BetterSpec, variants: tuple[Scenario, Scenario], bench: Bench) -> Decision:
     """Run both variants under the same seeds until one is shown to be better, or not by enough.
 
     Raises:
@@ -162,7 +161,7 @@ def decide_better(
 
 
 def _compared(
-    line: PairedExpectation, first: SeedsResult, second: SeedsResult, confidence: float
+    line: BetterSpec, first: SeedsResult, second: SeedsResult, confidence: float
 ) -> Decision:
     """One look at a comparison."""
     pairs, metric = _pairs(line.metric, first, second)
@@ -208,7 +207,7 @@ def _pairs(
 
 
 def _comparison_text(
-    line: PairedExpectation,
+    line: BetterSpec,
     found: str,
     pairs: Sequence[tuple[float, float]],
     metric: Metric,

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sim.check.scenario import Expectation, PairedExpectation
+from sim.check.scenario import Expectation
 from sim.results.metrics import Metric
+from sim.spec.expect import BetterSpec
 from sim.study.expect import Bench, decide, decide_better
 from sim.study.result import SeedsResult
 from tests.unit.study.works import metric
@@ -89,8 +90,8 @@ def test_what_was_not_measured_is_undecided_and_says_why() -> None:
     assert "chat.ttft_p99 was not measured" in found.message
 
 
-def pair(by: float = 0.0) -> PairedExpectation:
-    return PairedExpectation("a better than b", "chat.ttft_p99", ("x=a",), ("x=b",), by, 0.95)
+def pair(by: float = 0.0) -> BetterSpec:
+    return BetterSpec("a better than b", "chat.ttft_p99", ("x=a",), ("x=b",), by, 0.95)
 
 
 def variants(a: Any, b: Any, most: int = 16) -> MadeUp:
@@ -137,7 +138,7 @@ def test_of_higher_metrics_more_is_better() -> None:
             }
             return SeedsResult({"failed": []}, {}, by_seed, Path("runs"))
 
-    line = PairedExpectation("t", "chat.goodput_fraction", ("x=a",), ("x=b",), 0.1, 0.95)
+    line = BetterSpec("t", "chat.goodput_fraction", ("x=a",), ("x=b",), 0.1, 0.95)
     ahead = Share({"a": good(0.95), "b": lambda seed: 0.8})
     assert decide_better(line, BOTH, ahead).answer == "yes"
     near = Share({"a": good(0.85), "b": lambda seed: 0.8})
