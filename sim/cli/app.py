@@ -13,6 +13,7 @@ from sim.cli.check import check
 from sim.cli.collective import collective
 from sim.cli.compare import compare
 from sim.cli.dashboard import dashboard
+from sim.cli.explain import explain
 from sim.cli.fetch import fetch
 from sim.cli.new import new
 from sim.cli.predict import predict_app
@@ -48,7 +49,8 @@ def options(
 
 
 for command in (
-    new, check, run, show, compare, sweep, collective, validate, dashboard, catalog, fetch, schema,
+    new, check, run, show, explain, compare, sweep, collective, validate, dashboard, catalog, fetch,
+    schema,
 ):  # fmt: skip
     app.command(command.__name__)(command)
 app.add_typer(predict_app, name="predict")

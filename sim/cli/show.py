@@ -95,7 +95,7 @@ def _show_run(run: str, as_json: bool, tree: bool) -> None:
     from sim.study.calibrations import holds_calibrations, open_calibrations
     from sim.study.result import holds_several_seeds, open_seeds
 
-    folder = _folder(run)
+    folder = result_folder(run)
     if holds_calibrations(folder) and not tree:
         report_ranges(open_calibrations(folder), as_json)
         return
@@ -117,7 +117,7 @@ def _show_run(run: str, as_json: bool, tree: bool) -> None:
     raise typer.Exit(0 if expectations_met(result) else 1)
 
 
-def _folder(run: str) -> Path:
+def result_folder(run: str) -> Path:
     """The folder of a run that is named by its path or by its name in ``runs/``."""
     folder = Path(run)
     return RUNS / run if not folder.exists() and (RUNS / run).is_dir() else folder
@@ -131,7 +131,7 @@ def _show_links(run: str, as_json: bool, top: int | None) -> None:
     from sim.results.result import open_run
     from sim.study.result import holds_several_seeds
 
-    folder = _folder(run)
+    folder = result_folder(run)
     if folder.is_file():
         raise RackplanError(
             f"{run} is a scenario; --links asks a run: rackplan run {run}, then rackplan show RUN "

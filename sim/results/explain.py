@@ -1,0 +1,235 @@
+"""Why a replica stands where it stands, and what became of it: sentences from a run's tables."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sim.errors import UnknownName
+from sim.results.wording import percent, span
+from sim.units import format_si
+
+if TYPE_CHECKING:
+    from sim.results.result import RunResult
+
+#: Events of one kind that are told one by one; of more only the first and the number.
+_MOST = 6
+_NAME = re.compile(r"(?P<pool>.+?)(?:-| replica |\[)(?P<number>\d+)\]?")
+
+
+@dataclass(frozen=True)
+class Replica:
+    """A replica of a run: its row, its number within the pool and among all."""
+
+    row: Mapping[str, Any]
+    pool: str
+    number: int
+
+    @property
+    def everywhere(self) -> int:
+        """Its number among the replicas of all pools."""
+        return int(self.row["replica"])
+
+    @property
+    def name(self) -> str:
+        """``chat-3``."""
+        return f"{self.pool}-{self.number}"
+
+
+def replicas_of(result: RunResult) -> dict[str, Replica]:
+    """Name → replica, in order; the first of a pool is ``chat-0``."""
+    found: dict[str, Replica] = {}
+    counts: Counter[str] = Counter()
+    for row in result.tables["replicas"].to_pylist():
+        pool = str(row["pool"])
+        replica = Replica(row, pool, counts[pool])
+        counts[pool] += 1
+        found[replica.name] = replica
+    return found
+
+
+def replica_named(result: RunResult, name: str) -> Replica:
+    """The replica that a user means: ``chat-3``, ``chat replica 3``, ``chat[3]``.
+
+    Raises:
+        UnknownName: the run has none.
+    """
+    known = replicas_of(result)
+    match = _NAME.fullmatch(name.strip())
+    wanted = f"{match['pool']}-{int(match['number'])}" if match else name
+    if wanted not in known:
+        raise UnknownName("replica", name, list(known))
+    return known[wanted]
+
+
+def placements(result: RunResult) -> list[dict[str, Any]]:
+    """One row for each replica: its place, who chose it, and what was refused before."""
+    table = result.tables["decisions"]
+    placed = table.filter(pc.equal(table["role"].cast("string"), "placement")).to_pylist()
+    refused = Counter(row["subject"] for row in placed if not row["accepted"])
+    taken = {row["subject"]: row for row in placed if row["accepted"]}
+    rows = []
+    for name, replica in replicas_of(result).items():
+        subject = f"{replica.pool} replica {replica.number}"
+        chosen = taken.get(subject)
+        rows.append(
+            {
+                "replica": name,
+                "node": replica.row["node"],
+                "gpus": _ranges(str(replica.row["gpus"]).split()),
+                "policy": "" if chosen is None else chosen["policy"],
+                "choice": "" if chosen is None else chosen["rank"] + 1,
+                "refused": refused[subject],
+            }
+        )
+    return rows
+
+
+def explain_replica(
+    result: RunResult, replica: Replica, purpose: Callable[[str], str] = lambda policy: ""
+) -> list[str]:
+    """Where it stands, why there and not elsewhere, what happened to it, what it did.
+
+    ``purpose``: what a placement policy is for, in a sentence; "" if that is not known.
+    """
+    return [
+        *_where(result, replica),
+        *_why(result, replica, purpose),
+        *_life(result, replica),
+        *_work(result, replica),
+    ]
+
+
+def _where(result: RunResult, replica: Replica) -> Iterator[str]:
+    row = replica.row
+    gpus = str(row["gpus"]).split()
+    count = sum(one.pool == replica.pool for one in replicas_of(result).values())
+    yield (
+        f"{replica.name}, one of {count} replicas of {replica.pool}, is on "
+        f"{'GPU' if len(gpus) == 1 else 'GPUs'} {_ranges(gpus)} ({row['gpu']}) of {row['node']}, "
+        f"with room for {16 * int(row['kv_blocks']):,} tokens of KV."
+    )
+    feeds = _feeds(result, str(row["node"]))
+    if feeds:
+        yield f"Its server is fed by {feeds}."
+
+
+def _ranges(gpus: list[str]) -> str:
+    """``0 to 3``, ``0, 2 and 4``: the numbers of GPUs."""
+    numbers = sorted(map(int, gpus))
+    if len(numbers) > 2 and numbers[-1] - numbers[0] == len(numbers) - 1:
+        return f"{numbers[0]} to {numbers[-1]}"
+    return ", ".join(map(str, numbers))
+
+
+def _feeds(result: RunResult, node: str) -> str:
+    """The way up of the first server of a replica, level by level."""
+    nodes = result.tables["power_nodes"]
+    names = nodes["name"].to_pylist()
+    server = node.partition(",")[0].partition(" ")[0]
+    if server not in names or "power_edges" not in result.tables:
+        return ""
+    edges: dict[int, list[int]] = {}
+    for edge in result.tables["power_edges"].to_pylist():
+        edges.setdefault(edge["child"], []).append(edge["parent"])
+    levels, here = [], [names.index(server)]
+    while here:
+        here = sorted({parent for child in here for parent in edges.get(child, ())})
+        if here:
+            levels.append(" and ".join(names[parent] for parent in here))
+    return ", ".join(levels)
+
+
+def _why(result: RunResult, replica: Replica, purpose: Callable[[str], str]) -> Iterator[str]:
+    table = result.tables["decisions"]
+    subject = f"{replica.pool} replica {replica.number}"
+    mine = table.filter(
+        pc.and_(
+            pc.equal(table["role"].cast("string"), "placement"),
+            pc.equal(table["subject"], subject),
+        )
+    )
+    for taken in mine.filter(mine["accepted"]).to_pylist():
+        refused = mine.filter(
+            pc.and_(pc.invert(mine["accepted"]), pc.equal(mine["t_s"], taken["t_s"]))
+        )
+        choice = "its first choice" if not taken["rank"] else f"its choice {taken['rank'] + 1}"
+        yield f"At {span(taken['t_s'])} {taken['policy']} put it there, {choice}."
+        if meant := purpose(str(taken["policy"])):
+            yield f"The policy: {meant}"
+        yield from _refusals(refused)
+    if not mine.num_rows:
+        yield "No decision about its place is recorded."
+
+
+def _refusals(refused: pa.Table) -> Iterator[str]:
+    """Why earlier choices did not hold, the reasons by their number."""
+    if not refused.num_rows:
+        return
+    rows = refused.to_pylist()
+    reasons = Counter(str(row["reason_code"]) for row in rows)
+    first = {str(row["reason_code"]): row for row in reversed(rows)}
+    yield f"Before it, {len(rows)} suggestions were refused:"
+    for code, count in reasons.most_common():
+        yield f"  {count} for {code}, such as {first[code]['suggestion']}: {first[code]['reason']}."
+
+
+_TOLD = {
+    "replica-fails": "it failed: {}", "replica-returns": "it served again: {}",
+    "replica-parked": "it was parked: {}", "replica-cut": "its servers were cut apart: {}",
+    "weights-load": "it began to load weights, {}", "replica-leaves": "it left: {}",
+    "replica-comes": "it came: {}",
+}  # fmt: skip
+
+
+def _life(result: RunResult, replica: Replica) -> Iterator[str]:
+    table = result.tables["events"]
+    mine = table.filter(pc.equal(table["entity"], f"replica {replica.everywhere}")).to_pylist()
+    if not mine:
+        yield "Nothing happened to it: it did not fail, come or leave."
+        return
+    for event in mine[:_MOST]:
+        told = _TOLD.get(str(event["kind"]), f"{event['kind']}: {{}}").format(event["detail"])
+        yield f"At {span(event['t_s'])} {told}."
+    if len(mine) > _MOST:
+        counts = Counter(str(event["kind"]) for event in mine[_MOST:])
+        more = ", ".join(f"{count} × {kind}" for kind, count in counts.items())
+        yield f"After that {more}, the last at {span(mine[-1]['t_s'])}."
+
+
+def _work(result: RunResult, replica: Replica) -> Iterator[str]:
+    row = replica.row
+    window_s = float(result.manifest["window"]["measured_s"])
+    busy = f"{span(row['busy_s'])} of {span(window_s)} measured"
+    share = f" ({percent(row['busy_s'] / window_s)})" if window_s else ""
+    yield (
+        f"It was busy for {busy}{share}: {int(row['prefill_tokens']):,} tokens of prompts, "
+        f"{int(row['decode_tokens']):,} of answers, {format_si(row['energy_j'], 'J')} at its GPUs, "
+        f"{int(row['preemptions']):,} preemptions."
+    )
+    table = result.tables["decisions"]
+    refused = table.filter(
+        pc.and_(
+            pc.equal(table["role"].cast("string"), "routing"),
+            pc.and_(
+                pc.invert(table["accepted"]),
+                pc.equal(table["suggestion"], str(replica.number)),
+            ),
+        )
+    )
+    if refused.num_rows and _one_pool(result):
+        rows = refused.to_pylist()
+        counts = Counter(str(row["reason_code"]) for row in rows)
+        parts = ", ".join(f"{count:,} for {code}" for code, count in counts.most_common())
+        yield f"Routing would have sent it {len(rows):,} requests more: refused {parts}."
+
+
+def _one_pool(result: RunResult) -> bool:
+    """Whether positions in the routing decisions can only be of one pool."""
+    return len(result.manifest["pools"]) == 1

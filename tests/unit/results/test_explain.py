@@ -1,0 +1,95 @@
+"""``explain``: where a replica stands and why, from what a run wrote down."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import sim
+from sim.errors import UnknownName
+from sim.results.explain import explain_replica, placements, replica_named, replicas_of
+from sim.results.result import RunResult
+from tests.unit.study.works import TINY
+
+CHANGES = """
+power:
+  utility: {budget: 60 kW}
+  ups: [{name: ups-a, rating: 60 kW}]
+  pdus: {per_row: 1, rating: 60 kW}
+events: [{at: 4 s, fail: row-1-pdu-a}, {at: 5 s, restore: row-1-pdu-a}]
+"""
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    text = TINY.replace("rate: 4 /s", "rate: 60 /s").replace(
+        "replicas: 2}", "tensor_parallel: 2, replicas: 2, max_queue: 1}"
+    )
+    pools = "pools: [{name: wide, llm: llama-3.1-8b, tensor_parallel: 8, replicas: 1},"
+    file = tmp_path_factory.mktemp("explain") / "tiny.yaml"
+    file.write_text(text.replace("pools: [", f"{pools} ") + CHANGES)
+    return sim.run_scenario(sim.load_scenario(file), 1, engine="reference")
+
+
+def test_replicas_are_named_by_pool_and_number(result: RunResult) -> None:
+    assert list(replicas_of(result)) == ["wide-0", "chat-0", "chat-1"]
+    for name in ("chat-1", "chat replica 1", "chat[1]", "chat-01"):
+        assert replica_named(result, name).everywhere == 2
+    with pytest.raises(UnknownName, match=r"unknown replica 'caht-1' \(did you mean 'chat-1'\?\)"):
+        replica_named(result, "caht-1")
+
+
+def test_the_place_the_reason_and_the_life_are_told(result: RunResult) -> None:
+    replica = replica_named(result, "chat-1")
+    told = explain_replica(result, replica, lambda policy: f"{policy} packs.")
+    gpus = sorted(map(int, str(replica.row["gpus"]).split()))
+    assert told[0].startswith(
+        f"chat-1, one of 2 replicas of chat, is on GPUs {gpus[0]}, {gpus[1]} (h100-sxm) of "
+        f"{replica.row['node']}, with room for"
+    )
+    assert told[1] == "Its server is fed by row-1-rack-1, row-1-pdu-a, ups-a, utility."
+    assert told[2] == "At 0 s topology-aware put it there, its first choice."
+    assert told[3] == "The policy: topology-aware packs."
+    assert told[4] == f"At 4.00 s it failed: {replica.row['node']} has no power."
+    assert any(line.startswith("It was busy for ") for line in told)
+
+
+def test_every_place_is_listed(result: RunResult) -> None:
+    rows = placements(result)
+    assert [row["replica"] for row in rows] == ["wide-0", "chat-0", "chat-1"]
+    assert {row["policy"] for row in rows} == {"topology-aware"}
+    assert rows[0]["gpus"] == "0 to 7"
+
+
+def test_refused_choices_are_counted_with_their_reason(result: RunResult, tmp_path: Path) -> None:
+    folder = result.save(tmp_path / "run")
+    from sim.results.result import open_run
+
+    class Refusing:
+        """The same run, whose last placement was refused twice before."""
+
+        manifest = result.manifest
+
+        def __init__(self) -> None:
+            tables = open_run(folder).tables
+            rows = tables["decisions"].to_pylist()
+            (taken,) = [row for row in rows if row["subject"] == "chat replica 1"]
+            refused = {
+                **taken, "accepted": False, "reason_code": "gpu-taken",
+                "reason": "GPU 3 already holds a replica", "suggestion": "3 4",
+            }  # fmt: skip
+            last = {**taken, "rank": 2}
+            rows = [row for row in rows if row is not taken] + [refused, refused, last]
+            import pyarrow as pa
+
+            self.tables = {name: tables[name] for name in tables}
+            self.tables["decisions"] = pa.Table.from_pylist(rows, tables["decisions"].schema)
+
+    run = Refusing()
+    told = explain_replica(run, replica_named(run, "chat-1"))  # type: ignore[arg-type]
+    assert "At 0 s topology-aware put it there, its choice 3." in told
+    assert "Before it, 2 suggestions were refused:" in told
+    assert "  2 for gpu-taken, such as 3 4: GPU 3 already holds a replica." in told
+    (row,) = [row for row in placements(run) if row["replica"] == "chat-1"]  # type: ignore[arg-type]
+    assert (row["choice"], row["refused"]) == (3, 2)
