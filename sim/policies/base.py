@@ -41,6 +41,13 @@ ROLES = ("placement", "routing", "batching", "power", "paths")
 #: Modules whose import registers the built-in policies; a new policy adds one line here.
 BUILT_IN = (
     "sim.policies.placement.first_fit",
+    "sim.policies.placement.random",
+    "sim.policies.placement.best_fit",
+    "sim.policies.placement.dot_product",
+    "sim.policies.placement.packing",
+    "sim.policies.placement.clustering",
+    "sim.policies.placement.fgd",
+    "sim.policies.placement.fgd_cpu",
     "sim.policies.placement.topology_aware",
     "sim.policies.routing.round_robin",
     "sim.policies.routing.random",

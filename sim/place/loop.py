@@ -1,0 +1,59 @@
+"""The replay of one policy as machine code: its functions in the places that kernels keep."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from sim.errors import RackplanError
+from sim.kernels import compose, place_by_value, placing
+
+#: Functions a policy may have, and what stands in for each where it has none.
+_VALUE_PARTS: dict[str, Callable[..., Any]] = {
+    "price": place_by_value.no_price,
+    "grade": place_by_value.no_grade,
+}
+
+
+def scores(policy: type[Any]) -> bool:
+    """Whether a placement policy can rank nodes (or only ``decide`` on a site)."""
+    return hasattr(policy, "score") or hasattr(policy, "value")
+
+
+def parts_of(policy: type[Any]) -> dict[str, Callable[..., Any]]:
+    """What each name in the replay stands for with this policy.
+
+    Raises:
+        RackplanError: it has neither ``score`` nor ``value``, or both.
+    """
+    by_value, by_score = hasattr(policy, "value"), hasattr(policy, "score")
+    if by_value == by_score:
+        has = "both" if by_value else "neither"
+        raise RackplanError(f"{policy.__name__} has {has} of score and value; a replay needs one")
+    parts: dict[str, Callable[..., Any]] = {"post": getattr(policy, "post", placing.no_post)}
+    if by_score:
+        return parts | {"score": policy.score, "choice": placing.as_choice}
+    return parts | {
+        "score": place_by_value.score_by_value,
+        "value": policy.value,
+        **{name: getattr(policy, name, spare) for name, spare in _VALUE_PARTS.items()},
+    }
+
+
+@cache
+def loop_of(policy: type[Any]) -> Any:
+    """The compiled replay of a policy; kept between processes for those that rackplan ships."""
+    sources = None
+    if policy.__module__.startswith("sim.policies.placement."):
+        sources = _shipped_sources()
+        sources = (policy.__qualname__, *sources)
+    return compose.compose(placing.replay, parts_of(policy), sources)
+
+
+def _shipped_sources() -> tuple[str, ...]:
+    """Every shipped policy: they may call each other's helpers."""
+    names = sorted(name for name in sys.modules if name.startswith("sim.policies.placement."))
+    return tuple(inspect.getsource(sys.modules[name]) for name in names)
