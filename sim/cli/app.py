@@ -15,6 +15,7 @@ from sim.cli.compare import compare
 from sim.cli.dashboard import dashboard
 from sim.cli.fetch import fetch
 from sim.cli.new import new
+from sim.cli.place import place
 from sim.cli.predict import predict_app
 from sim.cli.run import run
 from sim.cli.schema import schema
@@ -48,7 +49,7 @@ def options(
 
 
 for command in (
-    new, check, run, show, compare, sweep, collective, validate, dashboard, catalog, fetch, schema,
+    new, check, run, show, compare, sweep, place, collective, validate, dashboard, catalog, fetch, schema,
 ):  # fmt: skip
     app.command(command.__name__)(command)
 app.add_typer(predict_app, name="predict")

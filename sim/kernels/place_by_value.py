@@ -12,10 +12,16 @@ from typing import Any
 import numpy as np
 
 from sim.kernels.keyed_bits import mixed
-from sim.kernels.node_state import SHARED, Choice, take
+from sim.kernels.node_state import SHARED, WHOLE, Choice, take
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _NONE = np.uint64(0)
+_PROBES = 64
+
+#: A state whose value is known; ``total`` has the price of ``epoch``, the refreshes so far.
+SLOT = np.dtype(
+    [("key", np.uint64), ("value", np.float64), ("total", np.float64), ("epoch", np.int64)],
+    align=True,
+)
 
 
 def value(node: Any, known: Any) -> float:
@@ -28,7 +34,7 @@ def price(node: Any, known: Any) -> float:
     raise NotImplementedError
 
 
-def grade(gain: float) -> float:
+def grade(gain: float, known: Any) -> float:
     """Stands for a policy's: the score of a gain (after less before)."""
     raise NotImplementedError
 
@@ -38,32 +44,17 @@ def no_price(node: Any, known: Any) -> float:
     return 0.0
 
 
-def no_grade(gain: float) -> float:
+def no_grade(gain: float, known: Any) -> float:
     """A policy without one: the gain itself."""
     return gain
 
 
-def kept_value(node: Any, known: Any, keys: Any, values: Any) -> float:
-    """``value`` of a state, from the table if it is there; a full table is emptied."""
-    key = mixed(np.uint64(node.type), np.uint64(node.cpu_left))
+def spread_of(node: Any, words: Any) -> np.uint64:
+    """The part of a state's key that stands for its GPUs, in whatever order they are."""
+    total = _NONE
     for gpu in range(node.gpus):
-        key = mixed(key, np.uint64(node.gpu_left[gpu]))
-    if key == _NONE:
-        key = _GOLDEN
-    last = np.uint64(len(keys) - 1)
-    place = key & last
-    for _ in range(64):
-        if keys[place] == key:
-            return values[place]
-        if keys[place] == _NONE:
-            break
-        place = (place + np.uint64(1)) & last
-    else:
-        keys[:] = _NONE
-    found = value(node, known)
-    keys[place] = key
-    values[place] = found
-    return found
+        total += words[node.gpu_left[gpu]]
+    return total
 
 
 def copy_sorted(node: Any, to: Any) -> None:
@@ -81,32 +72,64 @@ def copy_sorted(node: Any, to: Any) -> None:
         to.gpu_left[place] = left
 
 
+def worth(key: np.uint64, state: Any, known: Any) -> float:
+    """Value and price of the state under ``key``: kept, or found now; a full table is emptied."""
+    theirs, table, epochs, scratch, _ = known
+    epoch, last = epochs[0], np.uint64(len(table) - 1)
+    place = key & last
+    for _probe in range(_PROBES):
+        slot = table[place]
+        if slot.key == key:
+            if slot.epoch != epoch:
+                copy_sorted(state, scratch[1])
+                slot.total = slot.value + price(scratch[1], theirs)
+                slot.epoch = epoch
+            return slot.total
+        if slot.key == _NONE:
+            break
+        place = (place + np.uint64(1)) & last
+    else:
+        for other in range(len(table)):
+            table[other].key = _NONE
+    copy_sorted(state, scratch[1])
+    slot = table[place]
+    slot.key = key
+    slot.value = value(scratch[1], theirs)
+    slot.total = slot.value + price(scratch[1], theirs)
+    slot.epoch = epoch
+    return slot.total
+
+
 def score_by_value(node: Any, pod: Any, known: Any) -> Choice:
     """The grade of what a pod gains on a node; a part of a GPU, on the GPU where it gains most."""
-    theirs, keys, values, scratch = known
-    before, taken, after = scratch[0], scratch[1], scratch[2]
-    copy_sorted(node, before)
-    base = kept_value(before, theirs, keys, values) + price(before, theirs)
-    best, chosen = -np.inf, -1
+    words, after = known[4], known[3][0]
+    typed = np.uint64(node.type)
+    spread = spread_of(node, words)
+    base = worth(mixed(typed, np.uint64(node.cpu_left)) + spread, node, known)
+    head = mixed(typed, np.uint64(node.cpu_left - pod.cpu))
     if pod.kind != SHARED:
-        copy_sorted(node, taken)
-        take(taken, pod, -1)
-        copy_sorted(taken, after)
-        return grade(kept_value(after, theirs, keys, values) + price(after, theirs) - base), -1
-    for gpu in range(node.gpus):
-        left = node.gpu_left[gpu]
-        seen = left < pod.gpu_milli
-        for other in range(gpu):
-            seen = seen or node.gpu_left[other] == left
-        if seen:
+        copy_sorted(node, after)
+        take(after, pod, -1)
+        gain = worth(head + spread_of(after, words), after, known) - base
+        return grade(gain, known[0]), -1
+    copy_sorted(node, after)
+    after.cpu_left -= pod.cpu
+    after.left -= pod.gpu_milli
+    best, chosen = -np.inf, -1
+    for gpu in range(node.gpus):  # of equal GPUs the last in descending order, then tighter ones
+        left = after.gpu_left[gpu]
+        if left < pod.gpu_milli:
+            break
+        if gpu + 1 < node.gpus and after.gpu_left[gpu + 1] == left:
             continue
-        copy_sorted(node, taken)
-        for place in range(node.gpus):
-            if taken.gpu_left[place] == left:
-                take(taken, pod, place)
-                break
-        copy_sorted(taken, after)
-        found = grade(kept_value(after, theirs, keys, values) + price(after, theirs) - base)
-        if found > best:
-            best, chosen = found, gpu
+        after.gpu_left[gpu] = left - pod.gpu_milli
+        after.free = node.free - (left == WHOLE)
+        key = head + spread - words[left] + words[left - pod.gpu_milli]
+        found = grade(worth(key, after, known) - base, known[0])
+        after.gpu_left[gpu] = left
+        place = 0
+        while node.gpu_left[place] != left:
+            place += 1
+        if found > best or (found == best and place < chosen):
+            best, chosen = found, place
     return best, chosen

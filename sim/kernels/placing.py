@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sim.kernels.node_state import CPU_ONLY, NEVER, SHARED, Choice, fits, take
+import numpy as np
+
+from sim.kernels.node_state import NEVER, SHARED, Choice, fits, take
+from sim.kernels.place_rules import QUOTA, account, bar, evict, preempt, reason
 
 
 def score(node: Any, pod: Any, known: Any) -> Choice:
@@ -32,8 +35,8 @@ def no_post(scores: Any, out: Any) -> None:
     out[:] = scores
 
 
-def rescore(nodes: Any, pod: Any, known: Any, cached: Any, always: bool) -> None:
-    """Bring a shape's scores up to date."""
+def rescore(nodes: Any, pod: Any, known: Any, cached: Any, always: bool) -> int:
+    """Bring a shape's scores up to date; the node whose score is no finite number, or -1."""
     scores, gpus, evaluated, changed, allowed = cached
     shape = pod.shape
     seen = evaluated[shape]
@@ -41,10 +44,14 @@ def rescore(nodes: Any, pod: Any, known: Any, cached: Any, always: bool) -> None
         if always or changed[n] > seen:
             node = nodes[n]
             if allowed[shape, node.type] and fits(node, pod):
-                scores[shape, n], gpus[shape, n] = as_choice(score(node, pod, known))
+                found, gpu = as_choice(score(node, pod, known))
+                if not abs(found) < np.inf:
+                    return n
+                scores[shape, n], gpus[shape, n] = found, gpu
             else:
                 scores[shape, n] = NEVER
     evaluated[shape] = pod.arrival
+    return -1
 
 
 def best_of(scores: Any, rank: Any, barred: Any) -> int:
@@ -69,8 +76,14 @@ def replay(
     always: bool,
     work: Any,
     placed: Any,
-) -> None:
+    rules: Any,
+    run: Any,
+) -> tuple[int, int, int]:
     """Place the pods ``arrivals[span[0]:span[1]]`` in turn.
+
+    Returns:
+        (-1, -1, -1), or what a policy did that it may not: the pod's place in ``arrivals``, the
+        node, and the GPU on which the pod does not fit, or -1 for a score that is no finite number.
 
     Args:
         nodes: [N] records, changed in place.
@@ -80,19 +93,48 @@ def replay(
         known: what the policy's ``prepare`` made.
         cached: scores [S, N], gpus [S, N], evaluated [S], changed [N], allowed [S, types].
         always: score every node at every arrival (a policy that draws).
-        work: [N] float64.
-        placed: node [P] (-1: refused) and GPUs as bits [P].
+        work: scores [N] float64, barred [N] bool.
+        placed: node [P] (-1: none), GPUs as bits [P] and why there is none [P].
+        rules: of each pod tenant [P], priority [P] and level at which it is alone [P]; domains
+            [levels, N], and what is in them, guests [levels, D, tenants + 1] (the last: all) and
+            lonely [levels, D]; thousandths of GPUs that each tenant may have, and has [tenants].
+        run: residents of nodes (lists), victims [2, P + 1] and scratch nodes, for preemption.
     """
-    scores, gpus, _, changed, _ = cached
-    where, bits = placed
-    barred = changed < 0
+    allowed = cached[4]
+    where, bits, why = placed
+    scores, barred = work
+    residents = run[0]
+    shared, ranked = rules[3].shape[0] > 0, len(residents.next) > 0
     for t in range(span[0], span[1]):
         pod = shapes[arrivals[t]]
         pod.arrival = t
-        rescore(nodes, pod, known, cached, always)
-        post(scores[pod.shape], work)
-        n = best_of(work, rank, barred)
+        if rules[7][rules[0][t]] + pod.request > rules[6][rules[0][t]]:
+            why[t] = QUOTA
+            continue
+        bad = rescore(nodes, pod, known, cached, always)
+        if bad >= 0:
+            return t, bad, -1
+        post(cached[0][pod.shape], scores)
+        if shared:
+            bar(t, rules, barred)
+        n = best_of(scores, rank, barred)
+        gpu = cached[1][pod.shape, n] if n >= 0 else -1
+        if n < 0 and ranked:
+            n = preempt(t, nodes, pod, allowed[pod.shape], barred, rank, run)
+            if n >= 0:
+                evict(nodes, n, rules, run, where, why)
+                _, gpu = as_choice(score(nodes[n], pod, known))
         where[t] = n
-        if n >= 0:
-            bits[t] = take(nodes[n], pod, gpus[pod.shape, n])
-            changed[n] = t + 1
+        if n < 0:
+            why[t] = reason(nodes, pod, allowed[pod.shape], barred)
+            continue
+        if pod.kind == SHARED and gpu >= 0:
+            if gpu >= nodes[n].gpus or nodes[n].gpu_left[gpu] < pod.gpu_milli:
+                return t, n, gpu
+        bits[t] = take(nodes[n], pod, gpu)
+        cached[3][n] = t + 1
+        account(t, n, pod.request, rules, 1)
+        if ranked:
+            residents.next[t] = residents.head[n]
+            residents.head[n] = t
+    return -1, -1, -1

@@ -27,6 +27,7 @@ class Cluster:
         shapes: [S] records of distinct pods.
         shape: [P] the shape of each pod of the list.
         allowed: [S, T] whether a shape may run on a type, by its wishes alone (not by size).
+        typical: the most frequent shapes.
         notes: what a reader should know, such as GPU types that no node has.
     """
 
@@ -37,6 +38,7 @@ class Cluster:
     shapes: NDArray[np.void]
     shape: NDArray[np.int64]
     allowed: NDArray[np.bool_]
+    typical: TypicalPods
     notes: tuple[str, ...]
 
 
@@ -70,7 +72,9 @@ def build_cluster(nodes: NodeList, pods: PodList) -> Cluster:
     shapes["kind"][part] = SHARED
     shapes["shape"] = np.arange(len(shapes))
     allowed = eligible[distinct[:, 4]][:, first]
-    return Cluster(nodes, pods, idle, first, shapes, shape.reshape(-1), allowed, notes)
+    shape = shape.reshape(-1)
+    typical = typical_pods(shapes, shape, distinct[:, 4], allowed)
+    return Cluster(nodes, pods, idle, first, shapes, shape, allowed, typical, notes)
 
 
 def _eligible(nodes: NodeList, pods: PodList) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
@@ -92,24 +96,31 @@ def _eligible(nodes: NodeList, pods: PodList) -> tuple[NDArray[np.bool_], tuple[
     return np.array(rows, dtype=bool), tuple(notes)
 
 
-def typical_pods(cluster: Cluster, share: float = TYPICAL_SHARE) -> TypicalPods:
+def typical_pods(
+    shapes: NDArray[np.void],
+    shape: NDArray[np.int64],
+    place: NDArray[np.int64],
+    allowed: NDArray[np.bool_],
+    share: float = TYPICAL_SHARE,
+) -> TypicalPods:
     """The shapes without memory, most frequent first, until they make ``share`` of all pods.
 
     Equal counts: the shape that asks for more (GPUs, of each, CPU) goes first.
+
+    Args:
+        shapes, place, allowed: [S] records, the place each means, [S, T] the types that it means.
+        shape: [P] of each pod.
     """
-    shapes = cluster.shapes
-    places = cluster.pods.where[np.unique(cluster.shape, return_index=True)[1]]
-    keys = np.stack([shapes["gpus"], shapes["gpu_milli"], shapes["cpu"], places], axis=1)
+    keys = np.stack([shapes["gpus"], shapes["gpu_milli"], shapes["cpu"], place], axis=1)
     distinct, first, group = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-    counts = np.bincount(group.reshape(-1)[cluster.shape], minlength=len(distinct))
+    counts = np.bincount(group.reshape(-1)[shape], minlength=len(distinct))
     order = np.lexsort((*(-distinct[:, i] for i in (3, 2, 1, 0)), -counts))
     before = np.cumsum(counts[order]) - counts[order]
     kept = order[before < share * counts.sum()]
-    weight = counts[kept] / counts[kept].sum()
-    shape = first[kept]
+    one = first[kept]
     return TypicalPods(
-        shapes["cpu"][shape].copy(), shapes["gpus"][shape].copy(),
-        shapes["gpu_milli"][shape].copy(), weight, cluster.allowed[shape],
+        shapes["cpu"][one].copy(), shapes["gpus"][one].copy(), shapes["gpu_milli"][one].copy(),
+        counts[kept] / counts[kept].sum(), np.ascontiguousarray(allowed[one]),
     )  # fmt: skip
 
 

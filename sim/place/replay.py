@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.errors import RackplanError
+from sim.kernels.node_state import WHOLE
+from sim.kernels.place_by_value import SLOT
 from sim.place.arrivals import arrivals
-from sim.place.cluster import Cluster, typical_pods
+from sim.place.cluster import Cluster
 from sim.place.loop import loop_of
+from sim.place.rules import residents_of, rules_of
+from sim.policies.base import kind_of
 from sim.policies.scoring import Fleet, Refresh, Seen
 from sim.rng import generator
 
 #: Slots of the table of values; a power of two. A full one is emptied.
-_SLOTS = 1 << 19
+_SLOTS = 1 << 18
+_NO_QUOTAS: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -26,8 +33,9 @@ class Outcome:
 
     Attributes:
         pods: [A] positions in the pod list, in the order of arrival.
-        node: [A] where each was put; -1: refused.
+        node: [A] where each is at the end; -1: nowhere.
         gpus: [A] the GPUs it got, as bits.
+        why: [A] why it is nowhere (``sim.place.rules.REASONS``).
         shares: [K] of the GPUs that had arrived at each step.
         allocated: [K] part of all GPUs that was allocated then.
         states: K arrays of records of nodes.
@@ -37,6 +45,7 @@ class Outcome:
     pods: NDArray[np.int64]
     node: NDArray[np.int64]
     gpus: NDArray[np.int64]
+    why: NDArray[np.int64]
     shares: tuple[float, ...]
     allocated: NDArray[np.float64]
     states: tuple[NDArray[np.void], ...]
@@ -44,39 +53,38 @@ class Outcome:
 
 
 def replay(
-    cluster: Cluster, policy: Any, seed: int, arrival: float, shares: Sequence[float]
+    cluster: Cluster,
+    policy: Any,
+    seed: int,
+    arrival: float,
+    shares: Sequence[float],
+    quotas: Mapping[str, float] = _NO_QUOTAS,
 ) -> Outcome:
     """Let pods arrive until demand is ``arrival`` of the GPUs, each placed by ``policy`` or refused.
 
     ``shares`` are the steps at which the state is noted: when demand has first reached that much,
-    or at the end, if that is what was asked for.
+    or at the end, if that is what was asked for. ``quotas``: most GPUs of a tenant.
     """
     capacity = cluster.nodes.gpu_milli
     pods = arrivals(cluster.pods, capacity, arrival, seed)
-    run = _Run(cluster, policy, seed, cluster.shape[pods])
+    run = _Run(cluster, policy, seed, pods, quotas)
     demand = np.cumsum(cluster.pods.request[pods]) / capacity
     ends = [
         len(pods) if share >= arrival else int(np.searchsorted(demand, share)) + 1
         for share in shares
     ]
     ends = [min(end, len(pods)) for end in ends]
-    states = []
+    states: dict[int, NDArray[np.void]] = {}
     begun = time.perf_counter()
     for end in sorted({*ends, len(pods)}):
         run.until(end)
         if end in ends:
-            states.append((end, run.nodes.copy()))
+            states[end] = run.nodes.copy()
     seconds = time.perf_counter() - begun
-    by_end = dict(states)
-    placed = np.cumsum(np.where(run.where >= 0, cluster.pods.request[pods], 0)) / capacity
+    at_ends = tuple(states[end] for end in ends)
+    free = np.array([float(state["left"].sum()) for state in at_ends])
     return Outcome(
-        pods=pods,
-        node=run.where,
-        gpus=run.bits,
-        shares=tuple(shares),
-        allocated=np.array([placed[end - 1] for end in ends]),
-        states=tuple(by_end[end] for end in ends),
-        seconds=seconds,
+        pods, run.where, run.bits, run.why, tuple(shares), 1.0 - free / capacity, at_ends, seconds
     )
 
 
@@ -84,10 +92,16 @@ class _Run:
     """The arrays of one replay, and the calls of the policy between stretches of it."""
 
     def __init__(
-        self, cluster: Cluster, policy: Any, seed: int, shape_of: NDArray[np.int64]
+        self,
+        cluster: Cluster,
+        policy: Any,
+        seed: int,
+        pods: NDArray[np.int64],
+        quotas: Mapping[str, float],
     ) -> None:
         n, s = len(cluster.idle), len(cluster.shapes)
-        self.policy, self.arrivals = policy, shape_of
+        self.policy, self.pods, self.arrivals = policy, pods, cluster.shape[pods]
+        self.names = (cluster.nodes.names, cluster.pods.names)
         self.nodes = cluster.idle.copy()
         self.shapes = cluster.shapes.copy()
         self.rank = generator(seed, "place/ranks").permutation(n)
@@ -98,23 +112,26 @@ class _Run:
             np.zeros(n, dtype=np.int64),
             np.ascontiguousarray(cluster.allowed),
         )
-        self.where = np.full(len(shape_of), -1)
-        self.bits = np.zeros(len(shape_of), dtype=np.int64)
-        self.work = np.empty(n)
+        self.where = np.full(len(pods), -1)
+        self.bits = np.zeros(len(pods), dtype=np.int64)
+        self.why = np.zeros(len(pods), dtype=np.int64)
+        self.work = (np.empty(n), np.zeros(n, dtype=bool))
+        self.rules = rules_of(cluster, pods, quotas)
+        self.residents = residents_of(cluster, pods, self.shapes, self.bits)
         self.loop = loop_of(type(policy))
         self.done = 0
-        idle = cluster.idle.view()
-        idle.flags.writeable = False
         fleet = Fleet(
-            idle, cluster.types, cluster.shapes, cluster.allowed, typical_pods(cluster), seed
-        )
-        self.theirs = policy.prepare(fleet) if hasattr(policy, "prepare") else 0
-        self.known: Any = self.theirs
+            _read_only(cluster.idle), cluster.types, cluster.shapes, cluster.allowed,
+            cluster.typical, seed,
+        )  # fmt: skip
+        self.memory = policy.prepare(fleet) if hasattr(policy, "prepare") else 0
+        self.every = getattr(self.memory, "refresh_every", 0)
+        self.known: Any = self.memory.known if self.every else self.memory
         if hasattr(policy, "value"):
-            self.keys, values = np.zeros(_SLOTS, dtype=np.uint64), np.empty(_SLOTS)
-            self.known = (self.theirs, self.keys, values, np.zeros(3, dtype=cluster.idle.dtype))
-        self.every = getattr(policy, "refresh_every", 0)
-        self.always = bool(getattr(policy, "draws", False))
+            self.table, self.epoch = np.zeros(_SLOTS, dtype=SLOT), np.zeros(1, dtype=np.int64)
+            scratch = np.zeros(2, dtype=cluster.idle.dtype)
+            words = generator(0, "place/words").integers(1 << 63, size=WHOLE + 1, dtype=np.uint64)
+            self.known = (self.known, self.table, self.epoch, scratch, words)
         self._stretch(0, 0)  # compiles
 
     def until(self, end: int) -> None:
@@ -129,17 +146,32 @@ class _Run:
                 self._refresh()
 
     def _stretch(self, begin: int, end: int) -> None:
-        self.loop(
+        always = bool(getattr(self.policy, "draws", False))
+        pod, node, gpu = self.loop(
             self.nodes, self.shapes, self.arrivals, (begin, end), self.rank, self.known,
-            self.cached, self.always, self.work, (self.where, self.bits),
+            self.cached, always, self.work, (self.where, self.bits, self.why), self.rules,
+            self.residents,
         )  # fmt: skip
+        if pod >= 0:
+            what = f"chose GPU {gpu}" if gpu >= 0 else "gave a score that is no finite number"
+            raise RackplanError(
+                f"policy {kind_of(self.policy)!r} {what} on node {self.names[0][node]} for pod "
+                f"{self.names[1][self.pods[pod]]}, which "
+                + ("does not fit there" if gpu >= 0 else "fits there")
+            )
 
     def _refresh(self) -> None:
         counts = np.bincount(self.arrivals[: self.done], minlength=len(self.shapes))
-        nodes = self.nodes.view()
-        nodes.flags.writeable = False
-        stale = self.policy.refresh(self.theirs, Seen(self.done, counts, nodes))
+        stale = self.memory.refresh(Seen(self.done, counts, _read_only(self.nodes)))
         if stale is not Refresh.NOTHING:
             self.cached[2][:] = -1
+            if hasattr(self.policy, "value"):
+                self.epoch += 1
         if stale is Refresh.VALUES:
-            self.keys[:] = 0
+            self.table["key"] = 0
+
+
+def _read_only(nodes: NDArray[np.void]) -> NDArray[np.void]:
+    view = nodes.view()
+    view.flags.writeable = False
+    return view

@@ -48,6 +48,7 @@ BUILT_IN = (
     "sim.policies.placement.clustering",
     "sim.policies.placement.fgd",
     "sim.policies.placement.fgd_cpu",
+    "sim.policies.placement.absorb",
     "sim.policies.placement.topology_aware",
     "sim.policies.routing.round_robin",
     "sim.policies.routing.random",

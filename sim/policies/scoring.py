@@ -14,14 +14,14 @@ tries the pod on each of its GPUs, and the score is the gain. It is kept by stat
 what is left of each GPU in descending order; no memory), so it may be expensive. Either may have
 
 * ``prepare(self, fleet)``, called once a run: what it makes is ``known`` (a number, an array, or a
-  named tuple of them);
+  named tuple of them). For a policy that learns it makes an object of its own with ``known``,
+  ``refresh_every`` and ``refresh(seen)``, which is called after that many arrivals to change the
+  arrays of ``known`` in place, and returns what has to be made anew (``Refresh``);
 * ``post(scores, out)``, static: all scores of one pod seen together, -inf where it does not fit;
 * ``draws = True``: scores are made anew at every arrival (``pod.arrival`` counts them);
-* ``refresh(self, known, seen)`` and ``refresh_every``: called after that many arrivals, to change
-  arrays of ``known`` in place; returns what has to be made anew (``Refresh``);
 
 and next to ``value``: ``price(node, known)``, the part of the value that ``refresh`` changes, and
-``grade(gain)``, the score of a gain. Ties go to the node of least rank: random in
+``grade(gain, known)``, the score of a gain. Ties go to the node of least rank: random in
 ``rackplan place``, site order in a scenario. Records and helpers: ``sim.kernels.node_state``.
 """
 

@@ -68,6 +68,6 @@ class Fgd:
         return -fragmentation(node, known)
 
     @staticmethod
-    def grade(gain: float) -> float:
+    def grade(gain: float, known: Any) -> float:
         """A sigmoid in whole percent: its coarse ties are part of the policy."""
         return float(int(100.0 / (1.0 + math.exp(-gain / 1000.0))))

@@ -39,6 +39,6 @@ class FgdCpu:
         return total
 
     @staticmethod
-    def grade(gain: float) -> float:
+    def grade(gain: float, known: Any) -> float:
         """As fgd grades it."""
         return float(int(100.0 / (1.0 + math.exp(-gain / 1000.0))))
