@@ -133,3 +133,18 @@ def score_by_value(node: Any, pod: Any, known: Any) -> Choice:
         if found > best or (found == best and place < chosen):
             best, chosen = found, place
     return best, chosen
+
+
+def mark_priced(nodes: Any, known: Any, priced: Any, changed: Any, stamp: int) -> None:
+    """After a change of prices: nodes whose scores it may change count as changed.
+
+    A pod takes from a node, so where nothing has a price, nothing has one afterwards; what had none
+    before either keeps its scores. ``priced`` [N] remembers which had one.
+    """
+    theirs, state = known[0], known[3][0]
+    for n in range(len(nodes)):
+        copy_sorted(nodes[n], state)
+        now = price(state, theirs) != 0.0
+        if now or priced[n]:
+            changed[n] = stamp
+        priced[n] = now

@@ -13,8 +13,12 @@ from sim.rng import generator
 MOST_PODS = 5_000_000
 
 
-def arrivals(pods: PodList, capacity_milli: int, share: float, seed: int) -> NDArray[np.int64]:
+def arrivals(
+    pods: PodList, capacity_milli: int, share: float | None, seed: int
+) -> NDArray[np.int64]:
     """[A] positions in the list, in the order of arrival, until demand is ``share`` of the GPUs.
+
+    None: each pod once, in the order of the list.
 
     The list is sorted by name and shuffled. Then pods are drawn from it with replacement and
     appended, until the next one would go beyond ``share`` (of its parts of one GPU: a pod with
@@ -24,6 +28,8 @@ def arrivals(pods: PodList, capacity_milli: int, share: float, seed: int) -> NDA
     Raises:
         RackplanError: no pod asks for a GPU, or too many pods would be needed.
     """
+    if share is None:
+        return np.arange(len(pods))
     rng = generator(seed, "place/arrivals")
     by_name = np.array(sorted(range(len(pods)), key=pods.names.__getitem__), dtype=np.int64)
     order = by_name[rng.permutation(len(by_name))]

@@ -53,6 +53,15 @@ def loop_of(policy: type[Any]) -> Any:
     return compose.compose(placing.replay, parts_of(policy), sources)
 
 
+@cache
+def marking_of(policy: type[Any]) -> Any:
+    """What a refresh of prices makes out of date, compiled; for policies with a value."""
+    sources = None
+    if policy.__module__.startswith("sim.policies.placement."):
+        sources = (policy.__qualname__, *_shipped_sources())
+    return compose.compose(place_by_value.mark_priced, parts_of(policy), sources)
+
+
 def _shipped_sources() -> tuple[str, ...]:
     """Every shipped policy: they may call each other's helpers."""
     names = sorted(name for name in sys.modules if name.startswith("sim.policies.placement."))

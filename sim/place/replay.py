@@ -16,7 +16,7 @@ from sim.kernels.node_state import WHOLE
 from sim.kernels.place_by_value import SLOT
 from sim.place.arrivals import arrivals
 from sim.place.cluster import Cluster
-from sim.place.loop import loop_of
+from sim.place.loop import loop_of, marking_of
 from sim.place.rules import residents_of, rules_of
 from sim.policies.base import kind_of
 from sim.policies.scoring import Fleet, Refresh, Seen
@@ -129,6 +129,7 @@ class _Run:
         self.known: Any = self.memory.known if self.every else self.memory
         if hasattr(policy, "value"):
             self.table, self.epoch = np.zeros(_SLOTS, dtype=SLOT), np.zeros(1, dtype=np.int64)
+            self.priced = np.ones(n, dtype=bool)
             scratch = np.zeros(2, dtype=cluster.idle.dtype)
             words = generator(0, "place/words").integers(1 << 63, size=WHOLE + 1, dtype=np.uint64)
             self.known = (self.known, self.table, self.epoch, scratch, words)
@@ -163,12 +164,19 @@ class _Run:
     def _refresh(self) -> None:
         counts = np.bincount(self.arrivals[: self.done], minlength=len(self.shapes))
         stale = self.memory.refresh(Seen(self.done, counts, _read_only(self.nodes)))
-        if stale is not Refresh.NOTHING:
+        if stale is Refresh.NOTHING:
+            return
+        if not hasattr(self.policy, "value") or stale is Refresh.VALUES:
             self.cached[2][:] = -1
-            if hasattr(self.policy, "value"):
-                self.epoch += 1
-        if stale is Refresh.VALUES:
-            self.table["key"] = 0
+        if hasattr(self.policy, "value"):
+            self.epoch += 1
+            if stale is Refresh.VALUES:
+                self.table["key"] = 0
+            # A pod that was evicted gave back what may have a price.
+            self.priced |= bool(len(self.residents[0].next))
+            marking_of(type(self.policy))(
+                self.nodes, self.known, self.priced, self.cached[3], self.done
+            )
 
 
 def _read_only(nodes: NDArray[np.void]) -> NDArray[np.void]:

@@ -20,7 +20,8 @@ what is left of each GPU in descending order; no memory), so it may be expensive
 * ``post(scores, out)``, static: all scores of one pod seen together, -inf where it does not fit;
 * ``draws = True``: scores are made anew at every arrival (``pod.arrival`` counts them);
 
-and next to ``value``: ``price(node, known)``, the part of the value that ``refresh`` changes, and
+and next to ``value``: ``price(node, known)``, the part of the value that ``refresh`` changes
+(never more after a pod came than before), and
 ``grade(gain, known)``, the score of a gain. Ties go to the node of least rank: random in
 ``rackplan place``, site order in a scenario. Records and helpers: ``sim.kernels.node_state``.
 """

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sim.policies.base import register
 from sim.policies.placement.filling import Offers, draw_offers, filled, no_offers
-from sim.policies.placement.wishes import Wishes
+from sim.policies.placement.wishes import Places, Wishes
 from sim.policies.scoring import Fleet, Refresh, Seen
 from sim.rng import generator
 
@@ -53,8 +53,9 @@ class Absorb:
     offers: int = 64
     typical: float = 500.0
     whole: float = 1.0
+    rel: float = 0.1
     step: float = 20.0
-    refresh_every: int = 100
+    refresh_every: int = 25
 
     def prepare(self, fleet: Fleet) -> Memory:
         """Streams from the typical pods, prices from the idle nodes."""
@@ -92,7 +93,7 @@ class Memory:
 
     def __init__(self, policy: Absorb, fleet: Fleet) -> None:
         self.refresh_every = policy.refresh_every
-        self._step, self._redraw_at = policy.step, 5 * policy.refresh_every
+        self._step, self._redraw_at = policy.step, 500
         self._wishes = Wishes(fleet, policy.typical, policy.whole)
         rng = generator(fleet.seed, "policy/placement/absorb")
         self._uniforms = rng.random((policy.streams, policy.offers))
@@ -105,6 +106,8 @@ class Memory:
             policy.step,
         )
         self._prices = np.zeros(m)
+        self.rel = policy.rel
+        self._places = Places(self._wishes, fleet.idle)
         asked = self._wishes.before
         draw_offers(self.known.offers, self._wishes, asked, self._uniforms)
         self._reprice(fleet.idle, asked)
@@ -120,8 +123,8 @@ class Memory:
         return Refresh.SCORES if moved else Refresh.NOTHING
 
     def _reprice(self, nodes: NDArray[np.void], asked: NDArray[np.float64]) -> bool:
-        prices = self._wishes.prices(nodes, asked)
-        if np.abs(prices - self._prices).max(initial=0.0) < self._step:
+        prices = self._wishes.prices(nodes, asked, self._places.follow(nodes))
+        if (np.abs(prices - self._prices) < self._step + self.rel * self._prices).all():
             return False
         self._prices = prices
         order = np.argsort(-prices, kind="stable")

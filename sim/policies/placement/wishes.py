@@ -55,20 +55,17 @@ class Wishes:
         )
         return asked
 
-    def slots(self, nodes: NDArray[np.void]) -> NDArray[np.float64]:
-        """[M] pods of each wish that would find room on the nodes, each wish alone."""
-        left, cpu, kind = nodes["gpu_left"], nodes["cpu_left"], nodes["type"]
-        fitting = {milli: (left // milli).sum(axis=1) for milli in set(self.gpu_milli) - {0}}
-        found = np.zeros(len(self.cpu))
-        for m in np.flatnonzero(self.gpus > 0).tolist():
-            room = fitting[self.gpu_milli[m]] // self.gpus[m]
-            if self.cpu[m] > 0:
-                room = np.minimum(room, cpu // self.cpu[m])
-            found[m] = room[self.allowed[m][kind]].sum()
-        return found
+    def room(self, nodes: NDArray[np.void]) -> NDArray[np.int64]:
+        """[M, n] pods of each wish that would find room on each of n nodes, each wish alone."""
+        left, cpu = nodes["gpu_left"][None, :, :], nodes["cpu_left"][None, :]
+        milli = np.maximum(self.gpu_milli, 1)[:, None, None]
+        found = (left // milli).sum(axis=2) // np.maximum(self.gpus, 1)[:, None]
+        asks = self.cpu[:, None]
+        found = np.where(asks > 0, np.minimum(found, cpu // np.maximum(asks, 1)), found)
+        return np.where(self.allowed[:, nodes["type"]] & (self.gpus > 0)[:, None], found, 0)
 
     def prices(
-        self, nodes: NDArray[np.void], asked: NDArray[np.float64]
+        self, nodes: NDArray[np.void], asked: NDArray[np.float64], places: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """[M] thousandths of a GPU that a place for each wish is worth, for want of places.
 
@@ -89,7 +86,6 @@ class Wishes:
         known = self.above @ with_gpus
         mean = coming / counted.sum() * known
         spread = np.sqrt(mean + mean**2 / np.maximum(known, 1e-9)) + 1e-9
-        places = self.slots(nodes)
         chance = ndtr((mean - places + 0.5) / spread)
         return np.where((places > 0) & (counted > 0), request * chance, 0.0)
 
@@ -103,3 +99,28 @@ def _rows(
     return np.concatenate([np.stack([cpu, gpus, gpu_milli], axis=1), allowed], axis=1).astype(
         np.int64
     )
+
+
+class Places:
+    """How many pods of each wish would find room, followed node by node as nodes change."""
+
+    def __init__(self, wishes: Wishes, nodes: NDArray[np.void]) -> None:
+        self._wishes = wishes
+        parts = np.array_split(np.arange(len(nodes)), len(nodes) // 256 + 1)
+        self._room = np.concatenate([wishes.room(nodes[part]) for part in parts], axis=1)
+        self._seen = self._state(nodes)
+        self.total = self._room.sum(axis=1).astype(np.float64)
+
+    @staticmethod
+    def _state(nodes: NDArray[np.void]) -> NDArray[np.int64]:
+        return np.stack([nodes["cpu_left"], nodes["left"], nodes["pods"]])
+
+    def follow(self, nodes: NDArray[np.void]) -> NDArray[np.float64]:
+        """[M] places of each wish on the nodes as they are now."""
+        state = self._state(nodes)
+        changed = np.flatnonzero((state != self._seen).any(axis=0))
+        room = self._wishes.room(nodes[changed])
+        self.total += room.sum(axis=1) - self._room[:, changed].sum(axis=1)
+        self._room[:, changed] = room
+        self._seen = state
+        return self.total
