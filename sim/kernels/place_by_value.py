@@ -17,7 +17,7 @@ from sim.kernels.node_state import SHARED, WHOLE, Choice, take
 _NONE = np.uint64(0)
 _PROBES = 64
 
-#: A state whose value is known; ``total`` has the price of ``epoch``, the refreshes so far.
+#: A state whose value is known; ``total`` has the price of ``epoch``, the refreshes so far plus 1.
 SLOT = np.dtype(
     [("key", np.uint64), ("value", np.float64), ("total", np.float64), ("epoch", np.int64)],
     align=True,
@@ -74,7 +74,7 @@ def copy_sorted(node: Any, to: Any) -> None:
 
 def worth(key: np.uint64, state: Any, known: Any) -> float:
     """Value and price of the state under ``key``: kept, or found now; a full table is emptied."""
-    theirs, table, epochs, scratch, _ = known
+    theirs, table, epochs, scratch, _, _ = known
     epoch, last = epochs[0], np.uint64(len(table) - 1)
     place = key & last
     for _probe in range(_PROBES):
@@ -105,7 +105,12 @@ def score_by_value(node: Any, pod: Any, known: Any) -> Choice:
     words, after = known[4], known[3][0]
     typed = np.uint64(node.type)
     spread = spread_of(node, words)
-    base = worth(mixed(typed, np.uint64(node.cpu_left)) + spread, node, known)
+    kept = known[5][node.index]  # the node's own state, which many shapes are tried on
+    key = mixed(typed, np.uint64(node.cpu_left)) + spread
+    if kept.key != key or kept.epoch != known[2][0]:
+        kept.total = worth(key, node, known)
+        kept.key, kept.epoch = key, known[2][0]
+    base = kept.total
     head = mixed(typed, np.uint64(node.cpu_left - pod.cpu))
     if pod.kind != SHARED:
         copy_sorted(node, after)

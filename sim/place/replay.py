@@ -128,11 +128,12 @@ class _Run:
         self.every = getattr(self.memory, "refresh_every", 0)
         self.known: Any = self.memory.known if self.every else self.memory
         if hasattr(policy, "value"):
-            self.table, self.epoch = np.zeros(_SLOTS, dtype=SLOT), np.zeros(1, dtype=np.int64)
+            self.table, self.epoch = np.zeros(_SLOTS, dtype=SLOT), np.ones(1, dtype=np.int64)
             self.priced = np.ones(n, dtype=bool)
             scratch = np.zeros(2, dtype=cluster.idle.dtype)
             words = generator(0, "place/words").integers(1 << 63, size=WHOLE + 1, dtype=np.uint64)
-            self.known = (self.known, self.table, self.epoch, scratch, words)
+            own = np.zeros(n, dtype=SLOT)
+            self.known = (self.known, self.table, self.epoch, scratch, words, own)
         self._stretch(0, 0)  # compiles
 
     def until(self, end: int) -> None:
