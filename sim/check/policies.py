@@ -28,7 +28,7 @@ DEFAULTS: Mapping[str, str] = {
 }
 #: Kinds that are known and not built yet.
 RESERVED: Mapping[str, tuple[str, ...]] = {
-    "placement": ("fgd",),
+    "placement": (),
     "routing": (),
     "batching": (),
     "power": (),

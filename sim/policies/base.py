@@ -174,7 +174,8 @@ class PlacementView:
 class PlacementPolicy(Protocol):
     """Chooses the GPUs of a replica: yields tuples of GPU indices, best first.
 
-    GPUs are in rank order: the tensor-parallel groups of successive pipeline stages.
+    GPUs are in rank order: the tensor-parallel groups of successive pipeline stages. A policy that
+    can say how good one node is says only that (``sim.policies.scoring``), and need not decide.
     """
 
     def new_state(self) -> Any:
