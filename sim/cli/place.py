@@ -34,7 +34,7 @@ def place(
         str, typer.Option("--seeds", metavar="A..B", help="first..last, or a list with commas")
     ] = "42..44",
     arrival: Annotated[
-        str, typer.Option("--arrival", help="demand until which pods arrive, of all GPUs")
+        str, typer.Option("--arrival", help="demand until which pods arrive, of all GPUs; or list")
     ] = "1.3",
     quota: Annotated[
         list[str] | None,
@@ -53,6 +53,7 @@ def place(
 
     For each seed the pods are shuffled, drawn again until demand is ARRIVAL of the GPUs (or taken
     out), and placed one at a time: where the policy says, or nowhere if none fits. Nothing departs.
+    With --arrival list each pod comes once, in the order of its file.
     CSV has the columns of the openb trace: sn, cpu_milli, memory_mib, gpu, model (rack, leaf), and
     name, cpu_milli, memory_mib, num_gpu, gpu_milli (gpu_spec, priority, tenant, isolation).
     """
@@ -76,7 +77,7 @@ def _run(
     cluster: Cluster,
     kinds: dict[str, type[Any]],
     seeds: tuple[int, ...],
-    arrival: float,
+    arrival: float | None,
     quotas: dict[str, float],
     bound: bool,
 ) -> dict[str, Any]:
@@ -100,7 +101,7 @@ def _run(
             "count": len(cluster.pods),
             "demand_pct": 100.0 * float(cluster.pods.request.sum()) / cluster.nodes.gpu_milli,
         },
-        "arrival_pct": 100.0 * arrival,
+        "arrival_pct": None if arrival is None else 100.0 * arrival,
         "seeds": list(seeds),
         "policies": found,
         "notes": list(cluster.notes),
@@ -167,13 +168,15 @@ def read_seeds(text: str) -> tuple[int, ...]:
     return tuple(seeds)
 
 
-def read_arrival(text: str) -> float:
-    """``1.3`` or ``130%``.
+def read_arrival(text: str) -> float | None:
+    """``1.3`` or ``130%``; None of ``list``.
 
     Raises:
         RackplanError: it is no share above 0 and up to a hundred times the GPUs.
     """
     body = text.strip()
+    if body == "list":
+        return None
     try:
         value = float(body.removesuffix("%")) / (100.0 if body.endswith("%") else 1.0)
     except ValueError:
@@ -181,7 +184,7 @@ def read_arrival(text: str) -> float:
     if not 0.0 < value <= MOST_ARRIVAL:
         raise RackplanError(
             f"--arrival: {text!r} is not a share of the GPUs such as 1.3 or 130%, at most "
-            f"{MOST_ARRIVAL:g}"
+            f"{MOST_ARRIVAL:g}; nor is it list"
         )
     return value
 

@@ -19,8 +19,8 @@ def print_report(answer: Mapping[str, Any], out: Console) -> None:
     out.print(
         Text(
             f"{pods['count']:,} pods ({pods['file']}), demand {pods['demand_pct']:.1f} % of "
-            f"{nodes['gpus']:,} GPUs on {nodes['count']:,} nodes ({nodes['file']}); arrival "
-            f"{answer['arrival_pct']:g} %, {_seeds(seeds)}"
+            f"{nodes['gpus']:,} GPUs on {nodes['count']:,} nodes ({nodes['file']}); "
+            f"{_arrival(answer['arrival_pct'])}, {_seeds(seeds)}"
         )
     )
     out.print()
@@ -34,6 +34,10 @@ def print_report(answer: Mapping[str, Any], out: Console) -> None:
         out.print(Text.assemble(("Note: ", "yellow"), note))
 
 
+def _arrival(percent: float | None) -> str:
+    return "each pod once, as listed" if percent is None else f"arrival {percent:g} %"
+
+
 def _seeds(seeds: list[int]) -> str:
     if len(seeds) == 1:
         return f"seed {seeds[0]}"
@@ -43,13 +47,13 @@ def _seeds(seeds: list[int]) -> str:
 def _table(answer: Mapping[str, Any]) -> Table:
     """GPUs not allocated, at the end and on the way."""
     many = len(answer["seeds"]) > 1
-    end = f"{answer['arrival_pct']:g}"
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("GPUs not allocated, %")
     first = next(iter(answer["policies"].values()))
+    end = list(first["at_arrival_pct"])[-1]
     steps = [step for step in _SHOWN if step in first["at_arrival_pct"] and step != end]
     for step in (*steps, end):
-        table.add_column(f"at {step} %", justify="right")
+        table.add_column(f"at {float(step):.4g} %", justify="right")
     for name in ("fragmented", "pods placed", "failed", "s a run"):
         table.add_column(name, justify="right")
     ranked = sorted(

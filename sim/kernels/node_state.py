@@ -8,7 +8,7 @@ A node's record: ``index`` (position in the node list), ``type`` (nodes of equal
 eligibility share one), ``cpu_left``, ``mem_left``, ``gpus``, ``left`` (the sum over its GPUs),
 ``free`` (GPUs of which nothing is taken), ``pods``, ``gpu_left[0:gpus]`` and ``hosted[kind]``, the
 pods it runs by kind. A pod's record: ``cpu``, ``mem``, ``gpus``, ``gpu_milli`` (of each),
-``request`` (of all), ``kind``, ``shape`` (pods of equal wishes share one) and ``arrival`` (how many
+``request`` (of all), ``kind``, ``shape_id`` (pods of equal wishes share one) and ``arrival`` (how many
 came before it). Units: thousandths of a core, MiB, thousandths of a GPU.
 """
 
@@ -46,7 +46,7 @@ def node_dtype(width: int) -> np.dtype[np.void]:
 POD = np.dtype(
     [
         (name, np.int64)
-        for name in ("cpu", "mem", "gpus", "gpu_milli", "request", "kind", "shape", "arrival")
+        for name in ("cpu", "mem", "gpus", "gpu_milli", "request", "kind", "shape_id", "arrival")
     ],
     align=True,
 )

@@ -38,7 +38,7 @@ def no_post(scores: Any, out: Any) -> None:
 def rescore(nodes: Any, pod: Any, known: Any, cached: Any, always: bool) -> int:
     """Bring a shape's scores up to date; the node whose score is no finite number, or -1."""
     scores, gpus, evaluated, changed, allowed = cached
-    shape = pod.shape
+    shape = pod.shape_id
     seen = evaluated[shape]
     for n in range(len(nodes)):
         if always or changed[n] > seen:
@@ -114,19 +114,19 @@ def replay(
         bad = rescore(nodes, pod, known, cached, always)
         if bad >= 0:
             return t, bad, -1
-        post(cached[0][pod.shape], scores)
+        post(cached[0][pod.shape_id], scores)
         if shared:
             bar(t, rules, barred)
         n = best_of(scores, rank, barred)
-        gpu = cached[1][pod.shape, n] if n >= 0 else -1
+        gpu = cached[1][pod.shape_id, n] if n >= 0 else -1
         if n < 0 and ranked:
-            n = preempt(t, nodes, pod, allowed[pod.shape], barred, rank, run)
+            n = preempt(t, nodes, pod, allowed[pod.shape_id], barred, rank, run)
             if n >= 0:
                 evict(nodes, n, rules, run, where, why)
                 _, gpu = as_choice(score(nodes[n], pod, known))
         where[t] = n
         if n < 0:
-            why[t] = reason(nodes, pod, allowed[pod.shape], barred)
+            why[t] = reason(nodes, pod, allowed[pod.shape_id], barred)
             continue
         if pod.kind == SHARED and gpu >= 0:
             if gpu >= nodes[n].gpus or nodes[n].gpu_left[gpu] < pod.gpu_milli:

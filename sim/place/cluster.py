@@ -70,7 +70,7 @@ def build_cluster(nodes: NodeList, pods: PodList) -> Cluster:
     part = (shapes["gpus"] == 1) & (shapes["gpu_milli"] < WHOLE)
     shapes["kind"] = np.where(shapes["gpus"] == 0, CPU_ONLY, shapes["gpus"] + 1)
     shapes["kind"][part] = SHARED
-    shapes["shape"] = np.arange(len(shapes))
+    shapes["shape_id"] = np.arange(len(shapes))
     allowed = eligible[distinct[:, 4]][:, first]
     shape = shape.reshape(-1)
     typical = typical_pods(shapes, shape, distinct[:, 4], allowed)

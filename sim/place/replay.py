@@ -46,7 +46,7 @@ class Outcome:
     node: NDArray[np.int64]
     gpus: NDArray[np.int64]
     why: NDArray[np.int64]
-    shares: tuple[float, ...]
+    shares: tuple[float | None, ...]
     allocated: NDArray[np.float64]
     states: tuple[NDArray[np.void], ...]
     seconds: float
@@ -56,24 +56,25 @@ def replay(
     cluster: Cluster,
     policy: Any,
     seed: int,
-    arrival: float,
-    shares: Sequence[float],
+    arrival: float | None,
+    shares: Sequence[float | None],
     quotas: Mapping[str, float] = _NO_QUOTAS,
 ) -> Outcome:
     """Let pods arrive until demand is ``arrival`` of the GPUs, each placed by ``policy`` or refused.
 
-    ``shares`` are the steps at which the state is noted: when demand has first reached that much,
-    or at the end, if that is what was asked for. ``quotas``: most GPUs of a tenant.
+    ``arrival`` None: each pod once, as listed. ``shares`` are the steps at which the state is noted:
+    when demand has first reached that much, or at the end where it equals ``arrival``. ``quotas``:
+    most GPUs of a tenant.
     """
     capacity = cluster.nodes.gpu_milli
     pods = arrivals(cluster.pods, capacity, arrival, seed)
     run = _Run(cluster, policy, seed, pods, quotas)
     demand = np.cumsum(cluster.pods.request[pods]) / capacity
     ends = [
-        len(pods) if share >= arrival else int(np.searchsorted(demand, share)) + 1
+        len(pods) if share is None or share == arrival
+        else min(int(np.searchsorted(demand, share)) + 1, len(pods))
         for share in shares
-    ]
-    ends = [min(end, len(pods)) for end in ends]
+    ]  # fmt: skip
     states: dict[int, NDArray[np.void]] = {}
     begun = time.perf_counter()
     for end in sorted({*ends, len(pods)}):

@@ -45,12 +45,13 @@ def report(
     kind: str,
     policy: Any,
     seeds: Sequence[int],
-    arrival: float,
+    arrival: float | None,
     quotas: Mapping[str, float],
     done: Callable[[], None] = lambda: None,
 ) -> PolicyReport:
-    """Replay under each seed; ``done`` is called after each."""
-    shares = (*(step for step in STEPS if step < arrival), arrival)
+    """Replay under each seed; ``done`` is called after each. ``arrival`` None: as listed."""
+    demand = cluster.pods.request.sum() / cluster.nodes.gpu_milli if arrival is None else arrival
+    shares = (*(step for step in STEPS if step < demand), arrival)
     outcomes: list[Outcome] = []
     fragmented = []
     for seed in seeds:
@@ -62,7 +63,7 @@ def report(
     counts = np.array([np.bincount(o.why, minlength=len(REASONS)) for o in outcomes])
     return PolicyReport(
         policy=kind,
-        shares=shares,
+        shares=(*shares[:-1], float(demand)),
         unallocated=1.0 - np.array([o.allocated for o in outcomes]),
         fragmentation=np.array(fragmented),
         failures={name: counts[:, i] for i, name in enumerate(REASONS) if i},
