@@ -8,8 +8,11 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from sim.errors import RackplanError
+from numba.core.errors import NumbaError
+
+from sim.errors import RackplanError, did_you_mean
 from sim.kernels import compose, place_by_value, placing
+from sim.kernels.node_state import POD, node_dtype
 
 #: Functions a policy may have, and what stands in for each where it has none.
 _VALUE_PARTS: dict[str, Callable[..., Any]] = {
@@ -66,3 +69,21 @@ def _shipped_sources() -> tuple[str, ...]:
     """Every shipped policy: they may call each other's helpers."""
     names = sorted(name for name in sys.modules if name.startswith("sim.policies.placement."))
     return tuple(inspect.getsource(sys.modules[name]) for name in names)
+
+
+def uncompiled(policy: type[Any], error: Exception) -> str:
+    """What numba could not compile, in the words of whoever wrote the policy."""
+    function = getattr(policy, "score", None) or policy.value
+    file = inspect.getsourcefile(function) or policy.__module__
+    place = f"{file}: {function.__name__}"
+    if isinstance(error, KeyError):
+        name = str(error.args[0])
+        known = (*POD.names, *node_dtype(8).names)
+        return f"{place}: nodes and pods have no field {name!r}{did_you_mean(name, known, 20)}"
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [
+        line for line in lines
+        if not line.startswith(("Failed in", "During:", "File ", "<source", "^", "- Resolution"))
+    ]  # fmt: skip
+    said = " / ".join(dict.fromkeys(telling))[:600]
+    return f"{place}: is not in the part of Python that numba compiles: {said}"

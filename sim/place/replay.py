@@ -16,7 +16,7 @@ from sim.kernels.node_state import WHOLE
 from sim.kernels.place_by_value import SLOT
 from sim.place.arrivals import arrivals
 from sim.place.cluster import Cluster
-from sim.place.loop import loop_of, marking_of
+from sim.place.loop import NumbaError, loop_of, marking_of, uncompiled
 from sim.place.rules import residents_of, rules_of
 from sim.policies.base import kind_of
 from sim.policies.scoring import Fleet, Refresh, Seen
@@ -135,7 +135,10 @@ class _Run:
             words = generator(0, "place/words").integers(1 << 63, size=WHOLE + 1, dtype=np.uint64)
             own = np.zeros(n, dtype=SLOT)
             self.known = (self.known, self.table, self.epoch, scratch, words, own)
-        self._stretch(0, 0)  # compiles
+        try:
+            self._stretch(0, 0)
+        except (NumbaError, KeyError) as error:  # KeyError: a record has no such field
+            raise RackplanError(uncompiled(type(policy), error)) from error
 
     def until(self, end: int) -> None:
         """Go on until ``end`` pods have arrived."""

@@ -46,16 +46,17 @@ class Absorb:
         typical: how many pods seen the typical pods stand for.
         whole: and how many the pods that take a node of a type whole, while none has been seen.
         step: gains closer than this are the same (thousandths of a GPU).
+        moved: a price is stale when it is off by a step and this part of itself.
         refresh_every: pods between two looks at the prices.
     """
 
     streams: int = 32
     offers: int = 64
     typical: float = 500.0
-    whole: float = 1.0
-    rel: float = 0.1
+    whole: float = 2.0
     step: float = 20.0
-    refresh_every: int = 25
+    moved: float = 0.1
+    refresh_every: int = 10
 
     def prepare(self, fleet: Fleet) -> Memory:
         """Streams from the typical pods, prices from the idle nodes."""
@@ -93,7 +94,7 @@ class Memory:
 
     def __init__(self, policy: Absorb, fleet: Fleet) -> None:
         self.refresh_every = policy.refresh_every
-        self._step, self._redraw_at = policy.step, 500
+        self._step, self._moved, self._redraw_at = policy.step, policy.moved, policy.typical
         self._wishes = Wishes(fleet, policy.typical, policy.whole)
         rng = generator(fleet.seed, "policy/placement/absorb")
         self._uniforms = rng.random((policy.streams, policy.offers))
@@ -106,7 +107,6 @@ class Memory:
             policy.step,
         )
         self._prices = np.zeros(m)
-        self.rel = policy.rel
         self._places = Places(self._wishes, fleet.idle)
         asked = self._wishes.before
         draw_offers(self.known.offers, self._wishes, asked, self._uniforms)
@@ -124,7 +124,7 @@ class Memory:
 
     def _reprice(self, nodes: NDArray[np.void], asked: NDArray[np.float64]) -> bool:
         prices = self._wishes.prices(nodes, asked, self._places.follow(nodes))
-        if (np.abs(prices - self._prices) < self._step + self.rel * self._prices).all():
+        if (np.abs(prices - self._prices) < self._step + self._moved * self._prices).all():
             return False
         self._prices = prices
         order = np.argsort(-prices, kind="stable")
