@@ -49,7 +49,8 @@ def options(
 
 
 for command in (
-    new, check, run, show, compare, sweep, place, collective, validate, dashboard, catalog, fetch, schema,
+    new, check, run, show, compare, sweep, place, collective, validate, dashboard, catalog, fetch,
+    schema,
 ):  # fmt: skip
     app.command(command.__name__)(command)
 app.add_typer(predict_app, name="predict")

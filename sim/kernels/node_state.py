@@ -8,8 +8,8 @@ A node's record: ``index`` (position in the node list), ``type`` (nodes of equal
 eligibility share one), ``cpu_left``, ``mem_left``, ``gpus``, ``left`` (the sum over its GPUs),
 ``free`` (GPUs of which nothing is taken), ``pods``, ``gpu_left[0:gpus]`` and ``hosted[kind]``, the
 pods it runs by kind. A pod's record: ``cpu``, ``mem``, ``gpus``, ``gpu_milli`` (of each),
-``request`` (of all), ``kind``, ``shape_id`` (pods of equal wishes share one) and ``arrival`` (how many
-came before it). Units: thousandths of a core, MiB, thousandths of a GPU.
+``request`` (of all), ``kind``, ``shape_id`` (pods of equal wishes share one) and ``arrival`` (how
+many came before it). Units: thousandths of a core, MiB, thousandths of a GPU.
 """
 
 from __future__ import annotations

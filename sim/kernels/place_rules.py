@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from sim.kernels.node_state import fits, give_back
 
 #: Why a pod has no place; the order of ``sim.place.reasons.REASONS``.
@@ -26,10 +24,8 @@ def bar(t: int, rules: Any, barred: Any) -> None:
         for level in range(domains.shape[0]):
             place = domains[level, n]
             mine, all_ = guests[level, place, tenant], guests[level, place, -1]
-            if lonely[level, place] > 0 and mine == 0:
-                barred[n] = True
-            elif alone[t] == level + 1 and all_ > mine:
-                barred[n] = True
+            theirs = lonely[level, place] > 0 and mine == 0
+            barred[n] = barred[n] or theirs or (alone[t] == level + 1 and all_ > mine)
 
 
 def account(t: int, n: int, request: int, rules: Any, sign: int) -> None:
@@ -74,7 +70,7 @@ def preempt(t: int, nodes: Any, pod: Any, allowed: Any, barred: Any, rank: Any, 
     after all are spared, the most urgent first (as Kubernetes does). ``victims`` of the node are
     marked in ``run``.
     """
-    residents, victims, scratch = run[0], run[1], run[2]
+    residents, victims = run[0], run[1]
     best, cost = -1, (0, 0, 0, 0)
     for n in range(len(nodes)):
         if not allowed[nodes[n].type] or barred[n]:
@@ -95,7 +91,7 @@ def preempt(t: int, nodes: Any, pod: Any, allowed: Any, barred: Any, rank: Any, 
 
 
 def _victims(t: int, node: Any, n: int, pod: Any, run: Any) -> int:
-    """How many pods must leave a node for this one; they are in ``victims[0]``. 0: that is no use."""
+    """How many pods must leave a node for this one (0: no use); they are in ``victims[0]``."""
     residents, victims, scratch = run[0], run[1], run[2]
     count = 0
     one = residents.head[n]
@@ -103,10 +99,7 @@ def _victims(t: int, node: Any, n: int, pod: Any, run: Any) -> int:
         if residents.priority[one] < residents.priority[t]:
             # Least urgent first; the list has the latest first already.
             place = count
-            while (
-                place > 0
-                and residents.priority[victims[0, place - 1]] > residents.priority[one]
-            ):
+            while place > 0 and residents.priority[victims[0, place - 1]] > residents.priority[one]:
                 victims[0, place] = victims[0, place - 1]
                 place -= 1
             victims[0, place] = one

@@ -59,9 +59,9 @@ def best_of(scores: Any, rank: Any, barred: Any) -> int:
     best, largest, least = -1, NEVER, 0
     for n in range(len(scores)):
         value = scores[n]
-        if (value > largest or (value == largest and rank[n] < least)) and value > NEVER:
-            if not barred[n]:
-                best, largest, least = n, value, rank[n]
+        better = value > largest or (value == largest and rank[n] < least)
+        if better and value > NEVER and not barred[n]:
+            best, largest, least = n, value, rank[n]
     return best
 
 
@@ -128,9 +128,9 @@ def replay(
         if n < 0:
             why[t] = reason(nodes, pod, allowed[pod.shape_id], barred)
             continue
-        if pod.kind == SHARED and gpu >= 0:
-            if gpu >= nodes[n].gpus or nodes[n].gpu_left[gpu] < pod.gpu_milli:
-                return t, n, gpu
+        chosen = pod.kind == SHARED and gpu >= 0
+        if chosen and (gpu >= nodes[n].gpus or nodes[n].gpu_left[gpu] < pod.gpu_milli):
+            return t, n, gpu
         bits[t] = take(nodes[n], pod, gpu)
         cached[3][n] = t + 1
         account(t, n, pod.request, rules, 1)

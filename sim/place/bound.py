@@ -1,17 +1,20 @@
 """How far any policy could get: linear programs over what arrives (HiGHS).
 
-Pods of each shape are spread over types of nodes in fractions. GPUs are packed exactly: for each type
-an arc-flow graph (Valério de Carvalho, 1999) over the thousandths of a GPU holds every way to fill
-one with the parts that pods ask for, in descending order of size; patterns are taken in fractions.
-CPU and memory are summed over the nodes of a type. The whole list is known beforehand. So no policy
-leaves less unallocated than "free", which may refuse any pod; and none that refuses nothing until
-demand is ``alpha`` of the GPUs leaves less than the bound with that condition. The largest alpha for
-which that is possible at all gives the yardstick: who drops a few pods earlier may come below it.
+Pods of each shape are spread over types of nodes in fractions. GPUs are packed exactly: for each
+type an arc-flow graph (Valério de Carvalho, 1999) over the thousandths of a GPU holds every way to
+fill one with the parts that pods ask for, in descending order of size; patterns are taken in
+fractions. CPU and memory are summed over the nodes of a type. The whole list is known beforehand.
+So no policy leaves less unallocated than "free", which may refuse any pod; and none that refuses
+nothing until demand is ``alpha`` of the GPUs leaves less than the bound with that condition. The
+largest alpha for which that is possible is the yardstick: who drops pods earlier may be below it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,13 +90,28 @@ def bound_of(cluster: Cluster, pods: NDArray[np.int64]) -> Bound:
     return Bound(free, low, 1.0 - best)
 
 
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep what C writes out of standard output: HiGHS 1.16 greets before it can be told not to."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
 class _Program:
     """The linear program of one list of arrivals; solved again for other least numbers of pods."""
 
     def __init__(self, cluster: Cluster, counts: NDArray[np.int64]) -> None:
         import highspy
 
-        self._solver = highspy.Highs()
+        with _silent():
+            self._solver = highspy.Highs()  # type: ignore[no-untyped-call]
         self._solver.setOptionValue("output_flag", False)
         self._counts = counts
         shapes, idle = cluster.shapes, cluster.idle

@@ -8,8 +8,6 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from numba.core.errors import NumbaError
-
 from sim.errors import RackplanError, did_you_mean
 from sim.kernels import compose, place_by_value, placing
 from sim.kernels.node_state import POD, node_dtype
@@ -47,28 +45,23 @@ def parts_of(policy: type[Any]) -> dict[str, Callable[..., Any]]:
 
 
 @cache
-def loop_of(policy: type[Any]) -> Any:
+def loop_of(policy: Any) -> Any:
     """The compiled replay of a policy; kept between processes for those that rackplan ships."""
-    sources = None
-    if policy.__module__.startswith("sim.policies.placement."):
-        sources = _shipped_sources()
-        sources = (policy.__qualname__, *sources)
-    return compose.compose(placing.replay, parts_of(policy), sources)
+    return compose.compose(placing.replay, parts_of(policy), _sources(policy))
 
 
 @cache
-def marking_of(policy: type[Any]) -> Any:
+def marking_of(policy: Any) -> Any:
     """What a refresh of prices makes out of date, compiled; for policies with a value."""
-    sources = None
-    if policy.__module__.startswith("sim.policies.placement."):
-        sources = (policy.__qualname__, *_shipped_sources())
-    return compose.compose(place_by_value.mark_priced, parts_of(policy), sources)
+    return compose.compose(place_by_value.mark_priced, parts_of(policy), _sources(policy))
 
 
-def _shipped_sources() -> tuple[str, ...]:
-    """Every shipped policy: they may call each other's helpers."""
+def _sources(policy: type[Any]) -> tuple[str, ...] | None:
+    """What a shipped policy's machine code depends on: they may call each other's helpers."""
+    if not policy.__module__.startswith("sim.policies.placement."):
+        return None
     names = sorted(name for name in sys.modules if name.startswith("sim.policies.placement."))
-    return tuple(inspect.getsource(sys.modules[name]) for name in names)
+    return policy.__qualname__, *(inspect.getsource(sys.modules[name]) for name in names)
 
 
 def uncompiled(policy: type[Any], error: Exception) -> str:
@@ -78,7 +71,7 @@ def uncompiled(policy: type[Any], error: Exception) -> str:
     place = f"{file}: {function.__name__}"
     if isinstance(error, KeyError):
         name = str(error.args[0])
-        known = (*POD.names, *node_dtype(8).names)
+        known = (*(POD.names or ()), *(node_dtype(8).names or ()))
         return f"{place}: nodes and pods have no field {name!r}{did_you_mean(name, known, 20)}"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = [

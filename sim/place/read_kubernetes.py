@@ -164,7 +164,7 @@ def read_nodes(file: Path) -> KubernetesNodes:
     domains = [
         None if None in column else tuple(map(str, column)) for column in zip(*places, strict=True)
     ]
-    notes = ()
+    notes: tuple[str, ...] = ()
     if left_out:
         notes = (f"{name}: {_some(left_out)} left out: unschedulable or not ready",)
     nodes = NodeList(name, columns[0], cpu_, memory_, gpus, columns[4], domains[0], domains[1])
@@ -262,13 +262,14 @@ def read_pods(file: Path, cluster: KubernetesNodes) -> tuple[NodeList, PodList]:
         if keys:
             notes.append(f"{name}: {_some(keys)} {text}")
     if (cpu < 0).any() or (memory < 0).any():
-        node = cluster.nodes.names[int(np.argmax((cpu < 0) | (memory < 0)))]
-        raise DataError(name, f"pods of node {node} take more than it can allocate")
+        full = cluster.nodes.names[int(np.argmax((cpu < 0) | (memory < 0)))]
+        raise DataError(name, f"pods of node {full} take more than it can allocate")
     columns = list(zip(*rows, strict=True))
     numbers = [np.array(column, dtype=np.int64) for column in columns[1:]]
+    cpu_, memory_, gpus, milli, where_, priorities = numbers
     pods = PodList(
-        name, columns[0], *numbers[:5], tuple(places), numbers[5], tuple(tenants),
-        np.zeros(len(rows), dtype=np.int64), eligible, tuple(notes),
+        name, columns[0], cpu_, memory_, gpus, milli, where_, tuple(places), priorities,
+        tuple(tenants), np.zeros(len(rows), dtype=np.int64), eligible, tuple(notes),
     )  # fmt: skip
     return replace(cluster.nodes, cpu_milli=cpu, memory_mib=memory), pods
 
@@ -294,7 +295,7 @@ def _eligible(
 def _wish(file: str, where: str, item: Mapping[str, Any], spec: Mapping[str, Any]) -> _Wish:
     """What a pod takes: the larger of its containers together and any that initialises."""
     running = [(c, f"{where}.spec.containers[{i}]") for i, c in _listed(spec, "containers")]
-    first = []
+    first: list[tuple[Mapping[str, Any], str]] = []
     for i, container in _listed(spec, "initContainers"):
         pair = (container, f"{where}.spec.initContainers[{i}]")
         (running if container.get("restartPolicy") == "Always" else first).append(pair)
@@ -303,8 +304,8 @@ def _wish(file: str, where: str, item: Mapping[str, Any], spec: Mapping[str, Any
     together = [_container(file, *pair) for pair in running]
     alone = [_container(file, *pair) for pair in first]
     overhead = _Amounts(file, f"{where}.spec.overhead", spec.get("overhead"))
-    sums = [sum(one[i] for one in together) for i in (0, 1)]
-    cpu, memory = (max([sums[i], *(one[i] for one in alone)]) for i in (0, 1))
+    cpu = max([sum(one[0] for one in together), *(one[0] for one in alone)])
+    memory = max([sum(one[1] for one in together), *(one[1] for one in alone)])
     devices: dict[str, int] = {}
     for one in together:
         for resource, count in one[2].items():
@@ -338,9 +339,7 @@ def _container(
     both = [
         (requests if name in requests.given else limits).get(name) for name in ("cpu", "memory")
     ]
-    amounts = _Amounts(
-        file, f"{where}.resources.requests", {**limits.given, **requests.given}
-    )
+    amounts = _Amounts(file, f"{where}.resources.requests", {**limits.given, **requests.given})
     return both[0], both[1], amounts.devices(), amounts
 
 

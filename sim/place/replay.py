@@ -1,4 +1,4 @@
-"""One policy, one order of arrivals: what is placed, what is refused, and the state at each step."""
+"""One policy, one order of arrivals: what is placed, what is refused, the state at each step."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from numba.core.errors import NumbaError
 from numpy.typing import NDArray
 
 from sim.errors import RackplanError
@@ -16,7 +17,7 @@ from sim.kernels.node_state import WHOLE
 from sim.kernels.place_by_value import SLOT
 from sim.place.arrivals import arrivals
 from sim.place.cluster import Cluster
-from sim.place.loop import NumbaError, loop_of, marking_of, uncompiled
+from sim.place.loop import loop_of, marking_of, uncompiled
 from sim.place.rules import residents_of, rules_of
 from sim.policies.base import kind_of
 from sim.policies.scoring import Fleet, Refresh, Seen
@@ -60,11 +61,11 @@ def replay(
     shares: Sequence[float | None],
     quotas: Mapping[str, float] = _NO_QUOTAS,
 ) -> Outcome:
-    """Let pods arrive until demand is ``arrival`` of the GPUs, each placed by ``policy`` or refused.
+    """Let pods arrive until demand is ``arrival`` of the GPUs; ``policy`` places each that fits.
 
-    ``arrival`` None: each pod once, as listed. ``shares`` are the steps at which the state is noted:
-    when demand has first reached that much, or at the end where it equals ``arrival``. ``quotas``:
-    most GPUs of a tenant.
+    ``arrival`` None: each pod once, as listed. ``shares`` are the steps at which the state is
+    noted: when demand has first reached that much, or at the end where it equals ``arrival``.
+    ``quotas``: most GPUs of a tenant.
     """
     capacity = cluster.nodes.gpu_milli
     pods = arrivals(cluster.pods, capacity, arrival, seed)
@@ -119,13 +120,15 @@ class _Run:
         self.work = (np.empty(n), np.zeros(n, dtype=bool))
         self.rules = rules_of(cluster, pods, quotas)
         self.residents = residents_of(cluster, pods, self.shapes, self.bits)
-        self.loop = loop_of(type(policy))
+        self.loop = loop_of(_class(policy))
         self.done = 0
         fleet = Fleet(
             _read_only(cluster.idle), cluster.types, cluster.shapes, cluster.allowed,
             cluster.typical, seed,
         )  # fmt: skip
-        self.memory = policy.prepare(fleet) if hasattr(policy, "prepare") else 0
+        self.memory: Any = 0
+        if hasattr(policy, "prepare"):
+            self.memory = policy.prepare(fleet)
         self.every = getattr(self.memory, "refresh_every", 0)
         self.known: Any = self.memory.known if self.every else self.memory
         if hasattr(policy, "value"):
@@ -179,7 +182,7 @@ class _Run:
                 self.table["key"] = 0
             # A pod that was evicted gave back what may have a price.
             self.priced |= bool(len(self.residents[0].next))
-            marking_of(type(self.policy))(
+            marking_of(_class(self.policy))(
                 self.nodes, self.known, self.priced, self.cached[3], self.done
             )
 
@@ -188,3 +191,7 @@ def _read_only(nodes: NDArray[np.void]) -> NDArray[np.void]:
     view = nodes.view()
     view.flags.writeable = False
     return view
+
+
+def _class(policy: Any) -> Any:
+    return type(policy)

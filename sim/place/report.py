@@ -51,11 +51,11 @@ def report(
 ) -> PolicyReport:
     """Replay under each seed; ``done`` is called after each. ``arrival`` None: as listed."""
     demand = cluster.pods.request.sum() / cluster.nodes.gpu_milli if arrival is None else arrival
-    shares = (*(step for step in STEPS if step < demand), arrival)
+    steps = tuple(step for step in STEPS if step < demand)
     outcomes: list[Outcome] = []
     fragmented = []
     for seed in seeds:
-        outcome = replay(cluster, policy, seed, arrival, shares, quotas)
+        outcome = replay(cluster, policy, seed, arrival, (*steps, arrival), quotas)
         states = [fragmentation_milli(state, cluster.typical) for state in outcome.states]
         fragmented.append(np.array(states) / cluster.nodes.gpu_milli)
         outcomes.append(outcome)
@@ -63,7 +63,7 @@ def report(
     counts = np.array([np.bincount(o.why, minlength=len(REASONS)) for o in outcomes])
     return PolicyReport(
         policy=kind,
-        shares=(*shares[:-1], float(demand)),
+        shares=(*steps, float(demand)),
         unallocated=1.0 - np.array([o.allocated for o in outcomes]),
         fragmentation=np.array(fragmented),
         failures={name: counts[:, i] for i, name in enumerate(REASONS) if i},
@@ -93,9 +93,7 @@ def fragmentation_milli(nodes: NDArray[np.void], typical: TypicalPods) -> float:
 def as_dict(found: PolicyReport) -> dict[str, Any]:
     """The JSON form: percent of all GPUs, mean and standard deviation (of these seeds)."""
     idle = found.unallocated
-    of_idle = np.divide(
-        found.fragmentation, idle, out=np.zeros_like(idle), where=idle > 0
-    )
+    of_idle = np.divide(found.fragmentation, idle, out=np.zeros_like(idle), where=idle > 0)
     curve = {
         f"{100 * share:g}": {
             "unallocated_pct": spread(100 * idle[:, i]),

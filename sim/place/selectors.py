@@ -71,9 +71,7 @@ def _matches(rule: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
         return found is None
     if operator in ("Gt", "Lt"):
         return _compares(found, operator, values)
-    raise ValueError(
-        f"operator {operator!r} is none of In, NotIn, Exists, DoesNotExist, Gt and Lt"
-    )
+    raise ValueError(f"operator {operator!r} is none of In, NotIn, Exists, DoesNotExist, Gt and Lt")
 
 
 def _compares(found: str | None, operator: str, values: Sequence[str]) -> bool:

@@ -1,9 +1,9 @@
 """Suggestions from scores: a placement policy that ranks nodes, where replicas are placed.
 
-Here a "node" is an NVLink domain and a "pod" the GPUs of a tensor-parallel group, so that a group is
-never torn; a group larger than a domain takes whole ones. Stages of a pipeline are placed one after
-the other. CPU and memory play no part: a replica asks for none. The functions of the policy run as
-the plain Python that they are.
+Here a "node" is an NVLink domain and a "pod" the GPUs of a tensor-parallel group, so that a group
+is never torn; a group larger than a domain takes whole ones. Stages of a pipeline are placed one
+after the other. CPU and memory play no part: a replica asks for none. The functions of the policy
+run as the plain Python that they are.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sim.policies.scoring import Fleet, TypicalPods
 
 
 class Ranked:
-    """A policy with a score, for one build of a world; it has ``decide`` as policies without have."""
+    """A policy with a score, for one build of a world, with the ``decide`` that others have."""
 
     def __init__(self, policy: Any, seed: int, groups: Sequence[tuple[int, int]]) -> None:
         """``groups``: GPUs of a tensor-parallel group, and how many are to be placed, by pool."""
@@ -73,7 +73,7 @@ class Ranked:
         return memory.known if hasattr(memory, "refresh") else memory
 
     def _ranking(self, nodes: Any, pod: Any) -> list[int]:
-        """The nodes on which the pod fits, the largest score first, of equals the first in order."""
+        """The nodes on which the pod fits, the largest score first, of equals in order."""
         scores = np.full(len(nodes), NEVER)
         with np.errstate(over="ignore"):  # hashes of policies that draw
             for n in range(len(nodes)):

@@ -1,4 +1,4 @@
-"""Absorb: keep nodes able to take in what is likely to come, to their last GPU (docs/placement.md)."""
+"""Absorb: keep nodes able to take in what is likely to come (docs/placement.md)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sim.rng import generator
 
 
 class Known(NamedTuple):
-    """What scores look at: streams of offers, and wishes for which places are scarce, dearest first.
+    """What scores look at: streams of offers, and wishes with scarce places, the dearest first.
 
     Attributes:
         scarce: [M, 3] int64: cpu, gpus, gpu_milli.
@@ -65,7 +65,8 @@ class Absorb:
     @staticmethod
     def value(node: Any, known: Any) -> float:
         """Thousandths of GPUs that a stream fills, in the mean."""
-        return filled(node, known.offers)
+        found: float = filled(node, known.offers)
+        return found
 
     @staticmethod
     def price(node: Any, known: Any) -> float:
@@ -80,13 +81,13 @@ class Absorb:
                 and node.gpu_left[gpus - 1] >= milli  # they are in descending order
                 and known.scarce_on[i, node.type]
             ):
-                return known.prices[i]
+                return float(known.prices[i])
         return 0.0
 
     @staticmethod
     def grade(gain: float, known: Any) -> float:
         """Gains in whole steps: what is about as good goes by rank."""
-        return math.floor(gain / known.step)
+        return float(math.floor(gain / known.step))
 
 
 class Memory:

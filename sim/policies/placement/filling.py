@@ -104,4 +104,4 @@ def filled(node: Any, offers: Any) -> float:
             if rest == 0 or cpu < least_cpu:
                 break
         total += node.left - rest
-    return total / streams
+    return float(total / streams)

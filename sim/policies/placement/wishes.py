@@ -40,7 +40,8 @@ class Wishes:
         self.cpu, self.gpus, self.gpu_milli = (wishes[:, i].copy() for i in range(3))
         self.allowed = wishes[:, 3:].astype(bool)
         self._of_shape = place[ends[0] : ends[1]]
-        self.before = np.bincount(place[: ends[0]], typical * pods.share, len(wishes))
+        before = np.bincount(place[: ends[0]], typical * pods.share, len(wishes))
+        self.before = before.astype(np.float64)
         self._whole = np.bincount(place[ends[1] :], minlength=len(wishes)) * whole
         more = np.ones((len(wishes), len(wishes)), dtype=bool)
         for column in (self.cpu, self.gpus, self.gpu_milli):
@@ -109,7 +110,7 @@ class Places:
         parts = np.array_split(np.arange(len(nodes)), len(nodes) // 256 + 1)
         self._room = np.concatenate([wishes.room(nodes[part]) for part in parts], axis=1)
         self._seen = self._state(nodes)
-        self.total = self._room.sum(axis=1).astype(np.float64)
+        self.total: NDArray[np.float64] = self._room.sum(axis=1).astype(np.float64)
 
     @staticmethod
     def _state(nodes: NDArray[np.void]) -> NDArray[np.int64]:

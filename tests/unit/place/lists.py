@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -58,8 +57,9 @@ def random_lists(seed: int, nodes: int = 24, pods: int = 160) -> tuple[str, str]
     kinds = [(96000, 393216, 8, "G2"), (104000, 524288, 2, "T4"), (128000, 786432, 8, "G3"),
              (16000, 122880, 2, "P100"), (64000, 262144, 4, "V100")]  # fmt: skip
     rows = ["sn,cpu_milli,memory_mib,gpu,model"]
-    for i in range(nodes):
-        rows.append(",".join(map(str, (f"n{i:03}", *kinds[rng.integers(len(kinds))]))))
+    rows += [
+        ",".join(map(str, (f"n{i:03}", *kinds[rng.integers(len(kinds))]))) for i in range(nodes)
+    ]
     lines = ["name,cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec"]
     shapes = [(1, 190), (1, 460), (1, 810), (1, 1000), (1, 1000), (2, 1000), (8, 1000), (0, 0)]
     for i in range(pods):
@@ -68,17 +68,3 @@ def random_lists(seed: int, nodes: int = 24, pods: int = 160) -> tuple[str, str]
         spec = str(rng.choice(["", "", "", "T4|G2", "G3"])) if gpus == 1 else ""
         lines.append(f"q{i:04},{cpu},{cpu * 2},{gpus},{milli},{spec}")
     return "\n".join(rows) + "\n", "\n".join(lines) + "\n"
-
-
-def plain_state(found: Cluster) -> list[dict[str, Any]]:
-    """Nodes as dictionaries, for a replay written to be obviously right."""
-    nodes = found.nodes
-    return [
-        {
-            "cpu": int(nodes.cpu_milli[n]),
-            "mem": int(nodes.memory_mib[n]),
-            "gpus": [1000] * int(nodes.gpus[n]),
-            "model": nodes.gpu[n],
-        }
-        for n in range(len(nodes))
-    ]

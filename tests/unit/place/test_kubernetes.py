@@ -19,7 +19,9 @@ from sim.policies.base import policies
 H100 = "NVIDIA-H100-80GB-HBM3"
 
 
-def node(name: str, *, cpu: str = "96", gpus: int = 8, device: str = "nvidia.com/gpu", **more: Any) -> Any:
+def node(
+    name: str, *, cpu: str = "96", gpus: int = 8, device: str = "nvidia.com/gpu", **more: Any
+) -> Any:
     labels = {"nvidia.com/gpu.product": H100, **more.pop("labels", {})}
     return {
         "kind": "Node",
@@ -66,7 +68,7 @@ def test_quantities(text: object, value: Any) -> None:
 
 @pytest.mark.parametrize("text", ["", "4x", "1,5", "-1", "1e99", None, True, [], "0x10", "1 Gi"])
 def test_what_is_no_quantity(text: object) -> None:
-    with pytest.raises(ValueError, match="quantity|between"):
+    with pytest.raises(ValueError, match=r"quantity|between"):
         quantity(text)
 
 

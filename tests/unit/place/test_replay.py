@@ -39,9 +39,7 @@ class Plain:
         self.found, self.policy = found, policy
         self.nodes = found.idle.copy().view(np.recarray)
         self.rank = generator(seed, "place/ranks").permutation(len(self.nodes))
-        fleet = Fleet(
-            found.idle, found.types, found.shapes, found.allowed, found.typical, seed
-        )
+        fleet = Fleet(found.idle, found.types, found.shapes, found.allowed, found.typical, seed)
         self.memory = policy.prepare(fleet) if hasattr(policy, "prepare") else 0
         self.known = self.memory.known if hasattr(self.memory, "refresh") else self.memory
 

@@ -94,9 +94,10 @@ class TestPreemption:
     def test_states_and_quotas_follow(self, tmp_path: Path) -> None:
         pods = "".join(f"l{i},1000,10,8,1000,a,,0\n" for i in range(8))
         outcome = played(
-            tmp_path, f"{pods}u,1000,10,8,1000,b,,5\nv,1000,10,8,1000,b,,5\nw,1000,10,8,1000,a,,9\n",
+            tmp_path,
+            f"{pods}u,1000,10,8,1000,b,,5\nv,1000,10,8,1000,b,,5\nw,1000,10,8,1000,a,,9\n",
             {"a": 64.0},
-        )  # fmt: skip
+        )
         assert reasons(outcome).count("preempted") == 3
         assert reasons(outcome)[-1] == "placed"  # what was evicted left room in the quota
         assert int(outcome.states[-1]["left"].sum()) == 0
@@ -106,8 +107,8 @@ class TestPreemption:
         """They stay where they are, and are served as if nobody else were there."""
         rng = np.random.default_rng(5)
         rows = [
-            f"{rng.integers(1, 30) * 1000},10,{1 if part < 1000 else rng.choice([1, 4, 8])},{part},,"
-            f",{rng.integers(3)}\n"
+            f"{rng.integers(1, 30) * 1000},10,{1 if part < 1000 else rng.choice([1, 4, 8])},"
+            f"{part},,,{rng.integers(3)}\n"
             for part in rng.choice([190, 460, 810, 1000, 1000], size=220).tolist()
         ]
         outcome = played(tmp_path, "".join(f"p{i},{row}" for i, row in enumerate(rows)), None, kind)
