@@ -33,7 +33,7 @@ def no_offers(types: int, streams: int, offers: int) -> Offers:
         np.zeros((types, streams, offers, 3), dtype=np.int32),
         np.zeros((types, streams), dtype=np.int64),
         np.zeros(types, dtype=np.int64),
-        np.zeros(64, dtype=np.int64),
+        np.zeros(1024, dtype=np.int64),
     )
 
 

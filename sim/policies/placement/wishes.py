@@ -65,15 +65,14 @@ class Wishes:
         found = np.where(asks > 0, np.minimum(found, cpu // np.maximum(asks, 1)), found)
         return np.where(self.allowed[:, nodes["type"]] & (self.gpus > 0)[:, None], found, 0)
 
-    def prices(
+    def chances(
         self, nodes: NDArray[np.void], asked: NDArray[np.float64], places: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """[M] thousandths of a GPU that a place for each wish is worth, for want of places.
+        """[M] the chance that a place for each wish, given up now, costs a pod in the end.
 
-        A place that is given up costs a pod if more come than there are places (the newsvendor's
-        rule): gpus · gpu_milli · P(arrivals until the GPUs are full ≥ places). Arrivals count all
-        wishes that need such a place; their number has the spread of a Poisson number whose rate
-        was estimated from as many pods as were asked for.
+        It does if more come than there are places (the newsvendor's rule): P(arrivals until the
+        GPUs are full ≥ places). Arrivals count all wishes that need such a place; their number has
+        the spread of a Poisson number whose rate was estimated from as many pods as were asked for.
         """
         from scipy.special import ndtr
 
@@ -88,7 +87,7 @@ class Wishes:
         mean = coming / counted.sum() * known
         spread = np.sqrt(mean + mean**2 / np.maximum(known, 1e-9)) + 1e-9
         chance = ndtr((mean - places + 0.5) / spread)
-        return np.where((places > 0) & (counted > 0), request * chance, 0.0)
+        return np.where((places > 0) & (counted > 0) & (chance > 1e-3), chance, 0.0)
 
 
 def _rows(
