@@ -13,7 +13,7 @@ from sim.policies.base import ROLES, policies
 from sim.spec.nodes import Path, shorten, show
 from sim.spec.policies import PolicySpec
 from sim.spec.quantity import read_quantity
-from sim.spec.types import NOT_MODELLED, Quantity
+from sim.spec.types import Quantity
 from sim.spec.wording import unknown_key
 from sim.spec.wording import whole as whole_number
 from sim.units import UnitError
@@ -25,14 +25,6 @@ DEFAULTS: Mapping[str, str] = {
     "batching": "chunked-prefill",
     "power": "none",
     "paths": "rail",
-}
-#: Kinds that are known and not built yet.
-RESERVED: Mapping[str, tuple[str, ...]] = {
-    "placement": ("fgd",),
-    "routing": (),
-    "batching": (),
-    "power": (),
-    "paths": (),
 }
 #: What a kind is called elsewhere.
 HABITS: Mapping[str, Mapping[str, str]] = {
@@ -143,8 +135,6 @@ def known_kind(role: str, kind: str, path: Path, found: Collector) -> type[Any] 
 
 def _unknown_kind(role: str, kind: str) -> str:
     kinds = tuple(policies(role))
-    if kind in RESERVED[role]:
-        return f"{role} policy {kind!r} is {NOT_MODELLED} (known: {', '.join(kinds)})"
     instead = HABITS[role].get(kind.lower())
     hint = f" (did you mean {instead!r}?)" if instead else did_you_mean(shorten(kind, 100), kinds)
     return f"unknown {role} policy {show(kind)}{hint}"

@@ -16,6 +16,7 @@ from sim.cli.dashboard import dashboard
 from sim.cli.explain import explain
 from sim.cli.fetch import fetch
 from sim.cli.new import new
+from sim.cli.place import place
 from sim.cli.predict import predict_app
 from sim.cli.run import run
 from sim.cli.schema import schema
@@ -49,7 +50,8 @@ def options(
 
 
 for command in (
-    new, check, run, show, explain, compare, sweep, collective, validate, dashboard, catalog, fetch,
+    new, check, run, show, explain, compare, sweep, place, collective, validate, dashboard, catalog,
+    fetch,
     schema,
 ):  # fmt: skip
     app.command(command.__name__)(command)

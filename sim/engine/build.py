@@ -12,6 +12,7 @@ from sim.engine.arbiter import RackPower, check_placement, decision
 from sim.engine.world import PlacedReplica, World
 from sim.errors import BuildError
 from sim.policies.base import PlacementView, kind_of
+from sim.policies.ranked import Ranked
 from sim.rng import KeyedBits
 from sim.site.fabric.source import servers_only
 from sim.workload import build_source
@@ -62,7 +63,13 @@ def _place(
     site = scenario.site
     free = np.ones(site.gpus, dtype=bool)
     policy = scenario.placement
-    state = policy.new_state()
+    chooser, state = policy, None
+    if hasattr(policy, "decide"):
+        state = policy.new_state()
+    else:
+        pools = scenario.pools
+        groups = [(p.tensor_parallel, p.replicas * p.pipeline_parallel) for p in pools]
+        chooser = Ranked(policy, seed, groups)
     placed: list[PlacedReplica] = []
     log: list[dict[str, Any]] = []
     racks: RackPower | None = None
@@ -84,7 +91,7 @@ def _place(
                 replica=replica,
             )
             racks = racks or RackPower(view)
-            gpus = _decide(policy, state, view, pool, rng, racks, log)
+            gpus = _decide(chooser, state, view, pool, rng, racks, log, kind_of(policy))
             racks.accept(gpus)
             free[list(gpus)] = False
             servers = sorted(Counter(int(site.gpu_node[gpu]) for gpu in gpus).items())
@@ -101,9 +108,9 @@ def _decide(
     rng: KeyedBits,
     racks: RackPower,
     log: list[dict[str, Any]],
+    kind: str,
 ) -> tuple[int, ...]:
     """The first suggestion that holds; every refusal of a new kind is logged with its reason."""
-    kind = kind_of(policy)
     subject = f"{pool.name} replica {view.replica}"
     refusals: Counter[str] = Counter()
     for rank, suggestion in enumerate(policy.decide(view, state, rng)):

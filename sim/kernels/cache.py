@@ -126,7 +126,9 @@ class _Locator(_CacheLocator):
     """Where: in the folder, whose name says all that a file's age would."""
 
     def __init__(self, function: Callable[..., Any], file: str) -> None:
-        self._line = function.__code__.co_firstlineno
+        # What ``sim.kernels.compose`` makes depends on more than the kernels; it says on what.
+        line = str(function.__code__.co_firstlineno)
+        self._disambiguator = getattr(function, "composed_of", line)
 
     def get_cache_path(self) -> str:
         return str(folder())
@@ -135,7 +137,7 @@ class _Locator(_CacheLocator):
         return ""
 
     def get_disambiguator(self) -> str:
-        return str(self._line)
+        return str(self._disambiguator)
 
     @classmethod
     def from_function(cls, function: Callable[..., Any], file: str) -> _Locator:

@@ -41,6 +41,14 @@ ROLES = ("placement", "routing", "batching", "power", "paths")
 #: Modules whose import registers the built-in policies; a new policy adds one line here.
 BUILT_IN = (
     "sim.policies.placement.first_fit",
+    "sim.policies.placement.random",
+    "sim.policies.placement.best_fit",
+    "sim.policies.placement.dot_product",
+    "sim.policies.placement.packing",
+    "sim.policies.placement.clustering",
+    "sim.policies.placement.fgd",
+    "sim.policies.placement.fgd_cpu",
+    "sim.policies.placement.absorb",
     "sim.policies.placement.topology_aware",
     "sim.policies.routing.round_robin",
     "sim.policies.routing.random",
@@ -166,7 +174,8 @@ class PlacementView:
 class PlacementPolicy(Protocol):
     """Chooses the GPUs of a replica: yields tuples of GPU indices, best first.
 
-    GPUs are in rank order: the tensor-parallel groups of successive pipeline stages.
+    GPUs are in rank order: the tensor-parallel groups of successive pipeline stages. A policy that
+    can say how good one node is says only that (``sim.policies.scoring``), and need not decide.
     """
 
     def new_state(self) -> Any:

@@ -12,6 +12,7 @@ import yaml
 
 import sim
 from sim.study.points import load_study
+from tests.unit.place.lists import random_lists, write
 
 ROOT = Path(__file__).resolve().parents[2]
 FENCE = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
@@ -34,7 +35,7 @@ def python(code: str, folder: Path) -> str:
 
 
 def test_the_example_policy_routes_requests(tmp_path: Path) -> None:
-    (policy,) = blocks("CONTRIBUTING.md", "python")
+    policy, _ = blocks("CONTRIBUTING.md", "python")
     (tmp_path / "split_by_length.py").write_text(policy, encoding="utf-8")
     code = (
         "import split_by_length, sim\n"
@@ -49,6 +50,18 @@ def test_the_example_policy_routes_requests(tmp_path: Path) -> None:
     count, *split = python(code, tmp_path).split()
     assert int(count) > 400
     assert split == ["True"]
+
+
+def test_the_example_placement_policy_places_pods(tmp_path: Path) -> None:
+    _, policy = blocks("CONTRIBUTING.md", "python")
+    (tmp_path / "my_policy.py").write_text(policy, encoding="utf-8")
+    nodes, pods = write(tmp_path, *random_lists(2))
+    arguments = ["place", "--nodes", str(nodes), "--pods", str(pods), "--seeds", "1..2", "--json"]
+    arguments += ["--load", str(tmp_path / "my_policy.py"), "--policy", "balance,random"]
+    code = f"import sys; sys.argv = {['rackplan', *arguments]!r}; from sim.cli import main; main()"
+    found = json.loads(python(code, tmp_path))["policies"]
+    left = {kind: found[kind]["unallocated_pct"]["mean"] for kind in found}
+    assert 0.0 < left["balance"] < left["random"] < 100.0
 
 
 def test_the_example_power_policy_caps_a_row(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -25,3 +26,8 @@ class FirstFit:
         size = view.tensor_parallel * view.pipeline_parallel
         for start in range(len(free) - size + 1):
             yield tuple(free[start : start + size])
+
+    @staticmethod
+    def score(node: Any, pod: Any, known: Any) -> float:
+        """The first node of the list on which a pod fits."""
+        return -float(node.index)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 import numpy as np
 
@@ -44,3 +45,8 @@ class TopologyAware:
                 if len(chosen) == size:
                     yield tuple(chosen)
                     break
+
+    @staticmethod
+    def score(node: Any, pod: Any, known: Any) -> float:
+        """The fullest node on which a pod fits; of a list of nodes each is a domain."""
+        return -float(node.free)

@@ -1,0 +1,1 @@
+"""Pods on nodes without requests: lists, replay, policies compared, and how far from the best."""
