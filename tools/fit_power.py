@@ -131,13 +131,14 @@ def percent(errors: Floats) -> float:
     return round(100 * float(np.mean(abs(errors))), 1)
 
 
-def held_out_errors(out: Floats) -> dict[str, float]:
+def held_out_errors(sample: Sample, out: Floats) -> dict[str, float]:
     """Of errors where the fit had not seen the LLM: median and P90 of their size, and ``log_sd``.
 
     That is the standard deviation of the normal distribution whose 90 % quantile of |log error|,
-    bias included, is theirs.
+    bias included, is that of the draw above idle, which is what ``sim.perf.sampled`` draws.
     """
-    logs = abs(np.log1p(out))
+    idle_w = sample.idle_share * sample.tdp_w
+    logs = abs(np.log((sample.gpu_w * (1 + out) - idle_w) / (sample.gpu_w - idle_w)))
     return {
         "median": round(float(np.quantile(abs(out), 0.5)), 4),
         "p90": round(float(np.quantile(abs(out), 0.9)), 4),
@@ -155,7 +156,7 @@ def score(sample: Sample) -> tuple[dict[str, float], str, dict[str, float]]:
     }
     median, high = 100 * np.quantile(abs(out), (0.5, 0.9))
     words = f"LLM held out: median {median:.1f} %, P90 {high:.0f} %, bias {100 * out.mean():+.1f} %"
-    return table, words, held_out_errors(out)
+    return table, words, held_out_errors(sample, out)
 
 
 def bounds_met(c: DrawConstants) -> list[str]:

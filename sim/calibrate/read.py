@@ -208,6 +208,8 @@ class _Reader:
         for name, readings in self.get(body, where, "sensors", dict).items():
             if not isinstance(readings, list) or len(readings) != len(seconds):
                 self.wrong(f"{where}.sensors.{name}", f"must be {len(seconds)} readings")
+            if name == "throttle" and not all(map(_is_reasons, readings)):
+                self.wrong(f"{where}.sensors.{name}", "must be lists of reasons, or null")
         summary = summarise(seconds)
         stated = self.positive(body.get("median_s"), f"{where}.median_s")
         if not math.isclose(stated, summary.median, rel_tol=_EQUAL):
@@ -219,6 +221,12 @@ class _Reader:
     def _failed(self, body: dict[str, Any]) -> None:
         kernel = self._kernel(body, "failed")
         self.failed[kernel] = self.get(body, "failed", "reason", str)
+
+
+def _is_reasons(reading: Any) -> bool:
+    return reading is None or (
+        isinstance(reading, list) and all(isinstance(reason, str) for reason in reading)
+    )
 
 
 _NAMES = {str: "text", int: "a whole number", bool: "true or false", dict: "an object",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from sim.catalog.library import load
@@ -10,6 +10,7 @@ from sim.check.collector import Collector
 from sim.check.files import located_file
 from sim.check.scenario import Pool
 from sim.errors import DataError
+from sim.perf.operators import arithmetic
 from sim.perf.own import OwnConstants, own_constants
 from sim.perf.sampled import Configuration, sampled
 from sim.perf.stacks import POOLED
@@ -37,13 +38,29 @@ def drawn(found: Collector, pools: Mapping[str, Pool], own: OwnConstants | None)
     sample = found.document.spec.calibration.sample
     predicted = [pool for pool in pools.values() if pool.predicted]
     ours = [pool for pool in predicted if pool.silicon is None]
-    if own is not None and not any(own.gpu in pool.models for pool in ours):
-        found.warn(("calibration", "file"), f"has no effect: no pool predicts speeds on {own.gpu}")
+    if own is not None:
+        _warn_of_no_effect(found, own, [pool for pool in ours if own.gpu in pool.models])
     if sample and pools and not predicted:
         found.warn(("calibration", "sample"), "has no effect: all pools have measured steps")
     if not sample:
         return dict(pools)
     return {name: _drawn(pool, sample) if pool.predicted else pool for name, pool in pools.items()}
+
+
+def _warn_of_no_effect(found: Collector, own: OwnConstants, pools: Sequence[Pool]) -> None:
+    """Says where constants of one's own change nothing, or hardly anything."""
+    path = ("calibration", "file")
+    if not pools:
+        found.warn(path, f"has no effect: no pool predicts speeds on {own.gpu}")
+    for pool in pools:
+        gpu = load().gpus[own.gpu]
+        theirs = {a.precision for a in arithmetic(pool.llm.llm, gpu, pool.llm.precision)}
+        if theirs.isdisjoint(own.gemm):
+            found.warn(
+                path,
+                f"has constants of {', '.join(own.gemm)} products only: the layers of pool "
+                f"{pool.name} compute in {', '.join(sorted(theirs))} and keep the shipped ones",
+            )
 
 
 def _drawn(pool: Pool, sample: int) -> Pool:

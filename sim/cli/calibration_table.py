@@ -91,7 +91,10 @@ def _rows(
 
     for base, label in labels.items():
         metric = ranges.metrics.get(f"{prefix}{base}")
-        if metric is None or metric.calibration_low is None or metric.calibration_high is None:
+        if metric is None or metric.value is None:
+            continue
+        if metric.calibration_low is None or metric.calibration_high is None:
+            yield f"  {label}", shown(metric), "–", "–"  # a sample could not measure it
             continue
         ends = (metric.calibration_low, metric.calibration_high)
         low, high = (quantity(end, metric.unit, metric.definition.dimension) for end in ends)

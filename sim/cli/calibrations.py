@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sim.cli.seeds_bar import seeds_bar
-from sim.cli.several import How, silence, stopped
+from sim.cli.several import FAILED, How, silence, stopped
 from sim.errors import RackplanError
 
 if TYPE_CHECKING:
@@ -45,6 +45,11 @@ def load_samples(
     }
 
 
+def samples_exit_code(ranges: CalibrationResult | None, code: int) -> int:
+    """``code``, that of the runs as fitted; ``FAILED`` if a sample failed."""
+    return FAILED if ranges is not None and ranges.manifest["failed"] else code
+
+
 def run_samples(
     samples: Mapping[int, Scenario],
     result: RunResult | SeedsResult,
@@ -63,15 +68,15 @@ def run_samples(
 
     Raises:
         typer.Exit: Ctrl-C.
-        RackplanError: too few came to their end, or there is nothing to compare them with.
+        TooFewSamples: of those that came to their end, or there is nothing to put beside them.
     """
-    from sim.study.calibrations import run_calibrations
+    from sim.study.calibrations import TooFewSamples, run_calibrations
     from sim.study.local import LocalExecutor
 
     if not samples:
         return None
     if reference is None or result.folder is None:
-        raise RackplanError(f"seed {seed} failed, so samples under it have nothing to stand beside")
+        raise TooFewSamples(f"seed {seed} failed, so samples under it have nothing to stand beside")
     numbers = {f"sample {sample}": sample for sample in samples}
     with stopped("samples"), seeds_bar(result.folder.name, len(samples), "samples") as bar:
         executor = LocalExecutor(

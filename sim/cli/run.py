@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sim.cli.calibration_table import print_ranges, with_ranges
-from sim.cli.calibrations import load_samples, run_samples
+from sim.cli.calibrations import load_samples, run_samples, samples_exit_code
 from sim.cli.several import (
+    FAILED,
     STOPPED,
     STUCK_AFTER,
     Fresh,
@@ -87,8 +88,8 @@ def run(
     holds. They are in OUT/….-u16; a sample is also run by --set calibration.sample=3.
 
     Exits with 1 if an expectation failed (over several seeds: is not shown to hold), 2 if the
-    scenario is wrong, 3 if a seed failed, 130 if stopped by Ctrl-C (a single run keeps what was
-    simulated so far, as partial; several keep the seeds that had finished).
+    scenario is wrong, 3 if a seed or a sample failed, 130 if stopped by Ctrl-C (a single run keeps
+    what was simulated so far, as partial; several keep the seeds that had finished).
     """
     from sim.engine.api import load_scenario
     from sim.errors import RackplanError
@@ -101,14 +102,33 @@ def run(
     samples = load_samples(scenario, uncertainty, file, sets or (), allow_outside)
     if seeds > 1:
         several = run_several(scenario, range(chosen, chosen + seeds), how)
-        ranges = run_samples(samples, several, several.by_seed.get(chosen), chosen, how)
+        with _if_too_few(lambda: report_seeds(several, as_json)):
+            ranges = run_samples(samples, several, several.by_seed.get(chosen), chosen, how)
         report_seeds(several, as_json, ranges)
-        raise typer.Exit(seeds_exit_code(several))
+        raise typer.Exit(samples_exit_code(ranges, seeds_exit_code(several)))
     result = _run_one(scenario, chosen, engine, out)
     memory = peak_memory_bytes()
-    ranges = run_samples(samples, result, result.metrics, chosen, how)
+    with _if_too_few(lambda: report(result, as_json, peak_bytes=memory)):
+        ranges = run_samples(samples, result, result.metrics, chosen, how)
     report(result, as_json, ranges, peak_bytes=memory)
-    raise typer.Exit(0 if expectations_met(result) else 1)
+    raise typer.Exit(samples_exit_code(ranges, 0 if expectations_met(result) else 1))
+
+
+@contextmanager
+def _if_too_few(report_fitted: Callable[[], None]) -> Iterator[None]:
+    """Where too few samples come to their end, what is fitted is reported all the same.
+
+    Raises:
+        typer.Exit: then, as ``FAILED``.
+    """
+    from sim.study.calibrations import TooFewSamples
+
+    try:
+        yield
+    except TooFewSamples as error:
+        report_fitted()
+        print(error, file=sys.stderr)
+        raise typer.Exit(FAILED) from None
 
 
 def _run_one(scenario: Scenario, seed: int, engine: str, out: Path) -> RunResult:

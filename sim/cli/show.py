@@ -88,6 +88,7 @@ def show(
 def _show_run(run: str, as_json: bool, tree: bool) -> None:
     """The summary of a run, or of several seeds."""
     from sim.cli.calibration_table import report_ranges
+    from sim.cli.calibrations import samples_exit_code
     from sim.cli.run import expectations_met, report
     from sim.cli.several import report_seeds, seeds_exit_code
     from sim.errors import ResultError
@@ -97,8 +98,9 @@ def _show_run(run: str, as_json: bool, tree: bool) -> None:
 
     folder = result_folder(run)
     if holds_calibrations(folder) and not tree:
-        report_ranges(open_calibrations(folder), as_json)
-        return
+        ranges = open_calibrations(folder)
+        report_ranges(ranges, as_json)
+        raise typer.Exit(samples_exit_code(ranges, 0))
     if holds_several_seeds(folder):
         several = open_seeds(folder)
         if tree:

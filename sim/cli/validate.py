@@ -14,6 +14,7 @@ from sim.errors import RackplanError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from sim.validate.coverage import Coverage
     from sim.validate.kernels import Products
     from sim.validate.runs import Run
     from sim.validate.serving import Outcome, Score
@@ -82,15 +83,17 @@ def validate(
         lacking.append(f"**Only every {every}-th serving run was simulated.**")
     text = report(runs, outcomes, kernels, layers, " ".join(lacking))
     fair = [one for one in outcomes if not kind_of(one).endswith("in the fit")]
+    inside: dict[str, Coverage] = {}
     if uncertainty is not None:
-        text += _ranges(fair, uncertainty, notes)
+        more, inside = _ranges(fair, uncertainty, notes)
+        text += more
     (out / "report.md").write_text(text, encoding="utf-8")
     write_rows(out / "serving.csv", outcomes)
     write_products(out / "kernels.csv", kernels)
     write_layers(out, layers.timings)
     kinds = {kind: score([o for o in outcomes if kind_of(o) == kind])
              for kind in sorted({kind_of(o) for o in outcomes})}  # fmt: skip
-    _print(kinds, kernels, layers, out, as_json)
+    _print(kinds, kernels, layers, inside, out, as_json)
     _judge(score(fair) if fair else None, within)
 
 
@@ -156,11 +159,11 @@ def _outcomes(runs: list[Run], every: int, notes: Console) -> list[Outcome]:
     return list(each())
 
 
-def _ranges(fair: list[Outcome], samples: int, notes: Console) -> str:
-    """The section of the report on samples from the errors; its table goes to standard output."""
+def _ranges(fair: list[Outcome], samples: int, notes: Console) -> tuple[str, dict[str, Coverage]]:
+    """The section of the report on samples from the errors, and its rows."""
     from rich.progress import track
 
-    from sim.validate.coverage import coverage_section, ranges
+    from sim.validate.coverage import by_group, coverage, coverage_section, ranges
     from sim.validate.report import kind_of
 
     found = ranges(
@@ -168,13 +171,17 @@ def _ranges(fair: list[Outcome], samples: int, notes: Console) -> str:
         lambda each: track(each, "sampling", console=notes, disable=not notes.is_terminal,
                            total=samples),
     )  # fmt: skip
-    lines = list(coverage_section(found, samples, kind_of))
-    notes.print("\n".join(lines), highlight=False)
-    return "\n".join(["", *lines]) + "\n"
+    rows = {name: coverage(part, samples) for name, part in by_group(found, kind_of).items()}
+    return "\n".join(["", *coverage_section(rows, samples)]) + "\n", rows
 
 
 def _print(
-    kinds: dict[str, Score], kernels: list[Products], layers: Found, out: Path, as_json: bool
+    kinds: dict[str, Score],
+    kernels: list[Products],
+    layers: Found,
+    inside: dict[str, Coverage],
+    out: Path,
+    as_json: bool,
 ) -> None:
     from dataclasses import asdict
 
@@ -188,6 +195,8 @@ def _print(
     if as_json:
         tree = {"serving": {kind: asdict(s) for kind, s in kinds.items()}, "products": products,
                 "kernels": layers_tree(layers.timings)}  # fmt: skip
+        if inside:
+            tree["ranges"] = {name: asdict(rows) for name, rows in inside.items()}
         print(json.dumps(tree, indent=2))
         return
     for kind, s in kinds.items():
@@ -197,6 +206,10 @@ def _print(
         )
         tau = "" if s.tau is None else f", rank correlation {s.tau:.3f}"
         print(f"{kind}: {s.runs} runs, median errors {shares or 'none'}{tau}")
+    for name, rows in inside.items():
+        shares = ", ".join(f"{metric} {100 * share:.0f} %" for metric, share in rows.inside.items())
+        print(f"within their range of samples ({100 * rows.nominal:.0f} % should be), {name}: "
+              f"{rows.runs} runs, {shares or 'none'}")  # fmt: skip
     for name, error in products.items():
         print(f"products, {name}: mean error {100 * error:.1f} %")
     for line in layers_lines(layers.timings):

@@ -178,7 +178,7 @@ def _pick(tree: Mapping[str, Any], section: str, gpu: str) -> Any:
     return table[next(name for name in _candidates(tree, gpu) if name in table)]
 
 
-def read_row(kind: type[Row], values: Mapping[str, Any], file: tuple[str, str], where: str) -> Row:
+def read_row(kind: type[Row], values: Mapping[str, Any], file: tuple[str, ...], where: str) -> Row:
     """``kind`` from a mapping with exactly its fields, all numbers or lists of numbers.
 
     Raises:

@@ -59,7 +59,7 @@ class DrawConstants:
 
 @dataclass(frozen=True)
 class DrawErrors:
-    """Relative errors of the draw of LLMs left out of the fit; ``log_sd`` is of a normal one."""
+    """Errors of the draw of LLMs left out of the fit; ``log_sd`` is of the draw above idle."""
 
     median: float
     p90: float

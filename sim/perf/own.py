@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from sim.catalog.library import load
+from sim.catalog.types import PRECISION_BYTES
 from sim.errors import DataError, UnknownName
 from sim.perf.calibration import read_row
 from sim.perf.gemm import GemmConstants
 
 VERSION = 1
+#: Constants that may not be 0, as something is divided by them; and the p of the p-norm.
+_POSITIVE = ("compute", "bandwidth", "gemv_n", "gemv_k")
+_LEAST = {"norm": 1.0}
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,8 @@ def own_constants(path: Path, shown: str = "") -> OwnConstants:
     """The constants of the file at ``path``, which messages call ``shown``.
 
     Raises:
-        DataError: it cannot be read, is of another version, or has no constants of a GPU.
+        DataError: it cannot be read, is of another version, has no constants of a GPU, or some
+            that no GPU can have.
     """
     place = shown or str(path)
     try:
@@ -55,7 +61,7 @@ def own_constants(path: Path, shown: str = "") -> OwnConstants:
         raise DataError(place, "is no file of rackplan calibrate fit: it lacks record.version")
     if record["version"] != VERSION:
         raise DataError(
-            place, f"record.version is {record['version']}; this rackplan reads {VERSION}"
+            place, f"record.version is {record['version']!r}; this rackplan reads {VERSION}"
         )
     table = tree.get("gemm") or {}
     if not isinstance(table, dict) or len(table) != 1:
@@ -67,16 +73,42 @@ def own_constants(path: Path, shown: str = "") -> OwnConstants:
     ((gpu, by_dtype),) = table.items()
     if gpu not in load().gpus:
         raise DataError(place, f"gemm: {UnknownName('GPU', str(gpu), load().gpus)}")
-    file = (str(path.parent), path.name)
+    if not isinstance(by_dtype, dict) or not by_dtype:
+        raise DataError(place, f"gemm.{gpu}: must be data types with constants, such as bf16")
     gemm: dict[str, GemmConstants] = {}
     held_out: dict[str, float] = {}
     for dtype, entry in by_dtype.items():
         where = f"gemm.{gpu}.{dtype}"
-        gemm[dtype] = read_row(
-            GemmConstants, _get(entry, "constants", place, where), file, f"{where}.constants"
-        )
-        held_out[dtype] = float(_get(_get(entry, "held_out", place, where), "mean", place, where))
+        if dtype not in PRECISION_BYTES:
+            raise DataError(place, f"{where}: {UnknownName('data type', dtype, PRECISION_BYTES)}")
+        constants = _get(entry, "constants", place, where)
+        gemm[dtype] = _constants(constants, place, f"{where}.constants")
+        mean = _get(_get(entry, "held_out", place, where), "mean", place, f"{where}.held_out")
+        held_out[dtype] = _share(mean, place, f"{where}.held_out.mean")
     return OwnConstants(path, gpu, gemm, held_out, hashlib.sha256(content).hexdigest())
+
+
+def _constants(entry: Any, place: str, where: str) -> GemmConstants:
+    """The constants of one data type, none of which would make times that are none."""
+    if not isinstance(entry, dict):
+        raise DataError(place, f"{where}: must be a mapping (key: value), not {entry!r:.60}")
+    found = read_row(GemmConstants, entry, (place,), where)
+    for name, value in asdict(found).items():
+        least = _LEAST.get(name, 0.0)
+        if not least <= value < inf or (value == 0.0 and name in _POSITIVE):
+            right = "above 0" if name in _POSITIVE else f"{least:g} or more"
+            raise DataError(place, f"{where}.{name}: must be {right}, not {value:g}")
+    if found.stairs >= 1.0:
+        raise DataError(place, f"{where}.stairs: must be below 1, not {found.stairs:g}")
+    return found
+
+
+def _share(value: Any, place: str, where: str) -> float:
+    """A relative error."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0.0 <= value < inf:
+        raise DataError(place, f"{where}: must be a number from 0 on, not {value!r:.60}")
+    return float(value)
 
 
 def _get(entry: Any, key: str, place: str, where: str) -> Any:

@@ -50,6 +50,10 @@ DEFINITIONS: Mapping[str, str] = {
 }
 
 
+class TooFewSamples(RackplanError):
+    """The samples that came to their end are too few to say anything."""
+
+
 @dataclass(frozen=True)
 class Holds:
     """Under how many samples something holds.
@@ -114,7 +118,7 @@ def run_calibrations(
         ended: takes (sample, whether it ran just now) as soon as its results are there.
 
     Raises:
-        RackplanError: fewer than ``LEAST_SAMPLES`` came to their end; the message says why.
+        TooFewSamples: fewer than ``LEAST_SAMPLES`` came to their end; the message says why.
         ResultError: a folder is in the way, or cannot be written.
         KeyboardInterrupt: Ctrl-C; what had finished stays.
     """
@@ -159,7 +163,7 @@ def _together(
     failed = {n: end.message for n, end in ends.items() if end.folder is None}
     if len(runs) < LEAST_SAMPLES:
         why = "; ".join(dict.fromkeys(text.partition("\n")[0] for text in failed.values()))
-        raise RackplanError(
+        raise TooFewSamples(
             f"{len(failed)} of {len(ends)} samples of the calibration failed, which leaves fewer "
             f"than {LEAST_SAMPLES}: {why}"
         )

@@ -7,7 +7,7 @@ that the fits had not seen, each predicted under the samples of its own error cl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sim.engine.predict import Predictor
@@ -82,20 +82,21 @@ def by_group(some: Sequence[Ranged], kind_of: Callable[[Outcome], str]) -> dict[
     return parts
 
 
-def coverage_section(
-    some: Sequence[Ranged], samples: int, kind_of: Callable[[Outcome], str]
-) -> Iterator[str]:
+def coverage_section(rows: Mapping[str, Coverage], samples: int) -> Iterator[str]:
     """The part of the report: how many measured values lie within their ranges."""
     nominal = (samples - 1) / (samples + 1)
     yield f"## Ranges of {samples} samples from the errors"
     yield ""
-    yield "Share of runs that the fit did not see whose measured value is within the range; "
+    if not rows:
+        yield "No serving run that the fit did not see could be sampled."
+        yield ""
+        return
+    yield "Share of runs that the fit did not see whose measured value is within the range;"
     yield f"{100 * nominal:.0f} % if errors are drawn as they are (docs/uncertainty.md)."
     yield ""
     yield "| runs | number | TPOT | throughput | TTFT |"
     yield "|---|---|---|---|---|"
-    for name, part in by_group(some, kind_of).items():
-        found = coverage(part, samples)
+    for name, found in rows.items():
         cells = " | ".join(
             f"{100 * found.inside[metric]:.0f} %" if metric in found.inside else "–"
             for metric in METRICS

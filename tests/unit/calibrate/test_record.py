@@ -176,6 +176,11 @@ def _without(*path: str | int) -> Change:
     return change
 
 
+def _odd_throttle(body: Any) -> None:
+    warm = body["measured"]["cases"]["warm"]
+    warm["sensors"]["throttle"] = [3] * len(warm["seconds"])
+
+
 WARM = ("measured", "cases", "warm")
 FAULTS: list[tuple[int, Change, str]] = [
     (0, _at("header", "version", value=2),
@@ -197,6 +202,8 @@ FAULTS: list[tuple[int, Change, str]] = [
     (2, _at(*WARM, "seconds", value=[]), "3: measured.cases.warm.seconds: has no samples"),
     (2, _at(*WARM, "sensors", "clock_hz", value=[1.0]),
      "3: measured.cases.warm.sensors.clock_hz: must be"),
+    (2, _odd_throttle,
+     "3: measured.cases.warm.sensors.throttle: must be lists of reasons, or null"),
     (2, _at(*WARM, "median_s", value=1.0),
      "3: measured.cases.warm.median_s: is 1, but that of its samples is"),
     (2, _at("measured", "drifted", value="no"),

@@ -62,6 +62,54 @@ def test_own_constants_of_another_gpu_have_no_effect_and_say_so(scenario: Path) 
     assert found.pools[0].models == sim.load_scenario(scenario).pools[0].models
 
 
+def test_own_constants_of_other_data_types_say_whose_products_they_are_not(scenario: Path) -> None:
+    own_file(scenario.parent)
+    sets = ["calibration.file=own.yaml", "llms[llama-3.1-8b].precision=fp8"]
+    (text,) = [t for t in sim.load_scenario(scenario, sets=sets).warnings if "bf16" in t]
+    assert "constants of bf16 products only: the layers of pool chat compute in fp8" in text
+    # int4 weights are multiplied in bf16.
+    sets = ["calibration.file=own.yaml", "llms[llama-3.1-8b].precision=int4"]
+    found = sim.load_scenario(scenario, sets=sets).warnings
+    assert not any("bf16 products only" in text for text in found)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("constants.bandwidth", -1.0, "constants.bandwidth: must be above 0, not -1"),
+        ("constants.norm", 0.5, "constants.norm: must be 1 or more, not 0.5"),
+        ("constants.compute", float("nan"), "constants.compute: must be above 0, not nan"),
+        ("constants.stairs", 1.0, "constants.stairs: must be below 1, not 1"),
+        ("constants", None, "constants: must be a mapping"),
+        ("held_out.mean", "much", "held_out.mean: must be a number from 0 on, not 'much'"),
+        ("held_out.mean", None, "held_out.mean: must be a number from 0 on, not None"),
+        ("held_out", {}, "held_out: lacks 'mean'"),
+    ],
+)
+def test_own_constants_that_no_gpu_has_are_refused(
+    scenario: Path, path: str, value: object, message: str
+) -> None:
+    file = own_file(scenario.parent)
+    tree = yaml.safe_load(file.read_text())
+    *parents, last = path.split(".")
+    entry = tree["gemm"]["h100-sxm"]["bf16"]
+    for name in parents:
+        entry = entry[name]
+    entry[last] = value
+    file.write_text(yaml.safe_dump(tree))
+    with pytest.raises(ScenarioError) as caught:
+        sim.load_scenario(scenario, sets=["calibration.file=own.yaml"])
+    assert f"calibration.file: own.yaml: gemm.h100-sxm.bf16.{message}" in str(caught.value)
+
+
+@pytest.mark.parametrize("table", [None, {}, {"fp99": {}}])
+def test_own_constants_without_data_types_are_refused(scenario: Path, table: object) -> None:
+    content = {"record": {"version": 1}, "gemm": {"h100-sxm": table}}
+    (scenario.parent / "own.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(ScenarioError, match=r"own.yaml: gemm.h100-sxm.*data type"):
+        sim.load_scenario(scenario, sets=["calibration.file=own.yaml"])
+
+
 def test_a_sample_is_in_the_models_and_the_manifest(scenario: Path) -> None:
     plain = sim.load_scenario(scenario)
     third = sim.load_scenario(scenario, sets=["calibration.sample=3"])

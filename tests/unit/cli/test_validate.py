@@ -62,6 +62,23 @@ def test_runs_of_ones_own(tmp_path: Path) -> None:
     assert float(rows[0]["error_tpot"]) == pytest.approx(-0.2, abs=0.01)
 
 
+def test_ranges_of_samples_are_counted_and_printed(tmp_path: Path) -> None:
+    out, near = tmp_path / "out", own_runs(tmp_path, 1.0)
+    result = invoke("--against", near, "--out", out, "--uncertainty", 7, "--json")
+    assert result.exit_code == 0, result.output
+    ranges = json.loads(result.stdout)["ranges"]
+    assert list(ranges) == ["seen stack, held out", "to 8 clients", "9 to 64 clients"]
+    (whole, *parts) = ranges.values()
+    assert (whole["runs"], whole["nominal"]) == (2, 0.75)
+    assert whole["inside"] == {"tpot": 1.0, "throughput": 1.0, "ttft": 1.0}
+    assert [part["runs"] for part in parts] == [1, 1]
+    text = (out / "report.md").read_text(encoding="utf-8")
+    assert "| seen stack, held out | 2 | 100 % | 100 % | 100 % |" in text
+    far = invoke("--against", own_runs(tmp_path, 3.0), "--out", out, "--uncertainty", 7)
+    line = "within their range of samples (75 % should be), seen stack, held out: 2 runs, tpot 0 %"
+    assert line in far.stdout
+
+
 def test_a_threshold_decides_the_exit(tmp_path: Path) -> None:
     out = tmp_path / "out"
     file = own_runs(tmp_path, 1.25)
