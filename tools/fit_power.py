@@ -132,17 +132,30 @@ def percent(errors: Floats) -> float:
 
 
 def held_out_errors(sample: Sample, out: Floats) -> dict[str, float]:
-    """Of errors where the fit had not seen the LLM: median and P90 of their size, and ``log_sd``.
+    """Of errors where the fit had not seen the LLM: median and P90 of their size, and spreads.
 
-    That is the standard deviation of the normal distribution whose 90 % quantile of |log error|,
-    bias included, is that of the draw above idle, which is what ``sim.perf.sampled`` draws.
+    The spreads are of the draw above idle, which is what ``sim.perf.sampled`` draws: standard
+    deviations of what all runs of an LLM share and of the rest, in the proportion of the variances
+    between and within LLMs (by one-way analysis), and together those of the normal distribution
+    whose 90 % quantile of |log error|, bias included, is measured.
     """
     idle_w = sample.idle_share * sample.tdp_w
-    logs = abs(np.log((sample.gpu_w * (1 + out) - idle_w) / (sample.gpu_w - idle_w)))
+    logs = np.log((sample.gpu_w * (1 + out) - idle_w) / (sample.gpu_w - idle_w))
+    _, which = np.unique([run.model_id for run in sample.runs], return_inverse=True)
+    count = np.bincount(which)
+    means = np.bincount(which, logs) / count
+    within = float(np.sum((logs - means[which]) ** 2) / (len(logs) - len(count)))
+    # Runs an LLM, as unequal as they are: Searle, Linear Models, on the one-way classification.
+    each = (len(logs) - float(np.sum(count**2)) / len(logs)) / (len(count) - 1)
+    between = float(np.sum(count * (means - logs.mean()) ** 2) / (len(count) - 1))
+    of_llm = max(0.0, (between - within) / each)
+    total = float(np.quantile(abs(logs), 0.9)) / NORMAL_90
+    scale = total / np.sqrt(of_llm + within)
     return {
         "median": round(float(np.quantile(abs(out), 0.5)), 4),
         "p90": round(float(np.quantile(abs(out), 0.9)), 4),
-        "log_sd": round(float(np.quantile(logs, 0.9)) / NORMAL_90, 4),
+        "log_sd_llm": round(float(scale * np.sqrt(of_llm)), 4),
+        "log_sd_run": round(float(scale * np.sqrt(within)), 4),
     }
 
 

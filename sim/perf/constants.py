@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -59,11 +60,21 @@ class DrawConstants:
 
 @dataclass(frozen=True)
 class DrawErrors:
-    """Errors of the draw of LLMs left out of the fit; ``log_sd`` is of the draw above idle."""
+    """Errors of the draw of LLMs left out of the fit.
+
+    ``log_sd_llm`` and ``log_sd_run`` are of the draw above idle: what all runs of an LLM share, and
+    the rest.
+    """
 
     median: float
     p90: float
-    log_sd: float
+    log_sd_llm: float
+    log_sd_run: float
+
+    @property
+    def log_sd(self) -> float:
+        """Of both together."""
+        return math.hypot(self.log_sd_llm, self.log_sd_run)
 
 
 @dataclass(frozen=True)

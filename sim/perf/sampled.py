@@ -21,6 +21,7 @@ import numpy as np
 
 from sim.catalog.types import Gpu
 from sim.perf.calibration import draw_errors
+from sim.perf.constants import DrawErrors
 from sim.perf.expected import expected_error
 from sim.perf.residuals import Residuals
 from sim.perf.stacks import prefilling
@@ -60,19 +61,28 @@ class Configuration:
             self.stack, llm=self.llm, gpu=self.gpu, tensor_parallel=self.tensor_parallel
         )
         name = "/".join(map(str, astuple(self)))
-        return factors(sample, expected.residuals, draw_errors(self.gpu).log_sd,
-                       stack=self.stack, configuration=name)  # fmt: skip
+        return factors(
+            sample, expected.residuals, draw_errors(self.gpu),
+            stack=self.stack, llm=f"{self.gpu}/{self.llm}", configuration=name,
+        )  # fmt: skip
 
 
 def factors(
-    sample: int, residuals: Residuals, draw_sd: float, *, stack: str, configuration: str
+    sample: int,
+    residuals: Residuals,
+    draw: DrawErrors,
+    *,
+    stack: str,
+    llm: str,
+    configuration: str,
 ) -> Factors:
     """The ``sample``-th draw, from 1 on; 0 has the fitted values.
 
     Args:
         residuals: of an error class.
-        draw_sd: standard deviation of the logarithm of the draw above idle.
-        stack: whose runs are off together.
+        draw: of the draw above idle.
+        stack: whose times are off together.
+        llm: on its GPU type: whose draws are off together.
         configuration: tells what has an error of its own from what else runs on the stack.
     """
     if sample == 0:
@@ -81,11 +91,14 @@ def factors(
     common = _correlated(sample, f"calibration/stack/{stack}", residuals.correlation)
     name = f"calibration/configuration/{configuration}"
     own = _correlated(sample, name, residuals.correlation)
-    draw = generator(sample, f"calibration/draw/{configuration}").standard_normal()
+    of_llm, of_run = (
+        float(generator(sample, f"calibration/draw/{key}").standard_normal())
+        for key in (llm, configuration)
+    )
     return Factors(
         decode=exp(decode.stack * common[0] + hypot(decode.configuration, decode.run) * own[0]),
         prefill=exp(prefill.stack * common[1] + hypot(prefill.configuration, prefill.run) * own[1]),
-        draw=exp(draw_sd * float(draw)),
+        draw=exp(draw.log_sd_llm * of_llm + draw.log_sd_run * of_run),
     )
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sim.catalog.library import load
+from sim.perf.constants import DrawErrors
 from sim.perf.residuals import Residuals, Spread
 from sim.perf.sampled import Factors, factors, sampled
 from sim.perf.step import Batch, ReplicaModel
@@ -15,10 +16,15 @@ GPU = "h100-sxm"
 RESIDUALS = Residuals(Spread(0.3, 0.1, 0.2), Spread(0.5, 0.2, 0.1), 0.6, 100)
 
 
-def draws(count: int, configuration: str = "a", stack: str = "pooled") -> np.ndarray:
+DRAW = DrawErrors(0.07, 0.2, log_sd_llm=0.1, log_sd_run=0.098)
+
+
+def draws(
+    count: int, configuration: str = "a", stack: str = "pooled", llm: str = "l"
+) -> np.ndarray:
     """[count, 3] logarithms of the factors on decode, prefill and draw."""
     found = [
-        factors(n, RESIDUALS, 0.14, stack=stack, configuration=configuration)
+        factors(n, RESIDUALS, DRAW, stack=stack, llm=llm, configuration=configuration)
         for n in range(1, count + 1)
     ]
     return np.log([[by.decode, by.prefill, by.draw] for by in found])
@@ -42,11 +48,18 @@ def test_configurations_share_what_their_stack_is_off_by() -> None:
     assert abs(np.corrcoef(one[:, 0], other[:, 0])[0, 1]) < 0.05
 
 
+def test_layouts_of_one_llm_share_what_its_draw_is_off_by() -> None:
+    one, same_llm, other = draws(4000), draws(4000, "b"), draws(4000, "b", llm="another")
+    shared = np.corrcoef(one[:, 2], same_llm[:, 2])[0, 1]
+    assert shared == pytest.approx(0.1**2 / 0.14**2, abs=0.05)
+    assert abs(np.corrcoef(one[:, 2], other[:, 2])[0, 1]) < 0.05
+
+
 def test_a_draw_is_the_same_each_time_and_the_zeroth_is_the_fit() -> None:
-    again = factors(7, RESIDUALS, 0.14, stack="s", configuration="c")
-    assert again == factors(7, RESIDUALS, 0.14, stack="s", configuration="c")
-    assert again != factors(8, RESIDUALS, 0.14, stack="s", configuration="c")
-    assert factors(0, RESIDUALS, 0.14, stack="s", configuration="c") == Factors()
+    again = factors(7, RESIDUALS, DRAW, stack="s", llm="l", configuration="c")
+    assert again == factors(7, RESIDUALS, DRAW, stack="s", llm="l", configuration="c")
+    assert again != factors(8, RESIDUALS, DRAW, stack="s", llm="l", configuration="c")
+    assert factors(0, RESIDUALS, DRAW, stack="s", llm="l", configuration="c") == Factors()
 
 
 def changed(by: Factors) -> tuple[ReplicaModel, ReplicaModel]:
