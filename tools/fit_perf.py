@@ -42,8 +42,13 @@ ASSUMED = {
     "transfer": "a GPU without constants of its own takes another's: mi300x and l4 are unmeasured",
     "l2_bytes": "vendors' figures, remembered",
     "precision_like": "int8 products as fp8",
+    "block_scaled": (
+        "weights with a scale per block: on the H200 as on the H100; elsewhere as one scale per "
+        "tensor (Blackwell's tensor cores scale blocks themselves)"
+    ),
 }
 L2_BYTES = {name: l2 for name, l2, _ in fit_gemm.GPUS.values()} | {"mi300x": 256e6, "l4": 48e6}
+BLOCK_SCALED = {"h100-sxm": "fp8_block", "h200-sxm": "fp8_block"}
 TRANSFER = {"default": "h100-sxm", "gb200": "b200", "l4": "l40s", "mi300x": "h100-sxm"}
 RECORD_HEADER = """\
 # How far to trust the times of matrix products, by tools/fit_perf.py; sim/perf/gemm_record.py says
@@ -60,6 +65,7 @@ def main(folder: Path) -> None:
         "assumed": ASSUMED,
         "transfer": TRANSFER,
         "precision_like": {"int8": "fp8"},
+        "block_scaled": BLOCK_SCALED,
         "l2_bytes": L2_BYTES,
         "gemm_tiles": fit_gemm.tiles_tree(),
         "gemm": gemm,

@@ -265,4 +265,5 @@ def to_llm(entry: Entry) -> Llm:
         published_parameters=entry.number("published_parameters"),
         published_active_parameters=entry.number("published_active_parameters"),
         gated_mlp=bool(entry.number("gated_mlp")) if entry.has("gated_mlp") else True,
+        fp8_blocks=entry.has("fp8_blocks") and bool(entry.number("fp8_blocks")),
     )

@@ -96,6 +96,7 @@ LLM: Mapping[str, Key] = MappingProxyType(
         **_keys(WHOLE, "window windowed_layers max_context"),
         **_keys(FLAG, "tied_embeddings attention_bias qk_norm"),
         "gated_mlp": Key(FLAG, optional=True),
+        "fp8_blocks": Key(FLAG, optional=True),
         "mla": Key(
             "", members=_keys(WHOLE, "kv_rank rope_dim q_rank nope_dim v_dim"), optional=True
         ),

@@ -174,3 +174,4 @@ class Llm:
     published_parameters: float
     published_active_parameters: float
     gated_mlp: bool = True
+    fp8_blocks: bool = False  # the published fp8 weights have a scale per block, not per tensor

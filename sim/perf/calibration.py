@@ -73,6 +73,16 @@ def gemm_owner(gpu: str, precision: str) -> tuple[str, str]:
     raise DataError("/".join(_KERNELS), f"no GEMM constants for {precision} to give {gpu}")
 
 
+def gemm_dtype(gpu: str, precision: str, block_scaled: bool) -> str:
+    """Data type whose constants a product takes; weights with a scale per block may have others.
+
+    Only on the GPUs of ``block_scaled`` in the file is the kernel for such weights another one.
+    """
+    if not block_scaled:
+        return precision
+    return str(read_tree(*_KERNELS)["block_scaled"].get(gpu, precision))
+
+
 def gemm_constants(gpu: str, precision: str) -> GemmConstants:
     """Constants of matrix products of this GPU, else of the one that it transfers from.
 

@@ -27,6 +27,7 @@ class Overheads:
     sequence_s: float  # per decoding sequence
     activation_passes: float  # times the hidden state crosses HBM per layer
     inner_passes: float  # the same for the inner activations
+    quantise_s: float  # launch of what quantises the activations of a product
     stage_hop_s: float  # per boundary between pipeline stages
 
 

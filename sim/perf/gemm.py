@@ -42,10 +42,11 @@ class Device:
 class GemmConstants:
     """Fitted constants of one (GPU, dtype); dimensionless unless the name carries a unit.
 
-    ``launch_s`` (launch and drain), ``quantise_s`` and ``quantise`` (the kernel that quantises the
-    activations of 8- and 4-bit products), ``resident_mb`` and ``resident`` (weights that a looped
-    benchmark finds in L2) and ``gemv`` (a slow path) belong to isolated kernels only; ``serving``
-    drops them.
+    ``quantise`` is the traffic of the kernel that quantises the activations of 8- and 4-bit
+    products, in units of reading and writing them once at ``bandwidth``. ``launch_s`` (launch and
+    drain), ``quantise_s`` (the same of that kernel), ``resident_mb`` and ``resident`` (weights that
+    a looped benchmark finds in L2) and ``gemv`` (a slow path) belong to isolated kernels only;
+    ``serving`` drops them.
     """
 
     launch_s: float
@@ -74,7 +75,7 @@ class GemmConstants:
         """The same without what only isolated kernels pay or gain; overheads come on top apart."""
         from dataclasses import replace
 
-        return replace(self, launch_s=0.0, quantise_s=0.0, quantise=0.0, resident_mb=0.0, gemv=0.0)
+        return replace(self, launch_s=0.0, quantise_s=0.0, resident_mb=0.0, gemv=0.0)
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,7 @@ def gemm_s(
     if c.gemv:
         joined = joined * (1 + c.gemv * _slow_path(rows, columns, depth, c))
     quantise = c.quantise * rows * depth * (2 + weight_bytes) / _bandwidth(c, device)
+    quantise = quantise * clock.memory
     total: Floats = c.launch_s + c.quantise_s + joined + quantise
     return total
 

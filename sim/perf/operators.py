@@ -39,6 +39,7 @@ class Arithmetic:
     precision: str  # names the peak and the fitted constants
     weight_bytes: float
     activation_bytes: float
+    block_scaled: bool = False  # weights with a scale per block
 
 
 PLAIN = Arithmetic("bf16", HALF, HALF)
@@ -114,6 +115,11 @@ class Shard:
     groups: int = 1  # of data-parallel attention; each has its own sequences
 
     @property
+    def quantised_products(self) -> float:
+        """Products whose activations are quantised first, over all layers."""
+        return sum(p.layers for p in self.products if p.arithmetic.activation_bytes < HALF)
+
+    @property
     def weight_bytes(self) -> float:
         """Weights of the stage's layers, without embedding and head."""
         return (
@@ -138,7 +144,8 @@ def arithmetic(llm: Llm, gpu: Gpu, precision: str) -> tuple[Arithmetic, Arithmet
         raise UnknownName("precision", precision, PRECISION_BYTES)
     weight = bits_per_weight(precision) / 8
     if precision in gpu.peak_flops:
-        chosen = Arithmetic(precision, weight, PRECISION_BYTES[precision])
+        blocks = llm.fp8_blocks and precision == "fp8"
+        chosen = Arithmetic(precision, weight, PRECISION_BYTES[precision], blocks)
     elif precision in ("int4", "int8") or precision == llm.native_precision == "fp4":
         chosen = Arithmetic("bf16", weight, HALF)
     else:

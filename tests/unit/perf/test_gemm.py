@@ -136,6 +136,22 @@ def test_clock_stretches_compute_and_memory_apart() -> None:
     assert serving_s(1, clock=slow_compute) / serving_s(1) < 1.2
 
 
+@pytest.mark.parametrize(("precision", "passes"), [("bf16", 0), ("fp8", 1)])
+def test_serving_quantises_activations_through_memory(precision: str, passes: int) -> None:
+    """2 bytes read and 1 written per element, as often as the constants say; no launch."""
+    constants, h100 = gemm_constants("h100-sxm", precision), load().gpus["h100-sxm"]
+    size = PRECISION_BYTES[precision]
+    without = gemm_s(
+        512, 8192, 8192, replace(constants.serving(), quantise=0.0), device(h100, precision),
+        weight_bytes=size, activation_bytes=size, clock=Clock(memory=2.0),
+    )  # fmt: skip
+    bandwidth = constants.bandwidth * h100.memory_bandwidth_bytes_per_s
+    expected_s = 2.0 * passes * constants.quantise * 512 * 8192 * 3 / bandwidth
+    spent_s = float(serving_s(512, precision=precision, clock=Clock(memory=2.0)) - without)
+    assert spent_s == pytest.approx(expected_s, rel=1e-9, abs=1e-15)
+    assert passes == 0 or 10e-6 < expected_s < 30e-6
+
+
 def test_a_precision_the_gpu_lacks_is_refused() -> None:
     with pytest.raises(UnsupportedPlan) as caught:
         kernel_s(load().gpus["a100-sxm"], "fp8", "fp8", 1, 4096, 4096)

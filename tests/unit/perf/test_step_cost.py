@@ -99,6 +99,30 @@ def test_lower_clock_is_never_faster_and_prefill_loses_most(
     assert prefills[low] / prefills[0] > decodes[low] / decodes[0]
 
 
+@pytest.mark.parametrize(
+    ("llm", "gpu", "precision", "slower"),
+    [
+        ("qwen3-32b", "h100-sxm", "fp8", (1.02, 1.3)),
+        ("qwen3-32b", "h200-sxm", "fp8", (1.02, 1.3)),
+        ("qwen3-32b", "h100-sxm", "bf16", (1.0, 1.0)),
+        ("qwen3-32b", "b200", "fp8", (1.0, 1.0)),
+    ],
+)
+def test_fp8_weights_with_a_scale_per_block_take_longer_on_hopper(
+    llm: str, gpu: str, precision: str, slower: tuple[float, float]
+) -> None:
+    catalog = load()
+    blocks, kind = catalog.llms[llm], catalog.gpus[gpu]
+    assert blocks.fp8_blocks
+    tokens = np.array([4096.0])
+    per_block, per_tensor = (
+        Stage(shard(one, kind, precision, "fp8", 2, one.layers), kind, 2, FULL_CLOCK)
+        for one in (blocks, replace(blocks, fp8_blocks=False))
+    )
+    ratio = float(per_block.tokens_s(tokens)[0] / per_tensor.tokens_s(tokens)[0])
+    assert slower[0] <= ratio <= slower[1]
+
+
 def test_two_pipeline_stages_of_half_the_layers_cost_one_stage_twice() -> None:
     """pp = 2 on even layers: fixed, KV and pair terms are twice one half, less nothing."""
     whole, piped = (
