@@ -29,7 +29,9 @@ class Scrambled:
         seen = rng.bits(view.request_id) ^ mix64(numerator) ^ denominator
         for number in (
             view.input_tokens, view.expected_output_tokens, view.priority,
-            *view.outstanding_requests, *view.outstanding_tokens, *view.prefix_ids,
+            *view.outstanding_requests, *view.outstanding_tokens, *view.prefix_ids, view.session,
+            *view.outstanding_prompt_tokens, *view.served_prompt_tokens,
+            *map(hash, view.serving_prompts_s), hash(view.ttft_objective_s), hash(str(view.power)),
         ):  # fmt: skip
             seen = mix64(seen ^ number)
         order = sorted(range(view.replicas), key=lambda position: mix64(seen + position))
