@@ -11,7 +11,7 @@ import pytest
 
 from sim.policies.routing.power_aware import PowerAware
 from sim.policies.routing.session_affinity import SessionAffinity
-from sim.policies.routing.slo_aware import SloAware
+from sim.policies.routing.slo_aware import CHOICES, SloAware
 from tests.property.engine_pair import CANDIDATE, MOST_LINES, REFERENCE, differences, serve_case
 from tests.property.random_cases import Case, seeded_case
 from tests.property.test_handover import sending_again
@@ -24,8 +24,12 @@ def random_router(rng: Random) -> Any:
     return rng.choice(
         [
             SessionAffinity(rng.choice([1.0, 1.5, 100.0]), rng.choice([0, 1, 2])),
-            SloAware(rng.choice([0.1, 0.5, 1.0]), rng.choice([0.1, 3.0, 1000.0])),
-            PowerAware(rng.choice(["rack", "pdu", "ups"]), rng.choice([1.0, 1.5, 100.0])),
+            SloAware(
+                rng.choice([0.1, 0.5, 1.0]), rng.choice(CHOICES), rng.choice([0.1, 3.0, 1000.0])
+            ),
+            PowerAware(
+                rng.choice(["rack", "pdu", "ups"]), rng.randrange(2) > 0, rng.choice([1.0, 1.5, 9])
+            ),
         ]
     )
 

@@ -1,4 +1,4 @@
-"""Power-aware routing: spread prompts over the racks, PDUs or UPSs that feed the replicas."""
+"""Power-aware routing: prompts spread over the racks, PDUs or UPSs that feed the replicas."""
 
 from __future__ import annotations
 
@@ -16,23 +16,28 @@ LEVELS = ("rack", "pdu", "ups")
 @register("routing", "power-aware")
 @dataclass(frozen=True)
 class PowerAware:
-    """Send each request to the node of the electrical tree with the least work for its limit.
+    """Send each request where few replicas prefill below the same node of the electrical tree.
 
-    GPUs draw most while they prefill, so what is compared is the prompt tokens outstanding below
-    each node of ``level``, over the node's limit in watts (alone where some node has none). Among
-    the replicas of that node, the one with the fewest outstanding tokens is taken. A replica with
-    several feeds counts in each by its share, and is judged by the worst.
+    GPUs draw most while they prefill, so a node of ``level`` peaks when many replicas below it do
+    that at once. Best is a replica without prompts, below the node with the fewest replicas that
+    have some for its limit in watts (alone where some node has no limit), then the one with the
+    fewest outstanding tokens. A replica with several feeds counts in each by its share, and is
+    judged by the worst.
 
     The router knows the tree as it was built, and its own requests. It sees no meters, no other
-    load of a rack, and no feed that has failed.
+    load of a rack, and no feed that has failed. What it brings is little and only where racks
+    differ: ``docs/routing.md`` has numbers.
 
     Attributes:
         level: rack, pdu or ups.
-        slack: a replica is taken only if its outstanding tokens, the request's included, are at
-            most this multiple of the pool's mean; so power does not cost waiting without end.
+        queue: prompts may wait behind others for the sake of power: nodes count first, whether a
+            replica has prompts does not. Peaks are lower and first tokens later.
+        slack: only replicas whose outstanding tokens, the request's included, are at most this
+            multiple of the pool's mean; the others come last.
     """
 
     level: str = "rack"
+    queue: bool = False
     slack: float = field(default=1.5, metadata={"dimension": "count"})
 
     def __post_init__(self) -> None:
@@ -51,15 +56,18 @@ class PowerAware:
         """Nothing to remember."""
 
     def decide(self, view: RoutingView, state: None, rng: KeyedBits) -> Iterator[int]:
-        """Replicas that are not behind, by the load of their worst feed; then the others."""
+        """Replicas that are not behind, by their prompts and the load of their worst feed."""
         tokens = view.outstanding_tokens
         own = view.input_tokens + view.expected_output_tokens
         most = self.slack * (sum(tokens) / view.replicas + own)
-        worst = feeds_load(view.power, self.level, view.outstanding_prompt_tokens)
-        yield from sorted(
-            range(view.replicas),
-            key=lambda i: (tokens[i] + own > most, worst[i], tokens[i], i),
-        )
+        prefilling = [int(prompts > 0) for prompts in view.outstanding_prompt_tokens]
+        worst = feeds_load(view.power, self.level, prefilling)
+
+        def rank(i: int) -> tuple[bool, bool, float, int]:
+            waits = not self.queue and prefilling[i] > 0
+            return tokens[i] + own > most, waits, worst[i], tokens[i]
+
+        yield from sorted(range(view.replicas), key=rank)
 
 
 def feeds_load(places: PowerPlaces, level: str, work: Sequence[int]) -> list[float]:

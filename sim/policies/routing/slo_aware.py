@@ -1,4 +1,4 @@
-"""SLO-aware routing: the replica predicted to meet the objective with the least to spare."""
+"""SLO-aware routing: a replica that is predicted to meet the objective, by what was measured."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from sim.errors import RackplanError
+from sim.errors import RackplanError, did_you_mean
 from sim.policies.base import RoutingView, register
 from sim.policies.routing.least_outstanding import ascending
 from sim.rng import KeyedBits
+
+CHOICES = ("lightest", "tightest")
 
 
 @dataclass
@@ -35,13 +37,13 @@ class Speed:
 @register("routing", "slo-aware")
 @dataclass(frozen=True)
 class SloAware:
-    """Send each request where its first token is predicted to be in time, and only just.
+    """Send each request to a replica where its first token is predicted to be in time.
 
     The prediction for a replica is its outstanding prompt tokens, the request's included, over the
     speed at which it gave first tokens of late; one that has given none yet counts as fast as the
-    fastest. In time are predictions of at most ``margin`` of the TTFT objective; among these the
-    latest is taken, which leaves idle replicas to requests that need them. If none is in time, the
-    earliest is. Without an objective it is the replica with the fewest outstanding tokens.
+    fastest. In time are predictions of at most ``margin`` of the TTFT objective. ``choose`` says
+    which of those in time is taken. If none is, the earliest is taken. Without an objective it is
+    the replica with the fewest outstanding tokens.
 
     The router knows what a gateway can measure by watching streams begin. It does not know
     priorities of those that wait, what a prefix cache will save, or how long the request has been
@@ -49,18 +51,26 @@ class SloAware:
 
     Attributes:
         margin: share of the objective that a prediction may take.
+        choose: "lightest" takes the replica with the fewest outstanding tokens, so that decoding
+            stays quick; "tightest" the one with the latest prediction, best fit, which leaves
+            others idle for requests in a hurry, and packs batches until outputs are late: it costs
+            a third of the goodput in ``docs/routing.md``.
         memory: time of serving prompts after which a measurement counts a third (1/e).
     """
 
     margin: float = 0.5
+    choose: str = "lightest"
     memory: float = field(default=30.0, metadata={"dimension": "time"})
 
     def __post_init__(self) -> None:
         """Refuse parameters that make no sense.
 
         Raises:
-            RackplanError: no margin, one beyond the objective, or no memory.
+            RackplanError: no margin, one beyond the objective, no memory, or an unknown choice.
         """
+        if self.choose not in CHOICES:
+            hint = did_you_mean(self.choose, CHOICES)
+            raise RackplanError(f"choose must be lightest or tightest, not {self.choose!r}{hint}")
         if not 0.0 < self.margin <= 1.0:
             raise RackplanError(
                 f"margin must be above 0 % and at most 100 %, not {100 * self.margin:g} %"
@@ -73,7 +83,7 @@ class SloAware:
         return {}
 
     def decide(self, view: RoutingView, state: dict[int, Speed], rng: KeyedBits) -> Iterator[int]:
-        """Replicas in time, the latest first; then the others, the earliest first."""
+        """Replicas in time, as ``choose`` says; then the others, the earliest first."""
         speeds = [
             state.setdefault(i, Speed()).look(
                 view.served_prompt_tokens[i], view.serving_prompts_s[i], self.memory
@@ -92,7 +102,8 @@ class SloAware:
         tokens = view.outstanding_tokens
 
         def rank(i: int) -> tuple[bool, float, int]:
-            late = first_s[i] > limit_s
-            return late, first_s[i] if late else -first_s[i], tokens[i]
+            if first_s[i] > limit_s:
+                return True, first_s[i], tokens[i]
+            return False, -first_s[i] if self.choose == "tightest" else 0.0, tokens[i]
 
         yield from sorted(range(view.replicas), key=rank)

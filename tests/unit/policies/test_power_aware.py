@@ -37,15 +37,25 @@ def order(router: PowerAware, *what: Any) -> list[int]:
     return list(router.decide(view(*what), None, RNG))
 
 
-def test_the_rack_with_the_least_prompts_for_its_limit_is_best() -> None:
-    free = PowerAware(slack=100.0)
-    assert order(free, (50, 50, 50, 70), (9, 5, 7, 1)) == [3, 1, 2, 0]  # 150/40 against 70/20
-    assert order(free, (50, 50, 50, 80), (9, 5, 7, 1)) == [1, 2, 0, 3]  # 80/20
+FREE = PowerAware(slack=100.0)
+
+
+def test_who_has_no_prompt_is_best_in_the_rack_with_the_fewest_for_its_limit() -> None:
+    assert order(FREE, (0, 0, 0, 0), (9, 5, 7, 6)) == [1, 3, 2, 0]
+    assert order(FREE, (80, 0, 0, 0), (9, 5, 7, 6)) == [3, 1, 2, 0]  # 1/40 against none
+    assert order(FREE, (80, 80, 0, 80), (9, 5, 7, 6)) == [2, 1, 3, 0]
+
+
+def test_prompts_may_wait_for_the_sake_of_power() -> None:
+    queue = replace(FREE, queue=True)
+    assert order(queue, (80, 80, 0, 80), (9, 5, 7, 6)) == [1, 3, 2, 0]  # 2/40 and 1/20: as much
+    assert order(queue, (80, 80, 80, 80), (9, 5, 7, 9)) == [3, 1, 2, 0]  # 3/40 against 1/20
+    assert order(queue, (80, 0, 0, 80), (9, 5, 7, 1)) == [1, 2, 0, 3]  # 1/40 against 1/20
 
 
 def test_who_is_behind_is_left_alone() -> None:
     """450 + 100 against 1.5 · (450/4 + 100)."""
-    assert order(PowerAware(slack=1.5), (50, 0, 0, 0), (0, 0, 0, 450)) == [0, 1, 2, 3]
+    assert order(PowerAware(slack=1.5), (50, 0, 0, 0), (0, 0, 0, 450)) == [1, 2, 0, 3]
 
 
 def test_two_feeds_count_by_their_shares_and_the_worst_judges() -> None:

@@ -36,12 +36,18 @@ def order(router: SloAware, *what: Any, **more: Any) -> list[int]:
     return list(router.decide(view(*what, **more), router.new_state(), RNG))
 
 
+TIGHT = SloAware(choose="tightest")
 EQUAL = (10_000,) * 3, (1.0,) * 3  # 10,000 tokens/s each
 
 
-def test_the_latest_that_is_in_time_is_best() -> None:
+def test_of_those_in_time_the_lightest_is_best() -> None:
     """Predictions 0.1, 0.9 and 1.1 s against half of 2 s."""
-    assert order(SloAware(), (0, 8_000, 10_000), *EQUAL) == [1, 0, 2]
+    router, prompts = SloAware(), (0, 8_000, 10_000)
+    assert order(router, prompts, *EQUAL, tokens=(20_000, 9_000, 0)) == [1, 0, 2]
+
+
+def test_best_fit_takes_the_latest_that_is_in_time() -> None:
+    assert order(TIGHT, (0, 8_000, 10_000), *EQUAL, tokens=(0, 9_000, 0)) == [1, 0, 2]
 
 
 def test_if_none_is_in_time_the_earliest_is_best() -> None:
@@ -49,9 +55,10 @@ def test_if_none_is_in_time_the_earliest_is_best() -> None:
 
 
 def test_the_margin_is_a_share_of_the_objective() -> None:
-    assert order(SloAware(margin=1.0), (0, 8_000, 10_000), *EQUAL) == [2, 1, 0]
-    assert order(SloAware(margin=0.05), (0, 8_000, 10_000), *EQUAL) == [0, 1, 2]
-    assert order(SloAware(), (0, 8_000, 10_000), *EQUAL, objective_s=1.0) == [0, 1, 2]
+    prompts = (0, 8_000, 10_000)
+    assert order(replace(TIGHT, margin=1.0), prompts, *EQUAL) == [2, 1, 0]
+    assert order(replace(TIGHT, margin=0.05), prompts, *EQUAL) == [0, 1, 2]
+    assert order(TIGHT, prompts, *EQUAL, objective_s=1.0) == [0, 1, 2]
 
 
 def test_a_slow_replica_is_known_by_what_it_did() -> None:
@@ -64,8 +71,10 @@ def test_ties_go_to_the_one_with_fewer_tokens_outstanding_then_the_lower() -> No
 
 
 def test_who_has_done_nothing_counts_as_fast_as_the_fastest() -> None:
-    assert order(SloAware(), (500, 0, 0), (10_000, 0, 10_000), (1.0, 0.0, 4.0))[0] == 2
-    assert order(SloAware(margin=0.1), (500, 0, 0), (10_000, 0, 10_000), (1.0, 0.0, 4.0))[0] == 0
+    """Predictions 0.15, 0.1 and 0.4 s."""
+    past = (10_000, 0, 10_000), (1.0, 0.0, 4.0)
+    assert order(TIGHT, (500, 0, 0), *past) == [2, 0, 1]
+    assert order(replace(TIGHT, margin=0.06), (500, 0, 0), *past) == [1, 0, 2]
 
 
 @pytest.mark.parametrize("objective_s", [2.0, math.inf])
@@ -89,6 +98,7 @@ def test_the_past_fades() -> None:
     [
         ({"margin": 0.0}, "margin must be above 0 % and at most 100 %, not 0 %"),
         ({"margin": 1.5}, "margin must be above 0 % and at most 100 %, not 150 %"),
+        ({"choose": "best"}, "choose must be lightest or tightest, not 'best'"),
         ({"memory": 0.0}, "memory must be above 0 s and finite, not 0 s"),
         ({"memory": math.inf}, "memory must be above 0 s and finite, not inf s"),
     ],
