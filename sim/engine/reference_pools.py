@@ -73,7 +73,7 @@ class PoolState:
         """The prompt is no longer outstanding."""
         self.outstanding_tokens[request.position] -= request.outstanding[0]
         self.outstanding_prompt_tokens[request.position] -= request.outstanding[0]
-        if request.outstanding[0]:
+        if request.outstanding[0]:  # else another pool has served the prompt
             self.served(request, now_s)
 
     def served(self, request: Request, now_s: float) -> None:

@@ -252,7 +252,8 @@ def end_prefill(s: State, r: int, slot: int, t: float) -> None:
         workload.delivered += request.delivered
         replica.outstanding_tokens -= work_before(request)
         replica.outstanding_prompt_tokens -= work_before(request)
-        prompt_served(s, r, request, t)
+        if work_before(request) > 0:  # else another pool has served the prompt
+            prompt_served(s, r, request, t)
     if request.delivered >= request.output_tokens:
         give_back(s, r, slot, blocks_for(request.target))
         run_remove(s, r, slot)
