@@ -32,7 +32,8 @@ class Scrambled:
             view.input_tokens, view.expected_output_tokens, view.priority,
             *view.outstanding_requests, *view.outstanding_tokens, *view.prefix_ids, view.session,
             *view.outstanding_prompt_tokens, *view.served_prompt_tokens,
-            *map(hash, view.serving_prompts_s), hash(view.ttft_objective_s), crc32(str(view.power).encode()),
+            *map(hash, view.serving_prompts_s), hash(view.ttft_objective_s),
+            crc32(str(view.power).encode()),
         ):  # fmt: skip
             seen = mix64(seen ^ number)
         order = sorted(range(view.replicas), key=lambda position: mix64(seen + position))
