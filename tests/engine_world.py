@@ -170,6 +170,7 @@ class Given:
             column("output_tokens", 1, int), column("priority", 0, int),
             column("after_request", OPEN, int), column("think_s", 0.0, float),
             column("cancel_after_s", math.inf, float), *self._prefixes(),
+            column("session", -1, int) if any("session" in row for row in self.rows) else None,
         )  # fmt: skip
 
     def _prefixes(self) -> tuple[Any, Any, int]:

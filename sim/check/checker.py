@@ -24,6 +24,7 @@ from sim.check.policies import check_policies
 from sim.check.pools import check_pools
 from sim.check.power import check_power
 from sim.check.resolved import resolve
+from sim.check.routing import check_routing
 from sim.check.scenario import Calibration, LlmUse, PlannedEvent, Pool, Scenario
 from sim.check.site import check_site
 from sim.check.storage import check_storage
@@ -63,6 +64,7 @@ def check(document: Document, edit: Edit | None = None) -> Scenario:
     own = check_calibration(found)
     pools = _pools(found, llms, site, policies, fabric, own)
     workloads = tuple(check_workloads(found, pools))
+    check_routing(found, pools, workloads, power)
     check_failed(found, site)
     network = _has_network(found, fabric)
     expectations, comparisons = check_expectations(found, power, network)

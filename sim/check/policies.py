@@ -40,6 +40,13 @@ HABITS: Mapping[str, Mapping[str, str]] = {
         "prefix": "prefix-aware",
         "prefixaware": "prefix-aware",
         "kvaware": "prefix-aware",
+        "session": "session-affinity",
+        "sticky": "session-affinity",
+        "consistent-hash": "session-affinity",
+        "consistent-hashing": "session-affinity",
+        "chwbl": "session-affinity",
+        "slo": "slo-aware",
+        "power": "power-aware",
     },
     "batching": {
         "continuous": "chunked-prefill",

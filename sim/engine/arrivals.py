@@ -11,14 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.engine.prefix import prefix_key
-from sim.workload.types import OPEN, RequestChunk, RequestSource
+from sim.workload.types import NO_SESSION, OPEN, RequestChunk, RequestSource
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """One request of a workload before it is sent.
 
-    ``prefix_ids`` name the complete prefix blocks of its prompt, as ``engine.prefix`` takes them.
+    ``prefix_ids`` name the complete prefix blocks of its prompt, as ``engine.prefix`` takes them;
+    ``session`` is as a router sees it.
     """
 
     number: int
@@ -30,6 +31,7 @@ class Row:
     cancel_after_s: float
     prefix_block_tokens: int = 0
     prefix_ids: tuple[int, ...] = ()
+    session: int = NO_SESSION
 
 
 class Feed:
@@ -79,6 +81,7 @@ class Feed:
         )  # fmt: skip
         lists: list[list[Any]] = [column.tolist() for column in columns]
         lists += [[chunk.prefix_block_tokens] * len(chunk), prefixes(chunk, self._workload)]
+        lists.append(sessions(chunk, self._workload).tolist())
         for after, *values in zip(chunk.after_request.tolist(), *lists, strict=True):
             row = Row(self._pulled, *values)
             self._pulled += 1
@@ -88,6 +91,15 @@ class Feed:
                 self._follows = True
                 self._followers.setdefault(after, []).append(row)
         return True
+
+
+def sessions(chunk: RequestChunk, workload: int) -> NDArray[np.int64]:
+    """[n] the session of each request of ``chunk`` among those of all workloads."""
+    if chunk.session is None:
+        return np.full(len(chunk), NO_SESSION)
+    return np.where(
+        chunk.session == NO_SESSION, NO_SESSION, chunk.session + prefix_key(workload, 0)
+    )
 
 
 def prefixes(chunk: RequestChunk, workload: int) -> list[tuple[int, ...]]:

@@ -29,10 +29,12 @@ from sim.engine.idle import idle_gpu_mw
 from sim.engine.limits import Limits
 from sim.engine.meter_tables import write_meters
 from sim.engine.plane import Stop
+from sim.engine.power_places import power_places
 from sim.engine.power_reading import judged_mj
 from sim.engine.prefix_arrays import load_ids
 from sim.engine.recorder import Recorder
 from sim.engine.room import more_followers, more_room, more_source
+from sim.engine.sessions import Sessions
 from sim.engine.world import World
 from sim.kernels import control, layout
 from sim.kernels import power as tree
@@ -71,9 +73,13 @@ class CompiledPlane(Decisions, Handover, TreeControl, ReplicaControl):
         ]
         self._rows = [0] * len(world.sources)  # pulled so far
         self._routers = [
-            (pool, pool.routing.new_state(), KeyedBits(world.seed, f"policy/routing/{pool.name}"))
-            for pool in scenario.pools
-        ]
+            (
+                pool, pool.routing.new_state(),
+                KeyedBits(world.seed, f"policy/routing/{pool.name}"), power_places(world, index),
+            )
+            for index, pool in enumerate(scenario.pools)
+        ]  # fmt: skip
+        self._sessions = Sessions(self.state)
         self.limits = Limits(scenario.power)
         self._opened = self._read_windowed()
         self._window = self._opened
@@ -185,6 +191,7 @@ class CompiledPlane(Decisions, Handover, TreeControl, ReplicaControl):
         )  # fmt: skip
         plain: list[Any] = [np.ascontiguousarray(column) for column in columns]
         load_rows(self._table, workload, self._rows[workload], *plain)
+        self._sessions.add(workload, self._rows[workload], chunk)
         self._rows[workload] += len(chunk)
         return True
 

@@ -20,11 +20,12 @@ from sim.engine.arbiter import (
 from sim.engine.batcher import blocks_for
 from sim.engine.prefix_arrays import ids_of
 from sim.engine.recorder import Recorder
+from sim.engine.sessions import Sessions
 from sim.engine.world import World
 from sim.kernels import between, control, layout
 from sim.kernels.layout import NONE
 from sim.kernels.state import Ints, Records, State
-from sim.policies.base import RoutingView, kind_of
+from sim.policies.base import PowerPlaces, RoutingView, kind_of
 from sim.rng import KeyedBits
 
 
@@ -35,7 +36,8 @@ class Decisions:
     world: World
     recorder: Recorder
     _table: Ints
-    _routers: list[tuple[Pool, Any, KeyedBits]]
+    _routers: list[tuple[Pool, Any, KeyedBits, PowerPlaces]]
+    _sessions: Sessions
 
     _drain_decisions: Callable[[], None]  # write down what kernels have decided so far
 
@@ -46,7 +48,7 @@ class Decisions:
         slot = int(state.all[0]["asked"])
         request = state.request[slot]
         number = int(state.all[0]["asked_pool"])
-        pool, router_state, rng = self._routers[number]
+        pool, router_state, rng, places = self._routers[number]
         first, count = int(state.pool[number]["first"]), int(state.pool[number]["replicas"])
         replicas = state.replica[first : first + count]
         now_s, identity = float(state.all[0]["asked_s"]), int(request["id"])
@@ -60,6 +62,12 @@ class Decisions:
             outstanding_requests=tuple(replicas["outstanding_requests"].tolist()),
             outstanding_tokens=tuple(replicas["outstanding_tokens"].tolist()),
             prefix_ids=ids_of(state, slot),
+            session=self._sessions.of(identity),
+            ttft_objective_s=float(state.workload[int(request["workload"])]["ttft_s"]),
+            outstanding_prompt_tokens=tuple(replicas["outstanding_prompt_tokens"].tolist()),
+            served_prompt_tokens=tuple(replicas["served_prompt_tokens"].tolist()),
+            serving_prompts_s=tuple(replicas["serving_prompts_s"].tolist()),
+            power=places,
         )
 
         def refuse(position: int) -> Refusal | None:

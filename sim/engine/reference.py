@@ -37,6 +37,7 @@ from sim.engine.meter_tables import write_meters
 from sim.engine.meters import WorkloadMeters
 from sim.engine.plane import Stop
 from sim.engine.power_meter import PowerMeter, TreeControl
+from sim.engine.power_places import power_places
 from sim.engine.recorder import Recorder
 from sim.engine.reference_handover import Handover
 from sim.engine.reference_meters import readings
@@ -48,7 +49,6 @@ from sim.engine.replica_run import RunningReplica
 from sim.engine.request import PREFILLS, WHOLE, Request
 from sim.engine.retries import Retries
 from sim.engine.world import PlacedReplica, World
-from sim.policies.base import RoutingView
 
 #: Outcomes that take no time by themselves.
 TURNED_AWAY = ("never-fits", "queue-full", "shed", "failed")
@@ -75,8 +75,8 @@ class ReferencePlane(Handover, TreeControl, ReplicaControl, Senders):
         for replica, placed in zip(self.replicas, world.replicas, strict=True):
             by_pool[placed.pool].append(replica)
         self.pools = [
-            PoolState(pool, replicas, world.seed)
-            for pool, replicas in zip(scenario.pools, by_pool, strict=True)
+            PoolState(pool, replicas, world.seed, power_places(world, index))
+            for index, (pool, replicas) in enumerate(zip(scenario.pools, by_pool, strict=True))
         ]
         pool_index = {pool.name: index for index, pool in enumerate(scenario.pools)}
         for state in self.pools:
@@ -246,17 +246,7 @@ class ReferencePlane(Handover, TreeControl, ReplicaControl, Senders):
                 decision(now_s, "routing", state.router_kind, who, 0, "", impossible)
             )
             return "never-fits"
-        view = RoutingView(
-            time_s=now_s,
-            request_id=request.identity,
-            input_tokens=request.input_tokens,
-            expected_output_tokens=request.output_tokens,
-            priority=request.priority,
-            replicas=len(state.replicas),
-            outstanding_requests=tuple(state.outstanding_requests),
-            outstanding_tokens=tuple(state.outstanding_tokens),
-            prefix_ids=request.prefix_ids,
-        )
+        view = state.view(request, now_s, self.workloads[request.workload].objectives.ttft_s)
         suggestions = state.router.decide(view, state.router_state, state.rng)
         checked = checked_positions(suggestions, len(state.replicas), now_s, state.router_kind)
         # A gateway takes replicas that are down out of rotation: nobody is asked, nothing logged.
@@ -292,8 +282,7 @@ class ReferencePlane(Handover, TreeControl, ReplicaControl, Senders):
     def _dispatch(self, request: Request, state: PoolState, position: int, now_s: float) -> None:
         request.position = position
         request.replica = state.replicas[position].index
-        state.outstanding_requests[position] += 1
-        state.outstanding_tokens[position] += sum(request.outstanding)
+        state.dispatched(request, now_s)
         state.replicas[position].enqueue(request, now_s)
 
     def _end(self, request: Request, outcome: str, now_s: float) -> None:
@@ -348,8 +337,7 @@ class ReferencePlane(Handover, TreeControl, ReplicaControl, Senders):
     def first_token(self, request: Request, time_s: float) -> None:
         """The prompt is no longer outstanding."""
         self.charges.delivered[request.workload] += request.delivered
-        state = self.pools[request.pool]
-        state.outstanding_tokens[request.position] -= request.outstanding[0]
+        self.pools[request.pool].first_token(request, time_s)
 
     def complete(self, request: Request, time_s: float) -> None:
         """All tokens are delivered."""

@@ -42,6 +42,7 @@ class Handover:
         """The prefill is no longer outstanding; the request goes to the other pool right away."""
         request.prefilled_s = time_s
         self._settle(request, whole=True)
+        self.pools[request.pool].served(request, time_s)
         twin = request.twin
         if twin is None:
             self._go_over(request, time_s)
@@ -148,8 +149,4 @@ class Handover:
         if request.role == PREFILLS and not math.isnan(request.prefilled_s) and not whole:
             return
         state = self.pools[request.pool]
-        before, after = request.outstanding
-        state.outstanding_requests[request.position] -= 1
-        state.outstanding_tokens[request.position] -= after
-        if math.isnan(request.first_token_s):
-            state.outstanding_tokens[request.position] -= before
+        state.settle(request)

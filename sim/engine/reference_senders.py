@@ -60,6 +60,7 @@ class Senders:
             output_tokens=row.output_tokens,
             prefix_block_tokens=row.prefix_block_tokens,
             prefix_ids=row.prefix_ids,
+            session=row.session,
         )
         request.cancel_s = sent_s + row.cancel_after_s
         self.live[request.identity] = request

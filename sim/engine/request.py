@@ -37,8 +37,8 @@ class Request:
         "delivered", "ended", "first_token_s", "hit_tokens", "identity", "input_tokens", "key",
         "last_token_s", "output_tokens", "pool", "position", "preemptions",
         "prefilled_s", "prefix_block_tokens", "prefix_ids", "priority", "produced_s", "remote",
-        "replica", "reserved", "role", "row", "sent_s", "shared", "target", "twin", "waiting",
-        "workload",
+        "replica", "reserved", "role", "row", "sent_s", "session", "shared", "target",
+        "twin", "waiting", "workload",
     )  # fmt: skip
 
     def __init__(
@@ -53,6 +53,7 @@ class Request:
         output_tokens: int,
         prefix_block_tokens: int = 0,
         prefix_ids: tuple[int, ...] = (),
+        session: int = -1,
     ) -> None:
         self.identity = identity
         self.workload = workload
@@ -64,6 +65,7 @@ class Request:
         self.output_tokens = output_tokens
         self.prefix_block_tokens = prefix_block_tokens
         self.prefix_ids = prefix_ids
+        self.session = session
         self.attempt = 0
         self.away = False
         self.sent_s = arrival_s
@@ -96,6 +98,7 @@ class Request:
         new = Request(
             self.identity, self.workload, self.row, self.pool, self.priority, self.arrival_s,
             self.input_tokens, self.output_tokens, self.prefix_block_tokens, self.prefix_ids,
+            self.session,
         )  # fmt: skip
         new.attempt, new.away = self.attempt + 1, True
         new.sent_s, new.cancel_s = sent_s, self.cancel_s
@@ -106,6 +109,7 @@ class Request:
         new = Request(
             self.identity, self.workload, self.row, pool, self.priority, self.arrival_s,
             self.input_tokens, self.output_tokens, self.prefix_block_tokens, self.prefix_ids,
+            self.session,
         )  # fmt: skip
         new.attempt, new.sent_s, new.cancel_s = self.attempt, self.sent_s, self.cancel_s
         new.admitted_s, new.hit_tokens = self.admitted_s, self.hit_tokens

@@ -285,7 +285,10 @@ def dispatch(s: State, r: int, slot: int, t: float) -> None:
     """The request is the replica's; an idle one wakes at a boundary at this very time."""
     replica, request = s.replica[r], s.request[slot]
     request.replica = r
+    if replica.outstanding_prompt_tokens == 0:
+        replica.prompts_since_s = t
     replica.outstanding_requests += 1
+    replica.outstanding_prompt_tokens += work_before(request)
     replica.outstanding_tokens += work_before(request) + work_after(request)
     load_changed(s, r)
     count_queue(s, r, t)

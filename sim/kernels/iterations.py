@@ -22,6 +22,7 @@ from sim.kernels.lifecycle import (
     free_slot,
     join,
     leave_decoding,
+    prompt_served,
     work_before,
 )
 from sim.kernels.lists import run_remove
@@ -250,6 +251,9 @@ def end_prefill(s: State, r: int, slot: int, t: float) -> None:
         request.first_token_s = t
         workload.delivered += request.delivered
         replica.outstanding_tokens -= work_before(request)
+        replica.outstanding_prompt_tokens -= work_before(request)
+        if work_before(request) > 0:  # else another pool has served the prompt
+            prompt_served(s, r, request, t)
     if request.delivered >= request.output_tokens:
         give_back(s, r, slot, blocks_for(request.target))
         run_remove(s, r, slot)

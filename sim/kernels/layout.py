@@ -254,6 +254,11 @@ REPLICA = np.dtype(
         ("spans", np.int8),  # its stages talk over the network
         ("parks", np.int8),  # it is down once it has finished what it holds
         ("levels", np.int8),  # of its clock
+        # What routers in Python see besides (``sim.policies.base.RoutingView``).
+        ("outstanding_prompt_tokens", np.int64),
+        ("served_prompt_tokens", np.int64),
+        ("serving_prompts_s", np.float64),
+        ("prompts_since_s", np.float64),  # since when the first of those outstanding is served
     ],
     align=True,
 )

@@ -142,6 +142,16 @@ def settle_outstanding(s: State, slot: int) -> None:
     replica.outstanding_tokens -= work_after(request)
     if not first_token_given(request):
         replica.outstanding_tokens -= work_before(request)
+        replica.outstanding_prompt_tokens -= work_before(request)
+
+
+@kernel
+def prompt_served(s: State, r: int, request: Record, t: float) -> None:
+    """A gateway measures how long a prompt took."""
+    replica = s.replica[r]
+    replica.served_prompt_tokens += request.input_tokens
+    replica.serving_prompts_s += t - replica.prompts_since_s
+    replica.prompts_since_s = t
 
 
 @kernel

@@ -23,7 +23,13 @@ from sim.kernels.layout import (
     PREFILLS,
     RESERVED,
 )
-from sim.kernels.lifecycle import delivered_now, first_token_given, join, settle_outstanding
+from sim.kernels.lifecycle import (
+    delivered_now,
+    first_token_given,
+    join,
+    prompt_served,
+    settle_outstanding,
+)
 from sim.kernels.lists import lane_append, lane_remove, run_insert, run_remove
 from sim.kernels.meters import gap_bin
 from sim.kernels.rows import ALL, PACE, SEND
@@ -40,6 +46,7 @@ def part(s: State, r: int, slot: int, t: float) -> None:
     replica.parting += 1
     replica.parting_tokens += request.input_tokens
     settle_outstanding(s, slot)
+    prompt_served(s, r, request, t)
     s.handover[slot].prefilled_s = t
     twin = s.handover[slot].peer
     if twin == NONE:

@@ -20,6 +20,7 @@ run, so one object can serve many runs. Third parties register through the entry
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from importlib import import_module
@@ -55,6 +56,9 @@ BUILT_IN = (
     "sim.policies.routing.least_outstanding",
     "sim.policies.routing.power_of_two",
     "sim.policies.routing.prefix_aware",
+    "sim.policies.routing.session_affinity",
+    "sim.policies.routing.slo_aware",
+    "sim.policies.routing.power_aware",
     "sim.policies.batching.chunked_prefill",
     "sim.policies.batching.prefill_first",
     "sim.policies.batching.static",
@@ -123,6 +127,24 @@ def parameters(cls: type) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
+class PowerPlaces:
+    """Where the replicas of a pool hang in the electrical tree, as it was built.
+
+    Attributes:
+        feeds: level ("rack", "pdu", "ups") → for each replica ((node, share of its load), …). The
+            shares of a replica sum to 1; nodes count from 0 within the level.
+        limit_w: level → each node's limit, the lower of rating and budget; inf where none is
+            stated.
+    """
+
+    feeds: Mapping[str, tuple[tuple[tuple[int, float], ...], ...]]
+    limit_w: Mapping[str, tuple[float, ...]]
+
+
+NO_PLACES = PowerPlaces({}, {})
+
+
+@dataclass(frozen=True)
 class RoutingView:
     """What a router sees at a decision: one pool's replicas by position, at the arrival's time.
 
@@ -131,6 +153,17 @@ class RoutingView:
     ``prefix_ids`` name the complete blocks that the prompt begins with, each with all that is
     before it: prompts of equal ids begin with equal text, and those of different workloads have no
     ids in common. Empty where nothing is known of that.
+
+    ``session`` names the client or conversation that a request belongs to, those of different
+    workloads apart; −1 where the workload does not tell. ``ttft_objective_s`` is the workload's,
+    inf without one; it counts from the sending, and nothing here says how long ago that was.
+
+    What a gateway measures by watching streams begin, by replica: ``outstanding_prompt_tokens`` of
+    requests dispatched that have given no token (so part of ``outstanding_tokens``);
+    ``served_prompt_tokens`` of those that have, from the run's start; and ``serving_prompts_s``,
+    what these took: each the time from its dispatch, or from the first token before it at this
+    replica if that is later. Tokens that a prefix cache saves are counted like the others.
+    ``power`` says where the replicas hang in the electrical tree.
     """
 
     time_s: float
@@ -142,6 +175,12 @@ class RoutingView:
     outstanding_requests: tuple[int, ...]
     outstanding_tokens: tuple[int, ...]
     prefix_ids: tuple[int, ...] = ()
+    session: int = -1
+    ttft_objective_s: float = math.inf
+    outstanding_prompt_tokens: tuple[int, ...] = ()
+    served_prompt_tokens: tuple[int, ...] = ()
+    serving_prompts_s: tuple[float, ...] = ()
+    power: PowerPlaces = NO_PLACES
 
 
 class RoutingPolicy(Protocol):

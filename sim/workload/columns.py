@@ -32,6 +32,7 @@ class Columns:
         priority: NDArray[np.int64] | None = None,
         cancel_after_s: NDArray[np.float64] | None = None,
         prefix: tuple[NDArray[np.int64] | None, NDArray[np.int64] | None, int] = (None, None, 0),
+        session: NDArray[np.int64] | None = None,
     ) -> RequestChunk:
         """A chunk from row ``first_row`` on; what is not given is as the workload says.
 
@@ -58,6 +59,7 @@ class Columns:
             prefix_ptr=prefix[0],
             prefix_ids=prefix[1],
             prefix_block_tokens=prefix[2],
+            session=session,
         )
 
     def _cancel(self, first_row: int, rows: int) -> NDArray[np.float64]:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.errors import DataError
-from sim.workload.readers import OPTIONAL, REQUIRED, check_columns
+from sim.workload.readers import OPTIONAL, REQUIRED, WHOLE, check_columns
 from sim.workload.table import TraceTable, check_sense
-from sim.workload.types import OPEN
+from sim.workload.types import NO_SESSION, OPEN
 
 
 def read_parquet(file: Path, rows: int | None, *, generative: bool) -> TraceTable:
@@ -60,6 +60,7 @@ def read_parquet(file: Path, rows: int | None, *, generative: bool) -> TraceTabl
         prefix_ptr=ptr,
         prefix_ids=ids,
         period_s=math.nan,
+        session=_whole(columns, "session", name, NO_SESSION),
     )
     check_sense(table, name, lambda row: (0, f"row {row}: "), generative=generative)
     return table
@@ -94,9 +95,9 @@ def _whole(columns: Any, name: str, file: str, empty: int) -> NDArray[np.int64] 
         row = int(np.argmax(broken))
         raise DataError(file, f"row {row}: {name}: {values[row]:g} is not a whole number")
     whole = values.astype(np.int64)
-    if name == "after_request" and (whole < 0).any():
+    if WHOLE.get(name) and (whole < 0).any():
         row = int(np.argmax(whole < 0))
-        raise DataError(file, f"row {row}: after_request is {whole[row]}; rows count from 0")
+        raise DataError(file, f"row {row}: {name} is {whole[row]}; {WHOLE[name]}")
     return np.where(given, whole, empty)
 
 

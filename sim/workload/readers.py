@@ -22,10 +22,12 @@ import numpy as np
 
 from sim.errors import DataError, did_you_mean
 from sim.workload.table import TraceTable, check_sense
-from sim.workload.types import OPEN
+from sim.workload.types import NO_SESSION, OPEN
 
 REQUIRED = ("arrival_s", "input_tokens", "output_tokens")
-OPTIONAL = ("priority", "after_request", "think_s", "cancel_after_s")
+OPTIONAL = ("priority", "after_request", "think_s", "cancel_after_s", "session")
+#: Optional columns of whole numbers, and what is wrong with a negative one.
+WHOLE = {"priority": "", "after_request": "rows count from 0", "session": "sessions count from 0"}
 
 _AZURE = ("TIMESTAMP", "ContextTokens", "GeneratedTokens")
 _MOONCAKE = ("timestamp", "input_length", "output_length")
@@ -72,6 +74,7 @@ class _Columns:
             prefix_ptr=ptr,
             prefix_ids=np.array(self.prefix_ids, dtype=np.int64) if self.has_prefixes else None,
             period_s=math.nan,
+            session=extra.get("session"),
         )
         check_sense(table, self.file, lambda row: (self.lines[row], ""), generative=generative)
         return table
@@ -175,7 +178,10 @@ def number(text: str, what: str, file: str, line: int) -> float:
 def _read_csv(stream: TextIO, into: _Columns, rows: int | None) -> None:
     """Plain CSV in our own columns; empty cells of optional ones mean "not stated"."""
     file = into.file
-    empty = {"priority": 0, "after_request": OPEN, "think_s": 0.0, "cancel_after_s": math.inf}
+    empty = {
+        "priority": 0, "after_request": OPEN, "think_s": 0.0, "cancel_after_s": math.inf,
+        "session": NO_SESSION,
+    }  # fmt: skip
     for line, row in islice(csv_rows(stream, file, REQUIRED, (*OPTIONAL, "prefix_ids")), rows):
         into.lines.append(line)
         text = row["arrival_s"]
@@ -191,15 +197,15 @@ def _read_csv(stream: TextIO, into: _Columns, rows: int | None) -> None:
         for name in OPTIONAL:
             if name not in row:
                 continue
-            integral = name in ("priority", "after_request")
+            integral = name in WHOLE
             column = into.optional.setdefault(name, array("q" if integral else "d"))
             text = row[name]
             if not text:
                 column.append(empty[name])
             elif integral:
                 value = _whole(text, name, file, line)
-                if name == "after_request" and value < 0:
-                    raise DataError(file, f"after_request is {value}; rows count from 0", line)
+                if value < 0 and WHOLE[name]:
+                    raise DataError(file, f"{name} is {value}; {WHOLE[name]}", line)
                 column.append(value)
             else:
                 column.append(number(text, name, file, line))

@@ -7,10 +7,10 @@
   copies' bursts fall independently, as those of more users do.
 * **Slower**, each conversation is kept with probability r, independently, in each pass anew.
 
-A request keeps its lengths, its pauses and the requests that follow it whatever the rate. Prefix
-ids of different passes (each copy in each loop) never meet: whether two users would have shared a
-prefix is not in the trace, so reuse is not invented (a system prompt that all of them share is
-then counted once for each pass, which understates it).
+A request keeps its lengths, its pauses and the requests that follow it whatever the rate. Sessions
+and prefix ids of different passes (each copy in each loop) never meet: whether two users would have
+shared a prefix is not in the trace, so reuse is not invented (a system prompt that all of them
+share is then counted once for each pass, which understates it).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sim.errors import BuildError
 from sim.rng import KeyedBits, generator
 from sim.workload.copies import copies_for
 from sim.workload.table import TraceTable, csr_take, ranges
-from sim.workload.types import OPEN
+from sim.workload.types import NO_SESSION, OPEN
 
 #: About how many requests are put together at a time.
 WINDOW_ROWS = 65_536
@@ -166,3 +166,13 @@ def prefixes(
     assert table.prefix_ids is not None  # else the ids taken from it were None
     stride = int(table.prefix_ids.max()) + 1
     return ptr, ids + np.repeat(passes * stride, np.diff(ptr))
+
+
+def sessions(
+    table: TraceTable, rows: NDArray[np.int64], passes: NDArray[np.int64]
+) -> NDArray[np.int64] | None:
+    """[n] the sessions of picked rows, those of each pass apart; None where none is known."""
+    if table.session is None:
+        return None
+    mine, stride = table.session[rows], int(table.session.max()) + 1
+    return np.where(mine == NO_SESSION, NO_SESSION, mine + passes * stride)

@@ -15,7 +15,7 @@ from sim.workload.lengths import LengthSource
 from sim.workload.notes import trace_notes
 from sim.workload.plan import Synthetic, TraceSpec, Workload
 from sim.workload.prefixes import block_tokens
-from sim.workload.replay import Replay, prefixes
+from sim.workload.replay import Replay, prefixes, sessions
 from sim.workload.shared_prefix import PrefixedSource
 from sim.workload.synthetic import SyntheticSource, check_process, copies_of, length_source, rate_of
 from sim.workload.table import TraceTable
@@ -42,6 +42,7 @@ def build_source(workload: Workload, *, index: int, seed: int, duration_s: float
 
     A closed workload (``clients``) has one row after another without end: the first ``clients``
     rows arrive at 0, all at once, and row r is sent ``think_s`` after row r - clients has ended.
+    Each client is a session; of a trace, what its column ``session`` says, else each conversation.
 
     Of a ``shared_prefix``, requests begin with a prompt that many share. Lengths, these prompts and
     cancellations are keyed by row, so row k of a synthetic workload is the same request at any
@@ -114,6 +115,7 @@ class ClosedSource:
                 self.lengths.draw(rows),
                 after_request=np.where(starts, OPEN, rows - self.clients),
                 think_s=np.where(starts, 0.0, self.think_s),
+                session=rows % self.clients,
             )
             first += CHUNK_ROWS
 
@@ -149,6 +151,7 @@ class TraceSource:
                         *prefixes(table, rows, run.passes[part]),
                         self.prefix_block_tokens,
                     ),
+                    session=sessions(table, rows, run.passes[part]),
                 )
                 first += len(rows)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim.errors import DataError
-from sim.workload.types import OPEN
+from sim.workload.types import NO_SESSION, OPEN
 
 #: Longer than any context, and what a request's row can hold (int32).
 MOST_TOKENS = 2**31 - 1
@@ -29,6 +29,8 @@ class TraceTable:
         think_s: [n] float64, the pause between that end and the sending.
         cancel_after_s: [n] float64 (inf = never), or None where the trace has no such column.
         prefix_ptr, prefix_ids: CSR of prefix-block ids ([n + 1], [total]), or None.
+        session: [n] int64, the session of each row or ``NO_SESSION``; None where the trace has no
+            such column, and until ``with_sessions`` has looked for conversations.
         period_s: after this long the trace is over: the last arrival and one mean gap, or the whole
             bin that the last arrival was spread over; NaN where one arrival alone cannot tell.
     """
@@ -43,6 +45,7 @@ class TraceTable:
     prefix_ptr: NDArray[np.int64] | None
     prefix_ids: NDArray[np.int64] | None
     period_s: float
+    session: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.arrival_s)
@@ -67,7 +70,24 @@ class TraceTable:
             prefix_ptr=ptr,
             prefix_ids=ids,
             period_s=self.period_s,
+            session=None if self.session is None else self.session[rows],
         )
+
+
+def with_sessions(table: TraceTable) -> TraceTable:
+    """The table with sessions as its column says, numbered from 0; else each conversation is one.
+
+    A trace without the column in which no request follows another tells nothing of sessions.
+    """
+    session = table.session
+    if session is None:
+        if (table.after_request == OPEN).all():
+            return table
+        session = roots(table.after_request)
+    known = session != NO_SESSION
+    numbered = np.full(len(table), NO_SESSION)
+    numbered[known] = np.unique(session[known], return_inverse=True)[1]
+    return replace(table, session=numbered)
 
 
 def csr_take(

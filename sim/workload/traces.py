@@ -14,7 +14,7 @@ from sim.workload.parquet import read_parquet
 from sim.workload.plan import TraceSpec
 from sim.workload.prefixes import block_tokens, check_chained, dense
 from sim.workload.readers import read_text
-from sim.workload.table import TraceTable, roots
+from sim.workload.table import TraceTable, roots, with_sessions
 
 FORMATS = ("azure", "mooncake", "csv", "parquet")
 
@@ -29,8 +29,9 @@ def read_trace(
     * ``azure``: TIMESTAMP, ContextTokens, GeneratedTokens; arrivals relative to the first row.
     * ``mooncake``: one JSON object a line: timestamp (ms), input_length, output_length, hash_ids.
     * ``csv``, ``parquet``: arrival_s, input_tokens, output_tokens and, if wanted, priority,
-      after_request (a row number counting from 0), think_s, cancel_after_s, prefix_ids (Parquet:
-      a list of integers; CSV: integers with spaces between them).
+      after_request (a row number counting from 0), think_s, cancel_after_s, session (a whole number
+      for each user or conversation; empty where it is not known), prefix_ids (Parquet: a list of
+      integers; CSV: integers with spaces between them).
 
     Args:
         rows: read only so many of the first requests.
@@ -92,7 +93,7 @@ def prepare(table: TraceTable, spec: TraceSpec, seed: int, stream: str) -> Trace
     arrival = (when[kept] - spec.start_s) * spec.time_scale
     taken = table.take(kept, arrival)
     return replace(
-        taken,
+        with_sessions(taken),
         think_s=taken.think_s * spec.time_scale,
         period_s=(stop - spec.start_s) * spec.time_scale,
         prefix_ids=None if taken.prefix_ids is None else dense(taken.prefix_ids),

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 #: ``after_request`` of an open request.
 OPEN = -1
+#: ``session`` of a request that belongs to none that is known.
+NO_SESSION = -1
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class RequestChunk:
             the same id. A request may have fewer ids than blocks; ids beyond the complete blocks of
             its prompt are not used.
         prefix_block_tokens: tokens that one id stands for, a multiple of 16; 0 without ids.
+        session: [n] int64, 0 ≤ session < 2⁴⁷ or ``NO_SESSION``: the client or conversation that a
+            request belongs to; None where nothing is known of that.
     """
 
     arrival_s: NDArray[np.float64]
@@ -45,6 +49,7 @@ class RequestChunk:
     prefix_ptr: NDArray[np.int64] | None = None
     prefix_ids: NDArray[np.int64] | None = None
     prefix_block_tokens: int = 0
+    session: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.arrival_s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from zlib import crc32
 
 from sim.policies.base import RoutingView, register
 from sim.policies.routing.least_outstanding import LeastOutstandingTokens
@@ -29,7 +30,10 @@ class Scrambled:
         seen = rng.bits(view.request_id) ^ mix64(numerator) ^ denominator
         for number in (
             view.input_tokens, view.expected_output_tokens, view.priority,
-            *view.outstanding_requests, *view.outstanding_tokens, *view.prefix_ids,
+            *view.outstanding_requests, *view.outstanding_tokens, *view.prefix_ids, view.session,
+            *view.outstanding_prompt_tokens, *view.served_prompt_tokens,
+            *map(hash, view.serving_prompts_s), hash(view.ttft_objective_s),
+            crc32(str(view.power).encode()),
         ):  # fmt: skip
             seen = mix64(seen ^ number)
         order = sorted(range(view.replicas), key=lambda position: mix64(seen + position))

@@ -108,6 +108,8 @@ def open_rows(
             }
         else:
             row["arrival_s"] = time_s
+        if len(times) % 3:  # else nothing is known of sessions
+            row["session"] = number * 5 // 3 % 7 - 1
         rows.append(row)
     return rows
 
@@ -179,6 +181,7 @@ def piece(chunk: RequestChunk, start: int, end: int) -> RequestChunk:
         chunk.arrival_s[part], chunk.input_tokens[part], chunk.output_tokens[part],
         chunk.priority[part], chunk.after_request[part], chunk.think_s[part],
         chunk.cancel_after_s[part],
+        session=None if chunk.session is None else chunk.session[part],
     )  # fmt: skip
 
 
