@@ -128,7 +128,7 @@ def test_the_manifest_says_whose_times_and_how_far_off(tmp_path: Path) -> None:
     ((sentence, warns),) = expected_sentences(result.manifest, {})
     assert not warns
     assert sentence.startswith(
-        "Expected error of p on h100-sxm (package 0.12.0, trtllm current): TPOT ±11 % (P90 58 %), "
+        "Expected error of p on h100-sxm (package 0.12.0, trtllm current): TPOT ±10 % (P90 58 %), "
     )
     assert sentence.endswith("step times reduced within 0.0 % (P90 0 %)")
 
