@@ -11,6 +11,7 @@ from rich.text import Text
 
 from sim.cli.losses_table import EXPLAINED, losses_table, missing, worst_of_all
 from sim.cli.summary import plain_text
+from sim.results.expected import expected_sentences
 from sim.results.slices import slice_minutes
 from sim.results.wording import percent, quantity
 from sim.study.changes import ABSENT, Change
@@ -54,6 +55,9 @@ def print_comparison(found: Comparison, out: Console) -> None:
         out.print(Text(plain_text(text)))
     if found.losses:
         _print_losses(found, out)
+    for letter, side in (("A", found.a), ("B", found.b)):
+        for sentence, _ in expected_sentences(side.manifest, {}):
+            out.print(Text(plain_text(f"{letter}: {sentence}")))
     for note in found.notes:
         out.print(Text.assemble(("Note: ", "yellow"), plain_text(note)))
 

@@ -37,6 +37,13 @@ _SERVING_OPTIONS = (
 )  # fmt: skip
 
 
+#: Said where neither a stack nor a spread of lengths is stated.
+_LOCKSTEP = (
+    "lengths that are all but equal keep clients in step, which decides the TTFT: state "
+    "--length-spread, or the --stack whose runs are meant"
+)
+
+
 @predict_app.command()
 def kernels(
     file: Annotated[
@@ -133,6 +140,8 @@ def serving(
         if missing:
             raise RackplanError(f"predict serving needs {', '.join(missing)} (or --file CSV)")
         _print_one(_predict([TableRow("predict serving", 0, stated)])[0], as_json)
+        if not as_json and stack is None and length_spread is None:
+            print(f"Warning: {_LOCKSTEP}")
         return
     if stated:
         raise RackplanError(

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from sim.cli.losses_table import EXPLAINED, loss_cells, loss_heads, missing, worst_of_all
 from sim.cli.summary import plain_text
+from sim.results.expected import expected_sentences, pool_errors
 from sim.results.metrics import Metric
 from sim.results.wording import percent, plus_minus, quantity, shown
 from sim.spec.axes import flow
@@ -51,9 +52,16 @@ def print_study(result: StudyResult, folder: Path, out: Console) -> None:
         out.print(Text("Change of the metrics against the baseline, paired by seed"))
         out.print(_changes_table(result))
     out.print()
-    for text in dict.fromkeys(_notes(result)):
+    for text in dict.fromkeys([*_notes(result), *_expected(result)]):
         out.print(Text(plain_text(text)))
     out.print(Text(f"Results: {plain_text(folder)}, and a folder beside it for each run"))
+
+
+def _expected(result: StudyResult) -> Iterator[str]:
+    """How far off speeds may be, of the pools of all points."""
+    for point in result.study.points:
+        pools = [{"name": pool.name, **pool_errors(pool)} for pool in point.scenario.pools]
+        yield from (sentence for sentence, _ in expected_sentences({"pools": pools}, {}))
 
 
 def _failures(result: StudyResult) -> Iterator[str]:

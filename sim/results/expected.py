@@ -57,6 +57,15 @@ def expected_errors(pool: Any) -> dict[str, Any]:
     return found
 
 
+def pool_errors(pool: Any) -> dict[str, Any]:
+    """What a manifest says of how far off a pool's speeds may be, and why."""
+    return {
+        "stack": stack_of(pool),
+        "expected_error": expected_errors(pool),
+        **silicon_of(pool),
+    }
+
+
 def calibration_of(scenario: Any) -> dict[str, Any]:
     """The files of constants, those of the user's own, and which draw of the errors was taken."""
     own = scenario.calibration.own

@@ -13,7 +13,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from sim.paths import data
-from sim.results.expected import calibration_of, expected_errors, silicon_of, stack_of
+from sim.results.expected import calibration_of, pool_errors
 from sim.site.guards import guards_of
 
 #: Version of the layout of a run folder; ``open_run`` reads this one only.
@@ -145,10 +145,8 @@ def _pool(pool: Any) -> dict[str, Any]:
         "max_queue": pool.max_queue,
         "max_sequences": pool.batching.max_sequences,
         "max_batch_tokens": pool.batching.max_batch_tokens,
-        "stack": stack_of(pool),
-        "expected_error": expected_errors(pool),
+        **pool_errors(pool),
         "drawn": pool.drawn,
-        **silicon_of(pool),
     }
 
 
