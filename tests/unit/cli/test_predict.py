@@ -151,8 +151,8 @@ def test_serving_without_json_is_readable() -> None:
         "TPOT, median",
         "draw per GPU",
         f"Expected error, pooled stack: {sentence}",
-        "Warning: lengths that are all but equal keep clients in step, which decides the TTFT: state "
-        "--length-spread, or the --stack whose runs are meant",
+        "Warning: lengths that are all but equal keep clients in step, which decides the TTFT: "
+        "state --length-spread, or the --stack whose runs are meant",
     ]
     spread = invoke("serving", *options(), "--length-spread", "0.2").stdout
     assert "keep clients in step" not in spread
