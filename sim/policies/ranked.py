@@ -46,7 +46,9 @@ class Ranked:
             chosen = _take(view, left, first, pod)
             while len(chosen) < size:
                 # The same domain while it has room, as the next groups talk to the first.
-                more = first if fits(left[first], pod) else next(iter(self._ranking(left, pod)), -1)
+                more = first
+                if not fits(left[first], pod[0]):
+                    more = next(iter(self._ranking(left, pod)), -1)
                 if more < 0:
                     break
                 chosen += _take(view, left, more, pod)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from sim.cli.app import app
 from sim.errors import RackplanError
+from sim.policies import base
 from tests.unit.place.lists import random_lists, write
 
 
@@ -17,6 +19,15 @@ def invoke(folder: Path, *arguments: str) -> Result:
     nodes, pods = write(folder, *random_lists(4))
     lists = ["place", "--nodes", str(nodes), "--pods", str(pods)]
     return CliRunner().invoke(app, [*lists, *arguments])
+
+
+@pytest.fixture(autouse=True)
+def _policies_of_users_are_forgotten() -> Iterator[None]:
+    """What a test registers is not there for the next ones of this process."""
+    before = dict(base._registry)
+    yield
+    base._registry.clear()
+    base._registry.update(before)
 
 
 def refused(result: Result) -> str:

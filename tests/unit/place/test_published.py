@@ -14,7 +14,8 @@ from sim.place.read import read_lists
 from sim.place.replay import replay
 from sim.policies.base import policies
 
-SEEDS = (42, 43, 44)
+#: Those of the table: of three of them alone the mean is off by its own error (0.36 points).
+SEEDS = range(42, 52)
 #: Our kind → what the table calls it.
 PUBLISHED = {
     "random": "01-Random",
