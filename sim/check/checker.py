@@ -59,9 +59,8 @@ def check(document: Document, edit: Edit | None = None) -> Scenario:
     power = check_power(found, site)
     events = _events(found, site, power, fabric)
     facility = check_facility(found, site, power)
-    policies = check_policies(found)
+    policies, own = check_policies(found), check_calibration(found)
     control = telemetry, actuation = check_control(found, site, power, policies)
-    own = check_calibration(found)
     pools = _pools(found, llms, site, policies, fabric, own)
     workloads = tuple(check_workloads(found, pools))
     check_routing(found, pools, workloads, power)
@@ -69,18 +68,13 @@ def check(document: Document, edit: Edit | None = None) -> Scenario:
     network = _has_network(found, fabric)
     expectations, comparisons = check_expectations(found, power, network)
     neighbours = check_neighbours(found, site, network=network)
-    _unused_llms(found, llms)
-    _idle_fabric(found, fabric, pools, events)
+    _idle(found, llms, fabric, pools, events)
     found.raise_problems()
-    spec = document.spec
+    spec, ordered = document.spec, tuple(pools.values())
     assert site is not None
     assert power is not None
     assert spec.name is not None
     assert spec.duration is not None
-    ordered = tuple(pools.values())
-    resolved = resolve(
-        document, ordered, workloads, policies, expectations, facility, *control, fabric, own
-    )
     return Scenario(
         name=spec.name,
         file=document.file,
@@ -103,7 +97,9 @@ def check(document: Document, edit: Edit | None = None) -> Scenario:
         facility=facility.facility,
         warnings=found.warnings,
         remarks=found.remarks,
-        resolved=resolved,
+        resolved=resolve(
+            document, ordered, workloads, policies, expectations, facility, *control, fabric, own
+        ),
         sources=_sources(document, site, power, ordered, llms, workloads, facility.row),
         record_power="minutes" if spec.record.level == "summary" else spec.record.power,
         telemetry=telemetry,
@@ -179,6 +175,18 @@ def _record(found: Collector) -> None:
             ("record", "power"),
             "'level: summary' writes no changes of draw, only minutes; write 'level: full'",
         )
+
+
+def _idle(
+    found: Collector,
+    llms: dict[str, LlmUse],
+    fabric: FabricSource | None,
+    pools: Mapping[str, Pool],
+    events: Sequence[PlannedEvent],
+) -> None:
+    """Warn of what is stated and has no effect."""
+    _unused_llms(found, llms)
+    _idle_fabric(found, fabric, pools, events)
 
 
 def _idle_fabric(

@@ -36,6 +36,15 @@ if TYPE_CHECKING:
 
 #: The serving plane unless told otherwise.
 ENGINE = "compiled"
+Uncertainty = Annotated[
+    int | None,
+    typer.Option(
+        "--uncertainty",
+        metavar="N",
+        min=4,
+        help="also run N draws from the errors of speeds and draw, for their own intervals",
+    ),
+]
 
 
 def run(
@@ -60,15 +69,7 @@ def run(
         int, typer.Option("--seeds", min=1, help="run this many seeds, from the first one on")
     ] = 1,
     jobs: Jobs = None,
-    uncertainty: Annotated[
-        int | None,
-        typer.Option(
-            "--uncertainty",
-            metavar="N",
-            min=4,
-            help="also run N draws from the errors of speeds and draw, for their own intervals",
-        ),
-    ] = None,
+    uncertainty: Uncertainty = None,
     fresh: Fresh = False,
     stuck_after: StuckAfter = STUCK_AFTER,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,

@@ -28,7 +28,7 @@ def load_policies(files: Iterable[Path]) -> tuple[str, ...]:
         known = set(policies("placement"))
         try:
             spec.loader.exec_module(module)
-        except Exception as error:
+        except Exception as error:  # a user's own code may fail in any way
             line = error.lineno or 0 if isinstance(error, SyntaxError) else 0
             raise DataError(str(file), f"{type(error).__name__}: {error}", line) from error
         if set(policies("placement")) == known:
