@@ -15,6 +15,7 @@ from sim.check.scenario import Pool
 from sim.errors import SimulationError
 from sim.policies.base import PlacementView
 from sim.site.load import server_out_mw
+from sim.site.types import Site
 
 
 @dataclass(frozen=True)
@@ -109,10 +110,11 @@ def check_placement(view: PlacementView, pool: Pool, gpus: tuple[int, ...]) -> R
             return Refusal("no-such-gpu", f"there is no GPU {gpu} in this site of {site.gpus}")
         if not view.allowed[gpu]:
             kind = site.gpu_types[site.gpu_node[gpu]].name
-            fits = kind in pool.models and pool.gpu in (None, kind)
-            if fits:
-                return Refusal("gpu-taken", f"GPU {gpu} already holds a replica")
-            return Refusal("gpu-type", f"GPU {gpu} is {kind}, on which this pool cannot run")
+            if kind not in pool.models or pool.gpu not in (None, kind):
+                return Refusal("gpu-type", f"GPU {gpu} is {kind}, on which this pool cannot run")
+            if gpu in view.dark:
+                return Refusal("no-power", f"GPU {gpu} has no power")
+            return Refusal("gpu-taken", f"GPU {gpu} already holds a replica")
     kinds = {site.gpu_types[site.gpu_node[gpu]].name for gpu in gpus}
     if len(kinds) > 1:
         return Refusal("mixed-gpus", f"a replica needs GPUs of one type, not {sorted(kinds)}")
@@ -147,12 +149,12 @@ def _check_domains(
 class RackPower:
     """Worst-case draw of each rack as replicas are placed: placed GPUs at TDP, free ones parked."""
 
-    view: PlacementView
+    site: Site
     gpu_mw: list[int] = field(default_factory=list)  # by server
     servers: dict[int, list[int]] = field(default_factory=dict)  # by rack
 
     def __post_init__(self) -> None:
-        site = self.view.site
+        site = self.site
         for server, rack in enumerate(site.node_rack.tolist()):
             self.servers.setdefault(rack, []).append(server)
         self.gpu_mw = [
@@ -163,7 +165,7 @@ class RackPower:
     def refuse(self, gpus: tuple[int, ...]) -> Refusal | None:
         """Whether the racks of ``gpus`` would exceed their rating with these GPUs at TDP."""
         trial = self._with(gpus)
-        site = self.view.site
+        site = self.site
         for rack in sorted({int(site.node_rack[site.gpu_node[gpu]]) for gpu in gpus}):
             servers = self.servers[rack]
             worst_w = sum(server_out_mw(site.node_types[s], trial[s]) for s in servers) / 1000
@@ -180,13 +182,17 @@ class RackPower:
         """These GPUs hold a replica from now on."""
         self.gpu_mw = self._with(gpus)
 
-    def _with(self, gpus: tuple[int, ...]) -> list[int]:
-        site = self.view.site
+    def release(self, gpus: tuple[int, ...]) -> None:
+        """And these do not any more."""
+        self.gpu_mw = self._with(gpus, -1)
+
+    def _with(self, gpus: tuple[int, ...], sign: int = 1) -> list[int]:
+        site = self.site
         trial = list(self.gpu_mw)
         for gpu in gpus:
             server = int(site.gpu_node[gpu])
             kind = site.gpu_types[server]
-            trial[server] += round(kind.tdp_w * 1000) - round(kind.parked_w * 1000)
+            trial[server] += sign * (round(kind.tdp_w * 1000) - round(kind.parked_w * 1000))
         return trial
 
 

@@ -120,7 +120,7 @@ def losses(scenario: Scenario) -> Iterator[Loss]:
     Raises:
         BuildError: a replica that has no place.
     """
-    outlook = _Outlook(build(scenario, scenario.seed))
+    outlook = _Outlook(build(scenario, scenario.seed, peak=True))
     nodes = scenario.power.nodes
     for kind in FEEDERS:
         for index, node in enumerate(nodes):

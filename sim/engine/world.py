@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sim.check.scenario import Scenario
 from sim.perf.step import ReplicaModel
 from sim.site.fabric.types import Fabric
 from sim.workload.types import RequestSource
+
+if TYPE_CHECKING:
+    from sim.engine.places import Places
 
 #: Request ids: the workload's index in the high bits, its row in the low ones, so that a change of
 #: one workload leaves the ids (and with them the draws) of the others alone.
@@ -21,7 +24,8 @@ class PlacedReplica:
 
     Attributes:
         pool: index of its pool in the scenario.
-        gpus: GPU indices in rank order.
+        model: on the type of its GPUs; of one that has none, on a type that its pool may have.
+        gpus: GPU indices in rank order; none: it has no place.
         servers: (index of the server in the site, number of its GPUs), in site order.
     """
 
@@ -38,9 +42,10 @@ class World:
     scenario: Scenario
     seed: int
     sources: tuple[RequestSource, ...]  # one per workload
-    replicas: tuple[PlacedReplica, ...]  # those of a pool are contiguous
+    replicas: tuple[PlacedReplica, ...]  # at time 0; those of a pool are contiguous
     decisions: tuple[dict[str, Any], ...]  # rows of the `decisions` table made while building
     fabric: Fabric | None = None  # where something crosses it
+    places: Places | None = None  # who has which GPUs at time 0, and who decides about the others
 
     @property
     def horizon_s(self) -> float:

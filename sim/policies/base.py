@@ -21,8 +21,8 @@ run, so one object can serve many runs. Third parties register through the entry
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Callable, Container, Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
 from types import MappingProxyType
@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from sim.errors import RackplanError, UnknownName
 from sim.rng import KeyedBits
-from sim.site.types import Site
+from sim.site.types import PowerTree, Site
 
 T = TypeVar("T")
 
@@ -199,7 +199,10 @@ class RoutingPolicy(Protocol):
 class PlacementView:
     """What a placer sees for one replica: the site, which GPUs are free and allowed, what is asked.
 
-    ``allowed[g]`` is True for GPUs that are free and of a type the replica fits on; read-only [G].
+    ``allowed[g]`` is True for GPUs that are free, with power, and of a type the replica fits on;
+    read-only [G]. ``dark`` are GPUs without power. ``placed``: pool → the GPUs of each of its
+    replicas that has a place, in rank order. ``partners`` are pools that send KV to this one, or
+    take it from it.
     """
 
     site: Site
@@ -208,6 +211,10 @@ class PlacementView:
     pipeline_parallel: int
     pool: str
     replica: int
+    dark: Container[int] = ()
+    placed: Mapping[str, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
+    partners: tuple[str, ...] = ()
+    power: PowerTree | None = None  # the electrical tree of the site
 
 
 class PlacementPolicy(Protocol):

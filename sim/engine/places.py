@@ -1,0 +1,185 @@
+"""Places: which GPUs each replica has, and who gets which when one is to be placed.
+
+A placement policy suggests, the arbiter checks, the first suggestion that holds is taken; each of
+these decisions goes to the ``decisions`` table, with the reasons of refusals. The same is asked at
+time 0 and whenever a replica comes, is placed anew or moves during a run.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from copy import copy, deepcopy
+from typing import Any
+
+import numpy as np
+
+from sim.check.scenario import Pool, Scenario
+from sim.engine.arbiter import RackPower, check_placement, decision
+from sim.engine.world import PlacedReplica
+from sim.policies.base import PlacementView, kind_of
+from sim.policies.ranked import Ranked
+from sim.rng import KeyedBits
+
+#: A policy that goes on suggesting what cannot hold is cut off after this many refusals.
+MOST_SUGGESTIONS = 100_000
+
+
+class NoPlace(Exception):
+    """The policy found no place that holds; the text says what was refused, and why."""
+
+
+class Places:
+    """The GPUs of every replica as they are now.
+
+    Attributes:
+        now: [replicas] each where it is; those of a pool are contiguous.
+        position: [replicas] each one's number within its pool.
+        log: rows of the ``decisions`` table; whoever asks hands them on.
+    """
+
+    def __init__(self, scenario: Scenario, seed: int) -> None:
+        self._scenario, self._seed = scenario, seed
+        self._policy = scenario.placement
+        self._kind = kind_of(self._policy)
+        self._chooser, self._state = self._policy, None
+        if hasattr(self._policy, "decide"):
+            self._state = self._policy.new_state()
+        else:
+            groups = [(p.tensor_parallel, p.replicas * p.pipeline_parallel) for p in scenario.pools]
+            self._chooser = Ranked(self._policy, seed, groups)
+        self._free = np.ones(scenario.site.gpus, dtype=bool)
+        self._racks = RackPower(scenario.site)
+        self.now: list[PlacedReplica] = []
+        self.position: list[int] = []
+        for index, pool in enumerate(scenario.pools):
+            model = next(iter(pool.models.values()))
+            self.now += [PlacedReplica(index, model, (), ())] * pool.replicas
+            self.position += range(pool.replicas)
+        self._asked = [0] * len(self.now)
+        self.log: list[dict[str, Any]] = []
+
+    def copy(self) -> Places:
+        """As it stands, for one run."""
+        other = Places.__new__(Places)
+        other.__dict__.update(self.__dict__)
+        other._state, other._racks = deepcopy(self._state), copy(self._racks)
+        if isinstance(self._chooser, Ranked):
+            other._chooser = copy(self._chooser)
+        other._free, other.log = self._free.copy(), []
+        other.now, other._asked = list(self.now), list(self._asked)
+        return other
+
+    # ---- who has which GPUs --------------------------------------------------------------
+
+    def take(self, replica: int, placed: PlacedReplica) -> None:
+        """A replica without a place has this one from now on."""
+        assert not self.now[replica].gpus
+        self.now[replica] = placed
+        self.hold(placed)
+
+    def leave(self, replica: int) -> None:
+        """A replica has no place any more."""
+        placed = self.now[replica]
+        self.now[replica] = PlacedReplica(placed.pool, placed.model, (), ())
+        self.release(placed)
+
+    def hold(self, placed: PlacedReplica) -> None:
+        """Its GPUs are nobody else's from now on."""
+        self._racks.accept(placed.gpus)
+        self._free[list(placed.gpus)] = False
+
+    def release(self, placed: PlacedReplica) -> None:
+        """Its GPUs are free."""
+        self._racks.release(placed.gpus)
+        self._free[list(placed.gpus)] = True
+
+    # ---- who gets which ------------------------------------------------------------------
+
+    def find(self, replica: int, time_s: float, dark: Collection[int] = ()) -> PlacedReplica:
+        """A place for a replica, which nobody holds yet; ``dark`` are servers without power.
+
+        Raises:
+            NoPlace: there is none.
+        """
+        site, pool = self._scenario.site, self._scenario.pools[self.now[replica].pool]
+        name = f"policy/placement/{pool.name}"
+        if self._asked[replica]:  # a place that it has lost must not draw the same again
+            name += f"/{self._asked[replica]}"
+        self._asked[replica] += 1
+        view = self._view(replica, pool, dark)
+        gpus = self._decide(view, pool, KeyedBits(self._seed, name), time_s)
+        servers = sorted(Counter(int(site.gpu_node[gpu]) for gpu in gpus).items())
+        kind = site.gpu_types[servers[0][0]].name
+        return PlacedReplica(self.now[replica].pool, pool.models[kind], gpus, tuple(servers))
+
+    def _view(self, replica: int, pool: Pool, dark: Collection[int]) -> PlacementView:
+        site, pools = self._scenario.site, self._scenario.pools
+        fits = [gpu.name in pool.models and pool.gpu in (None, gpu.name) for gpu in site.gpu_types]
+        allowed = self._free & np.array(fits)[site.gpu_node]
+        if pool.racks:
+            allowed &= np.isin(site.node_rack[site.gpu_node], pool.racks)
+        without = np.isin(site.gpu_node, list(dark))
+        allowed &= ~without
+        allowed.flags.writeable = False
+        placed: dict[str, tuple[tuple[int, ...], ...]] = {}
+        for index, one in enumerate(pools):
+            here = (r.gpus for r in self.now if r.pool == index and r.gpus)
+            placed[one.name] = tuple(here)
+        return PlacementView(
+            site=site,
+            allowed=allowed,
+            tensor_parallel=pool.tensor_parallel,
+            pipeline_parallel=pool.pipeline_parallel,
+            pool=pool.name,
+            replica=self.position[replica],
+            dark=frozenset(np.flatnonzero(without).tolist()),
+            placed=placed,
+            partners=tuple(
+                one.name
+                for one in pools
+                if (one.decode is not None and one.decode.pool == pool.name)
+                or (pool.decode is not None and pool.decode.pool == one.name)
+            ),
+            power=self._scenario.power,
+        )
+
+    def _decide(
+        self, view: PlacementView, pool: Pool, rng: KeyedBits, time_s: float
+    ) -> tuple[int, ...]:
+        """The first suggestion that holds; the first refusal of each kind is logged, too."""
+        subject = f"{pool.name} replica {view.replica}"
+        refusals: Counter[str] = Counter()
+        for rank, suggestion in enumerate(self._chooser.decide(view, self._state, rng)):
+            gpus = tuple(int(gpu) for gpu in suggestion)
+            refusal = check_placement(view, pool, gpus) or self._racks.refuse(gpus)
+            text = " ".join(map(str, gpus))
+            if refusal is None or refusal.code not in refusals:
+                self.log.append(
+                    decision(time_s, "placement", self._kind, subject, rank, text, refusal)
+                )
+            if refusal is None:
+                return gpus
+            refusals[refusal.code] += 1
+            if rank >= MOST_SUGGESTIONS:
+                break
+        raise NoPlace(self._lacking(view, pool, refusals))
+
+    def _lacking(self, view: PlacementView, pool: Pool, refusals: Counter[str]) -> str:
+        free = int(np.count_nonzero(view.allowed))
+        where = " in its racks" if pool.racks else ""
+        why = ", ".join(f"{n} × {code}" for code, n in sorted(refusals.items())) or "no suggestion"
+        return (
+            f"replica {view.replica + 1} of {pool.replicas} has no place: it needs "
+            f"{pool.tensor_parallel * pool.pipeline_parallel} GPUs "
+            f"(tensor-parallel groups of {pool.tensor_parallel} in {_domains(pool)}), {free} "
+            f"suitable GPUs are free{where}, and {self._kind} found none that hold ({why})"
+        )
+
+
+def _domains(pool: Pool) -> str:
+    """How many NVLink domains a tensor-parallel group of this pool takes, in words."""
+    counts = sorted({model.across.domains if model.across else 1 for model in pool.models.values()})
+    if counts == [1]:
+        return "one NVLink domain"
+    return f"{' or '.join(map(str, counts))} whole NVLink domains"
