@@ -117,16 +117,20 @@ class PlannedEvent:
     """Something that the scenario lets happen.
 
     ``fail``, ``restore`` and ``budget`` are of a ``node`` of the electrical tree, ``add``,
-    ``remove`` and ``scale`` of a ``pool``, ``fail-part`` and ``restore-part`` of a ``part`` of the
-    network.
+    ``remove``, ``scale`` and ``migrate`` of a ``pool``, ``fail-part`` and ``restore-part`` of a
+    ``part`` of the network.
     """
 
     at_s: float
-    kind: str  # "fail", "restore", either -module or -part, "budget", "add", "remove", "scale"
+    #: "fail", "restore", either -module or -part, "budget", "add", "remove", "scale", "migrate",
+    #: "defragment".
+    kind: str
     node: int = -1
     budget_w: float = 0.0  # from then on
     pool: str = ""
-    replicas: int = 0  # that are added or taken away, or that there are from then on
+    replicas: int = 0  # that are added or taken away, that there are from then on, or move at most
+    replica: int = -1  # that moves, by its number within the pool
+    kv: str = ""  # of what runs on a replica that moves: "moved" or "lost"
     part: str = ""  # leaf-3, leaf-3/spine-1, leaf-3/spine-1#2
 
 
@@ -226,6 +230,9 @@ class Scenario:
     def moves(self) -> bool:
         """Whether anything moves, between servers or inside of them, during a run."""
         spans = self.fabric is not None  # else stages send at the rate of their NICs
-        return bool(self.neighbours) or any(
-            pool.decode or pool.weights or (spans and pool.spans) for pool in self.pools
+        migrates = self.fabric is not None and any(event.kv for event in self.events)
+        return (
+            bool(self.neighbours)
+            or migrates
+            or any(pool.decode or pool.weights or (spans and pool.spans) for pool in self.pools)
         )
