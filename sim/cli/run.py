@@ -30,7 +30,7 @@ from sim.cli.several import (
 if TYPE_CHECKING:
     from types import FrameType
 
-    from sim.check.scenario import Scenario
+    from sim.check.scenario import AnyScenario
     from sim.results.result import RunResult
     from sim.study.calibrations import CalibrationResult
 
@@ -92,12 +92,15 @@ def run(
     scenario is wrong, 3 if a seed or a sample failed, 130 if stopped by Ctrl-C (a single run keeps
     what was simulated so far, as partial; several keep the seeds that had finished).
     """
+    from sim.check.scenario import serving
     from sim.engine.api import load_scenario
     from sim.errors import RackplanError
 
     if seeds == 1 and uncertainty is None and (jobs is not None or fresh):
         raise RackplanError("--jobs and --fresh are for several seeds: add --seeds 8, say")
     scenario = load_scenario(file, sets=sets or (), allow_outside=allow_outside)
+    if engine != ENGINE:
+        serving(scenario, "--engine")
     chosen = scenario.seed if seed is None else seed
     how = How(jobs, out, engine, fresh, stuck_after)
     samples = load_samples(scenario, uncertainty, file, sets or (), allow_outside)
@@ -132,12 +135,13 @@ def _if_too_few(report_fitted: Callable[[], None]) -> Iterator[None]:
         raise typer.Exit(FAILED) from None
 
 
-def _run_one(scenario: Scenario, seed: int, engine: str, out: Path) -> RunResult:
+def _run_one(scenario: AnyScenario, seed: int, engine: str, out: Path) -> RunResult:
     """Run one seed in this process.
 
     Raises:
         typer.Exit: Ctrl-C.
     """
+    from sim.check.scenario import Scenario
     from sim.engine.api import Interrupted, run_scenario
     from sim.engine.first_compile import prepare
     from sim.results.folders import run_folder_name
@@ -146,9 +150,12 @@ def _run_one(scenario: Scenario, seed: int, engine: str, out: Path) -> RunResult
     sink = ParquetSink(out / run_folder_name(scenario.name, scenario.resolved, seed))
     finished = False
     try:
-        prepare(engine)  # says so, if it takes long, before there is a bar
-        with progress_bar(scenario.name) as progress:
-            result = run_scenario(scenario, seed, engine=engine, sink=sink, progress=progress)
+        if isinstance(scenario, Scenario):
+            prepare(engine)  # says so, if it takes long, before there is a bar
+            with progress_bar(scenario.name) as progress:
+                result = run_scenario(scenario, seed, engine=engine, sink=sink, progress=progress)
+        else:
+            result = run_scenario(scenario, seed, sink=sink)
         finished = True
     except Interrupted as stop:
         finished = True
@@ -188,8 +195,11 @@ def report(
         print(json.dumps(with_ranges(as_dict(result), ranges) | memory, indent=2))
         return
     from sim.cli.summary import console, print_summary
+    from sim.cli.summary_placement import print_placement
+    from sim.results.kind import is_placement
 
-    print_summary(result, console())
+    tell = print_placement if is_placement(result.manifest) else print_summary
+    tell(result, console())
     print_ranges(ranges)
     if peak_bytes is not None:
         print(f"Peak memory: {peak_bytes / 2**20:,.0f} MiB", file=sys.stderr)

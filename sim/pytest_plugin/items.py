@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
-from sim.check.scenario import Expectation, Scenario
+from sim.check.scenario import AnyScenario
 from sim.engine.api import load_scenario
 from sim.errors import RackplanError
 from sim.pytest_plugin import setting
 from sim.pytest_plugin.baseline import Baseline
+from sim.results.expectations import ExpectationLike
 from sim.spec.expect import BetterSpec
 from sim.study.executor import Executor
 from sim.study.expect import Bench, Decision, decide, decide_better
@@ -130,7 +131,7 @@ class _Item(pytest.Item):
 class ExpectItem(_Item):
     """``metric operator quantity``."""
 
-    def __init__(self, *, line: Expectation, **kwargs: Any) -> None:
+    def __init__(self, *, line: ExpectationLike, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.line = line
 
@@ -151,7 +152,7 @@ class BetterItem(_Item):
         first, second = (self._variant(sets) for sets in (self.line.first, self.line.second))
         self.judge(decide_better(self.line, (first, second), self.parent.bench))
 
-    def _variant(self, sets: tuple[str, ...]) -> Scenario:
+    def _variant(self, sets: tuple[str, ...]) -> AnyScenario:
         return load_scenario(self.path, sets=sets)
 
 
