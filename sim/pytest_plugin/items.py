@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ class ScenarioFile(pytest.File):
     def collect(self) -> Iterable[pytest.Item]:
         """The items; a file that is wrong fails as a whole, with every problem."""
         try:
-            self.scenario = load_scenario(self.path)
+            self.scenario = self.load()
             self.bench = _bench(self.config)
         except RackplanError as error:
             raise self.CollectError(str(error)) from None
@@ -54,6 +54,15 @@ class ScenarioFile(pytest.File):
                 "'expect: [chat.ttft_p99 <= 2 s]'"
             )
         yield from self._items()
+
+    def load(self, sets: Sequence[str] = ()) -> AnyScenario:
+        """The scenario, with changes.
+
+        Raises:
+            ScenarioError: with every problem found.
+        """
+        outside = bool(self.config.getini("rackplan_allow_outside"))
+        return load_scenario(self.path, sets=sets, allow_outside=outside)
 
     def _items(self) -> Iterator[pytest.Item]:
         for line in self.scenario.expectations:
@@ -149,11 +158,8 @@ class BetterItem(_Item):
 
     def runtest(self) -> None:
         """Run both variants until one is shown to be better."""
-        first, second = (self._variant(sets) for sets in (self.line.first, self.line.second))
+        first, second = (self.parent.load(sets) for sets in (self.line.first, self.line.second))
         self.judge(decide_better(self.line, (first, second), self.parent.bench))
-
-    def _variant(self, sets: tuple[str, ...]) -> AnyScenario:
-        return load_scenario(self.path, sets=sets)
 
 
 class BaselineItem(_Item):

@@ -25,9 +25,7 @@ def serving_only(run: RunResult, what: str) -> None:
         ResultError: it is a placement.
     """
     if is_placement(run.manifest):
-        raise ResultError(
-            f"{run.name} is of 'kind: placement'; {what} needs one of 'kind: serving'"
-        )
+        raise ResultError(f"{run.name} is of 'kind: placement'; {what} needs 'kind: serving'")
 
 
 def power_nodes(run: RunResult) -> list[str]:
