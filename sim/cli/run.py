@@ -79,6 +79,8 @@ def run(
 ) -> None:
     """Run a scenario and answer: does it meet its objectives, what limits it, what does it draw?
 
+    Of 'kind: placement': what does its policy leave unallocated, and why do pods find no place?
+
     Results are in OUT/<scenario>-<hash>-s<seed>. With --seeds each seed has such a folder, metrics
     are means over the seeds with their intervals, in OUT/<scenario>-<hash>-s<first>-<last>, and
     seeds that are there already are not run again.
