@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 import sim
 from sim.check.scenario import Scenario
 from sim.cli.app import app
+from sim.engine.api import input_digests
 from sim.errors import ResultError, ScenarioError
 from sim.place.scenario import PlacementScenario
 from sim.policies import base
@@ -25,8 +26,11 @@ from sim.results.result import open_run
 from sim.study.here import InThisProcess
 from sim.study.points import load_study
 from sim.study.result import open_seeds
+from sim.study.runs import Run, those_there
 from sim.study.seeds import run_seeds
 from tests.unit.place.lists import random_lists, write
+from tests.unit.place.test_kubernetes import node, pod
+from tests.unit.place.test_kubernetes import read as read_kubernetes
 
 TENANTS = ("team-a", "team-b")
 SCENARIO = """
@@ -267,3 +271,59 @@ def test_the_lists_may_lie_elsewhere_only_if_that_is_asked_for(file: Path) -> No
     scenario = sim.load_scenario(moved, allow_outside=True)
     assert not isinstance(scenario, Scenario)
     assert scenario.resolved["nodes"] == "../nodes.csv"
+
+
+def test_every_policy_gets_the_same_pods_under_a_seed(file: Path) -> None:
+    orders = [
+        sim.run_scenario(loaded(file, f"policies.placement.kind={kind}"), seed)
+        .tables["placements"]
+        .column("pod")
+        .to_pylist()
+        for kind, seed in (("fgd", 3), ("random", 3), ("fgd", 4))
+    ]
+    assert orders[0] == orders[1]
+    assert orders[0] != orders[2]
+
+
+def test_lists_of_kubernetes_and_quotas_of_its_namespaces(tmp_path: Path) -> None:
+    pods = [pod(f"p{i}", gpus=2, namespace="ml" if i < 6 else "web") for i in range(9)]
+    read_kubernetes(tmp_path, [node("n0"), node("n1")], pods)
+    text = SCENARIO.replace(".csv", ".json").replace("{team-a: 20}", "{ml: 8}")
+    (tmp_path / "k.yaml").write_text(text.replace("130 %", "list"))
+    result = sim.run_scenario(loaded(tmp_path / "k.yaml"))
+    values = {name: metric.value for name, metric in result.metrics.items()}
+    assert (values["placed"], values["failed_quota"], values["failed"]) == (7, 2, 2)
+    assert values["unallocated"] == pytest.approx(2 / 16)
+
+
+@dataclass(frozen=True)
+class Own:
+    """Fill what is fullest."""
+
+    @staticmethod
+    def score(node, pod, known):  # type: ignore[no-untyped-def]
+        return pod.request - node.left
+
+
+def test_a_policy_of_ones_own_belongs_to_the_inputs(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register("placement", "test-own")(Own)
+    scenario = loaded(file, "policies.placement={kind: test-own}")
+    digests = input_digests(scenario)
+    name = f"policy: {__name__}"
+    assert digests[name] == hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    monkeypatch.setattr(Own, "__module__", "nowhere")
+    assert input_digests(scenario)["policy: nowhere"] is None
+
+
+def test_results_of_code_that_is_in_no_file_are_not_taken_as_found(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenario, folder = loaded(file), tmp_path / "run"
+    run = Run("seed 5", scenario, 5, "compiled", folder)
+    sim.run_scenario(scenario, 5, sink=ParquetSink(folder))
+    assert those_there([run]) == {"seed 5"}
+    own = {**input_digests(scenario), "policy: nowhere": None}
+    monkeypatch.setattr("sim.study.runs.input_digests", lambda scenario: own)
+    assert those_there([run]) == set()
