@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -94,15 +94,11 @@ def run(
     scenario is wrong, 3 if a seed or a sample failed, 130 if stopped by Ctrl-C (a single run keeps
     what was simulated so far, as partial; several keep the seeds that had finished).
     """
-    from sim.check.scenario import serving
-    from sim.engine.api import load_scenario
     from sim.errors import RackplanError
 
     if seeds == 1 and uncertainty is None and (jobs is not None or fresh):
         raise RackplanError("--jobs and --fresh are for several seeds: add --seeds 8, say")
-    scenario = load_scenario(file, sets=sets or (), allow_outside=allow_outside)
-    if engine != ENGINE:
-        serving(scenario, "--engine")
+    scenario = _loaded(file, sets or (), allow_outside, engine)
     chosen = scenario.seed if seed is None else seed
     how = How(jobs, out, engine, fresh, stuck_after)
     samples = load_samples(scenario, uncertainty, file, sets or (), allow_outside)
@@ -118,6 +114,19 @@ def run(
         ranges = run_samples(samples, result, result.metrics, chosen, how)
     report(result, as_json, ranges, peak_bytes=memory)
     raise typer.Exit(samples_exit_code(ranges, 0 if expectations_met(result) else 1))
+
+
+def _loaded(file: str, sets: Sequence[str], allow_outside: bool, engine: str) -> AnyScenario:
+    """The scenario, which must have the engine that was asked for.
+
+    Raises:
+        ScenarioError: it is wrong, or there is nothing to choose.
+    """
+    from sim.check.scenario import serving
+    from sim.engine.api import load_scenario
+
+    scenario = load_scenario(file, sets=sets, allow_outside=allow_outside)
+    return scenario if engine == ENGINE else serving(scenario, "--engine")
 
 
 @contextmanager
