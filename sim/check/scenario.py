@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from sim.catalog.measured import MeasuredSteps
 from sim.catalog.types import Llm
+from sim.errors import Mark, Problem, ScenarioError
 from sim.perf.own import OwnConstants
 from sim.perf.sampled import Factors
 from sim.perf.silicon import Silicon
 from sim.perf.step import ReplicaModel
+from sim.place.scenario import PlacementScenario
 from sim.site.fabric.source import FabricSource
 from sim.site.fabric.types import NO_STORAGE, Storage
 from sim.site.facility import Facility
@@ -236,3 +238,19 @@ class Scenario:
             or migrates
             or any(pool.decode or pool.weights or (spans and pool.spans) for pool in self.pools)
         )
+
+
+#: What ``check`` makes of a document of either kind; both have a name, a seed, expectations, ….
+AnyScenario: TypeAlias = Scenario | PlacementScenario
+
+
+def serving(scenario: AnyScenario, what: str) -> Scenario:
+    """A scenario that serves requests, which ``what`` needs.
+
+    Raises:
+        ScenarioError: it is of another kind.
+    """
+    if isinstance(scenario, Scenario):
+        return scenario
+    message = f"{what} needs 'kind: serving', not 'kind: placement'"
+    raise ScenarioError([Problem(Mark(scenario.file), "kind", message)])

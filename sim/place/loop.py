@@ -19,11 +19,6 @@ _VALUE_PARTS: dict[str, Callable[..., Any]] = {
 }
 
 
-def scores(policy: type[Any]) -> bool:
-    """Whether a placement policy can rank nodes (or only ``decide`` on a site)."""
-    return hasattr(policy, "score") or hasattr(policy, "value")
-
-
 def parts_of(policy: type[Any]) -> dict[str, Callable[..., Any]]:
     """What each name in the replay stands for with this policy.
 

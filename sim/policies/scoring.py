@@ -35,6 +35,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+def scores(policy: type) -> bool:
+    """Whether a placement policy can rank nodes (or only ``decide`` on a site)."""
+    return hasattr(policy, "score") or hasattr(policy, "value")
+
+
 class Refresh(Enum):
     """What ``refresh`` made out of date."""
 

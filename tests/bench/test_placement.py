@@ -13,10 +13,10 @@ import pytest
 from sim.place.arrivals import arrivals
 from sim.place.bound import bound_of
 from sim.place.cluster import Cluster
-from sim.place.loop import scores
 from sim.place.read import read_lists
 from sim.place.replay import replay
 from sim.policies.base import policies
+from sim.policies.scoring import scores
 from tests.bench.figures import Figures
 from tests.unit.place.test_published import PUBLISHED
 

@@ -12,14 +12,13 @@ from sim.errors import RackplanError
 from sim.kernels.node_state import fits, take
 from sim.place.arrivals import arrivals
 from sim.place.cluster import Cluster
-from sim.place.loop import scores
 from sim.place.replay import replay
 from sim.place.report import fragmentation_milli
 from sim.place.rules import REASONS
 from sim.policies.base import policies
 from sim.policies.placement.absorb import Absorb
 from sim.policies.placement.fgd import fragmentation, typical_of
-from sim.policies.scoring import Fleet, Refresh, Seen
+from sim.policies.scoring import Fleet, Refresh, Seen, scores
 from sim.rng import generator
 from tests.unit.place.lists import cluster, random_lists
 
