@@ -93,7 +93,7 @@ def slot_of(key: np.uint64, state: Any, known: Any) -> int:
     place = key & last
     for _probe in range(_PROBES):
         if table[place].key == key:
-            return np.int64(place)
+            return np.int64(place)  # type: ignore[return-value]
         if table[place].key == _NONE:
             break
         place = (place + np.uint64(1)) & last
@@ -104,7 +104,7 @@ def slot_of(key: np.uint64, state: Any, known: Any) -> int:
     slot = table[place]
     slot.key, slot.epoch = key, 0
     slot.value = value(scratch[1], theirs)
-    return np.int64(place)
+    return np.int64(place)  # type: ignore[return-value]
 
 
 def worth(slot: Any, state: Any, known: Any, priced: bool) -> float:

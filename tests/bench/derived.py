@@ -148,6 +148,8 @@ DERIVED: Mapping[str, Callable[[Traces, str], Cluster]] = {
     "GPU shares x 0.6-1.4": lambda of, name: scaled(of("default"), "gpu_milli", 0.6, 1.4, name),
     "a third of nodes and pods": lambda of, name: a_third(of("default"), name),
     "G2 nodes only": lambda of, name: of_type(of("default"), "G2"),
+    "CPU-only pods x 1.45": lambda of, name: mixed(of("default"), name, 1.45, 1, 1, 1),
+    "CPU-only pods x 1.8": lambda of, name: mixed(of("default"), name, 1.8, 1, 1, 1),
     "gpushare60, shared x 0.25": lambda of, name: mixed(of("gpushare60"), name, 1, 0.25, 1, 1),
     "gpushare60, shared x 3": lambda of, name: mixed(of("gpushare60"), name, 1, 3, 1, 1),
     "multigpu30, several x 0.5": lambda of, name: mixed(of("multigpu30"), name, 1, 1, 1, 0.5),
