@@ -1,4 +1,4 @@
-"""How much of a node a stream of likely pods would fill."""
+"""How much of a node a stream of likely pods would fill, and what it would leave."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.kernels.node_state import WHOLE
+from sim.policies.placement.spare import STEPS
 from sim.policies.placement.wishes import Wishes
 
 
@@ -18,19 +19,25 @@ class Offers(NamedTuple):
         pods: [T, streams, offers, 5] int32: cpu, gpus, gpu_milli; and the least cpu and gpu_milli
             from this offer on.
         lengths: [T, streams] how many of them there are.
+        spare: [T, steps] float64: thousandths of GPUs that CPU left by a stream is worth.
+        step: thousandths of a core in each of these steps.
         left: [1] scratch: what is left of each GPU, for the width of a record.
     """
 
     pods: NDArray[np.int32]
     lengths: NDArray[np.int64]
+    spare: NDArray[np.float64]
+    step: int
     left: NDArray[np.int64]
 
 
-def no_offers(types: int, streams: int, offers: int) -> Offers:
+def no_offers(types: int, streams: int, offers: int, step: int) -> Offers:
     """Room for them."""
     return Offers(
         np.zeros((types, streams, offers, 5), dtype=np.int32),
         np.zeros((types, streams), dtype=np.int64),
+        np.zeros((types, STEPS + 1)),
+        step,
         np.zeros(1024, dtype=np.int64),
     )
 
@@ -62,11 +69,11 @@ def draw_offers(
 
 
 def filled(node: Any, offers: Any) -> float:
-    """Thousandths of GPUs that a stream fills, in the mean over the streams.
+    """Thousandths of GPUs that a stream fills, in the mean, and what CPU it leaves is worth.
 
     Each pod is taken if it fits, one that takes a part of a GPU on the tightest; CPU counts.
     """
-    total, left = 0, offers.left
+    total, left = 0.0, offers.left
     streams = offers.lengths.shape[1]
     for stream in range(streams):
         cpu, most = node.cpu_left, node.gpu_left[0]  # they are in descending order
@@ -101,4 +108,5 @@ def filled(node: Any, offers: Any) -> float:
             most = 0
             for gpu in range(node.gpus):
                 most = max(most, left[gpu])
+        total += offers.spare[node.type, cpu // offers.step]
     return float(total / streams)

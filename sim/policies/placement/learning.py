@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.policies.placement.filling import Offers, draw_offers, no_offers
+from sim.policies.placement.spare import spare_worth, step_of
 from sim.policies.placement.wishes import Places, Wishes
 from sim.policies.scoring import Fleet, Refresh, Seen
 from sim.rng import generator
@@ -39,12 +40,13 @@ class Memory:
     def __init__(self, policy: Any, fleet: Fleet) -> None:
         self.refresh_every = policy.refresh_every
         self._moved, self._redraw_at = policy.moved, policy.typical
+        self._part = policy.spare
         self._wishes = Wishes(fleet, policy.typical, policy.whole)
         rng = generator(fleet.seed, "policy/placement/absorb")
         self._uniforms = rng.random((policy.streams, policy.offers))
         m, t = self._wishes.allowed.shape
         self.known = Known(
-            no_offers(t, policy.streams, policy.offers),
+            no_offers(t, policy.streams, policy.offers, step_of(fleet.idle)),
             np.zeros((m, 3), dtype=np.int64),
             np.zeros((m, t), dtype=bool),
             np.zeros(m),
@@ -53,7 +55,7 @@ class Memory:
         self._chances = np.zeros(m)
         self._places = Places(self._wishes, fleet.idle)
         asked = self._wishes.before
-        draw_offers(self.known.offers, self._wishes, asked, self._uniforms)
+        self._redraw(fleet.idle, asked)
         self._reprice(fleet.idle, asked)
 
     def refresh(self, seen: Seen) -> Refresh:
@@ -62,9 +64,14 @@ class Memory:
         moved = self._reprice(seen.nodes, asked)
         if seen.arrivals >= self._redraw_at:
             self._redraw_at *= 2
-            draw_offers(self.known.offers, self._wishes, asked, self._uniforms)
+            self._redraw(seen.nodes, asked)
             return Refresh.VALUES
         return Refresh.SCORES if moved else Refresh.NOTHING
+
+    def _redraw(self, nodes: NDArray[np.void], asked: NDArray[np.float64]) -> None:
+        wishes, offers = self._wishes, self.known.offers
+        draw_offers(offers, wishes, asked, self._uniforms)
+        offers.spare[:] = self._part * spare_worth(wishes, asked, nodes, offers.step)
 
     def _reprice(self, nodes: NDArray[np.void], asked: NDArray[np.float64]) -> bool:
         chances = self._wishes.chances(nodes, asked, self._places.follow(nodes))
