@@ -70,5 +70,5 @@ def spare_worth(
     patterns, pattern = np.unique(wishes.allowed[without], axis=1, return_inverse=True)
     for i, there in enumerate(patterns.T):
         taken = usable(wishes.cpu[without], asked[without] * there, step)
-        worth[pattern.reshape(-1) == i] = chance * requests / beside * taken
+        worth[pattern.reshape(-1) == i] = chance * requests / beside * (taken - step * np.arange(STEPS + 1))
     return worth
