@@ -17,16 +17,14 @@ from sim.policies.scoring import Fleet
 class Absorb:
     """Put each pod where least is lost of what pods to come would fill, and spare scarce places.
 
-    A node is worth the GPU that streams of likely pods would fill on it, what CPU they would leave
-    is worth (nothing, unless CPU may run out), and what its rarest place is worth. It knows the
-    nodes, the typical pods, and the pods that have come so far.
+    A node is worth the GPU that streams of likely pods would fill on it, less CPU that nobody would
+    fill then (if CPU may run out), and what its rarest place is worth. It knows the nodes, the
+    typical pods, and the pods that have come so far.
 
     Attributes:
         streams, offers: random streams of likely pods, and pods in each.
         typical: how many pods seen the typical pods stand for.
         whole: and how many the pods that take a node of a type whole, while none has been seen.
-        spare: part of its worth for pods with GPUs that CPU left beside full ones has, while CPU is
-            likely to run out.
         step: gains closer than this are the same (thousandths of a GPU).
         moved: prices are made anew when a chance has moved by this part of itself.
         refresh_every: pods between two looks at the prices.
@@ -36,7 +34,6 @@ class Absorb:
     offers: int = 64
     typical: float = 500.0
     whole: float = 2.0
-    spare: float = 0.25
     step: float = 20.0
     moved: float = 0.1
     refresh_every: int = 10
@@ -47,7 +44,7 @@ class Absorb:
 
     @staticmethod
     def value(node: Any, known: Any) -> float:
-        """Thousandths of GPUs that a stream fills, in the mean, and what CPU it leaves is worth."""
+        """Thousandths of GPUs that a stream fills, in the mean, less CPU wasted then."""
         found: float = filled(node, known.offers)
         return found
 

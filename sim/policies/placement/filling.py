@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.kernels.node_state import WHOLE
-from sim.policies.placement.spare import STEPS
+from sim.policies.placement.waste import STEPS
 from sim.policies.placement.wishes import Wishes
 
 
@@ -19,14 +19,14 @@ class Offers(NamedTuple):
         pods: [T, streams, offers, 5] int32: cpu, gpus, gpu_milli; and the least cpu and gpu_milli
             from this offer on.
         lengths: [T, streams] how many of them there are.
-        spare: [T, steps] float64: thousandths of GPUs that CPU left by a stream is worth.
+        waste: [T, steps] float64: thousandths of GPUs that CPU left by a stream costs elsewhere.
         step: thousandths of a core in each of these steps.
         left: [1] scratch: what is left of each GPU, for the width of a record.
     """
 
     pods: NDArray[np.int32]
     lengths: NDArray[np.int64]
-    spare: NDArray[np.float64]
+    waste: NDArray[np.float64]
     step: int
     left: NDArray[np.int64]
 
@@ -69,7 +69,7 @@ def draw_offers(
 
 
 def filled(node: Any, offers: Any) -> float:
-    """Thousandths of GPUs that a stream fills, in the mean, and what CPU it leaves is worth.
+    """Thousandths of GPUs that a stream fills, in the mean, less the waste of CPU it leaves.
 
     Each pod is taken if it fits, one that takes a part of a GPU on the tightest; CPU counts.
     """
@@ -108,5 +108,5 @@ def filled(node: Any, offers: Any) -> float:
             most = 0
             for gpu in range(node.gpus):
                 most = max(most, left[gpu])
-        total += offers.spare[node.type, cpu // offers.step]
+        total -= offers.waste[node.type, cpu // offers.step]
     return float(total / streams)

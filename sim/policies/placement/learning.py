@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.policies.placement.filling import Offers, draw_offers, no_offers
-from sim.policies.placement.spare import spare_worth, step_of
+from sim.policies.placement.waste import step_of, waste_of
 from sim.policies.placement.wishes import Places, Wishes
 from sim.policies.scoring import Fleet, Refresh, Seen
 from sim.rng import generator
@@ -40,7 +40,6 @@ class Memory:
     def __init__(self, policy: Any, fleet: Fleet) -> None:
         self.refresh_every = policy.refresh_every
         self._moved, self._redraw_at = policy.moved, policy.typical
-        self._part = policy.spare
         self._wishes = Wishes(fleet, policy.typical, policy.whole)
         rng = generator(fleet.seed, "policy/placement/absorb")
         self._uniforms = rng.random((policy.streams, policy.offers))
@@ -71,7 +70,7 @@ class Memory:
     def _redraw(self, nodes: NDArray[np.void], asked: NDArray[np.float64]) -> None:
         wishes, offers = self._wishes, self.known.offers
         draw_offers(offers, wishes, asked, self._uniforms)
-        offers.spare[:] = self._part * spare_worth(wishes, asked, nodes, offers.step)
+        offers.waste[:] = waste_of(wishes, asked, nodes, offers.step)
 
     def _reprice(self, nodes: NDArray[np.void], asked: NDArray[np.float64]) -> bool:
         chances = self._wishes.chances(nodes, asked, self._places.follow(nodes))

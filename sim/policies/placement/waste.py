@@ -1,4 +1,4 @@
-"""What the CPU that is left beside full GPUs is worth, where CPU may run out before GPUs do."""
+"""What CPU costs that is left on a node and that no pod would fill, where CPU may run out."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from sim.policies.placement.wishes import Wishes
 
 #: Steps of CPU in a table, up to the node with most.
 STEPS = 512
+#: A chance that is as good as none.
+_NO_CHANCE = 0.01
 
 
 def step_of(idle: NDArray[np.void]) -> int:
@@ -34,41 +36,42 @@ def usable(cpu: NDArray[np.int64], asked: NDArray[np.float64], step: int) -> NDA
         rest = c - size / step
         above = np.ceil(rest).astype(np.int64)
         lower = above - rest  # the part that the step below has in what is left
-        # Less than a step is asked for: what is left lies between c itself, not known yet, and c-1.
+        # Who asks for less than a step leaves more than c - 1: u(c) is on both sides then.
         known = size + lower * found[above - 1] + (1.0 - lower) * found[above]
         unknown = (weight * (1.0 - lower))[above == c].sum()
         found[c] = (weight @ known) / (weight.sum() - unknown)
     return found
 
 
-def spare_worth(
+def waste_of(
     wishes: Wishes, asked: NDArray[np.float64], nodes: NDArray[np.void], step: int
 ) -> NDArray[np.float64]:
-    """[T, STEPS + 1] thousandths of GPUs that CPU left on a type of node saves elsewhere.
+    """[T, STEPS + 1] thousandths of GPUs that CPU left beside full GPUs of each type of node costs.
 
-    What pods without a GPU take here they need not take beside free GPUs. There each core would
-    have been good for as much GPU as pods with GPUs ask for with a core, if CPU runs out at all:
-    P(CPU asked for until the GPUs are full ≥ CPU that pods can use on the nodes as they are), with
-    the spread of ``Wishes.chances``.
+    What pods without a GPU would not fill of it (``usable``) is lost. If CPU runs out at all, each
+    core lost costs as much GPU as pods with GPUs ask for with a core. It runs out if pods ask for
+    more until the GPUs are full than they can use on the nodes as they are, with the spread of
+    ``Wishes.chances``.
     """
     from scipy.special import ndtr
 
-    worth = np.zeros((wishes.allowed.shape[1], STEPS + 1))
     without, request = wishes.gpus == 0, wishes.gpus * wishes.gpu_milli
+    waste = np.zeros((wishes.allowed.shape[1], STEPS + 1))
     pods, requests = asked.sum(), asked @ request
-    beside = (asked * wishes.cpu)[~without].sum()
-    if requests == 0.0 or beside == 0.0 or (asked * wishes.cpu)[without].sum() == 0.0:
-        return worth
+    beside_gpus = (asked * wishes.cpu)[~without].sum()
+    if requests == 0.0 or beside_gpus == 0.0:
+        return waste
     coming = float(nodes["left"].sum()) * pods / requests
     mean = asked @ wishes.cpu / pods
     square = asked @ wishes.cpu.astype(np.float64) ** 2 / pods
     spread = np.sqrt(coming * square + coming**2 * (square - mean**2) / pods) + 1e-9
     have = usable(wishes.cpu, asked, step)[nodes["cpu_left"] // step].sum()
     chance = float(ndtr((coming * mean - have) / spread))
-    if chance < 0.01:
-        return worth
+    if chance < _NO_CHANCE:
+        return waste
+    price, steps = chance * requests / beside_gpus, np.arange(STEPS + 1)
     patterns, pattern = np.unique(wishes.allowed[without], axis=1, return_inverse=True)
     for i, there in enumerate(patterns.T):
-        taken = usable(wishes.cpu[without], asked[without] * there, step)
-        worth[pattern.reshape(-1) == i] = chance * requests / beside * (taken - step * np.arange(STEPS + 1))
-    return worth
+        lost = step * steps - usable(wishes.cpu[without], asked[without] * there, step)
+        waste[pattern.reshape(-1) == i] = price * lost
+    return waste
