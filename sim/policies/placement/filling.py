@@ -76,7 +76,9 @@ def filled(node: Any, offers: Any) -> float:
     total, left = 0.0, offers.left
     streams = offers.lengths.shape[1]
     for stream in range(streams):
-        cpu, most = node.cpu_left, node.gpu_left[0]  # they are in descending order
+        cpu, most = node.cpu_left, 0
+        if node.gpus > 0:
+            most = node.gpu_left[0]  # they are in descending order
         for gpu in range(node.gpus):
             left[gpu] = node.gpu_left[gpu]
         pods = offers.pods[node.type, stream]
