@@ -43,7 +43,8 @@ class FailureDomainAware:
                 hint = did_you_mean(level, LEVELS)
                 raise RackplanError(f"levels are of {', '.join(LEVELS)}, not {level!r}{hint}")
         if not self.levels or len(set(self.levels)) != len(self.levels):
-            raise RackplanError(f"levels names one level or more, each once, not {self.levels!r}")
+            named = f"[{', '.join(self.levels)}]"
+            raise RackplanError(f"levels names one level or more, each once, not {named}")
 
     def new_state(self) -> None:
         """Nothing to remember."""

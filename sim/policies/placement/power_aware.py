@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
-import numpy as np
-
+from sim.errors import RackplanError
 from sim.policies.base import PlacementView, register
 from sim.policies.placement.domains import Domains, Place
+from sim.policies.placement.planned_power import PlannedPower
 from sim.rng import KeyedBits
-from sim.site.load import intake, milliwatts, server_out_mw, tree_flow
-from sim.site.power import feeds_of
-from sim.site.types import ON_INTAKE, PowerTree
-
-#: Whose limits count. A server's own is not: it is built to carry its GPUs.
-LEVELS = ("rack", "pdu", "ups", "msb", "utility")
 
 
 @register("placement", "power-aware")
@@ -30,7 +22,22 @@ class PowerAware:
     either does not count. A GPU counts with the highest draw that is predicted for its replica
     (TDP where nothing is), a free one parked. Dual feeds split the load. Of places whose most
     loaded nodes are equal the next ones decide, then the fullest NVLink domain.
+
+    Attributes:
+        step: loads are compared in steps of this share of the limit, so that no domain is broken
+            for the sake of nothing.
     """
+
+    step: float = 0.01
+
+    def __post_init__(self) -> None:
+        """Refuse a step that makes no sense.
+
+        Raises:
+            RackplanError: it is not above 0, or above 1.
+        """
+        if not 0.0 < self.step <= 1.0:
+            raise RackplanError(f"step must be above 0 and at most 100 %, not {self.step:g}")
 
     def new_state(self) -> None:
         """Nothing to remember."""
@@ -41,74 +48,9 @@ class PowerAware:
         if view.power is None or not places:
             yield from places
             return
-        planned = _Planned(view, view.power)
-        yield from sorted(places, key=planned.loads)
+        planned = PlannedPower(view, view.power)
 
+        def rank(place: Place) -> tuple[int, ...]:
+            return tuple(round(load / self.step) for load in planned.loads(place))
 
-class _Planned:
-    """The tree with everything that is placed at its most."""
-
-    def __init__(self, view: PlacementView, tree: PowerTree) -> None:
-        self._view, self._tree = view, tree
-        site = view.site
-        self._node: list[int] = site.gpu_node.tolist()
-        self._rack: list[int] = site.node_rack.tolist()
-        parked = [milliwatts(gpu.parked_w) for gpu in site.gpu_types]
-        self._gpu_mw = [
-            each * node.gpus for each, node in zip(parked, site.node_types, strict=True)
-        ]
-        for pool, replicas in view.placed.items():
-            for server, gpus in self._by_server(gpu for place in replicas for gpu in place).items():
-                self._gpu_mw[server] += gpus * self._more_mw(server, pool)
-        self._server_out = lru_cache(maxsize=None)(server_out_mw)  # few servers differ
-        out = [
-            self._server_out(node, mw)
-            for node, mw in zip(site.node_types, self._gpu_mw, strict=True)
-        ]
-        self._out = tree_flow(tree, np.array(out, dtype=np.int64))[0].tolist()
-        self._feeds = feeds_of(tree)
-        self._known: dict[tuple[tuple[int, int, int], ...], tuple[float, ...]] = {}
-
-    def loads(self, place: Place) -> tuple[float, ...]:
-        """Load over limit of every limited node above a place with the replica there, most first.
-
-        To six digits: milliwatts are rounded on the way up.
-        """
-        servers = sorted(self._by_server(place).items())
-        # Servers of a rack that carry as much are alike, so are places on them.
-        key = tuple((self._rack[server], self._gpu_mw[server], gpus) for server, gpus in servers)
-        if key not in self._known:
-            self._known[key] = self._loads(dict(servers))
-        return self._known[key]
-
-    def _loads(self, servers: Mapping[int, int]) -> tuple[float, ...]:
-        more: dict[int, float] = {}
-        for server, gpus in servers.items():
-            node_type, now = self._view.site.node_types[server], self._gpu_mw[server]
-            after = now + gpus * self._more_mw(server, self._view.pool)
-            here = int(self._tree.server_index[server])
-            more[here] = self._server_out(node_type, after) - self._server_out(node_type, now)
-        loads = []
-        while more:
-            node = max(more)  # feeds come before what they feed
-            out = self._out[node] + more.pop(node)
-            one = self._tree.nodes[node]
-            curve = intake(one.loss)
-            taken = curve.in_mw(round(out))
-            stated = [limit for limit in (one.rating_w, one.budget_w) if limit is not None]
-            if one.kind in LEVELS and stated:
-                judged = taken if one.kind in ON_INTAKE else out
-                loads.append(round(judged / 1000.0 / min(stated), 6))
-            added = taken - curve.in_mw(self._out[node])
-            for parent, share in self._feeds[node]:
-                more[parent] = more.get(parent, 0.0) + added * share
-        return tuple(sorted(loads, reverse=True))
-
-    def _by_server(self, gpus: Iterator[int] | Place) -> Counter[int]:
-        return Counter(self._node[gpu] for gpu in gpus)
-
-    def _more_mw(self, server: int, pool: str) -> int:
-        """What a GPU of a server may draw more with a replica of a pool on it than parked."""
-        gpu = self._view.site.gpu_types[server]
-        most_w = self._view.draw_w.get(pool, {}).get(gpu.name, gpu.tdp_w)
-        return milliwatts(most_w) - milliwatts(gpu.parked_w)
+        yield from sorted(places, key=rank)
