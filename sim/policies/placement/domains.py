@@ -35,8 +35,8 @@ class Domains:
         self.rack: IntArray = site.node_rack[self._node]
         self._domain_of: list[int] = self._domain.tolist()
         free = np.array(self.free(view.allowed))
-        unit = np.minimum(np.bincount(self._domain), view.tensor_parallel)
-        self._room = free - free % unit  # in whole groups, or whole domains of one
+        self._unit = np.minimum(np.bincount(self._domain), view.tensor_parallel)
+        self._room = free - free % self._unit  # in whole groups, or whole domains of one
         by_room = np.argsort(free, kind="stable")
         self.fullest_first: list[int] = by_room[self._room[by_room] > 0].tolist()
         allowed = np.flatnonzero(view.allowed)
@@ -52,18 +52,25 @@ class Domains:
         """The domains of a place, in order."""
         return sorted({self._domain_of[gpu] for gpu in place})
 
-    def places(self, *, by_node: bool = False) -> Iterator[Place]:
+    def first_of(self, place: Place) -> int:
+        """The domain of its first rank."""
+        return self._domain_of[place[0]]
+
+    def places(self, *, by: str = "domain") -> Iterator[Place]:
         """One place for each domain that can hold the first group, the fullest domain first.
 
         Further groups go to the same domain while it has room, then to the nearest with room, of
-        equally near ones to the fullest. With ``by_node`` a domain of several servers is offered
-        once for each of them, which then is filled first.
+        equally near ones to the fullest. ``by`` "node" or "group" offers a domain once for each of
+        its servers, or for each group that it has room for, which then is filled first.
         """
+        node_of = self._view.site.gpu_node
         for first in self.fullest_first:
             gpus = self._gpus[first]
-            starts = [0]  # the servers' first GPUs
-            if by_node:
-                starts += (np.flatnonzero(np.diff(self._view.site.gpu_node[gpus])) + 1).tolist()
+            starts = [0]
+            if by == "node":
+                starts += (np.flatnonzero(np.diff(node_of[gpus])) + 1).tolist()
+            elif by == "group":
+                starts = list(range(0, int(self._room[first]), int(self._unit[first])))
             for start in starts:
                 place = self._place(first, np.roll(gpus, -start) if start else gpus)
                 if place is not None:
@@ -109,6 +116,13 @@ class Domains:
         """[D] leaves that NICs of its GPUs are on, each once, in order; none: not known."""
         leaves = self._view.leaves
         return [()] * len(self.rack) if leaves is None else leaves.of_domain
+
+    def on_leaves(self, place: Place) -> list[int]:
+        """The leaf of each GPU's own NIC, where known."""
+        leaves = self._view.leaves
+        return (
+            [] if leaves is None else [leaf for leaf in leaves.gpu_leaf[list(place)] if leaf >= 0]
+        )
 
     @property
     def units(self) -> tuple[list[tuple[int, ...]], ...]:

@@ -67,7 +67,7 @@ class FailureDomainAware:
                 found.append(max((others.get(at, 0.0) + mine[at] for at in mine), default=0.0))
             return found
 
-        yield from sorted(domains.places(by_node=True), key=lost)
+        yield from sorted(domains.places(by="node"), key=lost)
 
 
 class _Hangs:

@@ -318,18 +318,25 @@ def test_the_fewest_links_where_no_leaf_is_shared() -> None:
     assert first("topology-aware", what) == server(0)
 
 
-def test_who_comes_first_leaves_room_for_its_partners() -> None:
-    """Eight GPUs a server: each replica of four leaves the other four to its partner."""
+@pytest.mark.parametrize("network", [False, True])
+def test_who_comes_first_leaves_room_for_its_partners(network: bool) -> None:
+    """Eight GPUs a server: each replica of four leaves the other four to its partner.
+
+    Where rails are known (GPU k on leaf k), they are used by turns.
+    """
     site = row(2)
+    leaves = four_servers_a_leaf(site) if network else None
     anywhere = np.ones(site.gpus, dtype=bool)
     own: tuple[tuple[int, ...], ...] = ()
     for number in range(4):
         free = anywhere.copy()
         free[[gpu for place in own for gpu in place]] = False
         to_come = {"pool": ToCome(4 - number, 4, free), "other": ToCome(4, 4, free)}
-        what = view(site, placed={"pool": own}, partners=("other",), to_come=to_come)
+        what = view(site, placed={"pool": own}, partners=("other",), to_come=to_come, leaves=leaves)
         own += (first("locality", what),)
-    assert own == tuple(server(node, 0, 1, 2, 3) for node in range(4))
+    lower, upper = (0, 1, 2, 3), (4, 5, 6, 7)
+    halves = (lower, upper, lower, upper) if network else (lower,) * 4
+    assert own == tuple(server(node, *half) for node, half in enumerate(halves))
 
 
 def test_room_in_the_rack_where_the_domain_has_none() -> None:
