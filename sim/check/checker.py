@@ -25,6 +25,7 @@ from sim.check.pools import check_pools
 from sim.check.power import check_power
 from sim.check.resolved import resolve
 from sim.check.routing import check_routing
+from sim.check.scaling import check_scaling, with_scaling
 from sim.check.scenario import Calibration, LlmUse, PlannedEvent, Pool, Scenario
 from sim.check.site import check_site
 from sim.check.storage import check_storage
@@ -123,7 +124,7 @@ def _pools(
 ) -> dict[str, Pool]:
     pools = drawn(found, check_pools(found, llms, site, policies, own), own)
     pools = check_decode(found, pools)
-    pools = check_weights(found, pools, fabric)
+    pools = check_weights(found, with_scaling(found, pools), fabric)
     check_caps(found, policies.get("power"), pools.values())
     return pools
 
@@ -139,7 +140,9 @@ def _events(
 ) -> tuple[PlannedEvent, ...]:
     parts = None if fabric is None or site is None else Parts(fabric, site)
     spec = found.document.spec
-    return check_events(found, power, (spec.duration or 0.0) + spec.drain, parts)
+    scaled = check_scaling(found)
+    events = check_events(found, power, (spec.duration or 0.0) + spec.drain, parts)
+    return tuple(sorted((*scaled, *events), key=lambda event: event.at_s))
 
 
 def _flat_price(price: HourlySpec | float | None) -> float | None:

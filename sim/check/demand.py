@@ -6,24 +6,22 @@ from collections.abc import Mapping
 
 from sim import catalog
 from sim.check.collector import Collector
-from sim.check.events import Peak
+from sim.check.fleets import Peak
 from sim.check.stock import GpuStock
 from sim.errors import UnknownName
 from sim.spec.nodes import Path
 from sim.spec.pools import PoolSpec
 
 
-def lacking(
-    found: Collector, have: Mapping[str, GpuStock], most: Mapping[str, Peak] | None = None
-) -> bool:
+def lacking(found: Collector, have: Mapping[str, GpuStock], moment: Mapping[str, Peak]) -> bool:
     """Whether replicas together need more GPUs than there are, of a type or in all; told if so.
 
-    With ``most``, those that events bring count as well. A pool whose degrees cannot be is not
-    counted up: its need is not meant either.
+    ``moment``: how many there are of each pool, and what brought them. A pool whose degrees cannot
+    be is not counted up: its need is not meant either.
     """
     degrees = ("tensor_parallel", "pipeline_parallel")
     specs = [
-        (i, _grown(spec, most))
+        (i, _at(spec, moment))
         for i, spec in enumerate(found.document.spec.pools)
         if spec is not None and not any(found.blames(("pools", i, key)) for key in degrees)
     ]
@@ -37,28 +35,28 @@ def lacking(
         if needed > count:
             path: Path = ("pools", bound[0][0], "replicas") if len(bound) == 1 else ("pools",)
             found.error(
-                _blamed(bound, most) or path,
+                _blamed(bound, moment) or path,
                 f"{in_words(bound)} need {needed:,} GPUs, but the site has {count:,}{name}",
             )
             return True
     for i, spec in specs:
         kinds = [kind for name, kind in have.items() if spec.gpu is None or _is(spec.gpu, name)]
-        if _groups(i, spec, kinds, _blamed([(i, spec)], most), found):
+        if _groups(i, spec, kinds, _blamed([(i, spec)], moment), found):
             return True
     return False
 
 
-def _grown(spec: PoolSpec, most: Mapping[str, Peak] | None) -> PoolSpec:
-    """The pool at its largest."""
-    if most is None or spec.name not in most:
+def _at(spec: PoolSpec, moment: Mapping[str, Peak]) -> PoolSpec:
+    """The pool as large as it is then."""
+    if spec.name not in moment:
         return spec
-    return spec.model_copy(update={"replicas": most[spec.name].replicas})
+    return spec.model_copy(update={"replicas": moment[spec.name].replicas})
 
 
-def _blamed(bound: list[tuple[int, PoolSpec]], most: Mapping[str, Peak] | None) -> Path | None:
-    """The last event that brings replicas to one of these pools."""
-    positions = [most[spec.name].event for _, spec in bound if most and spec.name in most]
-    return ("events", max(positions), "add", "replicas") if positions else None
+def _blamed(bound: list[tuple[int, PoolSpec]], moment: Mapping[str, Peak]) -> Path | None:
+    """What in the file brings replicas to one of these pools, after its beginning."""
+    paths = [moment[spec.name].path for _, spec in bound if spec.name in moment]
+    return max((path for path in paths if path), key=lambda path: path[:2], default=None)
 
 
 def _groups(

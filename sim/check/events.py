@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple, TypeAlias
+from collections.abc import Sequence
+from typing import TypeAlias
 
 from sim.check.collector import Collector, Names
+from sim.check.fleets import changes
 from sim.check.parts import Parts
 from sim.check.scenario import PlannedEvent
 from sim.errors import UnknownName
@@ -45,47 +46,18 @@ def check_events(
     return tuple(event for _, event in planned)
 
 
-class Peak(NamedTuple):
-    """The most replicas that a pool has at a time."""
-
-    replicas: int
-    event: int  # position of the event that brings them
-
-
-def peaks(document: Document) -> dict[str, Peak]:
-    """Pool → its most replicas, for those that ``events`` bring above what they start with."""
-    most = {spec.name: Peak(spec.replicas, -1) for spec in document.spec.pools if spec is not None}
-    for position, _, pool, count in _counts(document):
-        if count > most[pool].replicas:
-            most[pool] = Peak(count, position)
-    return {pool: peak for pool, peak in most.items() if peak.event >= 0}
-
-
 def _by_time(document: Document) -> list[_Placed]:
     stated = [(i, event) for i, event in enumerate(document.spec.events) if event is not None]
     return sorted(stated, key=lambda one: one[1].at)
 
 
-def _counts(document: Document) -> Iterator[tuple[int, EventSpec, str, int]]:
-    """(position, event, pool, replicas of it after the event), in order of time."""
-    have = {spec.name: spec.replicas for spec in document.spec.pools if spec is not None}
-    for position, event in _by_time(document):
-        change = event.add or event.remove
-        if change is None or change.pool not in have:
-            continue
-        have[change.pool] += change.replicas if event.add is not None else -change.replicas
-        yield position, event, change.pool, have[change.pool]
-
-
 def _fleets(found: Collector) -> None:
     """No more replicas are taken away than there are."""
-    for position, event, pool, count in _counts(found.document):
-        if event.remove is not None and count < 0:
-            there = event.remove.replicas + count
-            found.error(
-                ("events", position, "remove", "replicas"),
-                f"takes {event.remove.replicas} away, but pool {pool!r} has {max(there, 0)} then",
-            )
+    for change in changes(found.document):
+        if change.replicas < 0:
+            there = max(change.stated + change.replicas, 0)
+            text = f"takes {change.stated} away, but pool {change.pool!r} has {there} then"
+            found.error(change.path, text)
             return
 
 

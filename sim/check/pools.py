@@ -13,7 +13,7 @@ from sim import catalog
 from sim.catalog.measured import MeasuredSteps
 from sim.check.collector import Collector
 from sim.check.demand import gpus_of, in_words, lacking
-from sim.check.events import peaks
+from sim.check.fleets import moments, peaks
 from sim.check.measured import fits, known_steps
 from sim.check.policies import make
 from sim.check.scenario import LlmUse, Pool
@@ -73,8 +73,8 @@ def check_pools(
             pool = replace(pool, replicas=most[pool.name].replicas, starts=spec.replicas)
         if pool is not None:
             pools.setdefault(pool.name, pool)
-    if have is not None and not lacking(found, have):
-        lacking(found, have, most)
+    if have is not None:
+        any(lacking(found, have, moment) for moment in moments(document))
     return pools
 
 

@@ -82,6 +82,7 @@ def resolve(
         **_around(document, facility),
         **_control(policies["power"], telemetry, actuation),
         **_events(document),
+        **_scaling(document),
         **_storage(document),
         **_neighbours(document),
         **_calibration(document, own),
@@ -133,6 +134,13 @@ def _events(document: Document) -> dict[str, Any]:
     ordered = sorted(stated, key=lambda event: event.at)
     plain = [event.model_dump(mode="json", exclude_none=True) for event in ordered]
     return {"events": plain} if plain else {}
+
+
+def _scaling(document: Document) -> dict[str, Any]:
+    """``scaling``, where there is any."""
+    stated = [spec for spec in document.spec.scaling if spec is not None]
+    plain = [spec.model_dump(mode="json", exclude_none=True) for spec in stated]
+    return {"scaling": plain} if plain else {}
 
 
 def _around(document: Document, facility: CheckedFacility) -> dict[str, Any]:

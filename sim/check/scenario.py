@@ -74,6 +74,7 @@ class Pool:
     batching: Any  # a batching policy object
     prefix_cache: bool = True  # what is in KV of a prompt's beginning is not prefilled again
     starts: int | None = None  # replicas that serve from the start, the first ones; None = all
+    replace_after_s: float | None = None  # one that is down for so long is placed elsewhere
     measured: MeasuredSteps | None = None  # instead of predicted step times and draws
     decode: Decode | None = None  # the pool that decodes what this one prefills
     racks: tuple[int, ...] = ()  # restrict placement to these racks of the site; none: all
@@ -89,6 +90,11 @@ class Pool:
     def predicted(self) -> bool:
         """Whether its times and draws are predicted rather than measured ones."""
         return self.measured is None
+
+    @property
+    def moves(self) -> bool:
+        """Whether replicas of it are placed during a run, not only at its beginning."""
+        return self.starts is not None or self.replace_after_s is not None
 
     @property
     def spans(self) -> bool:
@@ -110,16 +116,17 @@ class Expectation:
 class PlannedEvent:
     """Something that the scenario lets happen.
 
-    ``fail``, ``restore`` and ``budget`` are of a ``node`` of the electrical tree, ``add`` and
-    ``remove`` of a ``pool``, ``fail-part`` and ``restore-part`` of a ``part`` of the network.
+    ``fail``, ``restore`` and ``budget`` are of a ``node`` of the electrical tree, ``add``,
+    ``remove`` and ``scale`` of a ``pool``, ``fail-part`` and ``restore-part`` of a ``part`` of the
+    network.
     """
 
     at_s: float
-    kind: str  # "fail", "restore", either -module or -part, "budget", "add", "remove"
+    kind: str  # "fail", "restore", either -module or -part, "budget", "add", "remove", "scale"
     node: int = -1
     budget_w: float = 0.0  # from then on
     pool: str = ""
-    replicas: int = 0  # that are added or taken away
+    replicas: int = 0  # that are added or taken away, or that there are from then on
     part: str = ""  # leaf-3, leaf-3/spine-1, leaf-3/spine-1#2
 
 

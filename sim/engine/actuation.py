@@ -22,7 +22,7 @@ from sim.engine.meters import Integral
 from sim.engine.plane import ServingPlane
 from sim.engine.recorder import Recorder
 from sim.engine.weights import WeightLoader
-from sim.engine.world import World
+from sim.engine.world import PlacedReplica, World
 from sim.perf.step import ReplicaModel
 from sim.policies.power.base import SAME, PowerPolicy, priority_name
 
@@ -95,13 +95,14 @@ class Actuators:
         self._pool_of = [placed.pool for placed in world.replicas]
         policy, pools = world.scenario.power_policy, world.scenario.pools
         self._start = [_at_start(policy, pools[pool].priority) for pool in self._pool_of]
+        self._controllers = controllers
         self._over: list[list[tuple[Controller, ClassState]]] = [[] for _ in world.replicas]
         for controller in controllers:
-            for one in controller.classes:
+            for one in controller.every:
                 for replica in one.replicas:
                     self._over[replica].append((controller, one))
-        site, parks = world.scenario.site, policy.parks
-        self._held_mw = [parked_mw(site, one) if parks else None for one in world.replicas]
+        self._site, self._parks = world.scenario.site, policy.parks
+        self._held_mw = [self._parked_mw(one) for one in world.replicas]
         self._holds = [0] * len(world.replicas)
         self._restart_s = world.scenario.power.restart_s
         self._limits = [Limits(0, math.inf, True)] * len(world.replicas)
@@ -117,6 +118,25 @@ class Actuators:
                 text = f"{mine} replicas: {kind.show(value)}"
                 self._recorder.event(0.0, f"{name}-set", "site", text)
         self._apply(range(len(self._start)), 0.0)
+
+    def moved(self, replica: int, placed: PlacedReplica, time_s: float) -> None:
+        """A replica has other GPUs, or none, and nothing is in force over it yet."""
+        self._count(replica, self._limits[replica].level, 0, time_s)
+        self._models[replica] = placed.model
+        self._over[replica] = [
+            (controller, one)
+            for controller in self._controllers
+            for one in controller.every
+            if replica in one.place
+        ]
+        self._held_mw[replica] = self._parked_mw(placed)
+        self._holds[replica] += 1  # whoever was about to let it in does not
+        self._limits[replica] = Limits(0, math.inf, True)
+        self._apply([replica], time_s)
+
+    def _parked_mw(self, placed: PlacedReplica) -> int | None:
+        """What each GPU of a replica that is held draws; None: it stays loaded."""
+        return parked_mw(self._site, placed) if self._parks else None
 
     # ---- commands ------------------------------------------------------------------------
 

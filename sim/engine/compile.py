@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from sim.check.scenario import Pool
 from sim.engine.prefix_arrays import ENTRIES, buckets, entries
 from sim.engine.retries import salt_of
 from sim.engine.room import SLOTS, empty_places, followers, slots
-from sim.engine.world import World
+from sim.engine.world import PlacedReplica, World
 from sim.kernels import layout
 from sim.kernels.layout import NONE
 from sim.kernels.power_state import power_state
@@ -44,16 +45,22 @@ OUT_ROWS = 4096
 OTHER_ROWS = 4096
 
 
-def compile_world(world: World, *, minutes: bool, changes: bool) -> State:
+def compile_world(
+    world: World, *, minutes: bool, changes: bool
+) -> tuple[State, dict[tuple[int, int], int]]:
     """The state of ``world`` at time 0: nothing has arrived, nothing is drawn yet.
 
     Args:
         minutes, changes: which rows of the electrical tree are kept (``sim.kernels.power_state``).
+
+    Returns:
+        The state; and (id of a model, tokens of a batch) → its first record of ``State.cost``, for
+        every model that a replica of the scenario may have.
     """
     scenario = world.scenario
     pools = _pools(world)
     cost, seconds, mw, first_cost = _costs(world)
-    replicas = _replicas(world, first_cost)
+    replicas, servers = _replicas(world, first_cost)
     most_sequences = int(replicas["max_sequences"].max())
     out_rows = max(OUT_ROWS, 2 * (most_sequences + 4))
     whole = np.zeros(1, layout.GLOBAL)
@@ -66,10 +73,10 @@ def compile_world(world: World, *, minutes: bool, changes: bool) -> State:
     whole["single"] = int(scenario.record_iterations)
     whole["most_rows"] = out_rows - (most_sequences + 4)
     widest = _widest(world)
-    windows = any(model.cost[0].window for model in _models(world))
+    windows = any(model.cost[0].window for model, _ in _models(world))
     heaps = (len(replicas), most_sequences + 2)
     apart = any(pool.decode is not None for pool in scenario.pools)
-    return State(
+    state = State(
         all=whole,
         replica=replicas,
         request=slots(SLOTS, 0),
@@ -105,20 +112,37 @@ def compile_world(world: World, *, minutes: bool, changes: bool) -> State:
         gaps=np.zeros(
             (len(scenario.workloads), layout.GAP_OCTAVES * layout.GAPS_PER_OCTAVE), np.int64
         ),
-        server=_servers(world),
+        server=servers,
         out=np.zeros(out_rows, REQUEST_ROW),
         decision=np.zeros(OTHER_ROWS, DECISION),
         move=np.zeros(most_sequences + 4, MOVE),
         iteration=np.zeros(OTHER_ROWS if scenario.record_iterations else 1, ITERATION),
         power=power_state(scenario.site, scenario.power, minutes, changes),
     )
+    for record, placed in zip(state.replica, world.replicas, strict=True):
+        settle_in(state, record, placed, world.spans(placed))
+    return state, first_cost
+
+
+def settle_in(state: State, record: Any, placed: PlacedReplica, spans: bool) -> None:
+    """Write down what of a replica, without work, depends on the GPUs that it has."""
+    record["free"] = record["kv_blocks"] = placed.model.kv_blocks
+    record["spans"] = spans
+    record["levels"] = len(placed.model.clocks_hz)
+    record["gpus"] = len(placed.gpus)
+    record["server_count"] = len(placed.servers)
+    for row, part in enumerate(placed.servers, start=int(record["servers"])):
+        state.server[row] = part
 
 
 # ---- constants -----------------------------------------------------------------------------------
 
 
-def _models(world: World) -> list[ReplicaModel]:
-    return [placed.model for placed in world.replicas]
+def _models(world: World) -> list[tuple[ReplicaModel, Pool]]:
+    """What replicas have, then what they may have elsewhere."""
+    pools = world.scenario.pools
+    have = [(placed.model, pools[placed.pool]) for placed in world.replicas]
+    return have + [(model, pool) for pool in pools for model in pool.models.values()]
 
 
 def _pool_of(world: World, index: int) -> Pool:
@@ -149,9 +173,7 @@ def _pools(world: World) -> Records:
         record["tree"], record["leaves"] = tree, leaves_for(replicas)
         tree += 2 * leaves_for(replicas)
         record["max_context"] = pool.llm.llm.max_context
-        record["most_blocks"] = max(
-            placed.model.kv_blocks for placed in world.replicas if placed.pool == index
-        )
+        record["most_blocks"] = world.most_blocks(pool)
         record["max_queue"] = NONE if pool.max_queue is None else pool.max_queue
         record["salt"] = KeyedBits(world.seed, f"policy/routing/{pool.name}").salt
         record["shed"] = layout.OLDEST if pool.shed == "oldest" else layout.REJECT
@@ -229,38 +251,30 @@ def _waits(world: World) -> NDArray[np.float64]:
     return table
 
 
-def _replicas(world: World, first_cost: Sequence[int]) -> Records:
+def _replicas(world: World, first_cost: Mapping[tuple[int, int], int]) -> tuple[Records, Records]:
+    """A record for each, and rows for the servers that it may have GPUs on."""
     replicas = np.zeros(len(world.replicas), layout.REPLICA)
     workloads = [workload.pool for workload in world.scenario.workloads]
     position = dict.fromkeys(range(len(world.scenario.pools)), 0)
     servers = 0
     for index, placed in enumerate(world.replicas):
         record, pool = replicas[index], _pool_of(world, index)
-        record["free"] = record["kv_blocks"] = placed.model.kv_blocks
         record["mode"] = MODES[pool.batching.mode]
         record["open"] = 1
         record["cap_mw"] = layout.FAR
         record["held_mw"] = NONE
-        record["spans"] = world.spans(placed)
-        record["levels"] = len(placed.model.clocks_hz)
         record["first_finish"] = layout.FAR
         for name in ("head", "tail", "joining", "part", "blocked", "oldest", "newest"):
             record[name] = NONE
         record["pool"], record["position"] = placed.pool, position[placed.pool]
         position[placed.pool] += 1
-        record["cost"] = first_cost[index]
-        record["gpus"] = len(placed.gpus)
-        record["servers"], record["server_count"] = servers, len(placed.servers)
-        servers += len(placed.servers)
+        record["cost"] = first_cost[id(placed.model), pool.batching.max_batch_tokens]
+        record["servers"] = servers
+        servers += pool.tensor_parallel * pool.pipeline_parallel
         record["max_batch_tokens"] = pool.batching.max_batch_tokens
         record["max_sequences"] = pool.batching.max_sequences
         record["workloads"] = workloads.count(_sender(world, pool))
-    return replicas
-
-
-def _servers(world: World) -> Records:
-    parts = [part for placed in world.replicas for part in placed.servers]
-    return np.array(parts, dtype=layout.SERVER)
+    return replicas, np.zeros(servers, layout.SERVER)
 
 
 # ---- costs ---------------------------------------------------------------------------------------
@@ -268,20 +282,19 @@ def _servers(world: World) -> Records:
 
 def _costs(
     world: World,
-) -> tuple[Records, NDArray[np.float64], NDArray[np.int64], list[int]]:
-    """Every model's levels once: records, their tables end to end, each replica's first record."""
+) -> tuple[Records, NDArray[np.float64], NDArray[np.int64], dict[tuple[int, int], int]]:
+    """Every model's levels once: records, their tables end to end, each model's first record."""
     records: list[Records] = []
     seconds: list[NDArray[np.float64]] = []
     mw: list[NDArray[np.int64]] = []
     known: dict[tuple[int, int], int] = {}
-    first = []
     offsets = [0, 0]
-    for index, placed in enumerate(world.replicas):
-        most_tokens = _pool_of(world, index).batching.max_batch_tokens
-        key = (id(placed.model), most_tokens)
+    for model, pool in _models(world):
+        most_tokens = pool.batching.max_batch_tokens
+        key = (id(model), most_tokens)
         if key not in known:
             known[key] = len(records)
-            for cost, power in zip(placed.model.cost, placed.model.power, strict=True):
+            for cost, power in zip(model.cost, model.power, strict=True):
                 # Beyond its last grid point g is one straight line and a chunk's draw constant.
                 last = min(most_tokens, max(cost.grid_tokens[-1], power.prefill_tokens[-1]))
                 tables = (tokens_s(cost, last), prefill_mw(power, last))
@@ -290,8 +303,7 @@ def _costs(
                 seconds.extend(tables)
                 mw.append(decode.ravel())
                 offsets = [offsets[0] + 2 * (last + 1), offsets[1] + decode.size]
-        first.append(known[key])
-    return np.concatenate(records), np.concatenate(seconds), np.concatenate(mw), first
+    return np.concatenate(records), np.concatenate(seconds), np.concatenate(mw), known
 
 
 def _cost(

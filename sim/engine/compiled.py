@@ -63,11 +63,12 @@ class CompiledPlane(Decisions, Handover, TreeControl, ReplicaControl):
         scenario = world.scenario
         self.world = world
         self.recorder = recorder
+        self.placed = list(world.replicas)
         self._moves: list[Move] = []
         changes = recorder.keeps_changes
-        self._use(
-            compile_world(world, minutes=not changes and recorder.takes_rows, changes=changes)
-        )
+        minutes = not changes and recorder.takes_rows
+        state, self.costs = compile_world(world, minutes=minutes, changes=changes)
+        self._use(state)
         self._chunks: list[Iterator[RequestChunk]] = [
             iter(source.chunks()) for source in world.sources
         ]
@@ -75,7 +76,8 @@ class CompiledPlane(Decisions, Handover, TreeControl, ReplicaControl):
         self._routers = [
             (
                 pool, pool.routing.new_state(),
-                KeyedBits(world.seed, f"policy/routing/{pool.name}"), power_places(world, index),
+                KeyedBits(world.seed, f"policy/routing/{pool.name}"),
+                power_places(world, index, world.replicas),
             )
             for index, pool in enumerate(scenario.pools)
         ]  # fmt: skip
@@ -106,6 +108,8 @@ class CompiledPlane(Decisions, Handover, TreeControl, ReplicaControl):
             if code == layout.POWER:
                 return Stop("power", float(self.state.power.guard["due_s"].min()))
             self._answer(code)
+            if code == layout.PARKED:
+                return Stop("parked", float(self.state.all[0]["fault_s"]))
 
     def _answer(self, code: int) -> None:
         """Do what a kernel asked for."""
@@ -149,7 +153,7 @@ class CompiledPlane(Decisions, Handover, TreeControl, ReplicaControl):
         self._drain_power()
         self._write_gaps()
         meters = readings(self.state, self._window)
-        write_meters(self.recorder, self.world, meters, self.limits, time_s)
+        write_meters(self.recorder, self.world, self.placed, meters, self.limits, time_s)
 
     # ---- requests on their way in --------------------------------------------------------
 

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
+from sim.check.scenario import Pool
+from sim.engine.compile import settle_in
+from sim.engine.idle import parked_mw
+from sim.engine.power_places import power_places
 from sim.engine.recorder import Recorder
+from sim.engine.world import PlacedReplica, World
 from sim.kernels import control, layout, outage
 from sim.kernels.followers import refresh_arrivals
 from sim.kernels.state import Ints, State
+from sim.policies.base import PowerPlaces
+from sim.rng import KeyedBits
 
 
 class ReplicaControl:
     """The part of the compiled plane that limits replicas, takes them out of service and back."""
 
     state: State
+    world: World
     recorder: Recorder
+    placed: list[PlacedReplica]  # every replica where it is now
+    costs: dict[tuple[int, int], int]  # (a model, tokens of a batch) → its first record of ``cost``
     _table: Ints
+    _routers: list[tuple[Pool, Any, KeyedBits, PowerPlaces]]
 
     _drain: Callable[[], None]  # hand on what rows are filled
     _drain_power: Callable[[], None]  # hand on what rows the tree has filled
@@ -72,6 +84,24 @@ class ReplicaControl:
     def reopen(self, replica: int, time_s: float) -> None:
         """It takes requests again."""
         outage.end_drain(self._table, replica, time_s)
+
+    def stand(self, replica: int, placed: PlacedReplica, time_s: float) -> None:
+        """A replica that is down has other GPUs, or none."""
+        self._drain_power()
+        site = self.world.scenario.site
+        outage.leave(self._table, replica, parked_mw(site, self.placed[replica]), time_s)
+        self.placed[replica] = placed
+        record = self.state.replica[replica]
+        settle_in(self.state, record, placed, self.world.spans(placed))
+        record["cost"] = self.costs[id(placed.model), int(record["max_batch_tokens"])]
+        record["draw_mw"] = parked_mw(site, placed)
+        record["total_mw"] = int(record["draw_mw"]) * len(placed.gpus)
+        record["cap_mw"] = layout.FAR
+        for name in ("level", "lock", "held", "delay_s", "next_delay_s"):
+            record[name] = 0
+        record["held_mw"] = layout.NONE
+        places = power_places(self.world, placed.pool, self.placed)
+        self._routers[placed.pool] = (*self._routers[placed.pool][:3], places)
 
     def is_down(self, replica: int) -> bool:
         """Whether a replica serves nobody."""

@@ -19,13 +19,13 @@ from simpy.events import Event
 from sim.check.scenario import Telemetry
 from sim.engine.actuation import ARRIVE, READ, Actuators, order
 from sim.engine.commands import Gate
-from sim.engine.controllers import Controller, build_controllers
+from sim.engine.controllers import Controller, assign, build_controllers
 from sim.engine.environment import POWER, OrderedEnvironment
 from sim.engine.meters import Integral
 from sim.engine.plane import ServingPlane
 from sim.engine.recorder import Recorder
 from sim.engine.weights import WeightLoader
-from sim.engine.world import World
+from sim.engine.world import PlacedReplica, World
 from sim.errors import SimulationError
 from sim.policies.base import kind_of
 from sim.policies.power.base import Admit, Brake, Cap, Clock, Note, Release
@@ -59,6 +59,7 @@ class Chain:
     ) -> None:
         scenario = world.scenario
         self._env, self._plane, self._recorder = env, plane, recorder
+        self._scenario = scenario
         self._policy = scenario.power_policy
         self._kind = kind_of(self._policy)
         self._pools = scenario.pools
@@ -74,6 +75,11 @@ class Chain:
         self._actuators.start()
         if self.controllers:
             self._env.process(self._read())
+
+    def moved(self, replica: int, placed: PlacedReplica, time_s: float) -> None:
+        """A replica has other GPUs, or none: other controllers are above it."""
+        assign(self.controllers, self._scenario, {replica: placed})
+        self._actuators.moved(replica, placed, time_s)
 
     def change_limit(self, node: int, limit_w: float) -> None:
         """A node has another limit, which its controller sees from its next decision on."""

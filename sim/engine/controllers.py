@@ -7,15 +7,18 @@ server that the node feeds, in classes by the priority of their pools.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sim.check.control import controlled_nodes
+from sim.check.scenario import Scenario
 from sim.engine.levers import Lever, levers
 from sim.engine.meters import Integral
-from sim.engine.world import World
+from sim.engine.world import PlacedReplica, World
 from sim.policies.power.base import SAME, ClassView, PowerPolicy, PowerView
 from sim.rng import KeyedBits
+from sim.site.types import PowerTree
 
 #: What is counted of a controller inside the measurement window.
 COUNTED = ("clock", "cap", "admission", "brakes", "refused", "lost")
@@ -26,11 +29,13 @@ class ClassState:
     """One class of a controller's replicas, and the levers over it by name."""
 
     priority: int
-    replicas: tuple[int, ...]
     levers: dict[str, Lever]
-    place: dict[int, int] = field(init=False)  # replica → its place among them
+    replicas: tuple[int, ...] = ()
+    place: dict[int, int] = field(default_factory=dict)  # replica → its place among them
 
-    def __post_init__(self) -> None:
+    def have(self, replicas: Iterable[int]) -> None:
+        """These are its replicas from now on."""
+        self.replicas = tuple(sorted(replicas))
         self.place = {replica: place for place, replica in enumerate(self.replicas)}
 
     def seen(self, from_s: float) -> bool:
@@ -83,7 +88,7 @@ class Controller:
     name: str
     kind: str
     limit_w: float | None
-    classes: tuple[ClassState, ...]  # the one served last first
+    every: tuple[ClassState, ...]  # of each priority that a pool has, the one served last first
     state: Any  # of the policy
     rng: KeyedBits  # of the policy, keyed by period
     losses: KeyedBits  # of its telemetry, keyed by period
@@ -101,6 +106,11 @@ class Controller:
         """One more of ``counts``, if the window is open."""
         if self.measuring:
             self.counts[what] += 1
+
+    @property
+    def classes(self) -> tuple[ClassState, ...]:
+        """Those that have replicas below the node, the one served last first."""
+        return tuple(one for one in self.every if one.replicas)
 
     @property
     def replicas(self) -> tuple[int, ...]:
@@ -132,53 +142,56 @@ class Controller:
 
 def build_controllers(world: World, policy: PowerPolicy) -> tuple[Controller, ...]:
     """A controller for each node that ``policy`` watches, in the order of the tree."""
-    tree = world.scenario.power
-    nodes = controlled_nodes(tree, policy)
-    below = _replicas_below(world) if nodes else []
+    scenario = world.scenario
+    tree = scenario.power
+    priorities = sorted({pool.priority for pool in scenario.pools}, reverse=True)
     found = []
-    for node in nodes:
+    for node in controlled_nodes(tree, policy):
         plan = tree.nodes[node]
-        by_priority: dict[int, list[int]] = {}
-        for replica in below[node]:
-            pool = world.scenario.pools[world.replicas[replica].pool]
-            by_priority.setdefault(pool.priority, []).append(replica)
         found.append(
             Controller(
                 node=node,
                 name=plan.name,
                 kind=plan.kind,
                 limit_w=plan.rating_w if plan.budget_w is None else plan.budget_w,
-                classes=tuple(
-                    ClassState(
-                        priority,
-                        tuple(by_priority[priority]),
-                        levers(world.scenario.actuation),
-                    )
-                    for priority in sorted(by_priority, reverse=True)
-                ),
+                every=tuple(ClassState(one, levers(scenario.actuation)) for one in priorities),
                 state=policy.new_state(),
                 rng=KeyedBits(world.seed, f"policy/power/{plan.name}"),
                 losses=KeyedBits(world.seed, f"telemetry/{plan.name}/lost"),
             )
         )
+    assign(found, scenario, dict(enumerate(world.replicas)))
     return tuple(found)
 
 
-def _replicas_below(world: World) -> list[list[int]]:
-    """[nodes of the tree] the replicas with a GPU below each, ascending."""
-    tree = world.scenario.power
-    above: list[list[int]] = [[] for _ in tree.nodes]
-    for child, parent, _ in tree.edges:
-        above[child].append(parent)
-    below: list[list[int]] = [[] for _ in tree.nodes]
-    for replica, placed in enumerate(world.replicas):
+def assign(
+    controllers: Sequence[Controller], scenario: Scenario, places: Mapping[int, PlacedReplica]
+) -> None:
+    """Put replicas below the controllers that feed their places, and below no others."""
+    if not controllers:
+        return
+    above = _above(scenario.power)
+    here: dict[tuple[int, int], set[int]] = {}  # (node, priority) → of these replicas, those below
+    for replica, placed in places.items():
         fed_by: set[int] = set()
-        rest = [int(tree.server_index[server]) for server, _ in placed.servers]
+        rest = [int(scenario.power.server_index[server]) for server, _ in placed.servers]
         while rest:
             node = rest.pop()
             if node not in fed_by:
                 fed_by.add(node)
                 rest += above[node]
-        for node in sorted(fed_by):
-            below[node].append(replica)
-    return below
+        for node in fed_by:
+            here.setdefault((node, scenario.pools[placed.pool].priority), set()).add(replica)
+    for controller in controllers:
+        for one in controller.every:
+            stay = set(one.replicas).difference(places)
+            come = here.get((controller.node, one.priority), set())
+            one.have(stay | come)
+
+
+def _above(tree: PowerTree) -> list[list[int]]:
+    """[nodes] what feeds each."""
+    above: list[list[int]] = [[] for _ in tree.nodes]
+    for child, parent, _ in tree.edges:
+        above[child].append(parent)
+    return above

@@ -16,6 +16,7 @@ from dataclasses import replace
 from functools import partial
 
 from sim.engine.fleet import At, Fleet
+from sim.engine.places import Places
 from sim.engine.plane import ServingPlane
 from sim.engine.recorder import Recorder
 from sim.engine.weights import WeightLoader
@@ -46,6 +47,7 @@ class Facility:
         plane: ServingPlane,
         recorder: Recorder,
         at: At,
+        places: Places,
         loader: WeightLoader | None = None,
     ) -> None:
         self._world, self._plane, self._recorder, self._at = world, plane, recorder, at
@@ -72,7 +74,7 @@ class Facility:
         self._dead: frozenset[int] = frozenset()  # nodes without power
         self._on_battery: frozenset[int] = frozenset()
         #: Which replicas serve, load or are away, as power and the script have it.
-        self.fleet = Fleet(world, plane, recorder, at, loader)
+        self.fleet = Fleet(world, plane, recorder, at, places, loader)
 
     # ---- what happens --------------------------------------------------------------------
 

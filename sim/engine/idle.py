@@ -9,7 +9,9 @@ from sim.site.types import Site
 
 
 def parked_mw(site: Site, replica: PlacedReplica) -> int:
-    """What each GPU of a replica draws without its LLM."""
+    """What each GPU of a replica draws without its LLM; 0 of one that has none."""
+    if not replica.servers:
+        return 0
     return round(site.gpu_types[replica.servers[0][0]].parked_w * 1000)
 
 

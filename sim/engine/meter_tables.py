@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sim.engine.limits import Limits
 from sim.engine.recorder import Recorder
-from sim.engine.world import World
+from sim.engine.world import PlacedReplica, World
 
 _MILLI = 1e-3
 
@@ -42,10 +42,18 @@ class Readings:
 
 
 def write_meters(
-    recorder: Recorder, world: World, readings: Readings, limits: Limits, end_s: float
+    recorder: Recorder,
+    world: World,
+    placed: Sequence[PlacedReplica],
+    readings: Readings,
+    limits: Limits,
+    end_s: float,
 ) -> None:
-    """Write ``replicas``, ``workloads``, ``power_nodes`` and ``power_edges`` at ``end_s``."""
-    _write_replicas(recorder, world, readings)
+    """Write ``replicas``, ``workloads``, ``power_nodes`` and ``power_edges`` at ``end_s``.
+
+    ``placed``: every replica where it is then.
+    """
+    _write_replicas(recorder, world, placed, readings)
     scenario = world.scenario
     recorder.write(
         "workloads",
@@ -60,22 +68,24 @@ def write_meters(
     _write_power(recorder, world, readings, limits, measured_s)
 
 
-def _write_replicas(recorder: Recorder, world: World, readings: Readings) -> None:
+def _write_replicas(
+    recorder: Recorder, world: World, replicas: Sequence[PlacedReplica], readings: Readings
+) -> None:
     site = world.scenario.site
     meters = dict(readings.replicas)
     energy_mj = meters.pop("energy_mj")
     recorder.write(
         "replicas",
         {
-            "replica": list(range(len(world.replicas))),
-            "pool": [world.scenario.pools[placed.pool].name for placed in world.replicas],
-            "gpu": [placed.model.gpu for placed in world.replicas],
-            "gpus": [" ".join(map(str, placed.gpus)) for placed in world.replicas],
+            "replica": list(range(len(replicas))),
+            "pool": [world.scenario.pools[placed.pool].name for placed in replicas],
+            "gpu": [placed.model.gpu for placed in replicas],
+            "gpus": [" ".join(map(str, placed.gpus)) for placed in replicas],
             "node": [
                 " ".join(site.node_names[server] for server, _ in placed.servers)
-                for placed in world.replicas
+                for placed in replicas
             ],
-            "kv_blocks": [placed.model.kv_blocks for placed in world.replicas],
+            "kv_blocks": [placed.model.kv_blocks for placed in replicas],
             "energy_j": np.asarray(energy_mj) * _MILLI,
             **meters,
         },

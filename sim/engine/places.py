@@ -8,7 +8,7 @@ time 0 and whenever a replica comes, is placed anew or moves during a run.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from copy import copy, deepcopy
 from functools import partial
 from typing import Any
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from sim.check.scenario import Pool, Scenario
 from sim.engine.arbiter import RackPower, check_placement, decision
-from sim.engine.world import PlacedReplica
+from sim.engine.world import PlacedReplica, World
 from sim.policies.base import PlacementView, ToCome, kind_of
 from sim.policies.ranked import Ranked
 from sim.rng import KeyedBits
@@ -68,6 +68,17 @@ class Places:
         self._asked = [0] * len(self.now)
         self.log: list[dict[str, Any]] = []
 
+    @classmethod
+    def of(cls, world: World) -> Places:
+        """Those of a world's beginning, for one run of it."""
+        if world.places is not None:
+            return world.places.copy()
+        places = cls(world.scenario, world.seed)
+        for replica, placed in enumerate(world.replicas):
+            places.now[replica] = placed
+            places.hold(placed)
+        return places
+
     def copy(self) -> Places:
         """As it stands, for one run."""
         other = Places.__new__(Places)
@@ -78,6 +89,12 @@ class Places:
         other._free, other.log = self._free.copy(), []
         other.now, other._asked = list(self.now), list(self._asked)
         return other
+
+    def report(self, write: Callable[[dict[str, Any]], None]) -> None:
+        """Hand on what has been decided since the last time."""
+        for row in self.log:
+            write(row)
+        self.log.clear()
 
     # ---- who has which GPUs --------------------------------------------------------------
 

@@ -15,14 +15,16 @@ from numpy.typing import NDArray
 
 from sim.engine.handover import Move
 from sim.engine.wiring import Wiring
+from sim.engine.world import PlacedReplica
 
 
 @dataclass(frozen=True)
 class Stop:
     """Why ``advance`` returned: "done" (nothing is left before ``until``), "power" (a guard of the
-    electrical tree is at its limit at ``time_s``, and nothing at ``time_s`` was handled yet) or
+    electrical tree is at its limit at ``time_s``, and nothing at ``time_s`` was handled yet),
     "moves" (KV of prompts may be sent from now on, or is not wanted any more; or a replica that
-    spans servers works at another pace).
+    spans servers works at another pace) or "parked" (a replica has finished what it held, and is
+    down).
     """
 
     code: str
@@ -118,6 +120,14 @@ class ServingPlane(Protocol):
 
     def set_delays(self, replicas: Sequence[int], delays_s: Sequence[float], time_s: float) -> None:
         """Each token takes so many seconds longer at replicas, from their next iteration on."""
+        ...
+
+    def stand(self, replica: int, placed: PlacedReplica, time_s: float) -> None:
+        """A replica that is down has these GPUs from now on, or none.
+
+        They draw what parked GPUs do, and so do those that it leaves. Once it serves it does at its
+        highest clock, without a cap, and admits; nothing makes its tokens late.
+        """
         ...
 
     def is_down(self, replica: int) -> bool:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 
-from sim.engine.world import World
+from sim.engine.world import PlacedReplica, World
 from sim.policies.base import PowerPlaces
 
 LEVELS = ("rack", "pdu", "ups")
 
 
-def power_places(world: World, pool: int) -> PowerPlaces:
-    """The nodes of each level above the replicas of a pool, as the tree was built.
+def power_places(world: World, pool: int, replicas: Sequence[PlacedReplica]) -> PowerPlaces:
+    """The nodes of each level above those of ``replicas`` that are a pool's, as the tree was built.
 
     Feeds that fail or take over during a run change nothing here.
     """
@@ -22,7 +23,7 @@ def power_places(world: World, pool: int) -> PowerPlaces:
         above[child].append((parent, parts / 256))
     feeds: dict[str, list[tuple[tuple[int, float], ...]]] = {level: [] for level in LEVELS}
     numbers = {level: {n: i for i, n in enumerate(_nodes(world, level))} for level in LEVELS}
-    for placed in world.replicas:
+    for placed in replicas:
         if placed.pool != pool:
             continue
         found: dict[int, float] = defaultdict(float)

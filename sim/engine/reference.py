@@ -67,6 +67,7 @@ class ReferencePlane(Handover, TreeControl, ReplicaControl, Senders):
         self.workloads = scenario.workloads
         self.duration_s = scenario.duration_s
         self.record_iterations = scenario.record_iterations
+        self.placed = list(world.replicas)
         self.replicas = [
             self._replica(index, placed, scenario.pools[placed.pool])
             for index, placed in enumerate(world.replicas)
@@ -75,7 +76,7 @@ class ReferencePlane(Handover, TreeControl, ReplicaControl, Senders):
         for replica, placed in zip(self.replicas, world.replicas, strict=True):
             by_pool[placed.pool].append(replica)
         self.pools = [
-            PoolState(pool, replicas, world.seed, power_places(world, index))
+            PoolState(pool, replicas, world, power_places(world, index, world.replicas))
             for index, (pool, replicas) in enumerate(zip(scenario.pools, by_pool, strict=True))
         ]
         pool_index = {pool.name: index for index, pool in enumerate(scenario.pools)}
@@ -88,6 +89,7 @@ class ReferencePlane(Handover, TreeControl, ReplicaControl, Senders):
         self.paths = [workload.path for workload in scenario.workloads]
         self.live: dict[int, Request] = {}
         self.moves: list[Move] = []
+        self.has_parked = False
         self.coming = {}
         self.returns = [(0.0, 0)] * len(scenario.workloads)  # (instant, returns at once)
         self.power = PowerMeter(scenario.site, scenario.power, recorder.power, recorder.over)
@@ -112,6 +114,9 @@ class ReferencePlane(Handover, TreeControl, ReplicaControl, Senders):
             if self.moves:
                 moves, self.moves = tuple(self.moves), []
                 return Stop("moves", moves[0].time_s, moves)
+            if self.has_parked:
+                self.has_parked = False
+                return Stop("parked", self.env.now)
             if min(self.env.peek(), self.power.guards.due_s) >= until_s:
                 return Stop("done", until_s)
             if self.power.guards.due_s <= self.env.peek():
@@ -177,6 +182,7 @@ class ReferencePlane(Handover, TreeControl, ReplicaControl, Senders):
         write_meters(
             self.recorder,
             self.world,
+            self.placed,
             readings([replica.meters for replica in self.replicas], self.charges, self.power),
             self.limits,
             time_s,
@@ -373,7 +379,7 @@ class ReferencePlane(Handover, TreeControl, ReplicaControl, Senders):
         self, replica: int, gpu_mw: int, shares: Sequence[tuple[int, float]], time_s: float
     ) -> None:
         """A replica's GPUs change their draw; the change walks up the electrical graph."""
-        placed = self.world.replicas[replica]
+        placed = self.placed[replica]
         total_mw = gpu_mw * len(placed.gpus)
         self.charges.set(replica, total_mw, shares, time_s)
         delta_mw = gpu_mw - self.gpu_mw[replica]

@@ -9,6 +9,7 @@ from sim.engine.arbiter import Refusal, beyond_capacity, beyond_context
 from sim.engine.batcher import blocks_for
 from sim.engine.replica import Replica
 from sim.engine.request import PREFILLS, Request
+from sim.engine.world import World
 from sim.policies.base import PowerPlaces, RoutingView, kind_of
 from sim.rng import KeyedBits
 
@@ -16,7 +17,9 @@ from sim.rng import KeyedBits
 class PoolState:
     """One pool at work: its replicas by position, and what its router knows of them."""
 
-    def __init__(self, pool: Pool, replicas: list[Replica], seed: int, places: PowerPlaces) -> None:
+    def __init__(
+        self, pool: Pool, replicas: list[Replica], world: World, places: PowerPlaces
+    ) -> None:
         self.pool = pool
         self.replicas = replicas
         self.outstanding_requests = [0] * len(replicas)
@@ -25,12 +28,12 @@ class PoolState:
         self.served_prompt_tokens = [0] * len(replicas)
         self.serving_prompts_s = [0.0] * len(replicas)
         self._prompts_since_s = [0.0] * len(replicas)
-        self._places = places
+        self.places = places  # changes when a replica moves
         self.router = pool.routing
         self.router_kind = kind_of(pool.routing)
         self.router_state = pool.routing.new_state()
-        self.rng = KeyedBits(seed, f"policy/routing/{pool.name}")
-        self.most_blocks = max(replica.model.kv_blocks for replica in replicas)
+        self.rng = KeyedBits(world.seed, f"policy/routing/{pool.name}")
+        self.most_blocks = world.most_blocks(pool)
         self.decode: int | None = None  # the pool that decodes what this one prefills
         self.decode_name, self.decode_blocks = "", self.most_blocks
         self.by_layer = pool.decode is not None and pool.decode.by_layer
@@ -57,7 +60,7 @@ class PoolState:
             outstanding_prompt_tokens=tuple(self.outstanding_prompt_tokens),
             served_prompt_tokens=tuple(self.served_prompt_tokens),
             serving_prompts_s=tuple(self.serving_prompts_s),
-            power=self._places,
+            power=self.places,
         )
 
     def dispatched(self, request: Request, now_s: float) -> None:

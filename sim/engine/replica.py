@@ -8,6 +8,7 @@ from __future__ import annotations
 from sim.engine.environment import BOUNDARY
 from sim.engine.replica_run import RunningReplica
 from sim.engine.request import Request
+from sim.perf.step import ReplicaModel
 
 
 class Replica(RunningReplica):
@@ -83,6 +84,16 @@ class Replica(RunningReplica):
         """Power is back, and the LLM is loaded."""
         self.down = self.shut = False
         self.report_draw(time_s)
+
+    def stand(self, model: ReplicaModel, gpu_mw: int, spans: bool) -> None:
+        """It is down, and will be another model's on other GPUs, as at the beginning of a run."""
+        self.model, self.spans, self.draw_mw = model, spans, gpu_mw
+        self.level = self.lock = 0
+        self.cap_mw = self.held_mw = None
+        self.held, self.batcher.admits = False, True
+        self.delay_s = self.next_delay_s = 0.0
+        self.batcher.window = model.cost[0].window
+        self.batcher.drop_cache(model.kv_blocks)
 
     def set_clock(self, level: int, time_s: float) -> None:
         """Lock the clock to a level."""

@@ -21,6 +21,7 @@ from sim.engine.first_compile import prepare
 from sim.engine.handover import PACED, Move
 from sim.engine.neighbours import start_neighbours
 from sim.engine.network import Network
+from sim.engine.places import Places
 from sim.engine.plane import ServingPlane
 from sim.engine.recorder import Recorder
 from sim.engine.reference import ReferencePlane
@@ -87,20 +88,25 @@ class _Run:
         for row in world.decisions:
             recorder.decision(row)
         self.plane = ENGINES[engine](world, recorder)
+        self.places = Places.of(world)
         self.env = OrderedEnvironment()
         self._timers = count()
         self.network: Network | None = None
         self.loader: WeightLoader | None = None
         if world.fabric is not None:
             self.network = Network(world.fabric, world.scenario.paths, world.seed, self.env)
-            self.transfers = Transfers(world, self.network, self.plane, recorder)
+            self.transfers = Transfers(world, self.places, self.network, self.plane, recorder)
             self.spans = Spans(world, self.network, self.plane, self._cut, self._joined)
             start_neighbours(world.scenario.neighbours, self.network, recorder)
             if any(pool.weights is not None for pool in world.scenario.pools):
-                self.loader = WeightLoader(world, self.network, recorder, self._at)
-        self.facility = Facility(world, self.plane, recorder, self._at, self.loader)
+                self.loader = WeightLoader(world, self.places, self.network, recorder, self._at)
+        self.facility = Facility(world, self.plane, recorder, self._at, self.places, self.loader)
         self.cooling = CoolingLoad(world, self.plane, self.facility, self._at)
         self.chain = Chain(self.env, self.plane, world, recorder, self.loader)
+        fleet = self.facility.fleet
+        fleet.moved.append(self.chain.moved)
+        if self.network is not None:
+            fleet.moved += [self.transfers.moved, self.spans.moved]
 
     def plan(self) -> None:
         """Put on the clock what is known beforehand: the window, the script, reports."""
@@ -132,6 +138,9 @@ class _Run:
             now_s = stop.time_s
             if stop.code == "moves":
                 self._move(stop.moves)
+                continue
+            if stop.code == "parked":
+                self.facility.fleet.parked(stop.time_s)
                 continue
             if stop.code == "power":
                 self._at(stop.time_s, self.facility.settle)
@@ -186,6 +195,8 @@ class _Run:
                 facility.fleet.add(planned.pool, planned.replicas, time_s)
             case "remove":
                 facility.fleet.remove(planned.pool, planned.replicas, time_s)
+            case "scale":
+                facility.fleet.scale(planned.pool, planned.replicas, time_s)
             case _:
                 raise AssertionError(f"no such event: {planned.kind}")
 

@@ -139,6 +139,20 @@ class Spans:
                 self._network.cancel(flow, time_s)
             leg.flows.clear()
 
+    def moved(self, replica: int, placed: PlacedReplica, time_s: float) -> None:
+        """A replica has other GPUs, or none: what it sends goes other ways."""
+        before = self._spans.pop(replica, None)
+        if before is not None:
+            self._take_down(before, time_s)
+        if not self._world.spans(placed):
+            return
+        self._spans[replica] = span = self._span(placed)
+        try:
+            self._stand(replica, span, time_s)
+        except PartitionError as error:
+            span.apart = True
+            self._cut(replica, str(error), time_s)
+
     # ---- the network changes -------------------------------------------------------------
 
     def _lost(self, index: int, error: PartitionError, time_s: float) -> None:

@@ -16,6 +16,7 @@ from sim.check.scenario import LlmUse, Pool
 from sim.engine.alone import Alone
 from sim.engine.handover import PREFILLED, RESERVED, Move
 from sim.engine.network import Flow, Network
+from sim.engine.places import Places
 from sim.engine.plane import ServingPlane
 from sim.engine.recorder import Recorder
 from sim.engine.world import PlacedReplica, World
@@ -94,12 +95,22 @@ class Transfers:
     """Every prompt whose KV is on its way."""
 
     def __init__(
-        self, world: World, network: Network, plane: ServingPlane, recorder: Recorder
+        self,
+        world: World,
+        places: Places,
+        network: Network,
+        plane: ServingPlane,
+        recorder: Recorder,
     ) -> None:
+        self._places = places
         self._world, self._network, self._plane, self._recorder = world, network, plane, recorder
         self._moving: dict[int, _Transfer] = {}  # by handle
         self._parts: dict[tuple[int, int], list[Part]] = {}
         self._alone = Alone(network)
+
+    def moved(self, replica: int, placed: PlacedReplica, time_s: float) -> None:
+        """A replica has other GPUs, or none."""
+        self._parts = {ends: parts for ends, parts in self._parts.items() if replica not in ends}
 
     def take(self, move: Move) -> None:
         """What the plane says about a prompt between two replicas."""
@@ -167,7 +178,7 @@ class Transfers:
     def _between(self, move: Move) -> list[Part]:
         ends = move.source, move.target
         if ends not in self._parts:
-            source, target = (self._world.replicas[end] for end in ends)
+            source, target = (self._places.now[end] for end in ends)
             ranks = self._pool(move.source).tensor_parallel, self._pool(move.target).tensor_parallel
             self._parts[ends] = parts(self._pool(move.target).llm.llm, source, target, ranks)
         return self._parts[ends]

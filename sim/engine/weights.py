@@ -21,6 +21,7 @@ from sim.check.scenario import Weights
 from sim.engine.fleet import At
 from sim.engine.load import Done, Load
 from sim.engine.network import Network
+from sim.engine.places import Places
 from sim.engine.recorder import Recorder
 from sim.engine.storms import Storms
 from sim.engine.world import World
@@ -31,7 +32,10 @@ from sim.units import format_si
 class WeightLoader:
     """Every replica that boots or loads, and who could serve it."""
 
-    def __init__(self, world: World, network: Network, recorder: Recorder, at: At) -> None:
+    def __init__(
+        self, world: World, places: Places, network: Network, recorder: Recorder, at: At
+    ) -> None:
+        self._places = places
         self._world, self._network, self._recorder, self._at = world, network, recorder, at
         fabric = network.fabric
         self._storage = world.scenario.storage.names
@@ -116,7 +120,7 @@ class WeightLoader:
     def _booted(self, load: Load, time_s: float) -> None:
         if self._loads.get(load.replica) is not load:
             return  # it lost power meanwhile
-        placed = self._world.replicas[load.replica]
+        placed = self._places.now[load.replica]
         ranks = self._world.scenario.pools[placed.pool].tensor_parallel
         stages = load.plan.stage_bytes[placed.model.gpu]
         load.booted = True
@@ -241,7 +245,7 @@ class WeightLoader:
             peers = [one for one in peers if not self._serves[one]]
         failed: PartitionError | None = None
         for peer in sorted(peers, key=lambda one: (self._serves[one], one)):
-            gpus = self._world.replicas[peer].gpus
+            gpus = self._places.now[peer].gpus
             try:
                 for rank in ranks:
                     self._share(load, rank, gpus[rank], time_s)
@@ -280,7 +284,7 @@ class WeightLoader:
         fabric, names = self._network.fabric, self._world.scenario.site.node_names
         sent: list[int] = []
         for rank in ranks:
-            gpu = self._world.replicas[load.replica].gpus[rank]
+            gpu = self._places.now[load.replica].gpus[rank]
             disks = fabric.reads_from(names[int(fabric.gpu_node[gpu])])
             try:
                 self._share(load, rank, disks, time_s)
@@ -296,7 +300,7 @@ class WeightLoader:
         Raises:
             PartitionError: nothing joins the two ends.
         """
-        gpu = self._world.replicas[load.replica].gpus[rank]
+        gpu = self._places.now[load.replica].gpus[rank]
         load.flows[rank] = self._network.send(
             source, gpu, load.left[rank], time_s,
             partial(self._arrive, load, rank), partial(self._lose, load, rank),

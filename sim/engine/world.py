@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sim.check.scenario import Scenario
+from sim.check.scenario import Pool, Scenario
 from sim.perf.step import ReplicaModel
 from sim.site.fabric.types import Fabric
 from sim.workload.types import RequestSource
@@ -56,6 +56,16 @@ class World:
         """Whether the stages of a replica talk over the network."""
         stated = self.fabric is not None and self.scenario.fabric is not None
         return stated and len(placed.servers) > 1
+
+    def most_blocks(self, pool: Pool) -> int:
+        """KV blocks of the largest replica that ``pool`` has, or may have where it moves."""
+        if pool.moves:
+            return max(model.kv_blocks for model in pool.models.values())
+        return max(
+            placed.model.kv_blocks
+            for placed in self.replicas
+            if self.scenario.pools[placed.pool].name == pool.name
+        )
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -35,8 +35,14 @@ _ROUND_TRIP = "write half of it as the 'latency:' of a step of 'path:', which co
 _PATH = "write what lies between users and pool: 'path: [{{kind: network, latency: 20 ms}}]'"
 _IN_POOLS = "belongs to an item of 'pools'"
 _IN_WORKLOAD = "belongs to an item of 'workload'"
-_SCALING = "replicas are fixed so far (scaling is reserved); write 'replicas: {value}'"
-_AUTOSCALING = "replicas are fixed so far (scaling is reserved); write 'replicas:'"
+_SCALING = (
+    "nothing scales by load; write 'replicas: {value}', or a timetable: "
+    "'scaling: [{{pool: …, schedule: [{{at: 8 h, replicas: {value}}}]}}]'"
+)
+_AUTOSCALING = (
+    "nothing scales by load; write 'replicas:', or a timetable: "
+    "'scaling: [{{pool: …, schedule: [{{at: 8 h, replicas: 4}}]}}]'"
+)
 _PREFIX_CACHE = "write 'prefix_cache: true', which is the default (false turns it off)"
 _PERCENTILE = (
     "an objective holds for each request; write 'ttft', and ask for percentiles in 'expect:'"

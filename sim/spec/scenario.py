@@ -21,6 +21,7 @@ from sim.spec.pools import PoolSpec
 from sim.spec.power import PowerSpec
 from sim.spec.price import PriceSpec
 from sim.spec.record import RECORDS, RecordSpec
+from sim.spec.scaling import ScalingSpec
 from sim.spec.site import SiteSpec
 from sim.spec.storage import StorageSpec
 from sim.spec.telemetry import TelemetrySpec
@@ -115,6 +116,9 @@ class ScenarioSpec(Spec):
     events: Many[EventSpec | None] = Field(
         default=(), description="what fails and is restored, and when"
     )
+    scaling: Many[ScalingSpec | None] = Field(
+        default=(), description="how many replicas a pool has when, and who is placed anew"
+    )
     cooling: CoolingSpec | None = Field(default=None, description="plant, weather and CDUs")
     carbon: Carbon | None = Field(
         default=None,
@@ -122,7 +126,6 @@ class ScenarioSpec(Spec):
     )
     tenants: _Reserved = Field(default=None)
     faults: _Reserved = Field(default=None)
-    scaling: _Reserved = Field(default=None)
     edge: _Reserved = Field(default=None)
     sites: _Reserved = Field(default=None)
     calendar: _Reserved = Field(default=None)

@@ -138,7 +138,7 @@ def by_hand(case: Case, engine: str, sink: PlainSink, outcome: Outcome) -> None:
             plane.set_delays(act.replicas, act.delays_s, act.time_s)
         elif act.kind == "limit":
             plane.change_limit(act.node, act.limit_mw, act.time_s)
-        elif act.kind in ("drain", "reopen", "restore"):
+        elif act.kind in ("drain", "reopen", "restore", "stand"):
             take_away_or_bring_back(plane, act)
     outcome.faults += left_behind(plane)
     plane.finish(case.horizon_s)
@@ -153,6 +153,8 @@ def take_away_or_bring_back(plane: ServingPlane, act: Act) -> None:
         if plane.is_down(replica):
             if act.kind == "restore":
                 plane.restore(replica, act.time_s)
+            elif act.kind == "stand" and act.placed is not None:
+                plane.stand(replica, act.placed, act.time_s)
         elif act.kind == "drain":
             plane.drain(replica, act.gpu_mw, act.time_s)
         elif act.kind == "reopen":

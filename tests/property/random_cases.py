@@ -8,7 +8,7 @@ from random import Random
 
 from hypothesis import strategies as st
 
-from sim.engine.world import World
+from sim.engine.world import PlacedReplica, World
 from tests.property.random_prefixes import with_prefixes
 from tests.property.random_requests import random_time
 from tests.property.random_ties import beside, rehearse, with_echo, with_equal_limits
@@ -22,7 +22,7 @@ class Act:
     time_s: float
     kind: str  # "advance" (just look), "open" or "close" (the window), "clocks", "cap", "hold",
     # "admit", "fail", "restore" (if it is down), "drain" and "reopen" (if not), "limit",
-    # "delay" (of a token)
+    # "delay" (of a token), "stand" (on other GPUs, if it is down)
     replicas: tuple[int, ...] = ()
     level: int = 0
     cap_mw: int | None = None
@@ -30,6 +30,7 @@ class Act:
     node: int = 0  # of the electrical tree, whose limit changes
     limit_mw: int = 0
     delays_s: tuple[float, ...] = ()
+    placed: PlacedReplica | None = None
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from tests.property.invariants import broken_laws, broken_retries
 from tests.property.named import Named
 from tests.property.named_cases import LONG, NAMED, PREFIXED
 from tests.property.random_cases import Case, cases, seeded_case
+from tests.property.random_moves import with_moves
 from tests.property.random_outages import with_changes, with_outages
 from tests.property.random_paths import with_paths
 from tests.property.random_retries import with_retries
@@ -116,6 +117,27 @@ def test_random_outages(first: int) -> None:
 @pytest.mark.parametrize("first", range(6_100, 8_100, 10 * CHUNK))
 def test_thousands_of_random_outages(first: int) -> None:
     check_outages(first, 10 * CHUNK)
+
+
+def check_moves(first: int, count: int) -> None:
+    """Cases in which replicas that are down are placed on other GPUs."""
+    for seed in range(first, first + count):
+        case = seeded_case(seed, prefixes=seed % 4 == 1)
+        case = (with_outages if seed % 2 else with_changes)(Random(seed), case)
+        case = with_moves(Random(~seed), case)
+        found = differences(serve_case(case, REFERENCE), serve_case(case, CANDIDATE))
+        assert found[:MOST_LINES] == [], seed
+
+
+@pytest.mark.parametrize("first", range(8_100, 8_200, CHUNK))
+def test_random_moves(first: int) -> None:
+    check_moves(first, CHUNK)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("first", range(8_200, 9_200, 10 * CHUNK))
+def test_thousands_of_random_moves(first: int) -> None:
+    check_moves(first, 10 * CHUNK)
 
 
 def check_retries(first: int, count: int) -> Counter[str]:

@@ -290,7 +290,8 @@ def test_a_share_that_is_a_whole_number_of_replicas_admits_just_those(
     share: float, admit: int
 ) -> None:
     """100 · 0.07 and 100 · 0.55 are above 7 and 55 in floating point."""
-    one = ClassState(2, tuple(range(1000, 1100)), levers(Actuation()))
+    one = ClassState(2, levers(Actuation()))
+    one.have(range(1000, 1100))
     one.levers["admission"].in_force = share
     assert [replica for replica in one.replicas if one.admits(replica)] == [
         1000 + n for n in range(admit)

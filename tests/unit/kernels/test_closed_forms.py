@@ -38,7 +38,7 @@ def run_of(anchor_s: float, first_s: float, growth_s: float) -> Any:
 def state() -> State:
     """One replica that nobody has asked for anything."""
     a_world = world(scenario([pool(model())], [workload()]), [Given([])])
-    return compile_world(a_world, minutes=False, changes=False)
+    return compile_world(a_world, minutes=False, changes=False)[0]
 
 
 @UNHURRIED
