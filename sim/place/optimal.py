@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import gcd
 from typing import Any
@@ -35,7 +35,7 @@ from sim.place.patterns import Pattern, TooMany, every_pattern, fits
 
 #: Patterns that are listed, of all types of nodes together, at most.
 MOST_LISTED = 4000
-#: Of the time, what finding patterns gets; the rest is for choosing among them.
+#: Of the time left, what finding patterns gets; the rest is for choosing among them.
 _FINDING = 0.6
 #: How close to the best pattern a pattern need be, relative: the bound is from what is possible.
 _CLOSE = 1e-3
@@ -94,16 +94,20 @@ def optimal(
     known = {} if start is None else _patterns_of(cluster, shape, start)
     for kind, pattern in known:
         master.add(kind, pattern)
-    listed = _list_all(master)
-    bound = free_milli(cluster, counts)
-    if not listed:
-        bound = min(bound, _generate(master, begun + _FINDING * limit_s))
-    found, chosen, most = master.choose(max(0.1 * limit_s, begun + limit_s - time.perf_counter()))
-    if listed:
-        bound = min(bound, most)
-    before = tuple((kind, pattern, times) for (kind, pattern), times in known.items())
-    if master.allocated(before) > found:
-        found, chosen = master.allocated(before), before
+    start_with = tuple((kind, pattern, times) for (kind, pattern), times in known.items())
+    found, chosen = master.allocated(start_with), start_with
+    bound, listed = free_milli(cluster, counts), _list_all(master)
+    pricing = [] if listed else [_Pricing(master, kind) for kind in master.kinds]
+    while True:
+        left_s = begun + limit_s - time.perf_counter()
+        lower, more = _generate(master, pricing, time.perf_counter() + _FINDING * left_s)
+        left_s = begun + limit_s - time.perf_counter()
+        allocated, patterns, most = master.choose(max(0.1 * limit_s, left_s))
+        if allocated > found:
+            found, chosen = allocated, patterns
+        bound = min(bound, most if listed else lower)
+        if not more or found >= bound or time.perf_counter() - begun > 0.9 * limit_s:
+            break
     unit = gcd(*cluster.shapes["request"][counts > 0].tolist()) or 1
     whole = int(bound * (1.0 + 1e-9) + 1e-3) // unit * unit
     return Optimal(found, max(whole, found), chosen, listed, time.perf_counter() - begun)
@@ -139,25 +143,25 @@ def _list_all(master: _Master) -> bool:
     return True
 
 
-def _generate(master: _Master, until_s: float) -> float:
-    """Add patterns as long as that helps; the lowest bound met."""
-    pricing = [_Pricing(master, kind) for kind in master.kinds]
+def _generate(master: _Master, pricing: Sequence[_Pricing], until_s: float) -> tuple[float, bool]:
+    """Add patterns as long as that helps; the lowest bound met, and whether more would help."""
     best = np.inf
-    while True:
+    while pricing:
         prices, worth = master.prices()
         gain = np.maximum(0.0, master.shapes["request"] - prices)
         bound, added = float(master.counts @ gain), False
         for one in pricing:
             left_s = until_s - time.perf_counter()
             if left_s <= 0.0:
-                return best
+                return best, True
             most, pattern = one.best(prices, left_s)
             bound += master.nodes(one.kind) * most
             if pattern and one.worth(pattern, prices) > worth[one.kind] + 1e-6:
                 added |= master.add(one.kind, pattern)
         best = min(best, bound)
         if not added:
-            return best
+            break
+    return best, False
 
 
 class _Master:
