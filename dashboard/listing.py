@@ -20,6 +20,8 @@ RUN_VARIABLE = "RACKPLAN_RUN"
 MANIFEST = "manifest.json"
 #: A file that only the results of several seeds have.
 SEEDS = "by_seed.json"
+#: A folder that only the results of a placement have.
+PLACEMENTS = "placements"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -73,6 +75,8 @@ def _left_out(entry: os.DirEntry[str], root: Path) -> str:
         return f"it has no {MANIFEST}, so it is not the result of a run"
     if Path(entry.path, SEEDS).is_file():
         return "it holds metrics over several seeds, not a run; its runs are beside it"
+    if Path(entry.path, PLACEMENTS).is_dir():
+        return f"it is a placement, which has no page yet; 'rackplan show {entry.name}' prints it"
     if not manifest.resolve().is_relative_to(root):
         return "its manifest leads out of the folder"
     if not _NAME.fullmatch(entry.name):

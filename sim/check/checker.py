@@ -20,13 +20,14 @@ from sim.check.failed import check_failed
 from sim.check.llms import check_llms
 from sim.check.neighbours import check_neighbours
 from sim.check.parts import Parts
+from sim.check.placement import check_placement
 from sim.check.policies import check_policies
 from sim.check.pools import check_pools
 from sim.check.power import check_power
 from sim.check.resolved import resolve
 from sim.check.routing import check_routing
 from sim.check.scaling import check_scaling, with_scaling
-from sim.check.scenario import Calibration, LlmUse, PlannedEvent, Pool, Scenario
+from sim.check.scenario import AnyScenario, Calibration, LlmUse, PlannedEvent, Pool, Scenario
 from sim.check.site import check_site
 from sim.check.storage import check_storage
 from sim.check.weights import check_weights
@@ -37,21 +38,31 @@ from sim.site.fabric.source import Edit, FabricSource
 from sim.site.types import PowerTree, Site
 from sim.spec import Document
 from sim.spec.hourly import HourlySpec
+from sim.spec.kinds import PLACEMENT
 from sim.units import format_si
 from sim.workload import fitted_source, synthetic_names
 from sim.workload.plan import Workload
 
 
-def check(document: Document, edit: Edit | None = None) -> Scenario:
+def check(document: Document, edit: Edit | None = None) -> AnyScenario:
     """Resolve every name of ``document`` and check that it makes sense.
 
-    ``edit`` changes the network (see ``sim.load_scenario``).
+    ``edit`` changes the network (see ``sim.load_scenario``); a placement has none.
 
     Raises:
         ScenarioError: every problem found, those of reading included; a part that is broken is
             left out of what follows, so one slip gives one problem.
     """
     found = Collector(document)
+    if document.kind == PLACEMENT:
+        if edit is not None:
+            found.error(("kind",), "a placement has no network that a function could change")
+        return check_placement(found)
+    return _check_serving(found, edit)
+
+
+def _check_serving(found: Collector, edit: Edit | None) -> Scenario:
+    document = found.document
     _frame(found)
     llms = check_llms(found)
     site = check_site(found)

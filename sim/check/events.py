@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from sim.check.collector import Collector, Names
-from sim.check.fleets import changes
+from sim.check.fleets import changes, moments
 from sim.check.parts import Parts
 from sim.check.scenario import PlannedEvent
 from sim.errors import UnknownName
@@ -23,6 +23,8 @@ KINDS = {
     "budget": "budget: {node: utility, to: 100 kW}",
     "add": "add: {pool: chat, replicas: 2}",
     "remove": "remove: {pool: chat, replicas: 2}",
+    "migrate": "migrate: {pool: chat, replica: 3}",
+    "defragment": "defragment: {most: 4}",
 }
 #: Position in the file, event.
 _Placed: TypeAlias = tuple[int, EventSpec]
@@ -87,6 +89,8 @@ def _event(
             found.unknown((*path, stated[0], "pool"), "pool", change.pool, names)
             return None
         return PlannedEvent(event.at, stated[0], pool=change.pool, replicas=change.replicas)
+    if event.migrate is not None or event.defragment is not None:
+        return _move(found, event, path, stated[0])
     if event.budget is not None:
         node = _node(found, (*path, "budget", "node"), event.budget.node, tree)
         if node is None or tree is None:
@@ -94,6 +98,35 @@ def _event(
         _budget(found, path, event.budget.to, tree.nodes[node])
         return PlannedEvent(event.at, "budget", node, budget_w=event.budget.to)
     return _change(found, event, path, stated[0], tree, parts)
+
+
+def _move(found: Collector, event: EventSpec, path: Path, kind: str) -> PlannedEvent | None:
+    """Replicas move to other GPUs."""
+    spec = event.migrate or event.defragment
+    assert spec is not None
+    here: Path = (*path, kind)
+    if spec.kv == "moved" and found.document.spec.fabric is None:
+        text = "needs a network to move over: state 'fabric', or write 'kv: lost' here"
+        found.error((*here, "kv"), text)
+        return None
+    if event.defragment is not None:
+        most = event.defragment.most
+        return PlannedEvent(event.at, kind, replicas=most, kv=spec.kv)
+    assert event.migrate is not None
+    names, replica = found.names("pools"), event.migrate.replica
+    if event.migrate.pool not in names.known:
+        found.unknown((*here, "pool"), "pool", event.migrate.pool, names)
+        return None
+    there = max(
+        (moment[event.migrate.pool].replicas for moment in moments(found.document)), default=0
+    )
+    if replica >= there:
+        found.error(
+            (*here, "replica"),
+            f"pool {event.migrate.pool!r} has {there} replicas at most; the first is 0",
+        )
+        return None
+    return PlannedEvent(event.at, kind, pool=event.migrate.pool, replica=replica, kv=spec.kv)
 
 
 def _change(

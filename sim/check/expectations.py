@@ -6,6 +6,7 @@ from sim.check.collector import Collector, Names
 from sim.check.scenario import Expectation
 from sim.errors import UnknownName
 from sim.results.metrics import MetricDefinition, UnknownMetric, lookup
+from sim.results.placement_metrics import PLACEMENT_METRICS
 from sim.site.guards import guards_of
 from sim.site.types import PowerTree
 from sim.spec.expect import BetterSpec, ExpectSpec
@@ -45,21 +46,24 @@ def check_expectations(
                 path, f"{spec.metric} needs a network: write 'fabric: {{kind: rail-optimised}}'"
             )
         if isinstance(spec, BetterSpec):
-            comparison = _comparison(spec, definition, path, found)
+            comparison = better_of(spec, definition, path, found)
             comparisons += [comparison] if comparison is not None else []
             continue
-        threshold = _threshold(spec, definition, path, found)
+        threshold = threshold_of(spec, definition, path, found)
         if threshold is not None:
             expectations.append(Expectation(spec.text, spec.metric, spec.operator, threshold))
     return tuple(expectations), tuple(comparisons)
 
 
-def _comparison(
+def better_of(
     spec: BetterSpec, definition: MetricDefinition, path: Path, found: Collector
 ) -> BetterSpec | None:
     """The comparison, if one of two values of its metric can be the better one."""
     if not definition.better:
         found.error(path, f"{spec.metric} has no better direction, so no variant is better in it")
+        return None
+    if spec.points and definition.dimension != "fraction":
+        found.error(path, f"{spec.metric} is no share, so it has no points: write 'by: 10 %'")
         return None
     found.warn(path, "a run has one variant only: pytest judges this line (docs/pytest.md)")
     return spec
@@ -77,7 +81,10 @@ def _definition(
     try:
         return lookup(spec.metric, workloads=workloads.known, pools=pools.known, power_nodes=nodes)
     except UnknownMetric as error:
-        found.caught(path, error)
+        if spec.metric in PLACEMENT_METRICS:
+            found.error(path, f"{spec.metric!r} is a metric of 'kind: placement'")
+        else:
+            found.caught(path, error)
     except UnknownName as error:
         # The name may be that of an entity whose own entry is broken.
         known = {"workload": workloads.complete, "pool": pools.complete}
@@ -86,9 +93,10 @@ def _definition(
     return None
 
 
-def _threshold(
+def threshold_of(
     spec: ExpectSpec, definition: MetricDefinition, path: Path, found: Collector
 ) -> float | None:
+    """The threshold in SI units, or None (and a problem) where the metric has no such value."""
     try:
         threshold = read_quantity(spec.quantity, definition.dimension)
     except UnitError as error:

@@ -63,7 +63,7 @@ def resolve(
         "pools": [_pool(pool) for pool in pools],
         "workload": [_workload(workload, document.folders.root) for workload in workloads],
         "policies": {
-            role: _policy(policy)
+            role: plain_policy(policy)
             for role, policy in sorted(policies.items())
             # Where nothing moves it means nothing.
             if role != "paths"
@@ -179,7 +179,8 @@ def _control(policy: Any, telemetry: Telemetry, actuation: Actuation) -> dict[st
     return {"telemetry": asdict(telemetry), "actuation": asdict(actuation)}
 
 
-def _policy(policy: Any) -> dict[str, Any]:
+def plain_policy(policy: Any) -> dict[str, Any]:
+    """A policy's kind and all of its parameters."""
     own = {field.name: getattr(policy, field.name) for field in fields(policy)}
     return {"kind": kind_of(policy), **own}
 
@@ -220,7 +221,10 @@ def _pool(pool: Pool) -> dict[str, Any]:
         "max_queue": pool.max_queue,
         "shed": pool.shed,
         "prefix_cache": pool.prefix_cache,
-        "policies": {"routing": _policy(pool.routing), "batching": _policy(pool.batching)},
+        "policies": {
+            "routing": plain_policy(pool.routing),
+            "batching": plain_policy(pool.batching),
+        },
     }
 
 

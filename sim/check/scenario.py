@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from sim.catalog.measured import MeasuredSteps
 from sim.catalog.types import Llm
+from sim.errors import Mark, Problem, ScenarioError
 from sim.perf.own import OwnConstants
 from sim.perf.sampled import Factors
 from sim.perf.silicon import Silicon
 from sim.perf.step import ReplicaModel
+from sim.place.scenario import PlacementScenario
 from sim.site.fabric.source import FabricSource
 from sim.site.fabric.types import NO_STORAGE, Storage
 from sim.site.facility import Facility
@@ -117,16 +119,20 @@ class PlannedEvent:
     """Something that the scenario lets happen.
 
     ``fail``, ``restore`` and ``budget`` are of a ``node`` of the electrical tree, ``add``,
-    ``remove`` and ``scale`` of a ``pool``, ``fail-part`` and ``restore-part`` of a ``part`` of the
-    network.
+    ``remove``, ``scale`` and ``migrate`` of a ``pool``, ``fail-part`` and ``restore-part`` of a
+    ``part`` of the network.
     """
 
     at_s: float
-    kind: str  # "fail", "restore", either -module or -part, "budget", "add", "remove", "scale"
+    #: "fail", "restore", either -module or -part, "budget", "add", "remove", "scale", "migrate",
+    #: "defragment".
+    kind: str
     node: int = -1
     budget_w: float = 0.0  # from then on
     pool: str = ""
-    replicas: int = 0  # that are added or taken away, or that there are from then on
+    replicas: int = 0  # that are added or taken away, that there are from then on, or move at most
+    replica: int = -1  # that moves, by its number within the pool
+    kv: str = ""  # of what runs on a replica that moves: "moved" or "lost"
     part: str = ""  # leaf-3, leaf-3/spine-1, leaf-3/spine-1#2
 
 
@@ -226,6 +232,25 @@ class Scenario:
     def moves(self) -> bool:
         """Whether anything moves, between servers or inside of them, during a run."""
         spans = self.fabric is not None  # else stages send at the rate of their NICs
-        return bool(self.neighbours) or any(
-            pool.decode or pool.weights or (spans and pool.spans) for pool in self.pools
+        migrates = self.fabric is not None and any(event.kv for event in self.events)
+        return (
+            bool(self.neighbours)
+            or migrates
+            or any(pool.decode or pool.weights or (spans and pool.spans) for pool in self.pools)
         )
+
+
+#: What ``check`` makes of a document of either kind; both have a name, a seed, expectations, ….
+AnyScenario: TypeAlias = Scenario | PlacementScenario
+
+
+def serving(scenario: AnyScenario, what: str) -> Scenario:
+    """A scenario that serves requests, which ``what`` needs.
+
+    Raises:
+        ScenarioError: it is of another kind.
+    """
+    if isinstance(scenario, Scenario):
+        return scenario
+    message = f"{what} needs 'kind: serving', not 'kind: placement'"
+    raise ScenarioError([Problem(Mark(scenario.file), "kind", message)])

@@ -10,7 +10,8 @@ from typing import Any
 from sim import catalog
 from sim.check.policies import DEFAULTS, parameter_schema
 from sim.policies.base import ROLES, policies
-from sim.spec.scenario import REQUIRED, ScenarioSpec
+from sim.spec.kinds import FOREIGN, PLACEMENT, REQUIRED
+from sim.spec.scenario import ScenarioSpec
 from sim.workload import synthetic_names
 
 
@@ -20,7 +21,7 @@ def scenario_schema() -> dict[str, Any]:
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "rackplan scenario"
     # What a file lacks may stand in the one that it extends.
-    schema["anyOf"] = [{"required": ["extends"]}, {"required": list(REQUIRED)}]
+    schema["anyOf"] = [{"required": ["extends"]}, *map(_kind, REQUIRED)]
     schema["patternProperties"] = {"^x-": {}}
     definitions = schema["$defs"]
     for role in ROLES:
@@ -31,6 +32,15 @@ def scenario_schema() -> dict[str, Any]:
     definitions.pop("PolicySpec", None)
     _suggest(definitions)
     return _renamed(schema)
+
+
+def _kind(kind: str) -> dict[str, Any]:
+    """What a scenario of a kind must have, and what it may not."""
+    needed = [*REQUIRED[kind], *(["kind", "policies"] if kind == PLACEMENT else [])]
+    return {
+        "properties": {"kind": {"const": kind}, **dict.fromkeys(FOREIGN[kind], False)},
+        "required": needed,
+    }
 
 
 def _policy(role: str) -> dict[str, Any]:

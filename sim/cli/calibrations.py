@@ -10,7 +10,7 @@ from sim.cli.several import FAILED, How, silence, stopped
 from sim.errors import RackplanError
 
 if TYPE_CHECKING:
-    from sim.check.scenario import Scenario
+    from sim.check.scenario import AnyScenario, Scenario
     from sim.results.metrics import Metric
     from sim.results.result import RunResult
     from sim.study.calibrations import CalibrationResult
@@ -18,29 +18,36 @@ if TYPE_CHECKING:
 
 
 def load_samples(
-    scenario: Scenario, count: int | None, file: str, sets: Sequence[str], allow_outside: bool
+    scenario: AnyScenario, count: int | None, file: str, sets: Sequence[str], allow_outside: bool
 ) -> dict[int, Scenario]:
     """Sample → the scenario with it; empty if no ``count`` is asked for.
 
     Raises:
         RackplanError: the scenario has a sample of its own already, or nothing to sample.
     """
+    from sim.check.scenario import serving
     from sim.engine.api import load_scenario
 
     if count is None:
         return {}
-    own = scenario.calibration.sample
+    served = serving(scenario, "--uncertainty")
+    own = served.calibration.sample
     if own:
         raise RackplanError(
             f"{file}: --uncertainty draws the samples itself: leave calibration.sample at 0, not "
             f"{own}"
         )
-    if not any(pool.predicted for pool in scenario.pools):
+    if not any(pool.predicted for pool in served.pools):
         raise RackplanError(
             f"{file}: --uncertainty has nothing to draw: the steps of all pools are measured"
         )
     return {
-        n: load_scenario(file, sets=[*sets, f"calibration.sample={n}"], allow_outside=allow_outside)
+        n: serving(
+            load_scenario(
+                file, sets=[*sets, f"calibration.sample={n}"], allow_outside=allow_outside
+            ),
+            "--uncertainty",
+        )
         for n in range(1, count + 1)
     }
 

@@ -164,12 +164,13 @@ def _on_scenario(
     bits: int,
 ) -> tuple[Timed, OnFabric, Fabric]:
     """The collective on the first nodes of a scenario's site."""
+    from sim.check.scenario import serving
     from sim.engine.api import load_scenario
     from sim.on_fabric import time_on_fabric
     from sim.perf.collectives.flows import plan_collective
     from sim.site.fabric.failures import NetworkState
 
-    loaded = load_scenario(file, sets=sets)
+    loaded = serving(load_scenario(file, sets=sets), "--scenario")
     if loaded.fabric is None:
         raise RackplanError(
             f"--scenario: {file} states no network; write 'fabric: {{kind: rail-optimised}}'"

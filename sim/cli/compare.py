@@ -13,7 +13,7 @@ import typer
 from sim.cli.several import STUCK_AFTER, Fresh, How, Jobs, StuckAfter, run_several
 
 if TYPE_CHECKING:
-    from sim.check.scenario import Scenario
+    from sim.check.scenario import AnyScenario
     from sim.study.compare import Comparison
     from sim.study.sides import Side
 
@@ -105,7 +105,7 @@ class _Runner:
         Raises:
             ResultError, ScenarioError: there is no such result or scenario, or it is not usable.
         """
-        from sim.check.scenario import Scenario
+        from sim.study.sides import Side
 
         found = [
             self._read(name, changes, allow_outside)
@@ -113,11 +113,11 @@ class _Runner:
         ]
         runner = self._with_seeds(found)
         return [
-            runner.run(name, side) if isinstance(side, Scenario) else side
+            side if isinstance(side, Side) else runner.run(name, side)
             for name, side in zip(names, found, strict=True)
         ]
 
-    def _read(self, name: str, sets: Sequence[str], allow_outside: bool) -> Side | Scenario:
+    def _read(self, name: str, sets: Sequence[str], allow_outside: bool) -> Side | AnyScenario:
         """What a name stands for."""
         from sim.engine.api import load_scenario
         from sim.errors import ResultError
@@ -133,23 +133,23 @@ class _Runner:
             raise ResultError(f"{name} is a result; --set changes scenario files only")
         return _open(name, folder)
 
-    def _with_seeds(self, found: Sequence[Side | Scenario]) -> _Runner:
+    def _with_seeds(self, found: Sequence[Side | AnyScenario]) -> _Runner:
         """Seeds and engine of the side that is there, or else eight from the first file's on."""
-        from sim.check.scenario import Scenario
         from sim.cli.run import ENGINE
+        from sim.study.sides import Side
 
-        there = [seed for side in found if not isinstance(side, Scenario) for seed in side.by_seed]
-        files = [side for side in found if isinstance(side, Scenario)]
+        there = [seed for side in found if isinstance(side, Side) for seed in side.by_seed]
+        files = [side for side in found if not isinstance(side, Side)]
         seed, seeds = self.seed, self.seeds
         if seed is None:
             seed = min(there) if there else files[0].seed if files else 0
         if seeds is None:
             seeds = max(there) - seed + 1 if there and max(there) >= seed else SEEDS
-        engines = [side.manifest["engine"] for side in found if not isinstance(side, Scenario)]
+        engines = [side.manifest["engine"] for side in found if isinstance(side, Side)]
         engine = self.engine or next(iter(engines), ENGINE)
         return replace(self, seed=seed, seeds=seeds, engine=engine)
 
-    def run(self, name: str, scenario: Scenario) -> Side:
+    def run(self, name: str, scenario: AnyScenario) -> Side:
         """Run a scenario under the seeds."""
         from sim.study.sides import side_of_seeds
 

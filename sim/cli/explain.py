@@ -27,9 +27,11 @@ def explain(
     """
     from sim.cli.summary import console, plain_text
     from sim.results.explain import explain_replica, placements, replica_named
+    from sim.results.kind import serving_only
     from sim.results.result import open_run
 
     result = open_run(Path(result_folder(run)))
+    serving_only(result, "explain")
     if replica is None:
         rows = placements(result)
         if as_json:

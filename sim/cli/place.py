@@ -135,8 +135,8 @@ def _policies(wanted: Iterable[str] | None, files: Iterable[Path]) -> dict[str, 
         RackplanError: an unknown kind, or one that cannot rank nodes.
     """
     from sim.place.load import load_policies
-    from sim.place.loop import scores
     from sim.policies.base import policies
+    from sim.policies.scoring import scores
 
     own = load_policies(files)
     known = policies("placement")

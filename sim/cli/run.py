@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,7 +30,7 @@ from sim.cli.several import (
 if TYPE_CHECKING:
     from types import FrameType
 
-    from sim.check.scenario import Scenario
+    from sim.check.scenario import AnyScenario
     from sim.results.result import RunResult
     from sim.study.calibrations import CalibrationResult
 
@@ -79,6 +79,8 @@ def run(
 ) -> None:
     """Run a scenario and answer: does it meet its objectives, what limits it, what does it draw?
 
+    Of 'kind: placement': what does its policy leave unallocated, and why do pods find no place?
+
     Results are in OUT/<scenario>-<hash>-s<seed>. With --seeds each seed has such a folder, metrics
     are means over the seeds with their intervals, in OUT/<scenario>-<hash>-s<first>-<last>, and
     seeds that are there already are not run again.
@@ -92,12 +94,11 @@ def run(
     scenario is wrong, 3 if a seed or a sample failed, 130 if stopped by Ctrl-C (a single run keeps
     what was simulated so far, as partial; several keep the seeds that had finished).
     """
-    from sim.engine.api import load_scenario
     from sim.errors import RackplanError
 
     if seeds == 1 and uncertainty is None and (jobs is not None or fresh):
         raise RackplanError("--jobs and --fresh are for several seeds: add --seeds 8, say")
-    scenario = load_scenario(file, sets=sets or (), allow_outside=allow_outside)
+    scenario = _loaded(file, sets or (), allow_outside, engine)
     chosen = scenario.seed if seed is None else seed
     how = How(jobs, out, engine, fresh, stuck_after)
     samples = load_samples(scenario, uncertainty, file, sets or (), allow_outside)
@@ -113,6 +114,19 @@ def run(
         ranges = run_samples(samples, result, result.metrics, chosen, how)
     report(result, as_json, ranges, peak_bytes=memory)
     raise typer.Exit(samples_exit_code(ranges, 0 if expectations_met(result) else 1))
+
+
+def _loaded(file: str, sets: Sequence[str], allow_outside: bool, engine: str) -> AnyScenario:
+    """The scenario, which must have the engine that was asked for.
+
+    Raises:
+        ScenarioError: it is wrong, or there is nothing to choose.
+    """
+    from sim.check.scenario import serving
+    from sim.engine.api import load_scenario
+
+    scenario = load_scenario(file, sets=sets, allow_outside=allow_outside)
+    return scenario if engine == ENGINE else serving(scenario, "--engine")
 
 
 @contextmanager
@@ -132,12 +146,13 @@ def _if_too_few(report_fitted: Callable[[], None]) -> Iterator[None]:
         raise typer.Exit(FAILED) from None
 
 
-def _run_one(scenario: Scenario, seed: int, engine: str, out: Path) -> RunResult:
+def _run_one(scenario: AnyScenario, seed: int, engine: str, out: Path) -> RunResult:
     """Run one seed in this process.
 
     Raises:
         typer.Exit: Ctrl-C.
     """
+    from sim.check.scenario import Scenario
     from sim.engine.api import Interrupted, run_scenario
     from sim.engine.first_compile import prepare
     from sim.results.folders import run_folder_name
@@ -146,9 +161,12 @@ def _run_one(scenario: Scenario, seed: int, engine: str, out: Path) -> RunResult
     sink = ParquetSink(out / run_folder_name(scenario.name, scenario.resolved, seed))
     finished = False
     try:
-        prepare(engine)  # says so, if it takes long, before there is a bar
-        with progress_bar(scenario.name) as progress:
-            result = run_scenario(scenario, seed, engine=engine, sink=sink, progress=progress)
+        if isinstance(scenario, Scenario):
+            prepare(engine)  # says so, if it takes long, before there is a bar
+            with progress_bar(scenario.name) as progress:
+                result = run_scenario(scenario, seed, engine=engine, sink=sink, progress=progress)
+        else:
+            result = run_scenario(scenario, seed, sink=sink)
         finished = True
     except Interrupted as stop:
         finished = True
@@ -188,8 +206,11 @@ def report(
         print(json.dumps(with_ranges(as_dict(result), ranges) | memory, indent=2))
         return
     from sim.cli.summary import console, print_summary
+    from sim.cli.summary_placement import print_placement
+    from sim.results.kind import is_placement
 
-    print_summary(result, console())
+    tell = print_placement if is_placement(result.manifest) else print_summary
+    tell(result, console())
     print_ranges(ranges)
     if peak_bytes is not None:
         print(f"Peak memory: {peak_bytes / 2**20:,.0f} MiB", file=sys.stderr)

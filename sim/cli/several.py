@@ -15,7 +15,7 @@ from sim.cli.calibration_table import print_ranges, with_ranges
 from sim.cli.seeds_bar import seeds_bar
 
 if TYPE_CHECKING:
-    from sim.check.scenario import Scenario
+    from sim.check.scenario import AnyScenario
     from sim.study.calibrations import CalibrationResult
     from sim.study.result import SeedsResult
 
@@ -48,7 +48,7 @@ class How:
     stuck_after: str
 
 
-def run_several(scenario: Scenario, seeds: range, how: How) -> SeedsResult:
+def run_several(scenario: AnyScenario, seeds: range, how: How) -> SeedsResult:
     """Run seeds on this machine; progress and messages go to standard error.
 
     Raises:
@@ -122,9 +122,12 @@ def report_seeds(
         print(json.dumps(with_ranges(seeds_as_dict(result), ranges), indent=2))
         return
     from sim.cli.summary import console
+    from sim.cli.summary_placement import print_placement_seeds
     from sim.cli.summary_seeds import print_seeds
+    from sim.results.kind import is_placement
 
-    print_seeds(result, console())
+    tell = print_placement_seeds if is_placement(result.manifest) else print_seeds
+    tell(result, console())
     print_ranges(ranges)
 
 

@@ -92,6 +92,7 @@ def _show_run(run: str, as_json: bool, tree: bool) -> None:
     from sim.cli.run import expectations_met, report
     from sim.cli.several import report_seeds, seeds_exit_code
     from sim.errors import ResultError
+    from sim.results.kind import serving_only
     from sim.results.result import open_run
     from sim.study.calibrations import holds_calibrations, open_calibrations
     from sim.study.result import holds_several_seeds, open_seeds
@@ -108,6 +109,8 @@ def _show_run(run: str, as_json: bool, tree: bool) -> None:
         report_seeds(several, as_json)
         raise typer.Exit(seeds_exit_code(several))
     result = open_run(folder)
+    if tree:
+        serving_only(result, "--tree")
     report(result, as_json)
     if tree and not as_json:
         from sim.cli.summary import console
@@ -130,6 +133,7 @@ def _show_links(run: str, as_json: bool, top: int | None) -> None:
     from sim.cli.links import TOP, links_json, print_links
     from sim.cli.summary import console
     from sim.errors import ResultError
+    from sim.results.kind import serving_only
     from sim.results.result import open_run
     from sim.study.result import holds_several_seeds
 
@@ -142,6 +146,7 @@ def _show_links(run: str, as_json: bool, top: int | None) -> None:
     if holds_several_seeds(folder):
         raise ResultError(f"{folder} is of several seeds; --links shows the links of one run")
     result = open_run(folder)
+    serving_only(result, "--links")
     if as_json:
         print(json.dumps(links_json(result, TOP if top is None else top), indent=2))
     else:
@@ -171,13 +176,14 @@ def _refuse_mixtures(
 
 def _show_outages(file: str, sets: list[str], as_json: bool) -> None:
     """What each loss does in a scenario."""
+    from sim.check.scenario import serving
     from sim.cli.outages import losses_json, print_losses
     from sim.cli.summary import console
     from sim.engine.api import load_scenario
     from sim.engine.outages import losses
 
     _refuse_run(file, "--outages")
-    scenario = load_scenario(file, sets=sets)
+    scenario = serving(load_scenario(file, sets=sets), "--outages")
     if as_json:
         print(json.dumps(losses_json(losses(scenario)), indent=2))
     else:
@@ -186,13 +192,14 @@ def _show_outages(file: str, sets: list[str], as_json: bool) -> None:
 
 def _show_fabric(file: str, sets: list[str], as_json: bool, write: Path | None) -> None:
     """The network of a scenario in numbers."""
+    from sim.check.scenario import serving
     from sim.cli.fabric import fabric_json, print_fabric
     from sim.cli.summary import console
     from sim.engine.api import load_scenario
     from sim.site.fabric.measure import measure_fabric
 
     _refuse_run(file, "--fabric")
-    scenario = load_scenario(file, sets=sets)
+    scenario = serving(load_scenario(file, sets=sets), "--fabric")
     if scenario.fabric is None:
         raise RackplanError(
             f"{file} states no network; write 'fabric: {{kind: rail-optimised}}' or another"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -55,7 +56,7 @@ def print_seeds(result: SeedsResult, out: Console) -> None:
     print_expected(result.manifest, result.manifest.get("outside_lengths", {}), out)
     for warning in result.manifest["warnings"]:
         out.print(Text.assemble(("Warning: ", "yellow"), plain_text(warning)))
-    _print_expectations(result, marks, out)
+    print_expectations(result.manifest["expectations"], result.metrics, marks, out)
     out.print(Text(f"Results: {plain_text(result.folder)}, and a folder beside it for each seed"))
     next_step = _next_step(result, answers)
     if next_step:
@@ -215,17 +216,22 @@ def _is_shown(name: str, metric: Metric) -> bool:
     return metric.definition.name in rows
 
 
-def _print_expectations(result: SeedsResult, marks: Marks, out: Console) -> None:
-    expectations = result.manifest["expectations"]
+def print_expectations(
+    expectations: Sequence[Mapping[str, Any]],
+    metrics: Mapping[str, Metric],
+    marks: Marks,
+    out: Console,
+) -> None:
+    """Print each line with its mark, of one seed or several."""
     if expectations:
         out.print(Text("Expectations"))
     for line in expectations:
-        metric = result.metrics.get(line["metric"])
+        metric = metrics.get(line["metric"])
         measured = "" if metric is None or metric.value is None else shown(metric)
         if metric is not None and measured:
             measured += _plus_minus(metric)
         detail = "; ".join(part for part in (measured, line["reason"]) if part)
-        mark = Text("?", "yellow") if line["answer"] == UNDECIDED else marks.of(line["passed"])
+        mark = Text("?", "yellow") if line.get("answer") == UNDECIDED else marks.of(line["passed"])
         out.print(
             Text.assemble(
                 "  ",

@@ -120,9 +120,7 @@ class Actuators:
         self._apply(range(len(self._start)), 0.0)
 
     def moved(self, replica: int, placed: PlacedReplica, time_s: float) -> None:
-        """A replica has other GPUs, or none, and nothing is in force over it yet."""
-        self._count(replica, self._limits[replica].level, 0, time_s)
-        self._models[replica] = placed.model
+        """A replica has other GPUs, or none; if it is down nothing is in force over it yet."""
         self._over[replica] = [
             (controller, one)
             for controller in self._controllers
@@ -130,8 +128,11 @@ class Actuators:
             if replica in one.place
         ]
         self._held_mw[replica] = self._parked_mw(placed)
-        self._holds[replica] += 1  # whoever was about to let it in does not
-        self._limits[replica] = Limits(0, math.inf, True)
+        if self._plane.is_down(replica):
+            self._holds[replica] += 1  # whoever was about to let it in does not
+            self._count(replica, self._limits[replica].level, 0, time_s)
+            self._limits[replica] = Limits(0, math.inf, True)
+            self._models[replica] = placed.model
         self._apply([replica], time_s)
 
     def _parked_mw(self, placed: PlacedReplica) -> int | None:

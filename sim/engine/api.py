@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import SupportsIndex
 
 from sim.check import check
-from sim.check.scenario import Scenario
+from sim.check.scenario import AnyScenario, Scenario
 from sim.engine.build import build
 from sim.engine.run import ENGINE, Progress, run
+from sim.place.scenario import REPLAY, PlacementScenario
 from sim.results.freeze import freeze
 from sim.results.manifest import manifest_parts
 from sim.results.memory import MemorySink
@@ -35,8 +38,8 @@ def load_scenario(
     sets: Sequence[str] = (),
     allow_outside: bool = False,
     fabric: Edit | None = None,
-) -> Scenario:
-    """Read and check a scenario file.
+) -> AnyScenario:
+    """Read and check a scenario file, of either kind.
 
     Args:
         path: the YAML file.
@@ -53,14 +56,14 @@ def load_scenario(
 
 
 def run_scenario(
-    scenario: Scenario,
+    scenario: AnyScenario,
     seed: int | None = None,
     *,
     engine: str = ENGINE,
     sink: Store | None = None,
     progress: Progress | None = None,
 ) -> RunResult:
-    """Build, run, freeze and measure a scenario.
+    """Build, run, freeze and measure a scenario; a placement is replayed.
 
     Nothing is global: runs in several threads do not touch each other.
 
@@ -69,6 +72,7 @@ def run_scenario(
         seed: of every random stream; default: the scenario's own.
         engine: which serving plane, ``"compiled"`` or ``"reference"``: the results are equal. The
             first run of a version compiles the former for about a minute, and says so on stderr.
+            A placement has one way to run (``engine_of``), whatever is named here.
         sink: where rows go; default: memory. ``ParquetSink(folder)`` writes part files. One of
             your own needs the methods of ``Store``; deriving it from ``MemorySink`` gives them.
         progress: called now and then with (simulated seconds, seconds in all).
@@ -82,6 +86,8 @@ def run_scenario(
         Interrupted: Ctrl-C, or ``progress`` raised ``KeyboardInterrupt``.
     """
     seed = _checked(scenario, seed, sink)
+    if isinstance(scenario, PlacementScenario):
+        return _replay(scenario, seed, MemorySink() if sink is None else sink)
     rows = _summariser(scenario, MemorySink() if sink is None else sink)
     reached_s, horizon_s = 0.0, scenario.duration_s + scenario.drain_s
 
@@ -116,6 +122,22 @@ def run_scenario(
     return freeze(rows, parts(horizon_s))
 
 
+def _replay(scenario: PlacementScenario, seed: int, sink: Store) -> RunResult:
+    """A placement; where it cannot be run to its end, nothing is left."""
+    from sim.place.run import run_placement
+
+    try:
+        return run_placement(scenario, seed, sink, input_digests(scenario))
+    except BaseException:
+        sink.discard()
+        raise
+
+
+def engine_of(scenario: AnyScenario, engine: str) -> str:
+    """What runs a scenario, as its manifest says: the serving plane, or the replay of pods."""
+    return REPLAY if isinstance(scenario, PlacementScenario) else engine
+
+
 def _summariser(scenario: Scenario, sink: Store) -> Summariser:
     """What counts the summaries of a run of ``scenario`` on the way to ``sink``."""
     return Summariser(
@@ -131,9 +153,9 @@ def _summariser(scenario: Scenario, sink: Store) -> Summariser:
     )
 
 
-def _checked(scenario: Scenario, seed: int | None, sink: Store | None) -> int:
+def _checked(scenario: AnyScenario, seed: int | None, sink: Store | None) -> int:
     """The seed to run under, after a look at what the caller gave."""
-    if not isinstance(scenario, Scenario):
+    if not isinstance(scenario, AnyScenario):
         raise TypeError(
             f"run_scenario takes a checked scenario, not {type(scenario).__name__}: "
             "sim.run_scenario(sim.load_scenario(path))"
@@ -149,19 +171,46 @@ def _checked(scenario: Scenario, seed: int | None, sink: Store | None) -> int:
     return int(seed)  # one of NumPy's, say
 
 
-def input_digests(scenario: Scenario) -> dict[str, str]:
-    """SHA-256 of each trace, by its workload and its name without folders; and of each series."""
-    series = {
-        f"{place}: {file.name}": hashlib.sha256(file.read_bytes()).hexdigest()
-        for place, file in scenario.facility.files.items()
-    }
+def input_digests(scenario: AnyScenario) -> dict[str, str | None]:
+    """What a run reads, by what it is for and its name without folders → SHA-256 of its content.
+
+    Traces, series of hours, lists of pods and nodes; and the modules of policies that are not
+    rackplan's own, so that a changed policy is not taken for the one that made a result. None: of a
+    policy whose code is in no file, so nobody can tell.
+    """
+    digests = {f"{use}: {file.name}": _sha256(file) for use, file in _files_of(scenario)}
+    return digests | _foreign_policies(scenario)
+
+
+def _files_of(scenario: AnyScenario) -> Iterator[tuple[str, Path]]:
+    if isinstance(scenario, PlacementScenario):
+        yield "nodes", scenario.nodes_file
+        yield "pods", scenario.pods_file
+        return
+    yield from scenario.facility.files.items()
     if scenario.fabric is not None and scenario.fabric.file is not None:
-        file = scenario.fabric.file
-        series[f"fabric: {file.name}"] = hashlib.sha256(file.read_bytes()).hexdigest()
-    return series | {
-        f"{workload.name}: {workload.trace.file.name}": hashlib.sha256(
-            workload.trace.file.read_bytes()
-        ).hexdigest()
-        for workload in scenario.workloads
-        if workload.trace is not None
-    }
+        yield "fabric", scenario.fabric.file
+    for workload in scenario.workloads:
+        if workload.trace is not None:
+            yield workload.name, workload.trace.file
+
+
+def _foreign_policies(scenario: AnyScenario) -> dict[str, str | None]:
+    """Module of each policy that rackplan does not bring → SHA-256 of its file."""
+    chosen = [scenario.placement]
+    if isinstance(scenario, Scenario):
+        chosen += [scenario.power_policy, scenario.paths]
+        chosen += [part for pool in scenario.pools for part in (pool.routing, pool.batching)]
+    found: dict[str, str | None] = {}
+    for policy in chosen:
+        module = type(policy).__module__
+        if policy is None or module.startswith("sim.policies."):
+            continue
+        file = getattr(sys.modules.get(module), "__file__", None)
+        known = None if file is None or not Path(file).is_file() else Path(file)
+        found[f"policy: {module}"] = None if known is None else _sha256(known)
+    return found
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -102,6 +102,17 @@ class Batcher:
         self.cache = PrefixCache()
         self.unused_blocks = kv_blocks
 
+    def drop_idle(self) -> None:
+        """What the cache keeps of prompts that nobody uses is lost."""
+        self.unused_blocks += self.cache.evict(self.cache.idle_blocks)
+
+    def preempt_all(self, kv_blocks: int) -> None:
+        """Every running sequence waits at the front of its class; nothing is in KV any more."""
+        self.drop_leaving()
+        while self.decoding or self.prefilling:
+            self._preempt_last()
+        self.clear(kv_blocks)
+
     def leave_decoding(self, request: Request) -> None:
         """Take ``request`` out of the decoding set and free its blocks."""
         self.decoding.remove(request)

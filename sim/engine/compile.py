@@ -120,15 +120,24 @@ def compile_world(
         power=power_state(scenario.site, scenario.power, minutes, changes),
     )
     for record, placed in zip(state.replica, world.replicas, strict=True):
+        start_anew(record, placed.model)
         settle_in(state, record, placed, world.spans(placed))
     return state, first_cost
 
 
+def start_anew(record: Any, model: ReplicaModel) -> None:
+    """Write down what depends on a replica's model; it is without work and nothing limits it."""
+    record["free"] = record["kv_blocks"] = model.kv_blocks
+    record["levels"] = len(model.clocks_hz)
+    record["cap_mw"] = layout.FAR
+    record["held_mw"] = NONE
+    for name in ("level", "lock", "held", "delay_s", "next_delay_s"):
+        record[name] = 0
+
+
 def settle_in(state: State, record: Any, placed: PlacedReplica, spans: bool) -> None:
-    """Write down what of a replica, without work, depends on the GPUs that it has."""
-    record["free"] = record["kv_blocks"] = placed.model.kv_blocks
+    """Write down which GPUs a replica has."""
     record["spans"] = spans
-    record["levels"] = len(placed.model.clocks_hz)
     record["gpus"] = len(placed.gpus)
     record["server_count"] = len(placed.servers)
     for row, part in enumerate(placed.servers, start=int(record["servers"])):
@@ -261,8 +270,6 @@ def _replicas(world: World, first_cost: Mapping[tuple[int, int], int]) -> tuple[
         record, pool = replicas[index], _pool_of(world, index)
         record["mode"] = MODES[pool.batching.mode]
         record["open"] = 1
-        record["cap_mw"] = layout.FAR
-        record["held_mw"] = NONE
         record["first_finish"] = layout.FAR
         for name in ("head", "tail", "joining", "part", "blocked", "oldest", "newest"):
             record[name] = NONE

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from sim.check.scenario import Pool
-from sim.engine.compile import settle_in
+from sim.engine.compile import settle_in, start_anew
 from sim.engine.idle import parked_mw
 from sim.engine.power_places import power_places
 from sim.engine.recorder import Recorder
 from sim.engine.world import PlacedReplica, World
-from sim.kernels import control, layout, outage
+from sim.kernels import control, layout, outage, relocate
 from sim.kernels.followers import refresh_arrivals
 from sim.kernels.state import Ints, State
 from sim.policies.base import PowerPlaces
@@ -86,22 +86,40 @@ class ReplicaControl:
         outage.end_drain(self._table, replica, time_s)
 
     def stand(self, replica: int, placed: PlacedReplica, time_s: float) -> None:
-        """A replica that is down has other GPUs, or none."""
+        """A replica has other GPUs, or none."""
         self._drain_power()
-        site = self.world.scenario.site
-        outage.leave(self._table, replica, parked_mw(site, self.placed[replica]), time_s)
+        site, record = self.world.scenario.site, self.state.replica[replica]
+        relocate.leave(self._table, replica, parked_mw(site, self.placed[replica]), time_s)
         self.placed[replica] = placed
-        record = self.state.replica[replica]
         settle_in(self.state, record, placed, self.world.spans(placed))
-        record["cost"] = self.costs[id(placed.model), int(record["max_batch_tokens"])]
         record["draw_mw"] = parked_mw(site, placed)
         record["total_mw"] = int(record["draw_mw"]) * len(placed.gpus)
-        record["cap_mw"] = layout.FAR
-        for name in ("level", "lock", "held", "delay_s", "next_delay_s"):
-            record[name] = 0
-        record["held_mw"] = layout.NONE
+        if record["down"]:
+            record["cost"] = self.costs[id(placed.model), int(record["max_batch_tokens"])]
+            start_anew(record, placed.model)
+        else:
+            self._drain_power()
+            relocate.arrive(self._table, replica, time_s)
         places = power_places(self.world, placed.pool, self.placed)
         self._routers[placed.pool] = (*self._routers[placed.pool][:3], places)
+
+    def freeze(self, replica: int, time_s: float) -> int:
+        """Nothing of a replica's iteration goes on."""
+        self._drain_power()
+        tokens = int(relocate.freeze(self._table, replica, time_s))
+        self._take_moves()
+        return tokens
+
+    def thaw(self, replica: int, time_s: float) -> None:
+        """It goes on."""
+        self._drain_power()
+        relocate.thaw(self._table, replica, time_s)
+
+    def interrupt(self, replica: int, time_s: float) -> None:
+        """What a replica runs loses its KV."""
+        self._drain_power()
+        relocate.interrupt(self._table, replica, time_s)
+        self._take_moves()
 
     def is_down(self, replica: int) -> bool:
         """Whether a replica serves nobody."""

@@ -19,6 +19,7 @@ from sim.engine.recorder import Recorder
 from sim.engine.world import PlacedReplica, World
 
 if TYPE_CHECKING:
+    from sim.engine.migration import Migrations
     from sim.engine.weights import WeightLoader
 
 #: ``at(time_s, act)``: let ``act(time_s)`` happen then.
@@ -53,6 +54,7 @@ class Fleet:
         self._timed: dict[int, int] = {}  # who is placed elsewhere if this spell lasts
         #: Who else must know when a replica has other GPUs.
         self.moved: list[Moved] = []
+        self.migrations: Migrations | None = None  # none in a scenario where nothing moves
 
     def start(self) -> None:
         """At time 0 those that are added later are away, and those of a cold pool load."""
@@ -77,6 +79,8 @@ class Fleet:
         back = bool(self._dead - dead)
         self._dead = dead
         self._note_parked(time_s)
+        if self.migrations is not None:
+            self.migrations.power(self.dark_servers(), time_s)
         site = self._world.scenario.site
         lost: list[int] = []
         for index, placed in enumerate(self._places.now):
@@ -139,6 +143,7 @@ class Fleet:
     def cut(self, replica: int, why: str, time_s: float) -> None:
         """Nothing joins the servers of a replica any more: it fails."""
         self._note_parked(time_s)
+        self._stop_moving(replica, why, time_s)
         self._cut.add(replica)
         self._returns[replica] += 1  # if it was about to come back, it is not any more
         if replica not in self._down:
@@ -177,6 +182,7 @@ class Fleet:
         self._note_parked(time_s)
         there = [one for one in self._members(pool) if one not in self._away]
         for replica in there[-replicas:]:
+            self._stop_moving(replica, "it is taken away", time_s)
             self._away.add(replica)
             self._seek.pop(replica, None)
             if self._loader is not None:
@@ -214,6 +220,27 @@ class Fleet:
                 self._down[replica] = self._parked_mw(replica)
                 self._leave(replica, time_s)
 
+    # ---- moving ---------------------------------------------------------------------------
+
+    def member(self, pool: str, position: int) -> int:
+        """The replica of a pool at a position."""
+        return self._members(pool)[position]
+
+    def serves(self, replica: int) -> bool:
+        """Whether a replica is loaded, and stays."""
+        return replica not in self._down and replica not in self._away
+
+    def relocate(self, replica: int, target: PlacedReplica, time_s: float) -> None:
+        """A replica that serves is at ``target`` from now on, which it held already."""
+        self._places.relocate(replica, target)
+        self._plane.stand(replica, target, time_s)
+        for moved in self.moved:
+            moved(replica, target, time_s)
+
+    def _stop_moving(self, replica: int, why: str, time_s: float) -> None:
+        if self.migrations is not None:
+            self.migrations.stop(replica, why, time_s)
+
     # ---- places --------------------------------------------------------------------------
 
     def _find_place(self, replica: int, time_s: float) -> None:
@@ -223,14 +250,12 @@ class Fleet:
             return
         self._seek.pop(replica, None)
         then = self._come(replica, placed, time_s)
-        self._tell(time_s, "replica-added", replica, f"on {self._where(placed)}: {then}")
+        self._tell(time_s, "replica-added", replica, f"on {self.where(placed)}: {then}")
 
     def _find(self, replica: int, time_s: float) -> PlacedReplica | None:
         """A place for a replica; None: there is none, and it waits for one from now on."""
-        servers = self._tree.server_index.tolist()
-        dark = [server for server, node in enumerate(servers) if node in self._dead]
         try:
-            return self._places.find(replica, time_s, dark)
+            return self._places.find(replica, time_s, self.dark_servers())
         except NoPlace as error:
             if replica not in self._seek:
                 self._seek[replica] = None
@@ -289,17 +314,25 @@ class Fleet:
         self._timed.pop(replica, None)
         if not (self._dark(replica) or replica in self._cut):
             return  # it loads where it is
-        before = self._where(self._places.now[replica])
+        before = self.where(self._places.now[replica])
         placed = self._find(replica, time_s)
         if placed is None:
             return
         self._seek.pop(replica, None)
         self._leave(replica, time_s)
         then = self._come(replica, placed, time_s)
-        text = f"on {self._where(placed)}, for {before} did not come back: {then}"
+        text = f"on {self.where(placed)}, for {before} did not come back: {then}"
         self._tell(time_s, "replica-replaced", replica, text)
 
-    def _where(self, placed: PlacedReplica) -> str:
+    def dark_servers(self) -> list[int]:
+        """Servers of the site without power."""
+        if not self._dead:
+            return []
+        servers = self._tree.server_index.tolist()
+        return [server for server, node in enumerate(servers) if node in self._dead]
+
+    def where(self, placed: PlacedReplica) -> str:
+        """The servers of a place, in words."""
         names = self._world.scenario.site.node_names
         return ", ".join(names[server] for server, _ in placed.servers)
 

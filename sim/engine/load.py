@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from sim.check.scenario import Weights
 from sim.engine.network import Flow
+from sim.engine.world import PlacedReplica
 
 #: ``done(time_s)``: the replica is loaded.
 Done: TypeAlias = Callable[[float], None]
@@ -19,6 +20,7 @@ class Load:
 
     replica: int
     plan: Weights
+    placed: PlacedReplica  # where it loads
     ready_s: float  # it has booted
     done: Done
     dropped: Done | None = None  # it is not wanted any more

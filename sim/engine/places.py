@@ -11,19 +11,22 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from copy import copy, deepcopy
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim.check.scenario import Pool, Scenario
-from sim.engine.arbiter import RackPower, check_placement, decision
+from sim.engine.arbiter import RackPower, Refusal, check_placement, decision
 from sim.engine.world import PlacedReplica, World
+from sim.perf.step import ReplicaModel
 from sim.policies.base import PlacementView, ToCome, kind_of
 from sim.policies.ranked import Ranked
 from sim.rng import KeyedBits
 from sim.site.fabric.leaves import Leaves
 
+#: ``unwanted(gpus)``: why they are not wanted although they would hold, or None.
+Unwanted: TypeAlias = Callable[[tuple[int, ...]], Refusal | None]
 #: A policy that goes on suggesting what cannot hold is cut off after this many refusals.
 MOST_SUGGESTIONS = 100_000
 
@@ -110,6 +113,12 @@ class Places:
         self.now[replica] = PlacedReplica(placed.pool, placed.model, (), ())
         self.release(placed)
 
+    def relocate(self, replica: int, target: PlacedReplica) -> None:
+        """A replica leaves its place for one that is held for it."""
+        before = self.now[replica]
+        self.now[replica] = target
+        self.release(before)
+
     def hold(self, placed: PlacedReplica) -> None:
         """Its GPUs are nobody else's from now on."""
         self._racks.accept(placed.gpus)
@@ -120,10 +129,40 @@ class Places:
         self._racks.release(placed.gpus)
         self._free[list(placed.gpus)] = True
 
+    def stranded(self, left: Collection[int] = (), taken: Collection[int] = ()) -> float:
+        """Free GPUs in NVLink domains that no whole group can use, the mean over all groups.
+
+        Counted as if the GPUs ``left`` were free and those ``taken`` were not. A group has the GPUs
+        of tensor parallelism, or those of a domain if it is larger.
+        """
+        free = self._free.copy()
+        free[list(left)] = True
+        free[list(taken)] = False
+        domain = self._scenario.site.gpu_domain
+        left, width = np.bincount(domain, weights=free), int(np.bincount(domain).max())
+        groups = {
+            pool.name: pool.replicas * pool.pipeline_parallel for pool in self._scenario.pools
+        }
+        wasted = sum(
+            groups[pool.name] * float((left % min(pool.tensor_parallel, width)).sum())
+            for pool in self._scenario.pools
+        )
+        return wasted / sum(groups.values())
+
     # ---- who gets which ------------------------------------------------------------------
 
-    def find(self, replica: int, time_s: float, dark: Collection[int] = ()) -> PlacedReplica:
+    def find(
+        self,
+        replica: int,
+        time_s: float,
+        dark: Collection[int] = (),
+        model: ReplicaModel | None = None,
+        unwanted: Unwanted = lambda gpus: None,
+    ) -> PlacedReplica:
         """A place for a replica, which nobody holds yet; ``dark`` are servers without power.
+
+        With a ``model`` only on the type of GPU that it is of. ``unwanted`` says why GPUs that
+        would hold are not wanted.
 
         Raises:
             NoPlace: there is none.
@@ -133,19 +172,21 @@ class Places:
         if self._asked[replica]:  # a place that it has lost must not draw the same again
             name += f"/{self._asked[replica]}"
         self._asked[replica] += 1
-        view = self._view(replica, pool, dark)
-        gpus = self._decide(view, pool, KeyedBits(self._seed, name), time_s)
+        view = self._view(replica, pool, dark, model)
+        gpus = self._decide(view, pool, KeyedBits(self._seed, name), time_s, unwanted)
         servers = sorted(Counter(int(site.gpu_node[gpu]) for gpu in gpus).items())
         kind = site.gpu_types[servers[0][0]].name
         return PlacedReplica(self.now[replica].pool, pool.models[kind], gpus, tuple(servers))
 
-    def _view(self, replica: int, pool: Pool, dark: Collection[int]) -> PlacementView:
+    def _view(
+        self, replica: int, pool: Pool, dark: Collection[int], model: ReplicaModel | None
+    ) -> PlacementView:
         site, pools = self._scenario.site, self._scenario.pools
         without = np.isin(site.gpu_node, list(dark))
         placed: dict[str, tuple[tuple[int, ...], ...]] = {}
         for index, one in enumerate(pools):
-            here = (r.gpus for r in self.now if r.pool == index and r.gpus)
-            placed[one.name] = tuple(here)
+            others = (r for number, r in enumerate(self.now) if number != replica and r.gpus)
+            placed[one.name] = tuple(r.gpus for r in others if r.pool == index)
         partners = [
             one
             for one in pools
@@ -156,7 +197,7 @@ class Places:
             one.name: ToCome(
                 one.replicas - len(placed[one.name]),
                 one.tensor_parallel * one.pipeline_parallel,
-                self._allowed(one, without),
+                self._allowed(one, without, model if one is pool else None),
             )
             for one in (pool, *partners)
         }
@@ -176,10 +217,13 @@ class Places:
             leaves=self._leaves,
         )
 
-    def _allowed(self, pool: Pool, without: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def _allowed(
+        self, pool: Pool, without: NDArray[np.bool_], model: ReplicaModel | None
+    ) -> NDArray[np.bool_]:
         """[G] GPUs that are free, have power and suit a pool; ``without`` [G] have none."""
         site = self._scenario.site
-        fits = [gpu.name in pool.models and pool.gpu in (None, gpu.name) for gpu in site.gpu_types]
+        kinds = pool.models if model is None else (model.gpu,)
+        fits = [gpu.name in kinds and pool.gpu in (None, gpu.name) for gpu in site.gpu_types]
         allowed = self._free & np.array(fits)[site.gpu_node] & ~without
         if pool.racks:
             allowed &= np.isin(site.node_rack[site.gpu_node], pool.racks)
@@ -187,14 +231,21 @@ class Places:
         return np.asarray(allowed)
 
     def _decide(
-        self, view: PlacementView, pool: Pool, rng: KeyedBits, time_s: float
+        self,
+        view: PlacementView,
+        pool: Pool,
+        rng: KeyedBits,
+        time_s: float,
+        unwanted: Unwanted,
     ) -> tuple[int, ...]:
         """The first suggestion that holds; the first refusal of each kind is logged, too."""
         subject = f"{pool.name} replica {view.replica}"
         refusals: Counter[str] = Counter()
         for rank, suggestion in enumerate(self._chooser.decide(view, self._state, rng)):
             gpus = tuple(int(gpu) for gpu in suggestion)
-            refusal = check_placement(view, pool, gpus) or self._racks.refuse(gpus)
+            refusal = (
+                check_placement(view, pool, gpus) or self._racks.refuse(gpus) or unwanted(gpus)
+            )
             text = " ".join(map(str, gpus))
             if refusal is None or refusal.code not in refusals:
                 self.log.append(

@@ -123,11 +123,30 @@ class ServingPlane(Protocol):
         ...
 
     def stand(self, replica: int, placed: PlacedReplica, time_s: float) -> None:
-        """A replica that is down has these GPUs from now on, or none.
+        """A replica that is down, frozen or at rest has these GPUs from now on.
 
-        They draw what parked GPUs do, and so do those that it leaves. Once it serves it does at its
-        highest clock, without a cap, and admits; nothing makes its tokens late.
+        Those that it leaves draw what parked GPUs do. One that is down may have none, or some of
+        another type; once it serves it does at its highest clock, without a cap, and admits, and
+        nothing makes its tokens late.
         """
+        ...
+
+    def freeze(self, replica: int, time_s: float) -> int:
+        """Nothing of a replica's running iteration goes on, and its GPUs idle.
+
+        What its cache keeps of prompts that nobody uses is lost.
+
+        Returns:
+            Tokens in KV of what it runs; 0: it is at rest, and not frozen.
+        """
+        ...
+
+    def thaw(self, replica: int, time_s: float) -> None:
+        """What is left of a frozen iteration goes on."""
+        ...
+
+    def interrupt(self, replica: int, time_s: float) -> None:
+        """A replica loses all KV: what it runs is preempted, and computed again as it admits."""
         ...
 
     def is_down(self, replica: int) -> bool:

@@ -48,7 +48,7 @@ class ReplicaControl:
         self.replicas[replica].reopen(time_s)
 
     def stand(self, replica: int, placed: PlacedReplica, time_s: float) -> None:
-        """A replica that is down has other GPUs, or none."""
+        """A replica has other GPUs, or none."""
         site, one = self.world.scenario.site, self.replicas[replica]
         self.draw(replica, parked_mw(site, self.placed[replica]), [], time_s)
         self.placed[replica] = placed
@@ -56,8 +56,24 @@ class ReplicaControl:
         total_mw = self.gpu_mw[replica] * len(placed.gpus)
         self.charges.set(replica, total_mw, [], time_s)
         one.meters.draw.set(total_mw, time_s)
-        one.stand(placed.model, self.gpu_mw[replica], self.world.spans(placed))
+        one.spans = self.world.spans(placed)
+        if one.down:
+            one.stand(placed.model, self.gpu_mw[replica])
+        else:
+            one.report_draw(time_s)
         self.pools[placed.pool].places = power_places(self.world, placed.pool, self.placed)
+
+    def freeze(self, replica: int, time_s: float) -> int:
+        """Nothing of a replica's iteration goes on."""
+        return self.replicas[replica].freeze(time_s)
+
+    def thaw(self, replica: int, time_s: float) -> None:
+        """It goes on."""
+        self.replicas[replica].thaw(time_s)
+
+    def interrupt(self, replica: int, time_s: float) -> None:
+        """What a replica runs loses its KV."""
+        self.replicas[replica].interrupt(time_s)
 
     def is_down(self, replica: int) -> bool:
         """Whether a replica serves nobody."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from sim.engine.environment import BOUNDARY
 from sim.engine.replica_run import RunningReplica
 from sim.engine.request import Request
+from sim.kernels.layout import FOREVER_S
 from sim.perf.step import ReplicaModel
 
 
@@ -85,15 +86,52 @@ class Replica(RunningReplica):
         self.down = self.shut = False
         self.report_draw(time_s)
 
-    def stand(self, model: ReplicaModel, gpu_mw: int, spans: bool) -> None:
+    def stand(self, model: ReplicaModel, gpu_mw: int) -> None:
         """It is down, and will be another model's on other GPUs, as at the beginning of a run."""
-        self.model, self.spans, self.draw_mw = model, spans, gpu_mw
+        self.model, self.draw_mw = model, gpu_mw
         self.level = self.lock = 0
         self.cap_mw = self.held_mw = None
         self.held, self.batcher.admits = False, True
         self.delay_s = self.next_delay_s = 0.0
         self.batcher.window = model.cost[0].window
         self.batcher.drop_cache(model.kv_blocks)
+
+    def freeze(self, time_s: float) -> int:
+        """Nothing of the running iteration goes on; tokens in KV of what runs, 0 at rest.
+
+        What the cache keeps for nobody is lost.
+        """
+        self.batcher.drop_idle()
+        if self.batch is None:
+            return 0
+        self.rest_s = self.end_s - time_s
+        self._stretch(FOREVER_S, time_s)
+        self._say_pace(0, time_s)
+        self.report_draw(time_s)
+        return self.batcher.kv_tokens()
+
+    def thaw(self, time_s: float) -> None:
+        """The frozen iteration goes on."""
+        assert self.rest_s is not None
+        rest_s, self.rest_s = self.rest_s, None
+        self._stretch(rest_s, time_s)
+        self.report_draw(time_s)
+
+    def interrupt(self, time_s: float) -> None:
+        """All that runs loses its KV and waits again, in front; what the cache keeps is lost."""
+        if self.batch is not None:
+            self._say_pace(0, time_s)
+        self.boundary = self.env.put_off(self.boundary)
+        self.batcher.preempt_all(self.model.kv_blocks)
+        self.meters.preemptions = self.batcher.preemptions
+        self.batch, self.plan, self.level, self.rest_s = None, (), self.lock, None
+        self.count(time_s)
+        meters = self.meters
+        for integral in (*meters.blocked, meters.kv_tokens, meters.busy, meters.cap_bound):
+            integral.set(0.0, time_s)
+        self.report_draw(time_s)
+        if self.batcher.waiting:
+            self._look(time_s)
 
     def set_clock(self, level: int, time_s: float) -> None:
         """Lock the clock to a level."""
@@ -143,10 +181,16 @@ class Replica(RunningReplica):
             scale = self.cost.iteration_s(self.batch, self.delay_s) / before.iteration_s(
                 self.batch, self.delay_s
             )
-            rest_s = (self.end_s - time_s) * scale
-            self.plan = ()
-            self.anchor_s, self.first_s, self.growth_s, self.steps = time_s, rest_s, 0.0, 0
-            self.gap_is_elapsed = True
-            self.end_s = self.boundary_s(1)
-            self.boundary = self.env.move(self.boundary, self.end_s, BOUNDARY, self.index)
+            if self.rest_s is not None:
+                self.rest_s *= scale
+            else:
+                self._stretch((self.end_s - time_s) * scale, time_s)
         self.report_draw(time_s)
+
+    def _stretch(self, rest_s: float, time_s: float) -> None:
+        """The running iteration is a run of its own that has so much left."""
+        self.plan = ()
+        self.anchor_s, self.first_s, self.growth_s, self.steps = time_s, rest_s, 0.0, 0
+        self.gap_is_elapsed = True
+        self.end_s = self.boundary_s(1)
+        self.boundary = self.env.move(self.boundary, self.end_s, BOUNDARY, self.index)

@@ -63,6 +63,7 @@ class RunningReplica:
         self.start_s = 0.0
         self.end_s = 0.0
         self.draw_mw = 0  # of each GPU
+        self.rest_s: float | None = None  # left of it, while nothing of it goes on
         self.gap_is_elapsed = False  # this iteration's token gap is not the run's formula
         # The run that it belongs to.
         self.plan: tuple[Any, ...] = ()
@@ -92,6 +93,8 @@ class RunningReplica:
         else:
             decode_s, total_s = self.cost.phases_s(self.batch, self.delay_s)
             self.draw_mw = power.draw_mw(self.batch, decode_s, total_s)
+            if self.rest_s is not None:
+                self.draw_mw = power.idle_mw
             shares = self._shares(decode_s / total_s)
         self.observer.draw(self.index, self.draw_mw, shares, time_s)
 
@@ -141,7 +144,7 @@ class RunningReplica:
         self.batcher.admits = not self.held
         if self.batch is not None:
             self._say_pace(0, time_s)
-        self.batch, self.plan, self.level = None, (), self.lock
+        self.batch, self.plan, self.level, self.rest_s = None, (), self.lock, None
         self.count(time_s)
         meters = self.meters
         for integral in (*meters.blocked, meters.kv_tokens, meters.busy, meters.cap_bound):

@@ -19,6 +19,7 @@ from sim.engine.environment import FACILITY, POWER, OrderedEnvironment
 from sim.engine.facility import Facility
 from sim.engine.first_compile import prepare
 from sim.engine.handover import PACED, Move
+from sim.engine.migration import Migrations
 from sim.engine.neighbours import start_neighbours
 from sim.engine.network import Network
 from sim.engine.places import Places
@@ -107,6 +108,9 @@ class _Run:
         fleet.moved.append(self.chain.moved)
         if self.network is not None:
             fleet.moved += [self.transfers.moved, self.spans.moved]
+        self.migrations = fleet.migrations = Migrations(
+            world, self.places, self.plane, recorder, self._at, fleet, self.network, self.loader
+        )
 
     def plan(self) -> None:
         """Put on the clock what is known beforehand: the window, the script, reports."""
@@ -197,6 +201,10 @@ class _Run:
                 facility.fleet.remove(planned.pool, planned.replicas, time_s)
             case "scale":
                 facility.fleet.scale(planned.pool, planned.replicas, time_s)
+            case "migrate":
+                self.migrations.migrate(planned.pool, planned.replica, planned.kv, time_s)
+            case "defragment":
+                self.migrations.defragment(planned.replicas, planned.kv, time_s)
             case _:
                 raise AssertionError(f"no such event: {planned.kind}")
 
@@ -249,6 +257,7 @@ class _Run:
             self.transfers.finish()
             for table, columns in self.network.tables().items():
                 self.recorder.write(table, columns)
+            self.migrations.finish()
         if self.loader is not None:
             self.loader.finish()
         self.chain.finish(min(scenario.duration_s, time_s) - scenario.warm_up_s)

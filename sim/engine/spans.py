@@ -144,6 +144,8 @@ class Spans:
         before = self._spans.pop(replica, None)
         if before is not None:
             self._take_down(before, time_s)
+            if before.delay_s and not self._plane.is_down(replica):
+                self._plane.set_delays((replica,), (0.0,), time_s)
         if not self._world.spans(placed):
             return
         self._spans[replica] = span = self._span(placed)

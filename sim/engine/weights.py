@@ -24,7 +24,7 @@ from sim.engine.network import Network
 from sim.engine.places import Places
 from sim.engine.recorder import Recorder
 from sim.engine.storms import Storms
-from sim.engine.world import World
+from sim.engine.world import PlacedReplica, World
 from sim.errors import PartitionError
 from sim.units import format_si
 
@@ -81,16 +81,35 @@ class WeightLoader:
         self._loaded.discard(replica)
         self._pump(time_s)
 
-    def begin(self, replica: int, time_s: float, done: Done, dropped: Done | None = None) -> None:
+    def give_up(self, replica: int, time_s: float) -> None:
+        """What a replica loads for a move is not wanted any more; it stays loaded where it is."""
+        load = self._loads.get(replica)
+        if load is not None:
+            load.dropped = None
+            self._stop(replica, time_s)
+            self._pump(time_s)
+
+    def begin(
+        self,
+        replica: int,
+        time_s: float,
+        done: Done,
+        dropped: Done | None = None,
+        target: PlacedReplica | None = None,
+    ) -> None:
         """A replica has power from ``time_s`` on: it boots, then loads, then ``done`` is called.
 
-        ``dropped`` is called if it comes to nothing. One that boots or loads already goes on.
+        ``dropped`` is called if it comes to nothing. One that boots or loads already goes on. It
+        loads where it is, or at the ``target`` that it moves to.
         """
         if replica in self._loads:
             return
         plan = self.plan(replica)
         assert plan is not None
-        load = self._loads[replica] = Load(replica, plan, time_s + plan.boot_s, done, dropped)
+        placed = self._places.now[replica] if target is None else target
+        load = self._loads[replica] = Load(
+            replica, plan, placed, time_s + plan.boot_s, done, dropped
+        )
         self._at(load.ready_s, partial(self._booted, load))
 
     def _stop(self, replica: int, time_s: float) -> None:
@@ -120,7 +139,7 @@ class WeightLoader:
     def _booted(self, load: Load, time_s: float) -> None:
         if self._loads.get(load.replica) is not load:
             return  # it lost power meanwhile
-        placed = self._places.now[load.replica]
+        placed = load.placed
         ranks = self._world.scenario.pools[placed.pool].tensor_parallel
         stages = load.plan.stage_bytes[placed.model.gpu]
         load.booted = True
@@ -284,7 +303,7 @@ class WeightLoader:
         fabric, names = self._network.fabric, self._world.scenario.site.node_names
         sent: list[int] = []
         for rank in ranks:
-            gpu = self._places.now[load.replica].gpus[rank]
+            gpu = load.placed.gpus[rank]
             disks = fabric.reads_from(names[int(fabric.gpu_node[gpu])])
             try:
                 self._share(load, rank, disks, time_s)
@@ -300,7 +319,7 @@ class WeightLoader:
         Raises:
             PartitionError: nothing joins the two ends.
         """
-        gpu = self._places.now[load.replica].gpus[rank]
+        gpu = load.placed.gpus[rank]
         load.flows[rank] = self._network.send(
             source, gpu, load.left[rank], time_s,
             partial(self._arrive, load, rank), partial(self._lose, load, rank),

@@ -118,6 +118,9 @@ def retune(s: State, r: int, t: float) -> None:
     if replica.busy:
         total_s = iteration_s(s, replica, level)
         scale = total_s / iteration_s(s, replica, replica.level)
+        if replica.frozen:
+            replica.rest_s *= scale
+    if replica.busy and not replica.frozen:
         rest_s = (boundary_s(replica, replica.done + 1) - t) * scale
         replica.planned = 0
         replica.elapsed = 1

@@ -95,6 +95,8 @@ MOST_RETURNS = 100_000
 #: Rows of ``heap``.
 RETURNS, CANCELS = range(2)
 
+#: The running iteration of a frozen replica ends so much later: after any run.
+FOREVER_S = 1e18
 #: ITL histogram: 64 bins per octave over binary exponents [GAP_LOW, GAP_LOW + GAP_OCTAVES).
 GAPS_PER_OCTAVE = 64
 GAP_LOW, GAP_OCTAVES = -40, 80
@@ -251,6 +253,8 @@ REPLICA = np.dtype(
         ("fresh", np.int32),  # decoding sequences that have not delivered a token
         ("delay_s", np.float64),  # of a token, because the network is in use
         ("next_delay_s", np.float64),  # the same from the next iteration on
+        ("rest_s", np.float64),  # of the running iteration, while it is frozen
+        ("frozen", np.int8),  # nothing of the running iteration goes on
         ("spans", np.int8),  # its stages talk over the network
         ("parks", np.int8),  # it is down once it has finished what it holds
         ("levels", np.int8),  # of its clock

@@ -231,7 +231,10 @@ def report_draw(s: State, r: int, total_s: float, t: float) -> None:
         return
     serving = replica.serving and replica.decoding > 0
     share = decode_share(s, replica, replica.level, total_s)
-    set_draw(s, r, draw_mw(s, replica, replica.level, share), t)
+    if replica.frozen:
+        set_draw(s, r, s.cost[replica.cost + replica.level].idle_mw, t)
+    else:
+        set_draw(s, r, draw_mw(s, replica, replica.level, share), t)
     if replica.workloads > 1:
         replica.decode_mw = replica.total_mw * share / replica.decoding if serving else 0.0
         replica.prefill_mw = 0.0

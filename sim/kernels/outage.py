@@ -168,14 +168,6 @@ def end_drain(table: Ints, r: int, t: float) -> None:
         stop_at_next(s, r, t)
 
 
-@entry
-def leave(table: Ints, r: int, parked_mw: int, t: float) -> None:
-    """A replica that is down leaves its GPUs, each of which draws ``parked_mw`` from now on."""
-    s = state_of(table)
-    pause(s, r, t)
-    set_draw(s, r, parked_mw, t)
-
-
 @kernel
 def forget(s: State, r: int) -> None:
     """Nothing is left of what a replica ran or had in KV."""
@@ -204,6 +196,7 @@ def forget(s: State, r: int) -> None:
     replica.elapsed = 0
     replica.planned = 0
     replica.level = replica.lock
+    replica.frozen = 0
     replica.open = 1
     replica.blocked = NONE
     replica.done = 0

@@ -26,8 +26,9 @@ def arrivals(
     are taken out at random.
 
     Raises:
-        RackplanError: no pod asks for a GPU, or too many pods would be needed.
+        RackplanError: as ``check_arrival``.
     """
+    check_arrival(pods, capacity_milli, share)
     if share is None:
         return np.arange(len(pods))
     rng = generator(seed, "place/arrivals")
@@ -35,19 +36,10 @@ def arrivals(
     order = by_name[rng.permutation(len(by_name))]
     request, wanted = pods.request, share * capacity_milli
     total = int(request.sum())
-    if total == 0:
-        raise RackplanError(f"{pods.file}: no pod asks for a GPU, so no arrival can be reached")
     if total > wanted:
         keep = order[rng.permutation(len(order))]
         within = np.cumsum(request[keep]) <= wanted
         return order[np.isin(order, keep[within])]
-    if len(pods) * (wanted / total) > MOST_PODS:
-        raise RackplanError(
-            f"{pods.file}: an arrival of {share:g} needs about {len(pods) * wanted / total:,.0f} "
-            f"pods; {MOST_PODS:,} is the most (one pod of this list asks for "
-            f"{total / len(pods) / 1000:.3g} GPUs in the mean, and the nodes have "
-            f"{capacity_milli // 1000:,})"
-        )
     drawn: list[int] = []
     while True:
         for pod in rng.integers(len(pods), size=1024).tolist():
@@ -56,3 +48,28 @@ def arrivals(
                 return np.concatenate([order, np.array(drawn, dtype=np.int64)])
             total += int(request[pod])
             drawn.append(pod)
+
+
+def check_arrival(pods: PodList, capacity_milli: int, share: float | None) -> None:
+    """Whether demand can reach ``share`` of the GPUs at all.
+
+    Raises:
+        RackplanError: no pod asks for a GPU, or too many pods would be needed.
+    """
+    if share is None:
+        return
+    total, wanted = int(pods.request.sum()), share * capacity_milli
+    if total == 0:
+        raise RackplanError(f"{pods.file}: no pod asks for a GPU, so no arrival can be reached")
+    if len(pods) * (wanted / total) > MOST_PODS:
+        raise RackplanError(
+            f"{pods.file}: an arrival of {share:g} needs about {len(pods) * wanted / total:,.0f} "
+            f"pods; {MOST_PODS:,} is the most (one pod of this list asks for "
+            f"{total / len(pods) / 1000:.3g} GPUs in the mean, and the nodes have "
+            f"{capacity_milli // 1000:,})"
+        )
+
+
+def demand_of(pods: PodList, capacity_milli: int, share: float | None) -> float:
+    """Demand of all that arrives, as part of the GPUs."""
+    return float(pods.request.sum() / capacity_milli) if share is None else share

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.place.arrivals import demand_of
 from sim.place.cluster import Cluster
 from sim.place.replay import Outcome, replay
 from sim.place.rules import REASONS
@@ -50,20 +51,42 @@ def report(
     done: Callable[[], None] = lambda: None,
 ) -> PolicyReport:
     """Replay under each seed; ``done`` is called after each. ``arrival`` None: as listed."""
-    demand = cluster.pods.request.sum() / cluster.nodes.gpu_milli if arrival is None else arrival
-    steps = tuple(step for step in STEPS if step < demand)
     outcomes: list[Outcome] = []
     fragmented = []
     for seed in seeds:
-        outcome = replay(cluster, policy, seed, arrival, (*steps, arrival), quotas)
-        states = [fragmentation_milli(state, cluster.typical) for state in outcome.states]
-        fragmented.append(np.array(states) / cluster.nodes.gpu_milli)
+        shares, outcome, idle = replay_once(cluster, policy, seed, arrival, quotas)
         outcomes.append(outcome)
+        fragmented.append(idle)
         done()
+    return together(kind, shares, outcomes, fragmented)
+
+
+def replay_once(
+    cluster: Cluster,
+    policy: Any,
+    seed: int,
+    arrival: float | None,
+    quotas: Mapping[str, float],
+) -> tuple[tuple[float, ...], Outcome, NDArray[np.float64]]:
+    """One seed: the shares at which the state is noted, what was done, fragmentation at each."""
+    demand = demand_of(cluster.pods, cluster.nodes.gpu_milli, arrival)
+    steps = tuple(step for step in STEPS if step < demand)
+    outcome = replay(cluster, policy, seed, arrival, (*steps, arrival), quotas)
+    states = [fragmentation_milli(state, cluster.typical) for state in outcome.states]
+    return (*steps, demand), outcome, np.array(states) / cluster.nodes.gpu_milli
+
+
+def together(
+    kind: str,
+    shares: tuple[float, ...],
+    outcomes: Sequence[Outcome],
+    fragmented: Sequence[NDArray[np.float64]],
+) -> PolicyReport:
+    """What ``replay_once`` gave under each seed."""
     counts = np.array([np.bincount(o.why, minlength=len(REASONS)) for o in outcomes])
     return PolicyReport(
         policy=kind,
-        shares=(*steps, float(demand)),
+        shares=shares,
         unallocated=1.0 - np.array([o.allocated for o in outcomes]),
         fragmentation=np.array(fragmented),
         failures={name: counts[:, i] for i, name in enumerate(REASONS) if i},

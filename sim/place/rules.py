@@ -60,6 +60,15 @@ def rules_of(
     )  # fmt: skip
 
 
+def check_isolation(cluster: Cluster) -> None:
+    """Whether the nodes say which rack and leaf they are in, where pods are to be alone there.
+
+    Raises:
+        DataError: they do not.
+    """
+    _domains(cluster.nodes, cluster.pods.file, int(cluster.pods.alone.max(initial=0)))
+
+
 def _domains(nodes: NodeList, pods_file: str, levels: int) -> NDArray[np.int64]:
     rows: list[NDArray[np.int64]] = [np.arange(len(nodes))]
     for level, column in zip(LEVELS[1:levels], (nodes.racks, nodes.leaves), strict=False):

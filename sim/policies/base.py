@@ -220,9 +220,9 @@ class PlacementView:
 
     ``allowed[g]`` is True for GPUs that are free, with power, and of a type the replica fits on;
     read-only [G]. ``dark`` are GPUs without power. ``placed``: pool → the GPUs of each of its
-    replicas that has a place, in rank order. ``partners`` are pools that send KV to this one, or
-    take it from it. ``to_come``: of this pool (the replica in question included) and its partners,
-    what has no place. ``draw_w``: pool → GPU type → the highest draw of one of its GPUs.
+    other replicas that has a place, in rank order. ``partners`` are pools that send KV to this one,
+    or take it from it. ``to_come``: of this pool (the replica in question included) and its
+    partners, what has no place. ``draw_w``: pool → GPU type → the highest draw of one of its GPUs.
     ``leaves``: the network of GPUs; None where the scenario states none.
     """
 

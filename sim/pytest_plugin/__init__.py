@@ -39,6 +39,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini(
         "rackplan_scenarios", "files and folders whose scenarios are collected", "paths", default=[]
     )
+    parser.addini(
+        "rackplan_allow_outside", "let paths lead out of a scenario's folder", "bool", default=False
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

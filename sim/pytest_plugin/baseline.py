@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sim.check.scenario import Scenario
+from sim.check.scenario import AnyScenario, Scenario
 from sim.errors import RackplanError
 from sim.results.metrics import Metric
+from sim.results.placement_metrics import PLACEMENT_METRICS
 from sim.results.wording import percent, quantity
 from sim.study.compare import headline_metrics
 from sim.study.expect import Bench
@@ -31,7 +32,7 @@ class Baseline:
         """``chat.rackplan.yaml`` → ``chat.rackplan.baseline.json``."""
         return self.scenario_file.with_suffix(".baseline.json")
 
-    def write(self, scenario: Scenario, bench: Bench) -> None:
+    def write(self, scenario: AnyScenario, bench: Bench) -> None:
         """Record the metrics that the lines name and the headline ones, over the first seeds.
 
         Raises:
@@ -51,7 +52,7 @@ class Baseline:
         except OSError as error:
             raise RackplanError(f"cannot write {self.file}: {error.strerror}") from error
 
-    def moved(self, scenario: Scenario, bench: Bench, tolerance: float) -> list[str]:
+    def moved(self, scenario: AnyScenario, bench: Bench, tolerance: float) -> list[str]:
         """What is further than ``tolerance`` from the baseline, in sentences; empty if nothing.
 
         Raises:
@@ -95,16 +96,18 @@ class Baseline:
         return tree
 
 
-def _measured(scenario: Scenario, bench: Bench) -> dict[str, Metric]:
+def _measured(scenario: AnyScenario, bench: Bench) -> dict[str, Metric]:
     """Metrics over the first seeds."""
     result = bench.runs(scenario, range(scenario.seed, scenario.seed + FIRST_LOOK))
     if result.manifest["failed"]:
         first = result.manifest["failed"][0]
         raise RackplanError(f"seed {first['seed']} failed: {first['reason']}")
-    workloads = [workload.name for workload in scenario.workloads]
+    headline: Iterable[str] = PLACEMENT_METRICS
+    if isinstance(scenario, Scenario):
+        headline = headline_metrics([workload.name for workload in scenario.workloads])
     named = [line.metric for line in scenario.expectations]
     named += [pair.metric for pair in scenario.comparisons]
-    names = dict.fromkeys(named + headline_metrics(workloads))
+    names = dict.fromkeys([*named, *headline])
     return {name: result.metrics[name] for name in names if name in result.metrics}
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from sim.check.scenario import Expectation, Scenario
+from sim.check.scenario import AnyScenario
 from sim.engine.api import load_scenario
 from sim.errors import RackplanError
 from sim.pytest_plugin import setting
 from sim.pytest_plugin.baseline import Baseline
+from sim.results.expectations import ExpectationLike
 from sim.spec.expect import BetterSpec
 from sim.study.executor import Executor
 from sim.study.expect import Bench, Decision, decide, decide_better
@@ -43,7 +44,7 @@ class ScenarioFile(pytest.File):
     def collect(self) -> Iterable[pytest.Item]:
         """The items; a file that is wrong fails as a whole, with every problem."""
         try:
-            self.scenario = load_scenario(self.path)
+            self.scenario = self.load()
             self.bench = _bench(self.config)
         except RackplanError as error:
             raise self.CollectError(str(error)) from None
@@ -53,6 +54,15 @@ class ScenarioFile(pytest.File):
                 "'expect: [chat.ttft_p99 <= 2 s]'"
             )
         yield from self._items()
+
+    def load(self, sets: Sequence[str] = ()) -> AnyScenario:
+        """The scenario, with changes.
+
+        Raises:
+            ScenarioError: with every problem found.
+        """
+        outside = bool(self.config.getini("rackplan_allow_outside"))
+        return load_scenario(self.path, sets=sets, allow_outside=outside)
 
     def _items(self) -> Iterator[pytest.Item]:
         for line in self.scenario.expectations:
@@ -130,7 +140,7 @@ class _Item(pytest.Item):
 class ExpectItem(_Item):
     """``metric operator quantity``."""
 
-    def __init__(self, *, line: Expectation, **kwargs: Any) -> None:
+    def __init__(self, *, line: ExpectationLike, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.line = line
 
@@ -148,11 +158,8 @@ class BetterItem(_Item):
 
     def runtest(self) -> None:
         """Run both variants until one is shown to be better."""
-        first, second = (self._variant(sets) for sets in (self.line.first, self.line.second))
+        first, second = (self.parent.load(sets) for sets in (self.line.first, self.line.second))
         self.judge(decide_better(self.line, (first, second), self.parent.bench))
-
-    def _variant(self, sets: tuple[str, ...]) -> Scenario:
-        return load_scenario(self.path, sets=sets)
 
 
 class BaselineItem(_Item):

@@ -71,7 +71,7 @@ def manifest_parts(
     seed: int,
     engine: str,
     simulated_s: float,
-    inputs: Mapping[str, str] | None = None,
+    inputs: Mapping[str, str | None] | None = None,
     warnings: Sequence[str] = (),
 ) -> dict[str, Any]:
     """What ``freeze`` needs to know about a run.

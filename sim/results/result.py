@@ -11,12 +11,14 @@ from typing import Any
 
 from sim.errors import ResultError, UnknownName
 from sim.results.folders import MANIFEST, METRICS, PARTIAL
+from sim.results.kind import is_placement, power_nodes
 from sim.results.manifest import FORMAT
 from sim.results.measure import measure
 from sim.results.metrics import Metric, lookup
 from sim.results.parquet import ParquetSink
+from sim.results.placement_metrics import lookup_placement
+from sim.results.placement_tables import EVERY_TABLE
 from sim.results.stored import Tables, in_folder
-from sim.results.tables import TABLES
 
 #: The ``kind`` in the manifest of metrics over several seeds; one run's has none.
 SEVERAL_SEEDS = "seeds"
@@ -98,7 +100,7 @@ class RunResult:
                     sink.write(name, dict(zip(piece.schema.names, piece.columns, strict=True)))
             if self.outcome == "partial":
                 sink.abort(str(self._manifest["reason"]))
-            sink.close(float(self._manifest["simulated_s"]))
+            sink.close(float(self._manifest.get("simulated_s", 0.0)))  # a placement has no time
             return sink.publish(dict(self._manifest), metrics)
         except BaseException:
             sink.discard()
@@ -151,13 +153,12 @@ def open_run(folder: Path | str) -> RunResult:
         )
     manifest = read_json(folder / MANIFEST)
     _check_manifest(folder, manifest)
-    tables = in_folder(folder, manifest["tables"])
-    metrics = None
-    if (folder / METRICS).exists():
-        nodes = tables.select("power_nodes", ["name"]).column("name").to_pylist()
-        content = read_json(folder / METRICS)
-        metrics = metrics_from_json(content, folder / METRICS, manifest, nodes)
-    return RunResult(tables, manifest, folder=folder, metrics=metrics)
+    run = RunResult(in_folder(folder, manifest["tables"]), manifest, folder=folder)
+    if not (folder / METRICS).exists() and not is_placement(manifest):
+        return run
+    content = read_json(folder / METRICS)
+    metrics = metrics_from_json(content, folder / METRICS, manifest, power_nodes(run))
+    return RunResult(run.tables, manifest, folder=folder, metrics=metrics)
 
 
 def read_json(file: Path) -> Any:
@@ -189,11 +190,6 @@ _SHAPE: Mapping[str, type | tuple[type, ...]] = {
     "scenario": str,
     "seed": int,
     "engine": str,
-    "simulated_s": (int, float),
-    "record": str,
-    "window": dict,
-    "power": dict,
-    "site": dict,
     "workloads": list,
     "pools": list,
     "warnings": list,
@@ -203,6 +199,10 @@ _SHAPE: Mapping[str, type | tuple[type, ...]] = {
     "tables": dict,
     "resolved": dict,
 }
+_OF_SERVING: Mapping[str, type | tuple[type, ...]] = {
+    "simulated_s": (int, float), "record": str, "window": dict, "power": dict, "site": dict,
+}  # fmt: skip
+_OF_PLACEMENT: Mapping[str, type | tuple[type, ...]] = {"nodes": dict, "pods": dict}
 
 
 def _check_manifest(folder: Path, manifest: Any) -> None:
@@ -231,10 +231,11 @@ def _check_manifest(folder: Path, manifest: Any) -> None:
             f"{folder} was written in format {manifest['format']!r}{by}; this rackplan reads "
             f"format {FORMAT}: run the scenario again"
         )
-    for key, kind in _SHAPE.items():
+    placed = is_placement(manifest)
+    for key, kind in {**_SHAPE, **(_OF_PLACEMENT if placed else _OF_SERVING)}.items():
         if not isinstance(manifest.get(key), kind) or isinstance(manifest.get(key), bool):
             raise ResultError(f"{file} is damaged: {key!r} is missing or not what a run writes")
-    for key in ("warm_up_s", "duration_s", "measured_s"):
+    for key in () if placed else ("warm_up_s", "duration_s", "measured_s"):
         if not isinstance(manifest["window"].get(key), (int, float)):
             raise ResultError(f"{file} is damaged: 'window.{key}' is missing or not a number")
     for key in ("workloads", "pools"):
@@ -242,14 +243,17 @@ def _check_manifest(folder: Path, manifest: Any) -> None:
             if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
                 raise ResultError(f"{file} is damaged: an entry of {key!r} has no name")
     for name, rows in manifest["tables"].items():
-        if name not in TABLES or not isinstance(rows, int) or isinstance(rows, bool) or rows < 0:
+        whole = isinstance(rows, int) and not isinstance(rows, bool)
+        if name not in EVERY_TABLE or not whole or rows < 0:
             raise ResultError(f"{file} is damaged: table {name!r} with {rows!r} rows")
 
 
 def metrics_from_json(
-    content: Any, file: Path, manifest: Mapping[str, Any], power_nodes: Sequence[str]
+    content: Any, file: Path, manifest: Mapping[str, Any], nodes: Sequence[str]
 ) -> dict[str, Metric]:
     """Metrics from what ``metrics_json`` made of them; ``file`` is where, for messages.
+
+    ``nodes``: names of the power nodes.
 
     Raises:
         ResultError: a name that the run's entities do not have, or an entry that no run writes.
@@ -261,7 +265,10 @@ def metrics_from_json(
     metrics = {}
     for name, entry in content.items():
         try:
-            definition = lookup(name, workloads=workloads, pools=pools, power_nodes=power_nodes)
+            if is_placement(manifest):
+                definition = lookup_placement(name)
+            else:
+                definition = lookup(name, workloads=workloads, pools=pools, power_nodes=nodes)
             metric = Metric(
                 entry["value"],
                 definition.unit,

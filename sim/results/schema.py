@@ -11,7 +11,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sim.errors import UnknownName
-from sim.results.tables import TABLES, Column
+from sim.results.placement_tables import EVERY_TABLE
+from sim.results.tables import Column
 
 #: Rows of a Parquet row group, which is what a sink holds in memory, and of a part file.
 GROUP_ROWS = 65_536
@@ -37,15 +38,15 @@ def schema(table: str, coded: bool = False) -> pa.Schema:
     Raises:
         UnknownName: no such table.
     """
-    if table not in TABLES:
-        raise UnknownName("result table", table, TABLES)
+    if table not in EVERY_TABLE:
+        raise UnknownName("result table", table, EVERY_TABLE)
     return pa.schema(
         pa.field(
             column.name,
             arrow_type(column, coded),
             metadata={"unit": column.unit, "meaning": column.meaning},
         )
-        for column in TABLES[table]
+        for column in EVERY_TABLE[table]
     )
 
 

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sim.errors import ResultError, did_you_mean
+from sim.results.placement_tables import EVERY_TABLE
 from sim.results.schema import PART_ROWS, schema
-from sim.results.tables import TABLES
 
 #: Yields a table piece by piece, only the named columns (all of them for None).
 Loader = Callable[[Sequence[str] | None], Iterator[pa.Table]]
@@ -55,8 +55,9 @@ class Tables(Mapping[str, pa.Table]):
         Raises:
             MissingTable, ResultError: as ``select``, while pieces are taken.
         """
-        if name not in TABLES:
-            raise MissingTable(f"no result table is called {name!r}{did_you_mean(name, TABLES)}")
+        if name not in EVERY_TABLE:
+            hint = did_you_mean(name, EVERY_TABLE)
+            raise MissingTable(f"no result table is called {name!r}{hint}")
         if name not in self._loaders:
             raise MissingTable(
                 f"this run has no table {name!r}: it was not recorded (`record` in the scenario "

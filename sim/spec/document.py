@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from sim.errors import Mark, Problem
 from sim.spec.files import Folders
+from sim.spec.kinds import FOREIGN, REQUIRED, foreign, kind_of
 from sim.spec.nodes import Node, Path, show_path
-from sim.spec.scenario import LISTS, REQUIRED, ScenarioSpec
+from sim.spec.scenario import LISTS, ScenarioSpec
 from sim.spec.wording import known_keys, model_at, problems_of, unknown_key, without_echoes
 
 
@@ -37,6 +38,11 @@ class Document:
     root: Node
     tree: dict[str, Any]
     folders: Folders
+
+    @property
+    def kind(self) -> str:
+        """The kind of scenario, as stated or as it looks."""
+        return kind_of(self.root)
 
     def mark(self, path: Path, *, key: bool = False) -> Mark:
         """The place of the value (or of the key) at ``path``, or of the nearest thing above it."""
@@ -77,7 +83,13 @@ def shape(file: str, root: Node, found: list[Problem], folders: Folders) -> Docu
     tree: dict[str, Any] = {key: value for key, value in plain.items() if not key.startswith("x-")}
     poisoned = {problem.path for problem in found}
     problems = list(found)
-    findings = [*_gaps(root), *_empty_unknown(root), *_findings(tree, root), *_missing(root, tree)]
+    kind = kind_of(root)
+    others = list(foreign(root, kind))
+    own = _without(tree, {path for path, _ in others})
+    findings = [
+        *others, *_gaps(root), *_empty_unknown(root, kind), *_findings(own, root, kind),
+        *_missing(root, tree, kind),
+    ]  # fmt: skip
     failed = {_unit(path) for path, _ in findings}
     problems += [problem for _, problem in without_echoes(findings) if problem.path not in poisoned]
     kept = _without(tree, failed)
@@ -85,12 +97,14 @@ def shape(file: str, root: Node, found: list[Problem], folders: Folders) -> Docu
     return Document(file, spec, frozenset(failed), tuple(problems), root, tree, folders)
 
 
-def _findings(tree: dict[str, Any], root: Node) -> list[tuple[Path, Problem]]:
+def _findings(tree: dict[str, Any], root: Node, kind: str) -> list[tuple[Path, Problem]]:
     try:
         ScenarioSpec.model_validate(tree)
     except ValidationError as error:
         return [
-            (path, problem) for path, problem in problems_of(error, root) if not _is_gap(root, path)
+            (path, problem)
+            for path, problem in problems_of(error, root, kind)
+            if not _is_gap(root, path)
         ]
     return []
 
@@ -121,33 +135,37 @@ def _gaps(root: Node, path: Path = ()) -> list[tuple[Path, Problem]]:
     return []
 
 
-def _empty_unknown(root: Node, path: Path = ()) -> list[tuple[Path, Problem]]:
+def _empty_unknown(root: Node, kind: str, path: Path = ()) -> list[tuple[Path, Problem]]:
     """Unknown keys that are set to nothing: a null leaves a known key out, not a slip."""
     if isinstance(root.value, tuple):
         return [
-            empty for i, item in enumerate(root.value) for empty in _empty_unknown(item, (*path, i))
+            empty
+            for i, item in enumerate(root.value)
+            for empty in _empty_unknown(item, kind, (*path, i))
         ]
     model = model_at(path)
     if not isinstance(root.value, dict) or model is None:
         return []
     free = model.model_config.get("extra") == "allow"
-    known = known_keys(path)
+    known = known_keys(path, kind)
     found: list[tuple[Path, Problem]] = []
     for key, entry in root.value.items():
         here = (*path, key)
         if key in known:
-            found += _empty_unknown(entry.node, here)
+            found += _empty_unknown(entry.node, kind, here)
+        elif not path and key in FOREIGN[kind]:
+            continue  # of the other kind: nothing is said of it if nothing is in it
         elif entry.node.value is None and not free and (path or not key.startswith("x-")):
             message = unknown_key(here, None, known)
             found.append((here, Problem(entry.key, show_path(here), message)))
     return found
 
 
-def _missing(root: Node, tree: dict[str, Any]) -> list[tuple[Path, Problem]]:
+def _missing(root: Node, tree: dict[str, Any], kind: str) -> list[tuple[Path, Problem]]:
     model = model_at(())
     assert model is not None
     found: list[tuple[Path, Problem]] = []
-    for key in REQUIRED:
+    for key in REQUIRED[kind]:
         if key in tree and tree[key] != []:
             continue
         place = root.mark_of((key,), key=True)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from sim.spec.types import Count, Identifier, Name, Seconds, Spec, Watts
+from sim.spec.types import Count, Identifier, Name, OneOf, Seconds, Spec, Watts
 
 #: What comes after the name of a UPS: one of its modules.
 MODULE = ".module"
@@ -37,6 +37,25 @@ class FleetChangeSpec(Spec):
     replicas: Count = Field(description="how many")
 
 
+_Kv = Annotated[str, OneOf(("moved", "lost"))]
+_KV = "what a moving replica runs: its KV is moved over the network, or lost and computed anew"
+
+
+class MigrateSpec(Spec):
+    """A replica that moves to other GPUs."""
+
+    pool: Identifier = Field(description="a name of 'pools'")
+    replica: Annotated[int, Field(ge=0)] = Field(description="which of them; the first is 0")
+    kv: _Kv = Field(default="moved", description=_KV)
+
+
+class DefragmentSpec(Spec):
+    """Replicas that move so that free GPUs come together."""
+
+    most: Count = Field(description="replicas that move at most")
+    kv: _Kv = Field(default="moved", description=_KV)
+
+
 class EventSpec(Spec):
     """One event: something fails or is restored, a budget changes, replicas come or go."""
 
@@ -53,8 +72,17 @@ class EventSpec(Spec):
         default=None, description="a contract changes: {node: utility, to: 100 kW}"
     )
     add: FleetChangeSpec | None = Field(
-        default=None, description="replicas that are loaded, then serve: {pool: chat, replicas: 2}"
+        default=None,
+        description="replicas that are placed, loaded, then serve: {pool: chat, replicas: 2}",
     )
     remove: FleetChangeSpec | None = Field(
-        default=None, description="replicas that finish what they hold, then are parked"
+        default=None,
+        description="replicas that finish what they hold, then are parked and give their GPUs up",
+    )
+    migrate: MigrateSpec | None = Field(
+        default=None, description="a replica moves to other GPUs: {pool: chat, replica: 3}"
+    )
+    defragment: DefragmentSpec | None = Field(
+        default=None,
+        description="replicas move so that free GPUs come together: {most: 4}",
     )

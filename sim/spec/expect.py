@@ -26,6 +26,7 @@ OPERATORS = (">=", "<=", ">", "<", "==")
 _LINE = re.compile(r"\s*([^<>=!≤≥\s]+)\s*([<>=!≤≥]+)\s*(.*?)\s*")
 _INSTEAD = {"=": "==", "=<": "<=", "=>": ">=", "≤": "<=", "≥": ">=", "===": "=="}
 _POLICY = re.compile(r"(?:^|\.)policies\.\w+$")
+_POINTS = re.compile(r"\s*(\S+)\s*points?\s*")
 _BETTER_KEYS = ("better", "metric", "by", "confidence")
 _BETTER_EXAMPLE = (
     "{better: {policies.routing: [least-outstanding-tokens, random]}, metric: chat.ttft_p99}"
@@ -51,6 +52,7 @@ class BetterSpec:
         metric: full name.
         first, second: what each variant sets, as ``--set`` takes it.
         by: by which share of the second's value, at least.
+        points: by how much at least, where the metric is a share and ``by`` says points of it.
         confidence: with which this is to be shown.
     """
 
@@ -60,6 +62,7 @@ class BetterSpec:
     second: tuple[str, ...]
     by: float
     confidence: float
+    points: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -99,12 +102,13 @@ class Expectation(ValueKind):
         }
         two = {"type": "array", "minItems": 2, "maxItems": 2}
         share = {"type": ["string", "number"], "examples": ["10 %"]}
+        by = {"type": ["string", "number"], "examples": ["10 %", "0.5 points"]}
         comparison = {
             "type": "object",
             "properties": {
                 "better": {"type": "object", "minProperties": 1, "additionalProperties": two},
                 "metric": {"type": "string", "examples": ["chat.ttft_p99"]},
-                "by": share,
+                "by": by,
                 "confidence": share,
             },
             "required": ["better", "metric"],
@@ -137,13 +141,19 @@ def _better(value: dict[Any, Any]) -> BetterSpec:
         for side, word, one in zip(sides, words, two, strict=True):
             side.append(f"{path}={_as_set(path, one)}")
             word.append(_word(one))
-    by = _share("by", value.get("by", 0.0))
+    by, points = _by(value.get("by", 0.0))
     confidence = _share("confidence", value.get("confidence", 0.95))
     if not 0.5 <= confidence < 1.0:
         raise refuse(f"confidence is a share such as 95 %, not {show(value['confidence'])}")
     text = f"{metric}: {', '.join(words[0])} better than {', '.join(words[1])}"
-    text += f" by {100 * by:g} %" if by else ""
-    return BetterSpec(text, metric, tuple(sides[0]), tuple(sides[1]), by, confidence)
+    text += f" by {100 * by:g} %" if by else f" by {100 * points:g} points" if points else ""
+    return BetterSpec(text, metric, tuple(sides[0]), tuple(sides[1]), by, confidence, points)
+
+
+def _by(value: Any) -> tuple[float, float]:
+    """``10 %`` → a share of the second's value; ``0.5 points`` → so much of a metric in percent."""
+    match = _POINTS.fullmatch(value) if isinstance(value, str) else None
+    return (_share("by", value), 0.0) if match is None else (0.0, _share("by", f"{match[1]} %"))
 
 
 def _as_set(path: str, value: Any) -> str:

@@ -70,7 +70,6 @@ HABITS: Mapping[str, Mapping[str, str]] = {
         "tensor_parallel": _IN_POOLS,
         "tensor_parallel_size": _IN_POOLS + " ('tensor_parallel: {value}')",
         "gpus": "GPUs come with the racks of 'site:' (rackplan catalog racks)",
-        "nodes": "nodes come with the racks of 'site:' (rackplan catalog racks)",
         "racks": "racks stand in rows: 'site: {{halls: [{{name, rows: [{{name, racks}}]}}]}}'",
         "cluster": "the building is 'site:'",
         "datacenter": "the building is 'site:'",

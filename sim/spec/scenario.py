@@ -13,9 +13,11 @@ from sim.spec.events import EventSpec
 from sim.spec.expect import BetterSpec, Expectation, ExpectSpec
 from sim.spec.fabric import FabricSpec
 from sim.spec.hourly import Carbon
+from sim.spec.kinds import PLACEMENT, SERVING
 from sim.spec.llms import LlmSpec
 from sim.spec.neighbours import TrafficSpec
 from sim.spec.nodes import show
+from sim.spec.placement import Arrival, Gpus
 from sim.spec.policies import PoliciesSpec
 from sim.spec.pools import PoolSpec
 from sim.spec.power import PowerSpec
@@ -41,8 +43,6 @@ from sim.spec.workload import WorkloadSpec
 
 #: The version of the scenario language that this rackplan reads.
 VERSION = 1
-#: What a scenario cannot do without.
-REQUIRED = ("rackplan", "name", "duration", "site", "llms", "pools", "workload")
 #: Sections that are lists of items which are checked one by one.
 LISTS = ("llms", "pools", "workload", "neighbours", "events", "expect")
 
@@ -70,13 +70,17 @@ _Reserved = Annotated[None, Reserved()]
 
 
 class ScenarioSpec(Spec):
-    """A scenario file. What is required is in ``REQUIRED``; a part that fails its shape is None."""
+    """A scenario file; a part that fails its shape is None.
+
+    ``sim.spec.kinds`` says what each kind requires, and which sections belong to which.
+    """
 
     rackplan: Annotated[int, Version()] | None = Field(
         default=None, description="version of the scenario language"
     )
-    kind: Annotated[str, OneOf(("serving",), ("placement",))] = Field(
-        default="serving", description="what is simulated"
+    kind: Annotated[str, OneOf((SERVING, PLACEMENT), guess=False)] = Field(
+        default=SERVING,
+        description="serving: requests on a site; placement: a list of pods on a list of nodes",
     )
     name: ScenarioName | None = Field(
         default=None, description="the scenario's name, also of its results"
@@ -88,6 +92,18 @@ class ScenarioSpec(Spec):
     seed: Annotated[int, Field(ge=0)] = Field(default=1, description="seed of every random stream")
     record: Annotated[RecordSpec, Shorthand("level", RECORDS)] = Field(
         default=RecordSpec(), description="full, sampled or summary"
+    )
+    nodes: str | None = Field(
+        default=None, description="placement: file of nodes, CSV or Kubernetes JSON"
+    )
+    pods: str | None = Field(
+        default=None, description="placement: file of pods, CSV or Kubernetes JSON"
+    )
+    arrival: Annotated[float | str, Arrival()] = Field(
+        default=1.3, description="placement: demand until which pods arrive, of all GPUs; or list"
+    )
+    quotas: dict[str, Gpus] = Field(
+        default={}, description="placement: tenant, and the most GPUs it may have at a time"
     )
     site: SiteSpec | None = Field(default=None, description="halls, rows and racks")
     power: PowerSpec | None = Field(default=None, description="utility, UPSs and PDUs")

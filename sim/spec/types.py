@@ -115,10 +115,14 @@ class Latency(Quantity):
 
 @dataclass(frozen=True)
 class OneOf(Value):
-    """One of a few words; ``reserved`` words are known and refused as not modelled yet."""
+    """One of a few words; ``reserved`` words are known and refused as not modelled yet.
+
+    ``guess``: whether a message may name the nearest word, rather than all of them.
+    """
 
     allowed: tuple[str, ...]
     reserved: tuple[str, ...] = ()
+    guess: bool = True
 
     def read(self, value: Any) -> str:
         """The word itself."""
@@ -128,7 +132,8 @@ class OneOf(Value):
             raise refuse(f"{value!r} is {NOT_MODELLED} (write {' or '.join(self.allowed)})")
         listed = ", ".join(self.allowed)
         if isinstance(value, str):
-            raise refuse(f"unknown word {show(value)}{did_you_mean(value, self.allowed)}")
+            hint = did_you_mean(value, self.allowed) if self.guess else f" (known: {listed})"
+            raise refuse(f"unknown word {show(value)}{hint}")
         raise refuse(f"expected one of {listed}, not {show(value)}")
 
     def schema(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from sim.errors import Problem, did_you_mean
 from sim.spec.habits import habit
+from sim.spec.kinds import FOREIGN, SERVING
 from sim.spec.nodes import Node, Path, shorten, show, show_path
 from sim.spec.scenario import ScenarioSpec
 
@@ -19,11 +20,13 @@ from sim.spec.scenario import ScenarioSpec
 LONGEST = 400
 
 
-def problems_of(error: ValidationError, root: Node) -> Iterator[tuple[Path, Problem]]:
-    """Each finding as (path, problem)."""
+def problems_of(
+    error: ValidationError, root: Node, kind: str = SERVING
+) -> Iterator[tuple[Path, Problem]]:
+    """Each finding as (path, problem); ``kind``: of the scenario."""
     for detail in error.errors(include_url=False):
         path = _path(tuple(detail["loc"]), root)
-        message = shorten(_message(detail, path), LONGEST)
+        message = shorten(_message(detail, path, kind), LONGEST)
         unknown = detail["type"] == "extra_forbidden"
         yield path, Problem(root.mark_of(path, key=unknown), show_path(path), message)
 
@@ -50,16 +53,15 @@ def _path(loc: Path, root: Node) -> Path:
     return loc
 
 
-def _message(detail: ErrorDetails, path: Path) -> str:
-    kind, value = detail["type"], detail["input"]
-    context = detail.get("ctx", {})
-    match kind:
+def _message(detail: ErrorDetails, path: Path, kind: str) -> str:
+    value, context = detail["input"], detail.get("ctx", {})
+    match detail["type"]:
         case "rackplan":
             return str(context["message"])
         case "missing":
             return _missing(path)
         case "extra_forbidden":
-            return unknown_key(path, value, known_keys(path[:-1]))
+            return unknown_key(path, value, known_keys(path[:-1], kind))
         case "int_type" | "int_from_float" | "int_parsing":
             return whole(value)
         case "greater_than_equal":
@@ -136,9 +138,10 @@ def _home(path: Path) -> str | None:
     return None if home is None else show_path(home) or "the top of the file"
 
 
-def known_keys(path: Path) -> list[str]:
-    """The keys that the mapping at ``path`` may have."""
-    return [key for key, _ in _fields(model_at(path))]
+def known_keys(path: Path, kind: str = SERVING) -> list[str]:
+    """The keys that the mapping at ``path`` may have in a scenario of this kind."""
+    keys = [key for key, _ in _fields(model_at(path))]
+    return [key for key in keys if path or key not in FOREIGN[kind]]
 
 
 def _fields(model: type[BaseModel] | None) -> list[tuple[str, Any]]:

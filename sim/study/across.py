@@ -15,6 +15,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from sim.results.metrics import Metric, MetricDefinition
+from sim.results.placement_metrics import FAILURES
 from sim.results.wording import percent
 from sim.study.intervals import (
     CONFIDENCE,
@@ -29,9 +30,10 @@ from sim.study.naming import seeds_in_words
 
 Seeds = Mapping[int, Mapping[str, Metric]]
 
-#: Numbers of rare events, most of them losses of requests.
+#: Numbers of rare events, most of them losses of requests or of pods.
 _LOSSES = (
     "never_fits", "queue_full", "shed", "timed_out", "cancelled", "unfinished", "failed", "trips",
+    *FAILURES,
 )  # fmt: skip
 _GOOD = "goodput_fraction"
 

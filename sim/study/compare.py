@@ -12,7 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sim.errors import ResultError
+from sim.results.kind import is_placement
 from sim.results.metrics import lookup
+from sim.results.placement_metrics import PLACEMENT_METRICS, lookup_placement
 from sim.results.result import open_run
 from sim.study.changes import Change, changes
 from sim.study.difference import Difference, corrected, difference
@@ -72,7 +74,11 @@ def compare(
         UnknownName: a metric that neither has.
     """
     common = [name for name in a.workloads if name in b.workloads]
-    if not common:
+    placed = [side.name for side in (a, b) if is_placement(side.manifest)]
+    if len(placed) == 1 or (placed and losses):
+        what = "losses are" if losses else "the other side is"
+        raise ResultError(f"{placed[0]} is of 'kind: placement', {what} of 'kind: serving'")
+    if not common and not placed:
         raise ResultError(
             f"nothing to compare: {a.name} serves {', '.join(a.workloads)} and {b.name} serves "
             f"{', '.join(b.workloads)}; a workload must have the same name in both"
@@ -116,7 +122,8 @@ def _names(
     if everything:
         return [name for name in in_a if name in in_b]
     if not names:
-        return [name for name in headline_metrics(common) if name in in_a and name in in_b]
+        chosen = PLACEMENT_METRICS if is_placement(a.manifest) else headline_metrics(common)
+        return [name for name in chosen if name in in_a and name in in_b]
     for name in names:
         if name not in in_a and name not in in_b:
             _explain_unknown(name, a, b)
@@ -140,6 +147,8 @@ def _explain_unknown(name: str, a: Side, b: Side) -> None:
         UnknownName: no metric or no entity is called so.
         ResultError: it could exist, but the results lack it.
     """
+    if is_placement(a.manifest):
+        lookup_placement(name)
     lookup(
         name,
         workloads=list(dict.fromkeys((*a.workloads, *b.workloads))),

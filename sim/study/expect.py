@@ -3,8 +3,8 @@
 Seeds are looked at after 4, 8, 16, … of them, each look at its own level (``sim.study.looks``): a
 line is met or missed as soon as the interval of its metric lies on one side of the threshold, and
 undecided if it still does not when the most seeds are there. A comparison of two variants is paired
-by seed, on d = first − (1 ∓ by)·second, which is on one side of 0 if the first is better by at
-least that share.
+by seed, on d = first − (1 ∓ by)·second ± points, which is on one side of 0 if the first is better
+by at least that share, or that many points.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sim.check.scenario import Expectation, Scenario
+from sim.check.scenario import AnyScenario
+from sim.results.expectations import ExpectationLike
 from sim.results.metrics import Metric
 from sim.results.wording import percent, quantity
 from sim.spec.expect import BetterSpec
@@ -67,12 +68,12 @@ class Bench:
     engine: str
     most: int
 
-    def runs(self, scenario: Scenario, seeds: Sequence[int]) -> SeedsResult:
+    def runs(self, scenario: AnyScenario, seeds: Sequence[int]) -> SeedsResult:
         """Results under these seeds; those that are there are not made again."""
         return run_seeds(scenario, seeds, self.executor, out=self.out, engine=self.engine)
 
 
-def decide(line: Expectation, scenario: Scenario, bench: Bench) -> Decision:
+def decide(line: ExpectationLike, scenario: AnyScenario, bench: Bench) -> Decision:
     """Run seeds until a line is met or missed, or the most are there.
 
     Raises:
@@ -88,7 +89,7 @@ def decide(line: Expectation, scenario: Scenario, bench: Bench) -> Decision:
     return _decision(line, found, metric, result, confidence)
 
 
-def _judged(line: Expectation, metric: Metric | None, result: SeedsResult) -> str:
+def _judged(line: ExpectationLike, metric: Metric | None, result: SeedsResult) -> str:
     """As ``judge``: a seed that failed or could not measure it leaves a yes undecided."""
     if metric is None:
         return UNDECIDED
@@ -98,7 +99,7 @@ def _judged(line: Expectation, metric: Metric | None, result: SeedsResult) -> st
 
 
 def _decision(
-    line: Expectation, found: str, metric: Metric | None, result: SeedsResult, confidence: float
+    line: ExpectationLike, found: str, metric: Metric | None, result: SeedsResult, confidence: float
 ) -> Decision:
     value = None if metric is None else metric.value
     low, high = (None, None) if metric is None else (metric.low, metric.high)
@@ -144,7 +145,9 @@ def _seeds(result: SeedsResult, confidence: float) -> list[str]:
     return lines
 
 
-def decide_better(line: BetterSpec, variants: tuple[Scenario, Scenario], bench: Bench) -> Decision:
+def decide_better(
+    line: BetterSpec, variants: tuple[AnyScenario, AnyScenario], bench: Bench
+) -> Decision:
     """Run both variants under the same seeds until one is shown to be better, or not by enough.
 
     Raises:
@@ -175,7 +178,8 @@ def _compared(
         )  # fmt: skip
     lower = metric.definition.better == "lower"
     share = 1.0 - line.by if lower else 1.0 + line.by
-    differences = [a - share * b for a, b in pairs]
+    margin = line.points if lower else -line.points
+    differences = [a - share * b + margin for a, b in pairs]
     error = metric.relative_error * max(max(map(abs, pair)) for pair in pairs) * (1.0 + share)
     value = math.fsum(differences) / common
     low = high = None
@@ -218,10 +222,13 @@ def _comparison_text(
     value, low, high = difference
     wanted = "below" if metric.definition.better == "lower" else "above"
     by = f"{percent(1 - line.by if wanted == 'below' else 1 + line.by)} of the second"
+    less = by if line.by else "the second"
+    if line.points:
+        less += f" {'plus' if wanted == 'below' else 'and'} {100 * line.points:g} points"
     text = f"first {_shown(metric, means[0])}, second {_shown(metric, means[1])}"
     if low is not None and high is not None:
         text += (
-            f"; the first less {by if line.by else 'the second'}, paired by seed, is "
+            f"; the first less {less}, paired by seed, is "
             f"{_signed(metric, value)} ({_signed(metric, low)} to {_signed(metric, high)} at "
             f"{percent(confidence)}), wanted {wanted} 0"
         )

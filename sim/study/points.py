@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from sim.check import check
-from sim.check.scenario import Scenario
+from sim.check.scenario import Scenario, serving
 from sim.errors import Mark, Problem, ScenarioError, UnknownName
 from sim.results.metrics import MetricDefinition, lookup
 from sim.spec.axes import Label
@@ -203,7 +203,7 @@ class _Found:
     ) -> Scenario | None:
         """The scenario of a point, or of its baseline; None where it is wrong."""
         try:
-            return check(source.document(sets, changes))
+            return serving(check(source.document(sets, changes)), "the base of a study")
         except ScenarioError as error:
             for problem in error.problems:
                 # What the point itself has is not told of its baseline again.

@@ -14,6 +14,7 @@ from typing import Any
 
 from sim.errors import ResultError
 from sim.results.folders import MANIFEST, METRICS, WorkFolder
+from sim.results.kind import is_placement
 from sim.results.manifest import FORMAT, plain
 from sim.results.metrics import Metric
 from sim.results.result import SEVERAL_SEEDS, metrics_from_json, metrics_json, read_json
@@ -194,10 +195,8 @@ _SHAPE: Mapping[str, type | tuple[type, ...]] = {
     "failed": list,
     "runs": dict,
     "engine": str,
-    "window": dict,
     "workloads": list,
     "pools": list,
-    "power": dict,
     "power_nodes": list,
     "binding": list,
     "expectations": list,
@@ -208,6 +207,9 @@ _SHAPE: Mapping[str, type | tuple[type, ...]] = {
 }
 
 
+_OF_SERVING: Mapping[str, type | tuple[type, ...]] = {"window": dict, "power": dict}
+
+
 def open_seeds(folder: Path) -> SeedsResult:
     """Read the folder of several seeds.
 
@@ -215,6 +217,8 @@ def open_seeds(folder: Path) -> SeedsResult:
         ResultError: it is not one, or its files are not what a study writes.
     """
     manifest = read_several(folder, SEVERAL_SEEDS, _SHAPE)
+    if not is_placement(manifest):
+        read_several(folder, SEVERAL_SEEDS, _OF_SERVING)
     nodes = manifest["power_nodes"]
     metrics = metrics_from_json(read_json(folder / METRICS), folder / METRICS, manifest, nodes)
     file = folder / BY_SEED

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sim.check.scenario import Scenario
-from sim.engine.api import input_digests, run_scenario
+from sim.check.scenario import AnyScenario
+from sim.engine.api import engine_of, input_digests, run_scenario
 from sim.errors import RackplanError, ResultError, SimulationError
 from sim.results.folders import MANIFEST, recover
 from sim.results.manifest import plain, versions
@@ -26,7 +26,7 @@ class Run:
     """
 
     name: str
-    scenario: Scenario
+    scenario: AnyScenario
     seed: int
     engine: str
     folder: Path
@@ -92,11 +92,13 @@ def those_there(runs: Sequence[Run]) -> set[str]:
         if id(run.scenario) not in wanted:
             wanted[id(run.scenario)] = {
                 "outcome": "complete",
-                "engine": run.engine,
+                "engine": engine_of(run.scenario, run.engine),
                 "versions": versions(),
                 "resolved": plain(run.scenario.resolved),
                 "inputs": input_digests(run.scenario),
             }
+        if None in wanted[id(run.scenario)]["inputs"].values():
+            continue  # made by code that nobody can compare
         try:
             manifest = open_run(run.folder).manifest
         except ResultError:  # damaged, or of another version: a new run replaces it

@@ -8,11 +8,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from sim.check.scenario import Scenario
+from sim.check.scenario import AnyScenario, Scenario
 from sim.engine.first_compile import prepare
 from sim.errors import RackplanError
 from sim.results.expected import outside_lengths
 from sim.results.folders import run_folder_name
+from sim.results.kind import is_placement, power_nodes
 from sim.results.result import RunResult, open_run
 from sim.results.verdict import verdict
 from sim.study.across import across
@@ -32,7 +33,7 @@ class NoSeedFinished(RackplanError):
 
 
 def run_seeds(
-    scenario: Scenario,
+    scenario: AnyScenario,
     seeds: Sequence[int],
     executor: Executor,
     *,
@@ -78,7 +79,7 @@ def run_seeds(
     for seed in there:
         ended(seed, False)
     todo = [run for seed, run in runs.items() if seed not in there]
-    if todo:
+    if todo and isinstance(scenario, Scenario):
         prepare(engine, notice)  # here, so that workers need not wait for each other
     ends = {seed: RunEnd(folders[seed]) for seed in there}
     with closing(execute(todo, executor)) as outcomes:
@@ -90,7 +91,7 @@ def run_seeds(
     return _together(scenario, {seed: ends[seed] for seed in folders}, out)
 
 
-def _together(scenario: Scenario, ends: Mapping[int, RunEnd], out: Path) -> SeedsResult:
+def _together(scenario: AnyScenario, ends: Mapping[int, RunEnd], out: Path) -> SeedsResult:
     """Combine the runs that finished, and write what they say together."""
     runs = {seed: open_run(end.folder) for seed, end in ends.items() if end.folder is not None}
     failed = {seed: end.message for seed, end in ends.items() if end.folder is None}
@@ -110,8 +111,7 @@ def _manifest(runs: Mapping[int, RunResult], failed: Mapping[int, str]) -> dict[
     """What the runs have in common, and which there are."""
     first = next(iter(runs.values())).manifest
     common = ("scenario", "engine", "record", "window", "workloads", "pools", "calibration", "site",
-              "power", "versions", "inputs", "sources", "resolved")  # fmt: skip
-    nodes = next(iter(runs.values())).tables.select("power_nodes", ["name"])
+              "power", "nodes", "pods", "versions", "inputs", "sources", "resolved")  # fmt: skip
     warnings = dict.fromkeys(text for run in runs.values() for text in run.manifest["warnings"])
     count = len(runs) + len(failed)
     return {
@@ -121,10 +121,10 @@ def _manifest(runs: Mapping[int, RunResult], failed: Mapping[int, str]) -> dict[
         "finished": list(runs),
         "failed": [{"seed": seed, "reason": text} for seed, text in failed.items()],
         "runs": {seed: run.name for seed, run in runs.items()},
-        **{key: first[key] for key in common},
+        **{key: first[key] for key in common if key in first},
         "definitions": {**first["definitions"], **DEFINITIONS},
-        "power_nodes": nodes.column("name").to_pylist(),
-        "binding": _binding(runs),
+        "power_nodes": power_nodes(next(iter(runs.values()))),
+        "binding": [] if is_placement(first) else _binding(runs),
         "outside_lengths": outside_lengths(next(iter(runs.values()))),
         "warnings": list(warnings),
     }

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.errors import ResultError
+from sim.results.kind import power_nodes
 from sim.results.metrics import Metric
 from sim.results.result import RunResult
 from sim.study.changes import changes
@@ -46,10 +47,9 @@ def side_of_run(name: str, run: RunResult) -> Side:
         raise ResultError(
             f"{name} is not whole ({run.manifest['reason']}), so its numbers are not comparable"
         )
-    nodes = run.tables.select("power_nodes", ["name"]).column("name").to_pylist()
     seed = int(run.manifest["seed"])
     folders = {} if run.folder is None else {seed: run.folder}
-    return Side(name, run.manifest, {seed: run.metrics}, nodes, folders)
+    return Side(name, run.manifest, {seed: run.metrics}, power_nodes(run), folders)
 
 
 def side_of_seeds(name: str, result: SeedsResult) -> Side:

@@ -27,6 +27,8 @@ def test_only_real_folders_with_a_manifest_and_a_plain_name_are_listed(
     (runs / "several").mkdir()
     (runs / "several" / "manifest.json").write_text("{}")
     (runs / "several" / "by_seed.json").write_text("{}")
+    (runs / "placed" / "placements").mkdir(parents=True)
+    (runs / "placed" / "manifest.json").write_text("{}")
     listing = list_runs(runs.resolve())
     assert listing.names == ("complete",)
     assert [line.partition(":")[0] for line in listing.left_out] == [
@@ -34,8 +36,10 @@ def test_only_real_folders_with_a_manifest_and_a_plain_name_are_listed(
         "'empty'",
         "'led-out'",
         "'linked'",
+        "'placed'",
         "'several'",
     ]
+    assert "rackplan show placed" in next(t for t in listing.left_out if "placement" in t)
     assert listing.missing == ""
 
 

@@ -50,6 +50,8 @@ class Carrier:
             if stop.code == "moves":
                 for move in stop.moves:
                     self._take(move)
+            elif stop.code == "parked":
+                self.log.append({"kind": "parked", "time_s": stop.time_s})
             elif self.next_s <= until_s:
                 self._deliver(plane)
             else:

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sim.engine.plane import ServingPlane
 from sim.engine.recorder import Recorder
+from sim.engine.reference import ReferencePlane
 from sim.engine.run import ENGINES, run
 from sim.errors import SimulationError
 from tests.engine_world import ListSink
@@ -138,6 +138,8 @@ def by_hand(case: Case, engine: str, sink: PlainSink, outcome: Outcome) -> None:
             plane.set_delays(act.replicas, act.delays_s, act.time_s)
         elif act.kind == "limit":
             plane.change_limit(act.node, act.limit_mw, act.time_s)
+        elif act.kind in ("freeze", "thaw", "interrupt"):
+            move_on(plane, act, outcome)
         elif act.kind in ("drain", "reopen", "restore", "stand"):
             take_away_or_bring_back(plane, act)
     outcome.faults += left_behind(plane)
@@ -147,13 +149,45 @@ def by_hand(case: Case, engine: str, sink: PlainSink, outcome: Outcome) -> None:
         sink.write("moves", {"move": carrier.log})
 
 
-def take_away_or_bring_back(plane: ServingPlane, act: Act) -> None:
+def move_on(plane: Any, act: Act, outcome: Outcome) -> None:
+    """As the fleet does: nobody who is down or finishes what he holds is frozen or interrupted."""
+    for replica in act.replicas:
+        frozen = is_frozen(plane, replica)
+        if plane.is_down(replica) or is_shut(plane, replica):
+            continue
+        if act.kind == "thaw" and frozen:
+            plane.thaw(replica, act.time_s)
+        elif act.kind == "freeze" and not frozen:
+            tokens = plane.freeze(replica, act.time_s)
+            outcome.looks.append(Look(act.time_s, f"frozen {replica}", act.time_s, tokens))
+        elif act.kind == "interrupt" and not frozen:
+            plane.interrupt(replica, act.time_s)
+
+
+def is_frozen(plane: Any, replica: int) -> bool:
+    """Whether nothing of its iteration goes on."""
+    if isinstance(plane, ReferencePlane):
+        return plane.replicas[replica].rest_s is not None
+    return bool(plane.state.replica[replica]["frozen"])
+
+
+def is_shut(plane: Any, replica: int) -> bool:
+    """Whether nobody is sent to it."""
+    if isinstance(plane, ReferencePlane):
+        return plane.replicas[replica].shut
+    return bool(plane.state.replica[replica]["shut"])
+
+
+def take_away_or_bring_back(plane: Any, act: Act) -> None:
     """As the facility does: what is down is neither drained nor reopened, and only that returns."""
     for replica in act.replicas:
         if plane.is_down(replica):
             if act.kind == "restore":
                 plane.restore(replica, act.time_s)
             elif act.kind == "stand" and act.placed is not None:
+                plane.stand(replica, act.placed, act.time_s)
+        elif act.kind == "stand" and act.placed is not None:
+            if act.placed.gpus and act.placed.model is plane.placed[replica].model:
                 plane.stand(replica, act.placed, act.time_s)
         elif act.kind == "drain":
             plane.drain(replica, act.gpu_mw, act.time_s)

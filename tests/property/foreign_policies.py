@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from zlib import crc32
 
 from sim.policies.base import RoutingView, register
@@ -53,9 +53,11 @@ class MostOutstanding(LeastOutstandingTokens):
 
 @dataclass
 class Memory:
-    """Every decision so far: (time, request)."""
+    """Decisions so far, and those of the last instant."""
 
-    decisions: list[tuple[float, int]] = field(default_factory=list)
+    decisions: int = 0
+    time_s: float = -1.0
+    together: int = 0
 
 
 @register("routing", "test-remembering")
@@ -71,9 +73,10 @@ class Remembering:
 
     def decide(self, view: RoutingView, state: Memory, rng: KeyedBits) -> Iterator[int]:
         """The replica whose turn it is among requests of one instant."""
-        state.decisions.append((view.time_s, view.request_id))
-        if len(state.decisions) > self.good:
+        state.decisions += 1
+        state.together = state.together + 1 if state.time_s == view.time_s else 1
+        state.time_s = view.time_s
+        if state.decisions > self.good:
             yield view.replicas
-        together = sum(1 for time_s, _ in state.decisions if time_s == view.time_s)
         for step in range(view.replicas):
-            yield (together + step) % view.replicas
+            yield (state.together + step) % view.replicas

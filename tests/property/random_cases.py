@@ -22,7 +22,8 @@ class Act:
     time_s: float
     kind: str  # "advance" (just look), "open" or "close" (the window), "clocks", "cap", "hold",
     # "admit", "fail", "restore" (if it is down), "drain" and "reopen" (if not), "limit",
-    # "delay" (of a token), "stand" (on other GPUs, if it is down)
+    # "delay" (of a token), "stand" (on other GPUs, if it is down, or of the same type),
+    # "freeze", "thaw" and "interrupt" (if it is not down)
     replicas: tuple[int, ...] = ()
     level: int = 0
     cap_mw: int | None = None

@@ -11,6 +11,9 @@ import numpy as np
 from sim.engine.world import PlacedReplica
 from tests.property.random_cases import Act, Case
 
+#: What stays frozen keeps its clients waiting: a long run of that shows nothing more.
+END_S = 40.0
+
 
 def with_moves(rng: Random, case: Case) -> Case:
     """The same acts, and beside some of them replicas that are down (then) are placed anew.
@@ -26,8 +29,23 @@ def with_moves(rng: Random, case: Case) -> Case:
             acts.append(Act(time_s, "stand", (replica,), placed=somewhere(rng, case, replica)))
             if rng.randrange(2):
                 acts.append(Act(time_s, "restore", (replica,)))
-    ordered = sorted(acts, key=lambda one: one.time_s)
-    return replace(case, acts=tuple(ordered), by_run=False)
+    for replica in range(len(case.world.replicas)):
+        if rng.randrange(2) and case.acts:
+            acts += migration(rng, case, replica)
+    horizon_s = min(case.horizon_s, END_S)
+    ordered = sorted((one for one in acts if one.time_s <= horizon_s), key=lambda a: a.time_s)
+    return replace(case, acts=tuple(ordered), by_run=False, horizon_s=horizon_s)
+
+
+def migration(rng: Random, case: Case, replica: int) -> list[Act]:
+    """It is frozen, moves and goes on, or stays frozen; or it loses its KV and moves."""
+    time_s = rng.choice(case.acts).time_s + rng.choice([0.0, 0.01, 0.3])
+    there = Act(0.0, "stand", (replica,), placed=somewhere(rng, case, replica))
+    if rng.randrange(2):
+        return [Act(time_s, "interrupt", (replica,)), replace(there, time_s=time_s)]
+    until_s = time_s + rng.choice([0.0, 0.01, 0.7, 3.0])
+    acts = [Act(time_s, "freeze", (replica,)), replace(there, time_s=until_s)]
+    return acts + [Act(until_s, "thaw", (replica,))] * rng.choice([1, 1, 1, 0])
 
 
 def somewhere(rng: Random, case: Case, replica: int) -> PlacedReplica:

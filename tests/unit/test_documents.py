@@ -64,6 +64,18 @@ def test_the_example_placement_policy_places_pods(tmp_path: Path) -> None:
     assert 0.0 < left["balance"] < left["random"] < 100.0
 
 
+def test_the_example_placement_scenario_is_sound(tmp_path: Path) -> None:
+    (shown,) = blocks("docs/placement.md", "yaml")
+    write(tmp_path, *random_lists(2))
+    pods = tmp_path / "pods.csv"
+    head, *rows = pods.read_text().splitlines()
+    pods.write_text("\n".join([f"{head},tenant", *(f"{row},research" for row in rows)]))
+    (tmp_path / "page.yaml").write_text(shown, encoding="utf-8")
+    scenario = sim.load_scenario(tmp_path / "page.yaml")
+    assert (scenario.name, scenario.seed) == ("gpu-cluster", 42)
+    assert [line.points for line in scenario.comparisons] == [0.005]
+
+
 def test_the_example_power_policy_caps_a_row(tmp_path: Path) -> None:
     (policy,) = blocks("docs/control.md", "python")
     (tmp_path / "two_step.py").write_text(policy, encoding="utf-8")

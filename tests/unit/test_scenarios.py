@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from sim.study.points import load_study
 from sim.study.sweep import run_study
 from tests.unit.study.works import InProcess
 
-FILES = sorted(share("scenarios").glob("*.yaml"))
+ALL = sorted(share("scenarios").glob("*.yaml"))
+PLACEMENTS = [file for file in ALL if "\nkind: placement\n" in file.read_text()]
+FILES = [file for file in ALL if file not in PLACEMENTS]
 STUDIES = sorted((share("scenarios") / "studies").glob("*.yaml"))
 
 #: What of a scenario is run here, unless it has ten thousand GPUs: then seconds say enough; or
@@ -44,6 +47,27 @@ def test_it_asks_a_question_and_runs(file: Path) -> None:
     assert result.outcome == "complete"
     assert result.metrics["arrivals"].value > 0
     assert result.metrics["peak_draw_w"].value > 1000
+
+
+@pytest.mark.parametrize("file", PLACEMENTS, ids=lambda file: file.stem)
+def test_a_placement_asks_a_question_and_runs(file: Path) -> None:
+    """Its ``better:`` lines are tested in tests/scenarios."""
+    first = file.read_text().splitlines()[0]
+    assert first.startswith("# ")
+    assert first.endswith("?")
+    scenario = sim.load_scenario(file)
+    assert scenario.name == file.stem
+    assert scenario.comparisons
+    result = sim.run_scenario(scenario)
+    assert result.metrics["placed"].value > 100
+    assert all(line["passed"] for line in result.manifest["expectations"])
+
+
+def test_the_lists_of_the_placement_are_what_their_generator_makes() -> None:
+    made = runpy.run_path(str(share("scenarios").parent / "tools" / "placement_lists.py"))
+    for name in ("nodes", "pods"):
+        file = share("scenarios") / f"gpu-cluster-{name}.csv"
+        assert file.read_text(encoding="utf-8") == made[name]()
 
 
 def test_polca_keeps_the_row_and_low_priority_pays() -> None:
@@ -130,6 +154,7 @@ def test_oversubscription_shows_what_its_comments_say(tmp_path: Path) -> None:
 
 def test_there_are_four() -> None:
     assert len(FILES) >= 4
+    assert [file.stem for file in PLACEMENTS] == ["gpu-cluster"]
 
 
 def test_the_day_of_a_large_site_is_what_its_comments_say() -> None:

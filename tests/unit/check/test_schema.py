@@ -17,8 +17,10 @@ ROOT = Path(__file__).resolve().parents[3]
 SCHEMA = scenario_schema()
 
 
-def complaints(value: Any, schema: dict[str, Any], path: str = "") -> list[str]:
+def complaints(value: Any, schema: dict[str, Any] | bool, path: str = "") -> list[str]:
     """What is wrong with ``value``: the part of JSON Schema 2020-12 that our schema uses."""
+    if isinstance(schema, bool):
+        return [] if schema else [f"{path}: may not be here"]
     if "$ref" in schema:
         return complaints(value, SCHEMA["$defs"][schema["$ref"].removeprefix("#/$defs/")], path)
     for word, enough in (("anyOf", lambda n: n >= 1), ("oneOf", lambda n: n == 1)):
@@ -34,8 +36,10 @@ def complaints(value: Any, schema: dict[str, Any], path: str = "") -> list[str]:
         "object": dict, "array": list, "string": str, "integer": int, "number": (int, float),
         "boolean": bool, "null": type(None),
     }  # fmt: skip
-    if "type" in schema and not isinstance(value, kinds[schema["type"]]):
-        return [f"{path}: {value!r} is no {schema['type']}"]
+    named = schema.get("type", ())
+    allowed = [kinds[name] for name in ([named] if isinstance(named, str) else named)]
+    if allowed and not any(isinstance(value, kind) for kind in allowed):
+        return [f"{path}: {value!r} is no {named}"]
     if "pattern" in schema and isinstance(value, str) and not re.search(schema["pattern"], value):
         return [f"{path}: {value!r} does not match"]
     if "minimum" in schema and value < schema["minimum"]:
@@ -61,8 +65,11 @@ def _object(value: dict[str, Any], schema: dict[str, Any], path: str) -> list[st
             found += complaints(below, properties[key], f"{path}.{key}")
             continue
         own = any(re.search(pattern, key) for pattern in schema.get("patternProperties", ()))
-        if not own and schema.get("additionalProperties") is False:
+        others = schema.get("additionalProperties", True)
+        if not own and others is False:
             found.append(f"{path}: unknown {key}")
+        elif not own:
+            found += complaints(below, others, f"{path}.{key}")
     return found
 
 
@@ -169,3 +176,29 @@ def test_parameters_of_policies_are_described() -> None:
     chunked = kinds["chunked-prefill"]["properties"]
     assert chunked["max_batch_tokens"] == {"type": "integer", "default": 8192}
     assert all(kind["description"] for kind in kinds.values())
+
+
+PLACEMENT = {
+    "rackplan": 1, "kind": "placement", "name": "cluster", "nodes": "n.csv", "pods": "p.csv",
+    "policies": {"placement": {"kind": "fgd"}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "change", [{}, {"arrival": "130 %"}, {"arrival": "list"}, {"quotas": {"a": 64}, "seed": 4}]
+)
+def test_a_placement_passes(change: dict[str, Any]) -> None:
+    assert complaints({**PLACEMENT, **change}, SCHEMA) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"pods": 4}, {"site": {"halls": []}}, {"arrival": "all"}, {"quotas": {"a": "many"}},
+     {"duration": "1 h"}, {"kind": "serving"}, {"policies": {"placement": {"kind": "fdg"}}}],
+)  # fmt: skip
+def test_a_placement_with_a_slip_does_not(change: dict[str, Any]) -> None:
+    assert complaints({**PLACEMENT, **change}, SCHEMA) != []
+
+
+def test_a_serving_scenario_has_no_list_of_pods() -> None:
+    assert complaints({**template(), "pods": "p.csv"}, SCHEMA) != []

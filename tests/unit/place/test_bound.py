@@ -9,9 +9,9 @@ import pytest
 
 from sim.place.arrivals import arrivals
 from sim.place.bound import bound_of
-from sim.place.loop import scores
 from sim.place.replay import replay
 from sim.policies.base import policies
+from sim.policies.scoring import scores
 from tests.unit.place.lists import cluster, random_lists
 
 HEAD = "name,cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec\n"

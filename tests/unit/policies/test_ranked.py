@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sim.place.loop import scores
 from sim.policies.base import PlacementView, policies
 from sim.policies.ranked import Ranked
+from sim.policies.scoring import scores
 from sim.rng import KeyedBits
 from tests.engine_world import policy, site
 

@@ -14,6 +14,7 @@ import pytest
 
 from sim.engine.api import load_scenario
 from sim.engine.build import build
+from sim.engine.places import Places
 from sim.errors import ScenarioError
 from sim.policies.base import PlacementView, ToCome
 from sim.rng import KeyedBits
@@ -426,6 +427,17 @@ def test_senseless_levels_are_refused(tmp_path: Path, parameters: str, message: 
         servers_of(tmp_path, f"failure-domain-aware, {parameters}")
     assert message in str(caught.value)
     assert "s.yaml:14:" in str(caught.value)
+
+
+def test_a_replica_that_moves_does_not_count_where_it_was(tmp_path: Path) -> None:
+    """Four racks, four replicas: the only rack without another is the one it leaves."""
+    file = tmp_path / "s.yaml"
+    file.write_text(SCENARIO.replace("KIND", "failure-domain-aware, levels: [rack]"))
+    places = Places(load_scenario(file), 1)
+    for replica in range(4):
+        places.take(replica, places.find(replica, 0.0))
+    before = places.now[1].servers[0][0]
+    assert places.find(1, 1.0).servers[0][0] // 2 == before // 2
 
 
 def test_a_senseless_step_is_refused(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from sim.check.scenario import Expectation
 from sim.results.metrics import Metric
+from sim.results.placement_metrics import PLACEMENT_METRICS
 from sim.spec.expect import BetterSpec
 from sim.study.expect import Bench, decide, decide_better
 from sim.study.result import SeedsResult
@@ -125,18 +126,47 @@ def test_variants_that_do_the_same_are_not_better() -> None:
     assert "the same difference under every seed" in found.message
 
 
+class Share(MadeUp):
+    """Results of a share of which more is better."""
+
+    def runs(self, scenario: Any, seeds: Sequence[int]) -> SeedsResult:
+        values = self.values[scenario.name]
+        by_seed: dict[int, dict[str, Metric]] = {
+            s: {"chat.goodput_fraction": metric("chat.goodput_fraction", values(s))} for s in seeds
+        }
+        return SeedsResult({"failed": []}, {}, by_seed, Path("runs"))
+
+
+class Unallocated(MadeUp):
+    """Results of a share of which less is better."""
+
+    def runs(self, scenario: Any, seeds: Sequence[int]) -> SeedsResult:
+        values, definition = self.values[scenario.name], PLACEMENT_METRICS["unallocated"]
+        by_seed = {s: {"unallocated": Metric(values(s), "", definition)} for s in seeds}
+        return SeedsResult({"failed": []}, {}, by_seed, Path("runs"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "sign"),
+    [(Share, "chat.goodput_fraction", 1), (Unallocated, "unallocated", -1)],
+)
+def test_better_by_points_asks_for_as_many(kind: Any, name: str, sign: int) -> None:
+    base = noisy(0.5, 0.05)
+    bench = kind({"a": lambda seed: base(seed) + sign * (0.02 + 0.001 * (seed % 3)), "b": base})
+
+    def found(points: float) -> Any:
+        line = BetterSpec("t", name, ("x=a",), ("x=b",), 0.0, 0.95, points)
+        return decide_better(line, BOTH, bench)
+
+    assert found(0.015).answer == "yes"
+    missed = found(0.025)
+    assert missed.answer == "no"
+    assert " 2.5 points, paired by seed" in missed.message
+
+
 def test_of_higher_metrics_more_is_better() -> None:
     def good(value: float) -> Any:
         return lambda seed: value + 0.001 * (seed % 4)
-
-    class Share(MadeUp):
-        def runs(self, scenario: Any, seeds: Sequence[int]) -> SeedsResult:
-            values = self.values[scenario.name]
-            by_seed: dict[int, dict[str, Metric]] = {
-                s: {"chat.goodput_fraction": metric("chat.goodput_fraction", values(s))}
-                for s in seeds
-            }
-            return SeedsResult({"failed": []}, {}, by_seed, Path("runs"))
 
     line = BetterSpec("t", "chat.goodput_fraction", ("x=a",), ("x=b",), 0.1, 0.95)
     ahead = Share({"a": good(0.95), "b": lambda seed: 0.8})
