@@ -134,6 +134,23 @@ def test_day_and_night_share_a_rack_and_explain_tells_how() -> None:
     assert any("has no place: it needs 4 GPUs" in line for line in idle)
 
 
+@pytest.mark.parametrize("kv", ["moved", "lost"])
+def test_a_wide_replica_has_its_place_once_a_small_one_has_moved(kv: str) -> None:
+    sets = [f"events[2].defragment.kv={kv}"]
+    result = sim.run_scenario(sim.load_scenario(share("scenarios") / "defragment.yaml", sets=sets))
+    story = explain_replica(result, replica_named(result, "wide-1"))
+    assert any("16 suitable GPUs are free" in line for line in story)
+    assert any(line.startswith("At 8.35 min it came: on row-1-rack-1-node-3") for line in story)
+    moved = explain_replica(result, replica_named(result, "small-1"))
+    (told,) = [line for line in moved if " it had moved " in line]
+    assert ("what it ran is computed anew" in told) == (kv == "lost")
+    kinds = result.tables["transfers"]["kind"].to_pylist()
+    assert kinds.count("migration") == (1 if kv == "moved" else 0)
+    preempted = sum(result.tables["replicas"]["preemptions"].to_pylist())
+    assert preempted == (5 if kv == "lost" else 0)
+    assert "1 replica moved" in places_sentence(result)
+
+
 @pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.stem)
 def test_a_study_asks_a_question_and_all_of_its_points_run(file: Path, tmp_path: Path) -> None:
     first = file.read_text().splitlines()[0]
