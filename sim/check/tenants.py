@@ -37,7 +37,7 @@ def _idle(
     found: Collector, pools: list[tuple[int, PoolSpec]], apart: list[tuple[int, PoolSpec]]
 ) -> None:
     """Warn of tenants and isolation that change nothing."""
-    whole = "pools" not in found.document.failed and len(pools) == len(found.document.spec.pools)
+    whole = ("pools",) not in found.document.failed and len(pools) == len(found.document.spec.pools)
     named = [i for i, spec in pools if spec.tenant is not None]
     if named and not apart:
         found.warn(("pools", named[0], "tenant"), "has no effect: no pool states 'isolation'")
@@ -69,7 +69,9 @@ def _leaves(
         found.error(here, f"{text}, or 'isolation: rack'")
     else:
         more = f" (and {len(without) - 1} other servers)" if len(without) > 1 else ""
-        found.error(here, f"{without[0]}{more} is on no leaf of this network; write 'rack'")
+        found.error(
+            here, f"{without[0]}{more} is on no leaf of this network; write 'isolation: rack'"
+        )
     return ()
 
 
