@@ -155,7 +155,7 @@ ENGINES = pytest.mark.parametrize("engine", ["reference", "compiled"])
 @ENGINES
 class TestDuringARun:
     def test_gpus_held_for_a_move_are_hardware_of_who_moves(self, engine: str) -> None:
-        """The shop's replica sets out to node-2 at 10 s, to arrive at 11 s; the bank comes between."""
+        """The shop's replica sets out to node-2 at 10 s, there at 11 s; bank comes between."""
         pools = [owned("shop", "shop", gpus=5), owned("bank", "bank", "node", starts=0)]
         events = [
             PlannedEvent(10.0, "migrate", pool="shop", replica=0, kv="lost"),
