@@ -14,9 +14,13 @@ from sim.units import format_si
 
 
 def check_scaling(found: Collector) -> tuple[PlannedEvent, ...]:
-    """What the schedules plan, in order of time; what is wrong with them is reported."""
+    """What the schedules plan, in order of time; what is wrong with them is reported.
+
+    At one time pools shrink before others grow, so that these need not wait for GPUs that are free.
+    """
     document, names = found.document, found.names("pools")
-    planned: list[PlannedEvent] = []
+    start = {spec.name: spec.replicas for spec in document.spec.pools if spec is not None}
+    planned: list[tuple[float, bool, PlannedEvent]] = []
     seen: dict[str, int] = {}
     for i, spec in enumerate(document.spec.scaling):
         if spec is None:
@@ -33,11 +37,12 @@ def check_scaling(found: Collector) -> tuple[PlannedEvent, ...]:
         if spec.every is not None and not spec.schedule:
             found.error((*path, "every"), "has no 'schedule' that could begin anew")
         _times(found, spec, path)
-        planned += [
-            PlannedEvent(at_s, "scale", pool=spec.pool, replicas=replicas)
-            for at_s, _, replicas in steps(spec, horizon_s(document))
-        ]
-    return tuple(sorted(planned, key=lambda event: event.at_s))
+        before = start.get(spec.pool, 0)
+        for at_s, _, replicas in steps(spec, horizon_s(document)):
+            event = PlannedEvent(at_s, "scale", pool=spec.pool, replicas=replicas)
+            planned.append((at_s, replicas > before, event))
+            before = replicas
+    return tuple(event for _, _, event in sorted(planned, key=lambda one: one[:2]))
 
 
 def _times(found: Collector, spec: ScalingSpec, path: Path) -> None:

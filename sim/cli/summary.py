@@ -16,6 +16,7 @@ from sim.cli.summary_control import control_sentence
 from sim.cli.summary_outages import outage_sentence
 from sim.cli.summary_parts import ttft_sentences
 from sim.cli.summary_paths import path_sentence
+from sim.cli.summary_places import places_sentence
 from sim.cli.summary_retries import retry_sentence
 from sim.cli.summary_weights import weights_sentence
 from sim.results.expected import expected_sentences, outside_lengths
@@ -96,7 +97,7 @@ def print_summary(result: RunResult, out: Console) -> None:
     table = _power_table(result, marks)
     if table.row_count:
         out.print(table)
-    tells = (outage_sentence, weights_sentence, retry_sentence, control_sentence)
+    tells = (outage_sentence, places_sentence, weights_sentence, retry_sentence, control_sentence)
     for sentence in (path_sentence(result.manifest), *(tell(result) for tell in tells)):
         if sentence:
             out.print(Text(plain_text(sentence)))

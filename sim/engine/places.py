@@ -11,18 +11,21 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from copy import copy, deepcopy
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sim.check.scenario import Pool, Scenario
 from sim.engine.arbiter import RackPower, Refusal, check_placement, decision
 from sim.engine.tenants import Tenants
 from sim.engine.world import PlacedReplica, World
 from sim.perf.step import ReplicaModel
-from sim.policies.base import PlacementView, kind_of
+from sim.policies.base import PlacementView, ToCome, kind_of
 from sim.policies.ranked import Ranked
 from sim.rng import KeyedBits
+from sim.site.fabric.leaves import Leaves
 
 #: ``unwanted(gpus)``: why they are not wanted although they would hold, or None.
 Unwanted: TypeAlias = Callable[[tuple[int, ...]], Refusal | None]
@@ -56,6 +59,12 @@ class Places:
             self._chooser = Ranked(self._policy, seed, groups)
         self._free = np.ones(scenario.site.gpus, dtype=bool)
         self._racks, self._tenants = RackPower(scenario.site), Tenants(scenario)
+        fabric, site = scenario.fabric, scenario.site
+        self._leaves = None if fabric is None else Leaves(partial(fabric.build, site))
+        self._draw_w = {
+            pool.name: {gpu: m.power[0].most_mw / 1000.0 for gpu, m in pool.models.items()}
+            for pool in scenario.pools
+        }
         self.now: list[PlacedReplica] = []
         self.position: list[int] = []
         for index, pool in enumerate(scenario.pools):
@@ -179,35 +188,53 @@ class Places:
         self, replica: int, pool: Pool, dark: Collection[int], model: ReplicaModel | None
     ) -> PlacementView:
         site, pools = self._scenario.site, self._scenario.pools
-        kinds = pool.models if model is None else (model.gpu,)
-        fits = [gpu.name in kinds and pool.gpu in (None, gpu.name) for gpu in site.gpu_types]
-        allowed = self._free & np.array(fits)[site.gpu_node]
-        if pool.racks:
-            allowed &= np.isin(site.node_rack[site.gpu_node], pool.racks)
         without = np.isin(site.gpu_node, list(dark))
-        allowed &= ~without
-        allowed.flags.writeable = False
         placed: dict[str, tuple[tuple[int, ...], ...]] = {}
         for index, one in enumerate(pools):
-            here = (r.gpus for r in self.now if r.pool == index and r.gpus)
-            placed[one.name] = tuple(here)
+            others = (r for number, r in enumerate(self.now) if number != replica and r.gpus)
+            placed[one.name] = tuple(r.gpus for r in others if r.pool == index)
+        partners = [
+            one
+            for one in pools
+            if (one.decode is not None and one.decode.pool == pool.name)
+            or (pool.decode is not None and pool.decode.pool == one.name)
+        ]
+        to_come = {
+            one.name: ToCome(
+                one.replicas - len(placed[one.name]),
+                one.tensor_parallel * one.pipeline_parallel,
+                self._allowed(one, without, model if one is pool else None),
+            )
+            for one in (pool, *partners)
+        }
         return PlacementView(
             site=site,
-            allowed=allowed,
+            allowed=to_come[pool.name].allowed,
             tensor_parallel=pool.tensor_parallel,
             pipeline_parallel=pool.pipeline_parallel,
             pool=pool.name,
             replica=self.position[replica],
             dark=frozenset(np.flatnonzero(without).tolist()),
             placed=placed,
-            partners=tuple(
-                one.name
-                for one in pools
-                if (one.decode is not None and one.decode.pool == pool.name)
-                or (pool.decode is not None and pool.decode.pool == one.name)
-            ),
+            partners=tuple(one.name for one in partners),
             power=self._scenario.power,
+            to_come=to_come,
+            draw_w=self._draw_w,
+            leaves=self._leaves,
         )
+
+    def _allowed(
+        self, pool: Pool, without: NDArray[np.bool_], model: ReplicaModel | None
+    ) -> NDArray[np.bool_]:
+        """[G] GPUs that are free, have power and suit a pool; ``without`` [G] have none."""
+        site = self._scenario.site
+        kinds = pool.models if model is None else (model.gpu,)
+        fits = [gpu.name in kinds and pool.gpu in (None, gpu.name) for gpu in site.gpu_types]
+        allowed = self._free & np.array(fits)[site.gpu_node] & ~without
+        if pool.racks:
+            allowed &= np.isin(site.node_rack[site.gpu_node], pool.racks)
+        allowed.flags.writeable = False
+        return np.asarray(allowed)
 
     def _decide(
         self,
@@ -255,7 +282,8 @@ class Places:
         if refused[_ISOLATION]:
             allowed = view.allowed & ~self._tenants.barred(pool)
             allowed.flags.writeable = False
-            yield replace(view, allowed=allowed)
+            mine = replace(view.to_come[pool.name], allowed=allowed)
+            yield replace(view, allowed=allowed, to_come={**view.to_come, pool.name: mine})
 
     def _lacking(
         self,

@@ -15,7 +15,7 @@ from typing import Any
 
 import numba
 
-from sim.kernels import cache
+from sim.kernels import cache, jit
 
 
 def compose(
@@ -28,9 +28,10 @@ def compose(
     Args:
         parts: name in the function → the plain function that it stands for here.
         sources: the text of every module outside ``sim.kernels`` that the parts come from: keep the
-            machine code for other processes; None: do not.
+            machine code for other processes, and count no references to arrays (as in ``jit``: no
+            part allocates one); None: do neither.
     """
-    composer = _Composer(parts)
+    composer = _Composer(parts, {} if sources is None else jit.entry_options())
     if sources is not None:
         found = hashlib.sha256()
         for source in sources:
@@ -42,8 +43,8 @@ def compose(
 class _Composer:
     """Compiles each function once, whoever calls it."""
 
-    def __init__(self, parts: Mapping[str, Callable[..., Any]]) -> None:
-        self._parts = parts
+    def __init__(self, parts: Mapping[str, Callable[..., Any]], options: dict[str, Any]) -> None:
+        self._parts, self._options = parts, options
         self._made: dict[Any, Any] = {}
         self.composed_of: str | None = None
 
@@ -62,7 +63,7 @@ class _Composer:
         copy = types.FunctionType(function.__code__, known, function.__name__)
         copy.__defaults__ = function.__defaults__
         copy.__module__, copy.__qualname__ = function.__module__, function.__qualname__
-        made = numba.njit(error_model="numpy")(copy)
+        made = numba.njit(error_model="numpy", **self._options)(copy)
         if outermost and self.composed_of is not None and not numba.config.DISABLE_JIT:
             copy.composed_of = self.composed_of  # type: ignore[attr-defined]
             cache.keep(made)

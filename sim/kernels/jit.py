@@ -50,6 +50,11 @@ def _nothing() -> None:
 _STEP, _ENTRY = _options()
 
 
+def entry_options() -> dict[str, Any]:
+    """What numba is told for an entry, for code that compiles functions itself (``compose``)."""
+    return dict(_ENTRY)
+
+
 def kernel(function: F) -> F:
     """A compiled step, inlined into its callers."""
     compiled: F = numba.njit(**_STEP)(function)

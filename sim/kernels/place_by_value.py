@@ -16,12 +16,18 @@ from sim.kernels.node_state import SHARED, WHOLE, Choice, take
 
 _NONE = np.uint64(0)
 _PROBES = 64
+#: Part of a worth that rounding may add to a gain.
+_ROUNDING = 1e-9
 
 #: A state whose value is known; ``total`` has the price of ``epoch``, the refreshes so far plus 1.
 SLOT = np.dtype(
     [("key", np.uint64), ("value", np.float64), ("total", np.float64), ("epoch", np.int64)],
     align=True,
 )
+
+
+#: A gain whose grade is known: the key is of the state, the shape of the pod and the epoch.
+GRADED = np.dtype([("key", np.uint64), ("grade", np.float64)], align=True)
 
 
 def value(node: Any, known: Any) -> float:
@@ -49,6 +55,11 @@ def no_grade(gain: float, known: Any) -> float:
     return gain
 
 
+def pair(high: int, low: int) -> np.uint64:
+    """A hash of two numbers that are not negative, the second below 2**44."""
+    return mixed(_NONE, np.uint64(high << 44 | low))
+
+
 def spread_of(node: Any, words: Any) -> np.uint64:
     """The part of a state's key that stands for its GPUs, in whatever order they are."""
     total = _NONE
@@ -72,20 +83,18 @@ def copy_sorted(node: Any, to: Any) -> None:
         to.gpu_left[place] = left
 
 
-def worth(key: np.uint64, state: Any, known: Any) -> float:
-    """Value and price of the state under ``key``: kept, or found now; a full table is emptied."""
-    theirs, table, epochs, scratch, _, _ = known
-    epoch, last = epochs[0], np.uint64(len(table) - 1)
+def slot_of(key: np.uint64, state: Any, known: Any) -> int:
+    """Where in the table the state under ``key`` is, valued now if it was not yet.
+
+    A full table is emptied.
+    """
+    theirs, table, _, scratch, _, _ = known
+    last = np.uint64(len(table) - 1)
     place = key & last
     for _probe in range(_PROBES):
-        slot = table[place]
-        if slot.key == key:
-            if slot.epoch != epoch:
-                copy_sorted(state, scratch[1])
-                slot.total = slot.value + price(scratch[1], theirs)
-                slot.epoch = epoch
-            return slot.total
-        if slot.key == _NONE:
+        if table[place].key == key:
+            return np.int64(place)  # type: ignore[return-value]
+        if table[place].key == _NONE:
             break
         place = (place + np.uint64(1)) & last
     else:
@@ -93,31 +102,70 @@ def worth(key: np.uint64, state: Any, known: Any) -> float:
             table[other].key = _NONE
     copy_sorted(state, scratch[1])
     slot = table[place]
-    slot.key = key
+    slot.key, slot.epoch = key, 0
     slot.value = value(scratch[1], theirs)
-    slot.total = slot.value + price(scratch[1], theirs)
-    slot.epoch = epoch
+    return np.int64(place)  # type: ignore[return-value]
+
+
+def worth(slot: Any, state: Any, known: Any, priced: bool) -> float:
+    """What a valued state is worth, with its price (kept for an epoch) or without."""
+    if not priced:
+        return slot.value
+    theirs, _, epochs, scratch, _, _ = known
+    if slot.epoch != epochs[0]:
+        copy_sorted(state, scratch[1])
+        slot.total = slot.value + price(scratch[1], theirs)
+        slot.epoch = epochs[0]
     return slot.total
 
 
 def score_by_value(node: Any, pod: Any, known: Any) -> Choice:
     """The grade of what a pod gains on a node; a part of a GPU, on the GPU where it gains most."""
-    words, after = known[4], known[3][0]
-    typed = np.uint64(node.type)
+    return gain_by_value(node, pod, known, True)
+
+
+def rate_by_value(node: Any, pod: Any, known: Any) -> float:
+    """The score alone."""
+    return kept_grade(node, pod, known, True)
+
+
+def most_by_value(node: Any, pod: Any, known: Any) -> float:
+    """No less than the score, whatever prices are: a price never rises when a pod comes."""
+    return kept_grade(node, pod, known, False)
+
+
+def kept_grade(node: Any, pod: Any, known: Any, priced: bool) -> float:
+    """The grade of ``gain_by_value``, found once for all nodes in the same state."""
+    epochs, words, kept = known[2], known[4], known[5]
+    # Of the epochs, the first counts all refreshes, the second those of values.
+    when = 2 * epochs[0] if priced else 2 * epochs[1] + 1
+    state = pair(node.type, node.cpu_left) + spread_of(node, words)
+    key = mixed(pair(pod.shape_id, when), state)
+    slot = kept[key & np.uint64(len(kept) - 1)]
+    if slot.key != key:
+        slot.grade, _ = gain_by_value(node, pod, known, priced)
+        slot.key = key
+    return slot.grade
+
+
+def gain_by_value(node: Any, pod: Any, known: Any, priced: bool) -> Choice:
+    """The best grade of a pod on a node and the GPU for it; prices are left out if not ``priced``.
+
+    Without prices the grade is that of a slightly larger gain, so that rounding cannot make it
+    less than the grade with them.
+    """
+    table, words, after = known[1], known[4], known[3][0]
     spread = spread_of(node, words)
-    kept = known[5][node.index]  # the node's own state, which many shapes are tried on
-    key = mixed(typed, np.uint64(node.cpu_left)) + spread
-    if kept.key != key or kept.epoch != known[2][0]:
-        kept.total = worth(key, node, known)
-        kept.key, kept.epoch = key, known[2][0]
-    base = kept.total
-    head = mixed(typed, np.uint64(node.cpu_left - pod.cpu))
-    if pod.kind != SHARED:
-        copy_sorted(node, after)
-        take(after, pod, -1)
-        gain = worth(head + spread_of(after, words), after, known) - base
-        return grade(gain, known[0]), -1
+    key = pair(node.type, node.cpu_left) + spread
+    base = worth(table[slot_of(key, node, known)], node, known, priced)
+    if not priced:
+        base -= _ROUNDING * (1.0 + abs(base))
+    head = pair(node.type, node.cpu_left - pod.cpu)
     copy_sorted(node, after)
+    if pod.kind != SHARED:
+        take(after, pod, -1)
+        slot = table[slot_of(head + spread_of(after, words), after, known)]
+        return grade(worth(slot, after, known, priced) - base, known[0]), -1
     after.cpu_left -= pod.cpu
     after.left -= pod.gpu_milli
     best, chosen = -np.inf, -1
@@ -130,7 +178,8 @@ def score_by_value(node: Any, pod: Any, known: Any) -> Choice:
         after.gpu_left[gpu] = left - pod.gpu_milli
         after.free = node.free - (left == WHOLE)
         key = head + spread - words[left] + words[left - pod.gpu_milli]
-        found = grade(worth(key, after, known) - base, known[0])
+        slot = table[slot_of(key, after, known)]
+        found = grade(worth(slot, after, known, priced) - base, known[0])
         after.gpu_left[gpu] = left
         place = 0
         while node.gpu_left[place] != left:
@@ -138,18 +187,3 @@ def score_by_value(node: Any, pod: Any, known: Any) -> Choice:
         if found > best or (found == best and place < chosen):
             best, chosen = found, place
     return best, chosen
-
-
-def mark_priced(nodes: Any, known: Any, priced: Any, changed: Any, stamp: int) -> None:
-    """After a change of prices: nodes whose scores it may change count as changed.
-
-    A pod takes from a node, so where nothing has a price, nothing has one afterwards; what had none
-    before either keeps its scores. ``priced`` [N] remembers which had one.
-    """
-    theirs, state = known[0], known[3][0]
-    for n in range(len(nodes)):
-        copy_sorted(nodes[n], state)
-        now = price(state, theirs) != 0.0
-        if now or priced[n]:
-            changed[n] = stamp
-        priced[n] = now

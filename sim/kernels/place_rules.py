@@ -85,7 +85,8 @@ def preempt(t: int, nodes: Any, pod: Any, allowed: Any, barred: Any, rank: Any, 
         found = (highest, milli, count, rank[n])
         if best < 0 or found < cost:
             best, cost = n, found
-            victims[1, :count] = victims[0, :count]
+            for i in range(count):
+                victims[1, i] = victims[0, i]
             victims[1, count] = -1
     return best
 

@@ -25,29 +25,42 @@ def post(scores: Any, out: Any) -> None:
     raise NotImplementedError
 
 
+def choose(
+    nodes: Any, pod: Any, rank: Any, known: Any, cached: Any, always: bool, work: Any
+) -> tuple[int, bool]:
+    """Stands for ``choose_by_score`` or ``place_lazily.choose_by_bound``."""
+    raise NotImplementedError
+
+
 def as_choice(found: Any) -> Choice:
     """A score alone means the tightest GPU."""
     return found if isinstance(found, tuple) else (found, -1)
 
 
+def rate(node: Any, pod: Any, known: Any) -> float:
+    """How good a node is for a pod; ``place_by_value.rate_by_value`` for a policy of values."""
+    return as_choice(score(node, pod, known))[0]
+
+
 def no_post(scores: Any, out: Any) -> None:
     """A policy without one: the scores as they are."""
-    out[:] = scores
+    for n in range(len(scores)):
+        out[n] = scores[n]
 
 
 def rescore(nodes: Any, pod: Any, known: Any, cached: Any, always: bool) -> int:
     """Bring a shape's scores up to date; the node whose score is no finite number, or -1."""
-    scores, gpus, evaluated, changed, allowed = cached
+    scores, evaluated, changed, allowed, _, _ = cached
     shape = pod.shape_id
     seen = evaluated[shape]
     for n in range(len(nodes)):
         if always or changed[n] > seen:
             node = nodes[n]
             if allowed[shape, node.type] and fits(node, pod):
-                found, gpu = as_choice(score(node, pod, known))
+                found = rate(node, pod, known)
                 if not abs(found) < np.inf:
                     return n
-                scores[shape, n], gpus[shape, n] = found, gpu
+                scores[shape, n] = found
             else:
                 scores[shape, n] = NEVER
     evaluated[shape] = pod.arrival
@@ -63,6 +76,17 @@ def best_of(scores: Any, rank: Any, barred: Any) -> int:
         if better and value > NEVER and not barred[n]:
             best, largest, least = n, value, rank[n]
     return best
+
+
+def choose_by_score(
+    nodes: Any, pod: Any, rank: Any, known: Any, cached: Any, always: bool, work: Any
+) -> tuple[int, bool]:
+    """The best node for a pod (-1: none) and True, or one whose score is no number and False."""
+    bad = rescore(nodes, pod, known, cached, always)
+    if bad >= 0:
+        return bad, False
+    post(cached[0][pod.shape_id], work[0])
+    return best_of(work[0], rank, work[1]), True
 
 
 def replay(
@@ -91,7 +115,8 @@ def replay(
         arrivals: [P] shape of each pod.
         rank: [N] decides between equal scores.
         known: what the policy's ``prepare`` made.
-        cached: scores [S, N], gpus [S, N], evaluated [S], changed [N], allowed [S, types].
+        cached: scores [S, N], evaluated [S], changed [N], allowed [S, types]; bounds of scores
+            [S, N] and epochs of scores [S, N], or [0, 0] of both (``place_lazily``).
         always: score every node at every arrival (a policy that draws).
         work: scores [N] float64, barred [N] bool.
         placed: node [P] (-1: none), GPUs as bits [P] and why there is none [P].
@@ -100,9 +125,9 @@ def replay(
             lonely [levels, D]; thousandths of GPUs that each tenant may have, and has [tenants].
         run: residents of nodes (lists), victims [2, P + 1] and scratch nodes, for preemption.
     """
-    allowed = cached[4]
+    allowed = cached[3]
     where, bits, why = placed
-    scores, barred = work
+    barred = work[1]
     residents = run[0]
     shared, ranked = rules[3].shape[0] > 0, len(residents.next) > 0
     for t in range(span[0], span[1]):
@@ -111,28 +136,25 @@ def replay(
         if rules[7][rules[0][t]] + pod.request > rules[6][rules[0][t]]:
             why[t] = QUOTA
             continue
-        bad = rescore(nodes, pod, known, cached, always)
-        if bad >= 0:
-            return t, bad, -1
-        post(cached[0][pod.shape_id], scores)
         if shared:
             bar(t, rules, barred)
-        n = best_of(scores, rank, barred)
-        gpu = cached[1][pod.shape_id, n] if n >= 0 else -1
+        n, sound = choose(nodes, pod, rank, known, cached, always, work)
+        if not sound:
+            return t, n, -1
         if n < 0 and ranked:
             n = preempt(t, nodes, pod, allowed[pod.shape_id], barred, rank, run)
             if n >= 0:
                 evict(nodes, n, rules, run, where, why)
-                _, gpu = as_choice(score(nodes[n], pod, known))
         where[t] = n
         if n < 0:
             why[t] = reason(nodes, pod, allowed[pod.shape_id], barred)
             continue
+        _, gpu = as_choice(score(nodes[n], pod, known))
         chosen = pod.kind == SHARED and gpu >= 0
         if chosen and (gpu >= nodes[n].gpus or nodes[n].gpu_left[gpu] < pod.gpu_milli):
             return t, n, gpu
         bits[t] = take(nodes[n], pod, gpu)
-        cached[3][n] = t + 1
+        cached[2][n] = t + 1
         account(t, n, pod.request, rules, 1)
         if ranked:
             residents.next[t] = residents.head[n]

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from sim.errors import RackplanError, did_you_mean
-from sim.kernels import compose, place_by_value, placing
+from sim.kernels import compose, place_by_value, place_lazily, placing
 from sim.kernels.node_state import POD, node_dtype
 
 #: Functions a policy may have, and what stands in for each where it has none.
@@ -17,6 +17,12 @@ _VALUE_PARTS: dict[str, Callable[..., Any]] = {
     "price": place_by_value.no_price,
     "grade": place_by_value.no_grade,
 }
+
+
+def bounded(policy: type[Any]) -> bool:
+    """Whether a price can only lower its scores, so that nodes need not all be scored."""
+    seen_together = hasattr(policy, "post") or getattr(policy, "draws", False)
+    return hasattr(policy, "price") and not seen_together
 
 
 def parts_of(policy: type[Any]) -> dict[str, Callable[..., Any]]:
@@ -29,11 +35,15 @@ def parts_of(policy: type[Any]) -> dict[str, Callable[..., Any]]:
     if by_value == by_score:
         has = "both" if by_value else "neither"
         raise RackplanError(f"{policy.__name__} has {has} of score and value; a replay needs one")
-    parts: dict[str, Callable[..., Any]] = {"post": getattr(policy, "post", placing.no_post)}
+    parts: dict[str, Callable[..., Any]] = {
+        "post": getattr(policy, "post", placing.no_post),
+        "choose": place_lazily.choose_by_bound if bounded(policy) else placing.choose_by_score,
+    }
     if by_score:
-        return parts | {"score": policy.score, "choice": placing.as_choice}
+        return parts | {"score": policy.score}
     return parts | {
         "score": place_by_value.score_by_value,
+        "rate": place_by_value.rate_by_value,
         "value": policy.value,
         **{name: getattr(policy, name, spare) for name, spare in _VALUE_PARTS.items()},
     }
@@ -43,12 +53,6 @@ def parts_of(policy: type[Any]) -> dict[str, Callable[..., Any]]:
 def loop_of(policy: Any) -> Any:
     """The compiled replay of a policy; kept between processes for those that rackplan ships."""
     return compose.compose(placing.replay, parts_of(policy), _sources(policy))
-
-
-@cache
-def marking_of(policy: Any) -> Any:
-    """What a refresh of prices makes out of date, compiled; for policies with a value."""
-    return compose.compose(place_by_value.mark_priced, parts_of(policy), _sources(policy))
 
 
 def _sources(policy: type[Any]) -> tuple[str, ...] | None:

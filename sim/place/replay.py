@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from sim.errors import RackplanError
 from sim.kernels.node_state import WHOLE
-from sim.kernels.place_by_value import SLOT
+from sim.kernels.place_by_value import GRADED, SLOT
 from sim.place.arrivals import arrivals
 from sim.place.cluster import Cluster
-from sim.place.loop import loop_of, marking_of, uncompiled
+from sim.place.loop import bounded, loop_of, uncompiled
 from sim.place.rules import residents_of, rules_of
 from sim.policies.base import kind_of
 from sim.policies.scoring import Fleet, Refresh, Seen
@@ -25,6 +25,8 @@ from sim.rng import generator
 
 #: Slots of the table of values; a power of two. A full one is emptied.
 _SLOTS = 1 << 18
+#: And of that of grades, also one; what falls on a slot takes the place of what was there.
+_GRADES = 1 << 16
 _NO_QUOTAS: Mapping[str, float] = MappingProxyType({})
 
 
@@ -107,12 +109,14 @@ class _Run:
         self.nodes = cluster.idle.copy()
         self.shapes = cluster.shapes.copy()
         self.rank = generator(seed, "place/ranks").permutation(n)
+        kept = (s, n) if bounded(type(policy)) else (0, 0)
         self.cached = (
             np.full((s, n), -np.inf),
-            np.full((s, n), -1),
             np.full(s, -1),
             np.zeros(n, dtype=np.int64),
             np.ascontiguousarray(cluster.allowed),
+            np.full(kept, -np.inf),
+            np.zeros(kept, dtype=np.int64),
         )
         self.where = np.full(len(pods), -1)
         self.bits = np.zeros(len(pods), dtype=np.int64)
@@ -132,12 +136,11 @@ class _Run:
         self.every = getattr(self.memory, "refresh_every", 0)
         self.known: Any = self.memory.known if self.every else self.memory
         if hasattr(policy, "value"):
-            self.table, self.epoch = np.zeros(_SLOTS, dtype=SLOT), np.ones(1, dtype=np.int64)
-            self.priced = np.ones(n, dtype=bool)
+            self.table, self.epochs = np.zeros(_SLOTS, dtype=SLOT), np.ones(2, dtype=np.int64)
             scratch = np.zeros(2, dtype=cluster.idle.dtype)
             words = generator(0, "place/words").integers(1 << 63, size=WHOLE + 1, dtype=np.uint64)
-            own = np.zeros(n, dtype=SLOT)
-            self.known = (self.known, self.table, self.epoch, scratch, words, own)
+            graded = np.zeros(_GRADES, dtype=GRADED)
+            self.known = (self.known, self.table, self.epochs, scratch, words, graded)
         try:
             self._stretch(0, 0)
         except (NumbaError, KeyError) as error:  # KeyError: a record has no such field
@@ -174,17 +177,13 @@ class _Run:
         stale = self.memory.refresh(Seen(self.done, counts, _read_only(self.nodes)))
         if stale is Refresh.NOTHING:
             return
-        if not hasattr(self.policy, "value") or stale is Refresh.VALUES:
-            self.cached[2][:] = -1
+        if stale is Refresh.VALUES or not bounded(type(self.policy)):
+            self.cached[1][:] = -1
         if hasattr(self.policy, "value"):
-            self.epoch += 1
+            self.epochs[0] += 1
             if stale is Refresh.VALUES:
+                self.epochs[1] += 1
                 self.table["key"] = 0
-            # A pod that was evicted gave back what may have a price.
-            self.priced |= bool(len(self.residents[0].next))
-            marking_of(_class(self.policy))(
-                self.nodes, self.known, self.priced, self.cached[3], self.done
-            )
 
 
 def _read_only(nodes: NDArray[np.void]) -> NDArray[np.void]:

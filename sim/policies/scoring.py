@@ -21,8 +21,9 @@ what is left of each GPU in descending order; no memory), so it may be expensive
 * ``draws = True``: scores are made anew at every arrival (``pod.arrival`` counts them);
 
 and next to ``value``: ``price(node, known)``, the part of the value that ``refresh`` changes
-(never more after a pod came than before), and
-``grade(gain, known)``, the score of a gain. Ties go to the node of least rank: random in
+(never more after a pod came than before), and ``grade(gain, known)``, the score of a gain (with a
+``price``: never less for a larger gain, and not changed by ``refresh`` unless values are, so that
+scores without prices bound those with them). Ties go to the node of least rank: random in
 ``rackplan place``, site order in a scenario. Records and helpers: ``sim.kernels.node_state``.
 """
 

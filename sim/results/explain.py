@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from sim.errors import UnknownName
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from sim.results.result import RunResult
 
 #: Events of one kind that are told one by one; of more only the first and the number.
-_MOST = 6
+_MOST = 20
 _NAME = re.compile(r"(?P<pool>.+?)(?:-| replica |\[)(?P<number>\d+)\]?")
 
 
@@ -94,14 +93,13 @@ def placements(result: RunResult) -> list[dict[str, Any]]:
 def explain_replica(
     result: RunResult, replica: Replica, purpose: Callable[[str], str] = lambda policy: ""
 ) -> list[str]:
-    """Where it stands, why there and not elsewhere, what happened to it, what it did.
+    """Where it is, why there and not elsewhere, what happened to it, what it did.
 
     ``purpose``: what a placement policy is for, in a sentence; "" if that is not known.
     """
     return [
         *_where(result, replica),
-        *_why(result, replica, purpose),
-        *_life(result, replica),
+        *_life(result, replica, purpose),
         *_work(result, replica),
     ]
 
@@ -110,6 +108,9 @@ def _where(result: RunResult, replica: Replica) -> Iterator[str]:
     row = replica.row
     gpus = str(row["gpus"]).split()
     count = sum(one.pool == replica.pool for one in replicas_of(result).values())
+    if not gpus:
+        yield f"{replica.name}, one of {count} replicas of {replica.pool}, has no GPUs at the end."
+        return
     yield (
         f"{replica.name}, one of {count} replicas of {replica.pool}, is on "
         f"{'GPU' if len(gpus) == 1 else 'GPUs'} {_ranges(gpus)} ({row['gpu']}) of {row['node']}, "
@@ -146,61 +147,93 @@ def _feeds(result: RunResult, node: str) -> str:
     return ", ".join(levels)
 
 
-def _why(result: RunResult, replica: Replica, purpose: Callable[[str], str]) -> Iterator[str]:
+def _life(result: RunResult, replica: Replica, purpose: Callable[[str], str]) -> Iterator[str]:
+    """What was decided about its place and what happened to it, in order of time."""
+    decided = list(_decisions(result, replica, purpose))
+    happened = list(_events(result, replica))
+    if not decided:
+        yield "No decision about its place is recorded."
+    # At one time the decision is told before what follows from it.
+    for _, sentences in sorted(decided + happened, key=lambda one: one[0]):
+        yield from sentences
+    if not happened:
+        yield "Nothing happened to it: it did not fail, come, leave or move."
+
+
+def _decisions(
+    result: RunResult, replica: Replica, purpose: Callable[[str], str]
+) -> Iterator[tuple[float, list[str]]]:
+    """(time, sentences) of each time that a place was looked for."""
     table = result.tables["decisions"]
-    subject = f"{replica.pool} replica {replica.number}"
     mine = table.filter(
         pc.and_(
             pc.equal(table["role"].cast("string"), "placement"),
-            pc.equal(table["subject"], subject),
+            pc.equal(table["subject"], f"{replica.pool} replica {replica.number}"),
         )
-    )
-    for taken in mine.filter(mine["accepted"]).to_pylist():
-        refused = mine.filter(
-            pc.and_(pc.invert(mine["accepted"]), pc.equal(mine["t_s"], taken["t_s"]))
-        )
-        choice = "its first choice" if not taken["rank"] else f"its choice {taken['rank'] + 1}"
-        yield f"At {span(taken['t_s'])} {taken['policy']} put it there, {choice}."
-        if meant := purpose(str(taken["policy"])):
-            yield f"The policy: {meant}"
-        yield from _refusals(refused)
-    if not mine.num_rows:
-        yield "No decision about its place is recorded."
+    ).to_pylist()
+    told: set[str] = set()
+    for time_s in sorted({row["t_s"] for row in mine}):
+        rows = [row for row in mine if row["t_s"] == time_s]
+        refused = [row for row in rows if not row["accepted"]]
+        policy = str(rows[0]["policy"])
+        sentences = [_taken(row, replica, time_s) for row in rows if row["accepted"]] or [
+            f"At {span(time_s)} {policy} found no place for it."
+        ]
+        meant = purpose(policy)
+        if meant and policy not in told:
+            sentences.append(f"The policy: {meant}")
+        told.add(policy)
+        before = next((row["rank"] for row in rows if row["accepted"]), None)
+        yield time_s, [*sentences, *_refusals(refused, before)]
 
 
-def _refusals(refused: pa.Table) -> Iterator[str]:
-    """Why earlier choices did not hold, the reasons by their number."""
-    if not refused.num_rows:
+def _taken(row: Mapping[str, Any], replica: Replica, time_s: float) -> str:
+    choice = "its first choice" if not row["rank"] else f"its choice {row['rank'] + 1}"
+    gpus = str(row["suggestion"]).split()
+    where = "there"
+    if gpus != str(replica.row["gpus"]).split():
+        where = f"on {'GPU' if len(gpus) == 1 else 'GPUs'} {_ranges(gpus)}"
+    return f"At {span(time_s)} {row['policy']} put it {where}, {choice}."
+
+
+def _refusals(refused: list[dict[str, Any]], before: int | None) -> Iterator[str]:
+    """Why earlier choices did not hold: of each reason the first, which is what a run writes down.
+
+    ``before``: how many there were; None: nobody counted them.
+    """
+    if not refused:
         return
-    rows = refused.to_pylist()
-    reasons = Counter(str(row["reason_code"]) for row in rows)
-    first = {str(row["reason_code"]): row for row in reversed(rows)}
-    yield f"Before it, {len(rows)} suggestions were refused:"
-    for code, count in reasons.most_common():
-        yield f"  {count} for {code}, such as {first[code]['suggestion']}: {first[code]['reason']}."
+    plural = "s were" if before != 1 else " was"
+    yield f"{'' if before is None else f'{before} '}suggestion{plural} refused before:".capitalize()
+    for code, row in {str(row["reason_code"]): row for row in reversed(refused)}.items():
+        yield f"  {code}, such as {row['suggestion']}: {row['reason']}."
 
 
 _TOLD = {
     "replica-fails": "it failed: {}", "replica-returns": "it served again: {}",
     "replica-parked": "it was parked: {}", "replica-cut": "its servers were cut apart: {}",
-    "weights-load": "it began to load weights, {}", "replica-leaves": "it left: {}",
-    "replica-comes": "it came: {}",
+    "weights-load": "it began to load weights, {}", "replica-added": "it came: {}",
+    "replica-waits": "it began to wait: {}", "replica-replaced": "it was placed anew, {}",
+    "replica-removed": "it was taken away: {}", "replica-stays": "it stayed: {}",
+    "replica-moves": "it set out {}", "replica-moved": "it had moved {}",
+    "migration-ends": "its move ended: {}", "migration-refused": "it could not move: {}",
 }  # fmt: skip
 
 
-def _life(result: RunResult, replica: Replica) -> Iterator[str]:
+def _events(result: RunResult, replica: Replica) -> list[tuple[float, list[str]]]:
+    """(time, sentence) of each event of it; of very many the first ones, and how many more."""
     table = result.tables["events"]
     mine = table.filter(pc.equal(table["entity"], f"replica {replica.everywhere}")).to_pylist()
-    if not mine:
-        yield "Nothing happened to it: it did not fail, come or leave."
-        return
+    found = []
     for event in mine[:_MOST]:
         told = _TOLD.get(str(event["kind"]), f"{event['kind']}: {{}}").format(event["detail"])
-        yield f"At {span(event['t_s'])} {told}."
+        found.append((event["t_s"], [f"At {span(event['t_s'])} {told}."]))
     if len(mine) > _MOST:
         counts = Counter(str(event["kind"]) for event in mine[_MOST:])
         more = ", ".join(f"{count} × {kind}" for kind, count in counts.items())
-        yield f"After that {more}, the last at {span(mine[-1]['t_s'])}."
+        first_s, last_s = mine[_MOST]["t_s"], mine[-1]["t_s"]
+        found.append((first_s, [f"After that {more}, the last at {span(last_s)}."]))
+    return found
 
 
 def _work(result: RunResult, replica: Replica) -> Iterator[str]:

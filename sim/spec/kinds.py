@@ -21,7 +21,7 @@ _TIME = "a placement has no time; pods arrive in order, until 'arrival: 130 %' o
 _NONE = "a placement has none"
 #: Section → what a scenario of the other kind has in its place.
 _OF_SERVING: Mapping[str, str] = {
-    "duration": _TIME, "warm_up": _TIME, "drain": _TIME, "events": _TIME,
+    "duration": _TIME, "warm_up": _TIME, "drain": _TIME, "events": _TIME, "scaling": _TIME,
     "site": _NODES, "llms": _PODS, "pools": _PODS, "workload": _PODS,
     "record": "a placement writes down every pod",
     **dict.fromkeys(

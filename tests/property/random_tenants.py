@@ -28,7 +28,10 @@ DURATION_S, DRAIN_S = 24.0, 4.0
 RACKS = {"h100-sxm": "dgx-h100-2", "b200": "dgx-b200-2"}
 #: The highest draw of ``tests.engine_world.power``, W.
 HIGHEST_W = 690.0
-PLACEMENT = ("first-fit", "topology-aware", "random", "best-fit", "fgd")
+PLACEMENT = (
+    "first-fit", "topology-aware", "random", "best-fit", "fgd", "power-aware",
+    "failure-domain-aware", "locality",
+)  # fmt: skip
 LEVELS = ("node", "rack", "leaf")
 
 

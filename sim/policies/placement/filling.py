@@ -15,24 +15,22 @@ class Offers(NamedTuple):
     """Streams of pods that are offered to a node, of each type of node those that may run on it.
 
     Attributes:
-        pods: [T, streams, offers, 3] int32: cpu, gpus, gpu_milli.
+        pods: [T, streams, offers, 5] int32: cpu, gpus, gpu_milli; and the least cpu and gpu_milli
+            from this offer on.
         lengths: [T, streams] how many of them there are.
-        least_cpu: [T] the least that any asks for.
         left: [1] scratch: what is left of each GPU, for the width of a record.
     """
 
     pods: NDArray[np.int32]
     lengths: NDArray[np.int64]
-    least_cpu: NDArray[np.int64]
     left: NDArray[np.int64]
 
 
 def no_offers(types: int, streams: int, offers: int) -> Offers:
     """Room for them."""
     return Offers(
-        np.zeros((types, streams, offers, 3), dtype=np.int32),
+        np.zeros((types, streams, offers, 5), dtype=np.int32),
         np.zeros((types, streams), dtype=np.int64),
-        np.zeros(types, dtype=np.int64),
         np.zeros(1024, dtype=np.int64),
     )
 
@@ -56,10 +54,10 @@ def draw_offers(
     pods = np.stack([wishes.cpu, wishes.gpus, wishes.gpu_milli], axis=1)
     for kind in range(wishes.allowed.shape[1]):
         there = wishes.allowed[:, kind]
-        offers.least_cpu[kind] = wishes.cpu[there & (weight > 0)].min(initial=1 << 40)
         for stream, row in enumerate(drawn):
             kept = pods[row[there[row]]]
-            offers.pods[kind, stream, : len(kept)] = kept
+            least = np.minimum.accumulate(kept[::-1, [0, 2]], axis=0)[::-1]
+            offers.pods[kind, stream, : len(kept)] = np.concatenate([kept, least], axis=1)
             offers.lengths[kind, stream] = len(kept)
 
 
@@ -69,24 +67,23 @@ def filled(node: Any, offers: Any) -> float:
     Each pod is taken if it fits, one that takes a part of a GPU on the tightest; CPU counts.
     """
     total, left = 0, offers.left
-    least_cpu = offers.least_cpu[node.type]
     streams = offers.lengths.shape[1]
     for stream in range(streams):
-        cpu, rest = node.cpu_left, node.left
+        cpu, most = node.cpu_left, node.gpu_left[0]  # they are in descending order
         for gpu in range(node.gpus):
             left[gpu] = node.gpu_left[gpu]
         pods = offers.pods[node.type, stream]
         for i in range(offers.lengths[node.type, stream]):
-            if cpu < pods[i, 0]:
+            asked, gpus, milli = pods[i, 0], pods[i, 1], pods[i, 2]
+            if cpu < asked or most < milli:
+                if cpu < pods[i, 3] or most < pods[i, 4]:
+                    break
                 continue
-            gpus, milli = pods[i, 1], pods[i, 2]
             if gpus == 1:
-                best, least = -1, WHOLE + 1
+                best, least = 0, WHOLE + 1
                 for gpu in range(node.gpus):
                     if milli <= left[gpu] < least:
                         best, least = gpu, left[gpu]
-                if best < 0:
-                    continue
                 left[best] -= milli
             else:
                 fitting = 0
@@ -99,9 +96,9 @@ def filled(node: Any, offers: Any) -> float:
                     if wanted > 0 and left[gpu] >= milli:
                         left[gpu] -= milli
                         wanted -= 1
-            cpu -= pods[i, 0]
-            rest -= gpus * milli
-            if rest == 0 or cpu < least_cpu:
-                break
-        total += node.left - rest
+            cpu -= asked
+            total += gpus * milli
+            most = 0
+            for gpu in range(node.gpus):
+                most = max(most, left[gpu])
     return float(total / streams)

@@ -10,6 +10,7 @@ import pytest
 
 from sim.errors import RackplanError
 from sim.kernels.node_state import fits, take
+from sim.kernels.place_by_value import pair
 from sim.place.arrivals import arrivals
 from sim.place.cluster import Cluster
 from sim.place.replay import replay
@@ -104,6 +105,56 @@ def test_kept_scores_decide_as_scores_made_anew(tmp_path: Path, kind: str) -> No
     outcome = replay(found, made(kind), 5, 1.3, (1.3,))
     assert outcome.node.tolist() == Plain(found, made(kind), 5).run(outcome.pods)
     assert -1 in outcome.node  # or the lists would be too easy
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_prices_that_move_often_leave_no_old_score(tmp_path: Path, seed: int) -> None:
+    """New prices every other pod, and new values at 20, 40 and 80: as with every node scored."""
+    policy = Absorb(streams=3, offers=8, typical=20.0, step=2.0, moved=0.0, refresh_every=2)
+    found = cluster(tmp_path, *random_lists(seed, nodes=10, pods=120))
+    outcome = replay(found, policy, seed, 1.3, (1.3,))
+    plain = Plain(found, policy, seed)
+    assert outcome.node.tolist() == plain.run(outcome.pods)
+    np.testing.assert_array_equal(outcome.states[0]["gpu_left"], plain.nodes["gpu_left"])
+
+
+class _Turning:
+    """What has a small value is good and bad in turn; the value itself stays."""
+
+    refresh_every = 7
+
+    def __init__(self, *_: Any) -> None:
+        self.known = np.ones(1)
+
+    def prepare(self, fleet: Fleet) -> _Turning:
+        return _Turning()
+
+    def refresh(self, seen: Seen) -> Refresh:
+        self.known *= -1.0
+        return Refresh.SCORES
+
+    @staticmethod
+    def value(node: Any, known: Any) -> float:
+        return float(node.left * node.cpu_left)
+
+    @staticmethod
+    def grade(gain: float, known: Any) -> float:
+        return float(gain * known[0])
+
+
+def test_grades_that_a_refresh_changes(tmp_path: Path) -> None:
+    """Without a price there is no bound to keep, and every score is made anew."""
+    found = cluster(tmp_path, *random_lists(4, nodes=12, pods=60))
+    outcome = replay(found, _Turning(), 1, 1.0, (1.0,))
+    assert outcome.node.tolist() == Plain(found, _Turning(), 1).run(outcome.pods)
+
+
+def test_states_are_told_apart() -> None:
+    """Keys differ where the exclusive or of both numbers is the same, and if they change places."""
+    numbers = [(kind, cpu) for kind in range(8) for cpu in (0, 1, 7, 96_000, 96_001, 96_007)]
+    with np.errstate(over="ignore"):  # a hash
+        assert len({int(pair(*one)) for one in numbers}) == len(numbers)
+        assert pair(1, 2) != pair(2, 1)
 
 
 @pytest.mark.parametrize("kind", SCORING)
