@@ -30,6 +30,7 @@ from sim.check.scaling import check_scaling, with_scaling
 from sim.check.scenario import AnyScenario, Calibration, LlmUse, PlannedEvent, Pool, Scenario
 from sim.check.site import check_site
 from sim.check.storage import check_storage
+from sim.check.tenants import check_tenants
 from sim.check.weights import check_weights
 from sim.check.workloads import check_workloads
 from sim.perf import calibration
@@ -74,6 +75,7 @@ def _check_serving(found: Collector, edit: Edit | None) -> Scenario:
     policies, own = check_policies(found), check_calibration(found)
     control = telemetry, actuation = check_control(found, site, power, policies)
     pools = _pools(found, llms, site, policies, fabric, own)
+    leaves = check_tenants(found, site, fabric)
     workloads = tuple(check_workloads(found, pools))
     check_routing(found, pools, workloads, power)
     check_failed(found, site)
@@ -119,6 +121,7 @@ def _check_serving(found: Collector, edit: Edit | None) -> Scenario:
         fabric=fabric,
         paths=policies["paths"],
         storage=storage,
+        leaves=leaves,
         neighbours=neighbours,
         calibration=Calibration(own, spec.calibration.sample),
         comparisons=comparisons,

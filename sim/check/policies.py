@@ -28,7 +28,14 @@ DEFAULTS: Mapping[str, str] = {
 }
 #: What a kind is called elsewhere.
 HABITS: Mapping[str, Mapping[str, str]] = {
-    "placement": {"binpack": "topology-aware", "spread": "first-fit", "default": "topology-aware"},
+    "placement": {
+        "binpack": "topology-aware",
+        "spread": "failure-domain-aware",
+        "anti-affinity": "failure-domain-aware",
+        "affinity": "locality",
+        "power": "power-aware",
+        "default": "topology-aware",
+    },
     "routing": {
         "rr": "round-robin",
         "least-loaded": "least-outstanding-requests",
@@ -169,6 +176,10 @@ def parameter(field: Field[Any], kind: Any, value: Any) -> Any:
         raise UnitError(whole_number(value))
     if kind is float:
         return read_quantity(value, "fraction")
+    if kind == tuple[str, ...]:
+        if isinstance(value, list) and all(isinstance(one, str) for one in value):
+            return tuple(value)
+        raise UnitError(f"expected a list of words such as [rack, node], not {show(value)}")
     if isinstance(value, str):
         return value
     raise UnitError(f"expected text, not {show(value)}")
@@ -182,8 +193,11 @@ def parameter_schema(field: Field[Any], kind: Any) -> dict[str, Any]:
         schema = {"type": "boolean" if kind is bool else "integer"}
     elif kind is float:
         schema = Quantity("fraction").schema()
+    elif kind == tuple[str, ...]:
+        schema = {"type": "array", "items": {"type": "string"}}
     else:
         schema = {"type": "string"}
     if field.default is not MISSING:
-        schema["default"] = field.default
+        default = field.default
+        schema["default"] = list(default) if isinstance(default, tuple) else default
     return schema

@@ -142,6 +142,8 @@ def _pool(
         expert_routing=spec.expert_routing,
         stack=None if stack is None else stack.name,
         silicon=silicon,
+        tenant=spec.tenant or "",
+        isolation=spec.isolation or "",
     )
 
 

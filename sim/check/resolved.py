@@ -203,6 +203,7 @@ def _pool(pool: Pool) -> dict[str, Any]:
         )
         if getattr(pool, key) != usual
     }  # fmt: skip
+    whose = {key: getattr(pool, key) for key in ("tenant", "isolation") if getattr(pool, key)}
     return {
         **measured,
         **stack,
@@ -211,6 +212,7 @@ def _pool(pool: Pool) -> dict[str, Any]:
         **racks,
         **weights,
         **parts,
+        **whose,
         "name": pool.name,
         "llm": pool.llm.name,
         "replicas": pool.replicas if pool.starts is None else pool.starts,

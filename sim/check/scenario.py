@@ -87,6 +87,8 @@ class Pool:
     stack: str | None = None  # full name of the serving stack; None: pooled overheads
     silicon: Silicon | None = None  # whose step times; None: our own
     drawn: Mapping[str, Factors] = field(default_factory=dict)  # GPU type → errors in its models
+    tenant: str = ""  # whose it is; "": nobody's in particular
+    isolation: str = ""  # "node", "rack" or "leaf" that it shares with no other tenant's replicas
 
     @property
     def predicted(self) -> bool:
@@ -222,6 +224,8 @@ class Scenario:
     fabric: FabricSource | None = None  # the network, built when somebody asks for it
     paths: Any = None  # a policy that chooses paths in it
     storage: Storage = NO_STORAGE
+    #: [servers] the leaves that each is on, where a pool is to share none; else empty.
+    leaves: tuple[tuple[str, ...], ...] = ()
     remarks: tuple[str, ...] = ()  # what is well, and by how much
     neighbours: tuple[Traffic, ...] = ()  # what else crosses the network
     calibration: Calibration = Calibration()

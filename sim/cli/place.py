@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 DEFAULT_POLICIES = ("best-fit", "fgd", "absorb")
 MOST_SEEDS = 1000
 MOST_ARRIVAL = 100.0
+MOST_OPTIMAL_S = 1e6
 
 
 def place(
@@ -43,6 +44,14 @@ def place(
     bound: Annotated[
         bool, typer.Option("--bound", help="also how far any policy could get (linear programs)")
     ] = False,
+    optimal: Annotated[
+        float | None,
+        typer.Option(
+            "--optimal",
+            metavar="SECONDS",
+            help="also the best placement of the first seed's pods (integer program), in this time",
+        ),
+    ] = None,
     load: Annotated[
         list[Path] | None,
         typer.Option("--load", metavar="FILE.py", help="Python file that registers a policy"),
@@ -63,7 +72,13 @@ def place(
     numbers, share = read_seeds(seeds), read_arrival(arrival)
     cluster = read_lists(nodes, pods)
     quotas = _quotas(quota or ())
+    if optimal is not None:
+        _check_optimal(cluster, quotas, optimal)
     answer = _run(cluster, kinds, numbers, share, quotas, bound)
+    if optimal is not None:
+        from sim.place.snapshot import snapshot
+
+        answer["optimal"] = snapshot(cluster, kinds, numbers[0], share, optimal)
     if as_json:
         print(json.dumps(answer, indent=2))
         return
@@ -187,6 +202,21 @@ def read_arrival(text: str) -> float | None:
             f"{MOST_ARRIVAL:g}; nor is it list"
         )
     return value
+
+
+def _check_optimal(cluster: Cluster, quotas: dict[str, float], limit_s: float) -> None:
+    """Before anything is run.
+
+    Raises:
+        RackplanError: no time, or rules that the program does not know.
+    """
+    from sim.place.optimal import refuse_rules
+
+    if not 0.0 < limit_s <= MOST_OPTIMAL_S:
+        raise RackplanError(
+            f"--optimal: {limit_s:g} is not a time in seconds above 0 and up to {MOST_OPTIMAL_S:g}"
+        )
+    refuse_rules(cluster, quotas)
 
 
 def _quotas(texts: Iterable[str]) -> dict[str, float]:

@@ -30,6 +30,11 @@ def print_report(answer: Mapping[str, Any], out: Console) -> None:
     if bound := answer.get("bound"):
         out.print()
         out.print(Text(bound["sentence"]))
+    if found := answer.get("optimal"):
+        out.print()
+        out.print(_optimal(found))
+        out.print()
+        out.print(Text(found["sentence"]))
     for note in answer["notes"]:
         out.print(Text.assemble(("Note: ", "yellow"), note))
 
@@ -70,6 +75,21 @@ def _table(answer: Mapping[str, Any]) -> Table:
             f"{found['failed']['mean']:,.0f}",
             f"{found['seconds']['mean']:.2f}",
         )
+    return table
+
+
+def _optimal(found: Mapping[str, Any]) -> Table:
+    """GPUs allocated by each policy, the best placement found, and the bound, for one seed."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(f"GPUs allocated at the end, seed {found['seed']}")
+    for name in ("GPUs", "below the best found", "below the bound"):
+        table.add_column(name, justify="right")
+    for kind, one in sorted(found["policies"].items(), key=lambda pair: pair[1]["allocated_gpus"]):
+        numbers = (one["allocated_gpus"], one["below_found_gpus"], one["below_bound_gpus"])
+        table.add_row(kind, *(f"{number:,.2f}" for number in numbers))
+    best, bound = found["found_gpus"], found["bound_gpus"]
+    table.add_row("best found", f"{best:,.2f}", "", f"{bound - best:,.2f}")
+    table.add_row("bound", f"{bound:,.2f}", "", "")
     return table
 
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 from operator import index
 from typing import Any
 
-from sim.catalog.types import Llm
+from sim.catalog.types import Llm, NodeType
 from sim.check.scenario import Pool
 from sim.errors import SimulationError
 from sim.policies.base import PlacementView
-from sim.site.load import server_out_mw
+from sim.site.load import loss_in_mw, server_out_mw
 from sim.site.types import Site
 
 
@@ -168,7 +168,7 @@ class RackPower:
         site = self.site
         for rack in sorted({int(site.node_rack[site.gpu_node[gpu]]) for gpu in gpus}):
             servers = self.servers[rack]
-            worst_w = sum(server_out_mw(site.node_types[s], trial[s]) for s in servers) / 1000
+            worst_w = sum(_intake_mw(site.node_types[s], trial[s]) for s in servers) / 1000
             rating_w = site.rack_types[rack].rating_w
             if worst_w > rating_w:
                 return Refusal(
@@ -194,6 +194,11 @@ class RackPower:
             kind = site.gpu_types[server]
             trial[server] += sign * (round(kind.tdp_w * 1000) - round(kind.parked_w * 1000))
         return trial
+
+
+def _intake_mw(node: NodeType, gpu_mw: int) -> int:
+    """What a rack delivers to a server whose GPUs draw so much: its supplies' loss counts."""
+    return loss_in_mw(server_out_mw(node, gpu_mw), node.psu)
 
 
 # ---- routing ---------------------------------------------------------------------------------

@@ -105,7 +105,7 @@ class Fleet:
                 self._load(index, time_s)
         if self._loader is not None and lost:
             self._loader.lost(lost, time_s)
-        if back:
+        if self._note_parked(time_s) or back:
             self._place_waiting(time_s)
 
     def _dark(self, replica: int) -> list[int]:
@@ -153,6 +153,8 @@ class Fleet:
         if self._loader is not None:
             self._loader.lost([replica], time_s)
         self._replace_later(replica, time_s)
+        if replica in self._away:
+            self._at(time_s, self.parked)
 
     def joined(self, replica: int, time_s: float) -> None:
         """They are joined again: if nothing else is in the way it serves a restart later."""
@@ -214,11 +216,16 @@ class Fleet:
         pools = self._world.scenario.pools
         return [i for i, one in enumerate(self._world.replicas) if pools[one.pool].name == pool]
 
-    def _note_parked(self, time_s: float) -> None:
-        for replica in sorted(self._away - self._down.keys()):
-            if self._plane.is_down(replica):
-                self._down[replica] = self._parked_mw(replica)
-                self._leave(replica, time_s)
+    def _note_parked(self, time_s: float) -> bool:
+        """Who was taken away and has finished, or failed on the way, gives its GPUs up; if any."""
+        gone = [
+            replica
+            for replica in sorted(self._away)
+            if self._places.now[replica].gpus and self._plane.is_down(replica)
+        ]
+        for replica in gone:
+            self._leave(replica, time_s)
+        return bool(gone)
 
     # ---- moving ---------------------------------------------------------------------------
 

@@ -105,7 +105,7 @@ class Migrations:
             self._set_out(replica, target, kv, time_s)
         after = self._places.stranded(leaving)
         self._places.report(self._recorder.decision)
-        detail = f"{begun} replicas set out"
+        detail = f"{begun} replica{'' if begun == 1 else 's'} set out"
         if begun:
             detail += (
                 f": of the free GPUs {after:.3g} instead of {before:.3g} will be where no whole "

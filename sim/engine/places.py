@@ -8,24 +8,30 @@ time 0 and whenever a replica comes, is placed anew or moves during a run.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from copy import copy, deepcopy
+from dataclasses import replace
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sim.check.scenario import Pool, Scenario
 from sim.engine.arbiter import RackPower, Refusal, check_placement, decision
+from sim.engine.tenants import Tenants
 from sim.engine.world import PlacedReplica, World
 from sim.perf.step import ReplicaModel
-from sim.policies.base import PlacementView, kind_of
+from sim.policies.base import PlacementView, ToCome, kind_of
 from sim.policies.ranked import Ranked
 from sim.rng import KeyedBits
+from sim.site.fabric.leaves import Leaves
 
 #: ``unwanted(gpus)``: why they are not wanted although they would hold, or None.
 Unwanted: TypeAlias = Callable[[tuple[int, ...]], Refusal | None]
 #: A policy that goes on suggesting what cannot hold is cut off after this many refusals.
 MOST_SUGGESTIONS = 100_000
+_ISOLATION = "isolation"
 
 
 class NoPlace(Exception):
@@ -52,7 +58,13 @@ class Places:
             groups = [(p.tensor_parallel, p.replicas * p.pipeline_parallel) for p in scenario.pools]
             self._chooser = Ranked(self._policy, seed, groups)
         self._free = np.ones(scenario.site.gpus, dtype=bool)
-        self._racks = RackPower(scenario.site)
+        self._racks, self._tenants = RackPower(scenario.site), Tenants(scenario)
+        fabric, site = scenario.fabric, scenario.site
+        self._leaves = None if fabric is None else Leaves(partial(fabric.build, site))
+        self._draw_w = {
+            pool.name: {gpu: m.power[0].most_mw / 1000.0 for gpu, m in pool.models.items()}
+            for pool in scenario.pools
+        }
         self.now: list[PlacedReplica] = []
         self.position: list[int] = []
         for index, pool in enumerate(scenario.pools):
@@ -78,6 +90,7 @@ class Places:
         other = Places.__new__(Places)
         other.__dict__.update(self.__dict__)
         other._state, other._racks = deepcopy(self._state), copy(self._racks)
+        other._tenants = self._tenants.copy()
         if isinstance(self._chooser, Ranked):
             other._chooser = copy(self._chooser)
         other._free, other.log = self._free.copy(), []
@@ -113,11 +126,13 @@ class Places:
     def hold(self, placed: PlacedReplica) -> None:
         """Its GPUs are nobody else's from now on."""
         self._racks.accept(placed.gpus)
+        self._tenants.accept(placed)
         self._free[list(placed.gpus)] = False
 
     def release(self, placed: PlacedReplica) -> None:
         """Its GPUs are free."""
         self._racks.release(placed.gpus)
+        self._tenants.release(placed)
         self._free[list(placed.gpus)] = True
 
     def stranded(self, left: Collection[int] = (), taken: Collection[int] = ()) -> float:
@@ -173,35 +188,53 @@ class Places:
         self, replica: int, pool: Pool, dark: Collection[int], model: ReplicaModel | None
     ) -> PlacementView:
         site, pools = self._scenario.site, self._scenario.pools
-        kinds = pool.models if model is None else (model.gpu,)
-        fits = [gpu.name in kinds and pool.gpu in (None, gpu.name) for gpu in site.gpu_types]
-        allowed = self._free & np.array(fits)[site.gpu_node]
-        if pool.racks:
-            allowed &= np.isin(site.node_rack[site.gpu_node], pool.racks)
         without = np.isin(site.gpu_node, list(dark))
-        allowed &= ~without
-        allowed.flags.writeable = False
         placed: dict[str, tuple[tuple[int, ...], ...]] = {}
         for index, one in enumerate(pools):
-            here = (r.gpus for r in self.now if r.pool == index and r.gpus)
-            placed[one.name] = tuple(here)
+            others = (r for number, r in enumerate(self.now) if number != replica and r.gpus)
+            placed[one.name] = tuple(r.gpus for r in others if r.pool == index)
+        partners = [
+            one
+            for one in pools
+            if (one.decode is not None and one.decode.pool == pool.name)
+            or (pool.decode is not None and pool.decode.pool == one.name)
+        ]
+        to_come = {
+            one.name: ToCome(
+                one.replicas - len(placed[one.name]),
+                one.tensor_parallel * one.pipeline_parallel,
+                self._allowed(one, without, model if one is pool else None),
+            )
+            for one in (pool, *partners)
+        }
         return PlacementView(
             site=site,
-            allowed=allowed,
+            allowed=to_come[pool.name].allowed,
             tensor_parallel=pool.tensor_parallel,
             pipeline_parallel=pool.pipeline_parallel,
             pool=pool.name,
             replica=self.position[replica],
             dark=frozenset(np.flatnonzero(without).tolist()),
             placed=placed,
-            partners=tuple(
-                one.name
-                for one in pools
-                if (one.decode is not None and one.decode.pool == pool.name)
-                or (pool.decode is not None and pool.decode.pool == one.name)
-            ),
+            partners=tuple(one.name for one in partners),
             power=self._scenario.power,
+            to_come=to_come,
+            draw_w=self._draw_w,
+            leaves=self._leaves,
         )
+
+    def _allowed(
+        self, pool: Pool, without: NDArray[np.bool_], model: ReplicaModel | None
+    ) -> NDArray[np.bool_]:
+        """[G] GPUs that are free, have power and suit a pool; ``without`` [G] have none."""
+        site = self._scenario.site
+        kinds = pool.models if model is None else (model.gpu,)
+        fits = [gpu.name in kinds and pool.gpu in (None, gpu.name) for gpu in site.gpu_types]
+        allowed = self._free & np.array(fits)[site.gpu_node] & ~without
+        if pool.racks:
+            allowed &= np.isin(site.node_rack[site.gpu_node], pool.racks)
+        allowed.flags.writeable = False
+        return np.asarray(allowed)
 
     def _decide(
         self,
@@ -211,30 +244,59 @@ class Places:
         time_s: float,
         unwanted: Unwanted,
     ) -> tuple[int, ...]:
-        """The first suggestion that holds; the first refusal of each kind is logged, too."""
-        subject = f"{pool.name} replica {view.replica}"
-        refusals: Counter[str] = Counter()
-        for rank, suggestion in enumerate(self._chooser.decide(view, self._state, rng)):
-            gpus = tuple(int(gpu) for gpu in suggestion)
-            refusal = (
-                check_placement(view, pool, gpus) or self._racks.refuse(gpus) or unwanted(gpus)
-            )
-            text = " ".join(map(str, gpus))
-            if refusal is None or refusal.code not in refusals:
-                self.log.append(
-                    decision(time_s, "placement", self._kind, subject, rank, text, refusal)
-                )
-            if refusal is None:
-                return gpus
-            refusals[refusal.code] += 1
-            if rank >= MOST_SUGGESTIONS:
-                break
-        raise NoPlace(self._lacking(view, pool, refusals))
+        """The first suggestion that holds; the first refusal of each kind is logged, too.
 
-    def _lacking(self, view: PlacementView, pool: Pool, refusals: Counter[str]) -> str:
+        A policy does not see tenants. Where none of its suggestions holds and isolation is among
+        the reasons, it is asked once more among the GPUs that isolation leaves.
+        """
+        subject = f"{pool.name} replica {view.replica}"
+        refused: Counter[str] = Counter()
+        told: dict[str, Refusal] = {}
+        for asked in self._askings(view, pool, refused):
+            for count, suggestion in enumerate(self._chooser.decide(asked, self._state, rng)):
+                gpus = tuple(int(gpu) for gpu in suggestion)
+                refusal = (
+                    check_placement(view, pool, gpus)
+                    or self._tenants.refuse(pool, gpus)
+                    or self._racks.refuse(gpus)
+                    or unwanted(gpus)
+                )
+                if refusal is None or refusal.code not in refused:
+                    rank, text = refused.total(), " ".join(map(str, gpus))
+                    self.log.append(
+                        decision(time_s, "placement", self._kind, subject, rank, text, refusal)
+                    )
+                if refusal is None:
+                    return gpus
+                refused[refusal.code] += 1
+                told.setdefault(refusal.code, refusal)
+                if count >= MOST_SUGGESTIONS:
+                    break
+        raise NoPlace(self._lacking(view, pool, refused, told.get(_ISOLATION)))
+
+    def _askings(
+        self, view: PlacementView, pool: Pool, refused: Counter[str]
+    ) -> Iterator[PlacementView]:
+        """What the policy is asked: about all GPUs, then about those that isolation leaves."""
+        yield view
+        if refused[_ISOLATION]:
+            allowed = view.allowed & ~self._tenants.barred(pool)
+            allowed.flags.writeable = False
+            mine = replace(view.to_come[pool.name], allowed=allowed)
+            yield replace(view, allowed=allowed, to_come={**view.to_come, pool.name: mine})
+
+    def _lacking(
+        self,
+        view: PlacementView,
+        pool: Pool,
+        refused: Counter[str],
+        isolation: Refusal | None,
+    ) -> str:
         free = int(np.count_nonzero(view.allowed))
         where = " in its racks" if pool.racks else ""
-        why = ", ".join(f"{n} × {code}" for code, n in sorted(refusals.items())) or "no suggestion"
+        why = ", ".join(f"{n} × {code}" for code, n in sorted(refused.items())) or "no suggestion"
+        if isolation is not None:
+            why += f"; {isolation.reason}"
         return (
             f"replica {view.replica + 1} of {pool.replicas} has no place: it needs "
             f"{pool.tensor_parallel * pool.pipeline_parallel} GPUs "

@@ -25,6 +25,8 @@ def begin_outage(table: Ints, r: int, t: float) -> None:
     """Power is gone at ``t``: count everything up to there; the running iteration is lost."""
     s = state_of(table)
     pause(s, r, t)
+    if s.replica[r].spans and s.replica[r].busy:
+        say_pace(s, r, 0, t)
     s.replica[r].down = 1
     s.replica[r].shut = 1
     s.replica[r].parks = 0
@@ -101,8 +103,6 @@ def lose_twin(s: State, slot: int, t: float) -> None:
 def complete_outage(table: Ints, r: int, gpu_mw: int, t: float) -> None:
     """All of its requests have failed: it is empty, idle and draws what it is told to."""
     s = state_of(table)
-    if s.replica[r].spans and s.replica[r].busy:
-        say_pace(s, r, 0, t)
     forget(s, r)
     load_changed(s, r)
     schedule(s, r, float("inf"))

@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 
 from sim.errors import RackplanError, UnknownName
 from sim.rng import KeyedBits
+from sim.site.fabric.leaves import Leaves
 from sim.site.types import PowerTree, Site
 
 T = TypeVar("T")
@@ -51,6 +52,9 @@ BUILT_IN = (
     "sim.policies.placement.fgd_cpu",
     "sim.policies.placement.absorb",
     "sim.policies.placement.topology_aware",
+    "sim.policies.placement.power_aware",
+    "sim.policies.placement.failure_domain_aware",
+    "sim.policies.placement.locality",
     "sim.policies.routing.round_robin",
     "sim.policies.routing.random",
     "sim.policies.routing.least_outstanding",
@@ -196,13 +200,30 @@ class RoutingPolicy(Protocol):
 
 
 @dataclass(frozen=True)
+class ToCome:
+    """Replicas of a pool that have no place yet.
+
+    Attributes:
+        replicas: how many.
+        gpus: that each needs.
+        allowed: [G] where they may be: free, with power, of a type they fit on; read-only.
+    """
+
+    replicas: int
+    gpus: int
+    allowed: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
 class PlacementView:
     """What a placer sees for one replica: the site, which GPUs are free and allowed, what is asked.
 
     ``allowed[g]`` is True for GPUs that are free, with power, and of a type the replica fits on;
     read-only [G]. ``dark`` are GPUs without power. ``placed``: pool → the GPUs of each of its
-    replicas that has a place, in rank order. ``partners`` are pools that send KV to this one, or
-    take it from it.
+    other replicas that has a place, in rank order. ``partners`` are pools that send KV to this one,
+    or take it from it. ``to_come``: of this pool (the replica in question included) and its
+    partners, what has no place. ``draw_w``: pool → GPU type → the highest draw of one of its GPUs.
+    ``leaves``: the network of GPUs; None where the scenario states none.
     """
 
     site: Site
@@ -215,6 +236,9 @@ class PlacementView:
     placed: Mapping[str, tuple[tuple[int, ...], ...]] = field(default_factory=dict)
     partners: tuple[str, ...] = ()
     power: PowerTree | None = None  # the electrical tree of the site
+    to_come: Mapping[str, ToCome] = field(default_factory=dict)
+    draw_w: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    leaves: Leaves | None = None
 
 
 class PlacementPolicy(Protocol):

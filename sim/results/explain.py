@@ -183,7 +183,8 @@ def _decisions(
         if meant and policy not in told:
             sentences.append(f"The policy: {meant}")
         told.add(policy)
-        yield time_s, [*sentences, *_refusals(refused)]
+        before = next((row["rank"] for row in rows if row["accepted"]), None)
+        yield time_s, [*sentences, *_refusals(refused, before)]
 
 
 def _taken(row: Mapping[str, Any], replica: Replica, time_s: float) -> str:
@@ -195,16 +196,17 @@ def _taken(row: Mapping[str, Any], replica: Replica, time_s: float) -> str:
     return f"At {span(time_s)} {row['policy']} put it {where}, {choice}."
 
 
-def _refusals(rows: list[dict[str, Any]]) -> Iterator[str]:
-    """Why earlier choices did not hold, the reasons by their number."""
-    if not rows:
+def _refusals(refused: list[dict[str, Any]], before: int | None) -> Iterator[str]:
+    """Why earlier choices did not hold: of each reason the first, which is what a run writes down.
+
+    ``before``: how many there were; None: nobody counted them.
+    """
+    if not refused:
         return
-    reasons = Counter(str(row["reason_code"]) for row in rows)
-    first = {str(row["reason_code"]): row for row in reversed(rows)}
-    plural = "s were" if len(rows) > 1 else " was"
-    yield f"{len(rows)} suggestion{plural} refused, the first of each kind:"
-    for code, count in reasons.most_common():
-        yield f"  {count} for {code}, such as {first[code]['suggestion']}: {first[code]['reason']}."
+    plural = "s were" if before != 1 else " was"
+    yield f"{'' if before is None else f'{before} '}suggestion{plural} refused before:".capitalize()
+    for code, row in {str(row["reason_code"]): row for row in reversed(refused)}.items():
+        yield f"  {code}, such as {row['suggestion']}: {row['reason']}."
 
 
 _TOLD = {

@@ -89,6 +89,14 @@ def parents_of(tree: PowerTree) -> list[list[int]]:
     return parents
 
 
+def feeds_of(tree: PowerTree) -> list[list[tuple[int, float]]]:
+    """[nodes] what feeds each while nothing has failed, with its share of the load."""
+    feeds: list[list[tuple[int, float]]] = [[] for _ in tree.nodes]
+    for child, parent, parts in tree.edges:
+        feeds[child].append((parent, parts / WHOLE_SHARE))
+    return feeds
+
+
 def depths(parents: Sequence[Sequence[int]]) -> list[int]:
     """[nodes] longest way up to a top; a node is deeper than every parent."""
     depth = [-1] * len(parents)

@@ -33,7 +33,7 @@ _OF_PLACEMENT: Mapping[str, str] = {
     "nodes": "nodes come with the racks of 'site:' (rackplan catalog racks)",
     "pods": "replicas of an LLM are a pool: 'pools:'",
     "arrival": "requests arrive as 'workload:' says",
-    "quotas": "tenants are not modelled yet where requests are served",
+    "quotas": "a pool has the replicas that it states, whoever its tenant is",
 }
 #: Kind → sections of the other kind.
 FOREIGN: Mapping[str, Mapping[str, str]] = {SERVING: _OF_PLACEMENT, PLACEMENT: _OF_SERVING}

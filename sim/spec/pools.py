@@ -12,12 +12,14 @@ from sim.spec.types import (
     Identifier,
     OneOf,
     Priority,
-    Reserved,
     Seconds,
     Shorthand,
     Some,
     Spec,
 )
+
+#: Levels at which a tenant's replicas may be alone.
+ISOLATION = ("node", "rack", "leaf")
 
 
 class MeasuredSpec(Spec):
@@ -132,4 +134,8 @@ class PoolSpec(Spec):
     policies: PoolPoliciesSpec | None = Field(
         default=None, description="policies of this pool instead of the site's"
     )
-    tenant: Annotated[None, Reserved()] = Field(default=None)
+    tenant: Identifier | None = Field(default=None, description="whose replicas these are")
+    isolation: Annotated[str, OneOf(ISOLATION)] | None = Field(
+        default=None,
+        description="each of its replicas shares no node, rack or leaf with replicas of others",
+    )

@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 import sim
+from sim.engine.build import build
 from sim.study.points import load_study
 from tests.unit.place.lists import random_lists, write
 
@@ -65,7 +66,7 @@ def test_the_example_placement_policy_places_pods(tmp_path: Path) -> None:
 
 
 def test_the_example_placement_scenario_is_sound(tmp_path: Path) -> None:
-    (shown,) = blocks("docs/placement.md", "yaml")
+    shown, _ = blocks("docs/placement.md", "yaml")
     write(tmp_path, *random_lists(2))
     pods = tmp_path / "pods.csv"
     head, *rows = pods.read_text().splitlines()
@@ -74,6 +75,19 @@ def test_the_example_placement_scenario_is_sound(tmp_path: Path) -> None:
     scenario = sim.load_scenario(tmp_path / "page.yaml")
     assert (scenario.name, scenario.seed) == ("gpu-cluster", 42)
     assert [line.points for line in scenario.comparisons] == [0.005]
+
+
+def test_the_example_tenants_are_apart(tmp_path: Path) -> None:
+    _, pools = blocks("docs/placement.md", "yaml")
+    base = (ROOT / "tests/broken/common/base.yaml").read_text(encoding="utf-8")
+    (tmp_path / "page.yaml").write_text(base.replace("pools:", "x-pools:") + pools)
+    scenario = sim.load_scenario(tmp_path / "page.yaml")
+    assert isinstance(scenario, sim.Scenario)
+    racks: dict[str, set[int]] = {}
+    for placed in build(scenario, 1).replicas:
+        own = {int(scenario.site.node_rack[server]) for server, _ in placed.servers}
+        racks.setdefault(scenario.pools[placed.pool].name, set()).update(own)
+    assert racks == {"bank": {0}, "shop": {1}, "chat": {1}}
 
 
 def test_the_example_power_policy_caps_a_row(tmp_path: Path) -> None:

@@ -12,9 +12,11 @@ import pytest
 import sim
 from sim.cli.summary_control import control_sentence
 from sim.cli.summary_outages import outage_sentence
+from sim.cli.summary_places import places_sentence
 from sim.cli.summary_retries import retry_sentence
 from sim.cli.summary_weights import weights_sentence
 from sim.paths import share
+from sim.results.explain import explain_replica, replica_named
 from sim.study.points import load_study
 from sim.study.sweep import run_study
 from tests.unit.study.works import InProcess
@@ -32,6 +34,8 @@ SHORTER: dict[str, tuple[str, ...]] = {
     "ups-failure": (),
     "retry-storm": (),
     "weight-storm": (),
+    "day-and-night": (),
+    "defragment": (),
     "demand-response": (*SHORT, "policies.power.at=30 s", "policies.power.lasts=5 s"),
 }
 
@@ -108,6 +112,43 @@ def test_the_survivor_of_two_upss_is_what_its_sheet_says(
     assert (result.metrics["failed"].value > 0) == fails
     assert ("let the load go" in outage_sentence(result)) == fails
     assert "ups-a, utility failed" in outage_sentence(result)
+
+
+def test_day_and_night_share_a_rack_and_explain_tells_how() -> None:
+    result = sim.run_scenario(sim.load_scenario(share("scenarios") / "day-and-night.yaml"))
+    told = places_sentence(result)
+    assert told.startswith("Places: 9 replicas came; 1 replica was placed elsewhere; ")
+    assert "waited for GPUs" in told
+    story = explain_replica(result, replica_named(result, "chat-2"))
+    starts = (
+        "At 5 min it failed: ",
+        "At 6 min topology-aware put it on GPUs ",
+        "At 6 min it was placed anew, on ",
+        "At 15 min it was taken away: ",
+        "At 30 min it came: on ",
+    )
+    at = [next(n for n, line in enumerate(story) if line.startswith(start)) for start in starts]
+    assert at == sorted(at)
+    idle = explain_replica(result, replica_named(result, "batch-5"))
+    assert idle[0] == "batch-5, one of 6 replicas of batch, has no GPUs at the end."
+    assert any("has no place: it needs 4 GPUs" in line for line in idle)
+
+
+@pytest.mark.parametrize("kv", ["moved", "lost"])
+def test_a_wide_replica_has_its_place_once_a_small_one_has_moved(kv: str) -> None:
+    sets = [f"events[2].defragment.kv={kv}"]
+    result = sim.run_scenario(sim.load_scenario(share("scenarios") / "defragment.yaml", sets=sets))
+    story = explain_replica(result, replica_named(result, "wide-1"))
+    assert any("16 suitable GPUs are free" in line for line in story)
+    assert any(line.startswith("At 8.35 min it came: on row-1-rack-1-node-3") for line in story)
+    moved = explain_replica(result, replica_named(result, "small-1"))
+    (told,) = [line for line in moved if " it had moved " in line]
+    assert ("what it ran is computed anew" in told) == (kv == "lost")
+    kinds = result.tables["transfers"]["kind"].to_pylist()
+    assert kinds.count("migration") == (1 if kv == "moved" else 0)
+    preempted = sum(result.tables["replicas"]["preemptions"].to_pylist())
+    assert preempted == (5 if kv == "lost" else 0)
+    assert "1 replica moved" in places_sentence(result)
 
 
 @pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.stem)

@@ -136,3 +136,28 @@ def test_policies_that_are_wrong(tmp_path: Path, score: str, message: str) -> No
 )
 def test_bad_options(tmp_path: Path, arguments: list[str], message: str) -> None:
     assert message in refused(invoke(tmp_path, *arguments))
+
+
+def test_how_far_from_the_best_placement(tmp_path: Path) -> None:
+    arguments = ["--policy", "best-fit,fgd", "--seeds", "7", "--arrival", "120%", "--optimal", "3"]
+    answer = json.loads(invoke(tmp_path, *arguments, "--json").stdout)["optimal"]
+    assert answer["seed"] == 7
+    assert list(answer["policies"]) == ["best-fit", "fgd"]
+    for one in answer["policies"].values():
+        assert one["allocated_gpus"] <= answer["found_gpus"] <= answer["bound_gpus"]
+    shown = invoke(tmp_path, *arguments).stdout
+    assert "GPUs allocated at the end, seed 7" in shown
+    assert "best found" in shown
+    assert "that arrived under seed 7" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--optimal", "0"], "--optimal: 0 is not a time in seconds above 0"),
+        (["--optimal", "nan"], "--optimal: nan is not a time"),
+        (["--optimal", "5", "--quota", "a=4"], "the integer program does not know --quota"),
+    ],
+)
+def test_senseless_searches_are_refused(tmp_path: Path, arguments: list[str], message: str) -> None:
+    assert message in refused(invoke(tmp_path, *arguments))

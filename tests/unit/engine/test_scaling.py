@@ -259,7 +259,7 @@ def test_defragmenting_brings_free_gpus_together_and_then_stops(engine: str) -> 
     # Of 9 groups 8 are small: no free GPU is lost on them. To the wide one all 10 are (10 / 9); if
     # the one on the second server moves to the first, 2 are.
     assert details(sink, "defragment") == [
-        "1 replicas set out: of the free GPUs 0.222 instead of 1.11 will be where no whole group "
+        "1 replica set out: of the free GPUs 0.222 instead of 1.11 will be where no whole group "
         "can use them (mean over all groups)",
         "0 replicas set out",
     ]

@@ -81,7 +81,8 @@ def test_senseless_parameters(parameters: dict[str, Any], message: str) -> None:
 def test_where_replicas_hang() -> None:
     """Nine replicas of two GPUs on three nodes of a rack with two feeds, the tree of the tests."""
     nine = pool(model(constant_cost(1.0), gpus=2), replicas=9)
-    places = power_places(world(scenario([nine], [workload()], nodes=3), [Given([])]), 0)
+    made = world(scenario([nine], [workload()], nodes=3), [Given([])])
+    places = power_places(made, 0, made.replicas)
     assert places.feeds["rack"] == (((0, 1.0),),) * 9
     assert places.feeds["pdu"] == (((0, 0.5), (1, 0.5)),) * 9
     assert places.feeds["ups"] == (((0, 0.5), (1, 0.5)),) * 9
@@ -96,5 +97,6 @@ def test_limits_are_the_lower_of_rating_and_budget() -> None:
         for node in one.power.nodes
     )  # fmt: skip
     changed = replace(one, power=replace(one.power, nodes=nodes))
-    places = power_places(world(changed, [Given([])]), 0)
+    made = world(changed, [Given([])])
+    places = power_places(made, 0, made.replicas)
     assert places.limit_w == {"rack": (30e3,), "pdu": (30e3,) * 2, "ups": (float("inf"), 30e3)}
