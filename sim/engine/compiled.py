@@ -65,6 +65,7 @@ class CompiledPlane(Decisions, Handover, TreeControl, ReplicaControl):
         self.recorder = recorder
         self.placed = list(world.replicas)
         self._moves: list[Move] = []
+        self._parked_s: float | None = None  # when a replica parked, if nobody was told yet
         changes = recorder.keeps_changes
         minutes = not changes and recorder.takes_rows
         state, self.costs = compile_world(world, minutes=minutes, changes=changes)
@@ -101,6 +102,9 @@ class CompiledPlane(Decisions, Handover, TreeControl, ReplicaControl):
         while True:
             if self._moves:
                 return self._stop_for_moves()
+            if self._parked_s is not None:
+                parked_s, self._parked_s = self._parked_s, None
+                return Stop("parked", parked_s)
             code = advance(self._table, until_s)
             if code == layout.DONE:
                 self._drain_decisions()  # before those that the control plane takes now
@@ -109,7 +113,8 @@ class CompiledPlane(Decisions, Handover, TreeControl, ReplicaControl):
                 return Stop("power", float(self.state.power.guard["due_s"].min()))
             self._answer(code)
             if code == layout.PARKED:
-                return Stop("parked", float(self.state.all[0]["fault_s"]))
+                self._take_moves()  # what its last boundary said of the network comes first
+                self._parked_s = float(self.state.all[0]["fault_s"])
 
     def _answer(self, code: int) -> None:
         """Do what a kernel asked for."""

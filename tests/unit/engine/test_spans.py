@@ -171,3 +171,20 @@ def test_servers_that_nothing_joins_cannot_share_a_replica(tmp_path: Path) -> No
     with pytest.raises(BuildError, match=r"joins no servers.*rail-optimised") as caught:
         tables(tmp_path, "reference", more="fabric: {kind: none}\n")
     assert "row-rack-1-node-1 and row-rack-1-node-2" in str(caught.value)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_one_that_is_parked_says_that_it_rests_before_its_flows_end(
+    engine: str, tmp_path: Path
+) -> None:
+    """Taken away while it works: its last pace comes while it still has flows."""
+    more = (
+        "fabric: {kind: rail-optimised, nic: 100 Gb/s}\n"
+        "scaling: [{pool: chat, schedule: [{at: 0.5 s, replicas: 0}, {at: 8 s, replicas: 1}]}]\n"
+        "power: {utility: {budget: 1 MW}, restart: 1 s}\n"
+    )
+    sink = tables(tmp_path, engine, more=more)
+    told = [row["kind"] for row in sink.rows("events") if row["kind"].startswith("replica")]
+    assert told == ["replica-removed", "replica-parked", "replica-added", "replica-returns"]
+    outcomes = [row["outcome"] for row in sink.rows("requests")]
+    assert outcomes == ["completed", "completed", "failed"]
