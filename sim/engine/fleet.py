@@ -83,6 +83,7 @@ class Fleet:
             self.migrations.power(self.dark_servers(), time_s)
         site = self._world.scenario.site
         lost: list[int] = []
+        gone: list[int] = []  # had been taken away, and will not finish what they held
         for index, placed in enumerate(self._places.now):
             dark = self._dark(index)
             if not placed.gpus or (not dark and index not in self._down):
@@ -97,15 +98,19 @@ class Fleet:
             if fresh:
                 why = f"{site.node_names[dark[0]]} has no power"
                 self._tell(time_s, "replica-fails", index, why)
-            if fresh or dark:  # or it was about to come back
+            if index in self._away:
+                gone.append(index)
+            elif fresh or dark:  # or it was about to come back
                 self._returns[index] += 1
                 self._replace_later(index, time_s)
-            elif index not in self._away | self._cut:
+            elif index not in self._cut:
                 self._seek.pop(index, None)
                 self._load(index, time_s)
         if self._loader is not None and lost:
             self._loader.lost(lost, time_s)
-        if back:
+        for index in gone:
+            self._leave(index, time_s)
+        if back or gone:
             self._place_waiting(time_s)
 
     def _dark(self, replica: int) -> list[int]:
@@ -152,6 +157,9 @@ class Fleet:
             self._tell(time_s, "replica-cut", replica, why)
         if self._loader is not None:
             self._loader.lost([replica], time_s)
+        if replica in self._away:  # it will not finish what it held
+            self._leave(replica, time_s)
+            self._place_waiting(time_s)
         self._replace_later(replica, time_s)
 
     def joined(self, replica: int, time_s: float) -> None:
