@@ -279,23 +279,22 @@ def _wish(file: str, where: str, item: Mapping[str, Any], spec: Mapping[str, Any
     running = [_container(file, *one) for one in _listed(spec, where, "containers")]
     if not running:
         raise DataError(file, f"{where}.spec.containers: is missing or empty")
-    alone, beside = [], [quantity(0), quantity(0)]
+    alone, beside = [], (quantity(0), quantity(0))
     for container, place in _listed(spec, where, "initContainers"):
         one = _container(file, container, place)
         if container.get("restartPolicy") == "Always":
             running.append(one)
-            beside = [beside[i] + one[i] for i in (0, 1)]
+            beside = (beside[0] + one[0], beside[1] + one[1])
         else:
             alone.append((beside[0] + one[0], beside[1] + one[1], one[2], one[3]))
     overhead = _Amounts(file, f"{where}.spec.overhead", spec.get("overhead"))
     whole = _Amounts(
         file, f"{where}.spec.resources.requests", (spec.get("resources") or {}).get("requests")
     )
-    cpu, memory = (
-        whole.get(name) if name in whole.given
-        else max([sum(one[i] for one in running), *(one[i] for one in alone)])
-        for i, name in enumerate(("cpu", "memory"))
-    )  # fmt: skip
+    cpu = max([sum(one[0] for one in running), *(one[0] for one in alone)])
+    memory = max([sum(one[1] for one in running), *(one[1] for one in alone)])
+    cpu = whole.get("cpu") if "cpu" in whole.given else cpu
+    memory = whole.get("memory") if "memory" in whole.given else memory
     devices: dict[str, int] = {}
     for one in running:
         for resource, count in one[2].items():
