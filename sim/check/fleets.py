@@ -10,6 +10,9 @@ from sim.spec import Document
 from sim.spec.nodes import Path
 from sim.spec.scaling import ScalingSpec
 
+#: Steps of one timetable in a run, above which it is refused; a year of five minutes has 105,120.
+MOST_STEPS = 1_000_000
+
 
 class Change(NamedTuple):
     """A pool has so many replicas from then on."""
@@ -34,10 +37,17 @@ def horizon_s(document: Document) -> float:
     return (document.spec.duration or 0.0) + document.spec.drain
 
 
+def turns_of(spec: ScalingSpec, end_s: float) -> int:
+    """How often a timetable begins before ``end_s``."""
+    return 1 if spec.every is None else math.ceil(end_s / spec.every)
+
+
 def steps(spec: ScalingSpec, end_s: float) -> Iterator[tuple[float, int, int]]:
     """(time, place in the schedule, replicas) before ``end_s``, one beginning after another."""
     stated = [(place, step) for place, step in enumerate(spec.schedule) if step is not None]
-    turns = 1 if spec.every is None else math.ceil(end_s / spec.every)
+    turns = turns_of(spec, end_s)
+    if turns * len(stated) > MOST_STEPS:
+        return  # refused by ``check_scaling``
     for turn in range(turns):
         begin_s = 0.0 if spec.every is None else turn * spec.every
         for place, step in sorted(stated, key=lambda one: one[1].at):

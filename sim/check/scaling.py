@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from sim.check.collector import Collector
-from sim.check.fleets import horizon_s, steps
+from sim.check.fleets import MOST_STEPS, horizon_s, steps, turns_of
 from sim.check.scenario import PlannedEvent, Pool
 from sim.spec.nodes import Path
 from sim.spec.scaling import ScalingSpec
@@ -36,6 +36,8 @@ def check_scaling(found: Collector) -> tuple[PlannedEvent, ...]:
             found.error(path, "says nothing: state a 'schedule' or 'replace_after'")
         if spec.every is not None and not spec.schedule:
             found.error((*path, "every"), "has no 'schedule' that could begin anew")
+        elif spec.every is not None:
+            _turns(found, spec, path)
         _times(found, spec, path)
         before = start.get(spec.pool, 0)
         for at_s, _, replicas in steps(spec, horizon_s(document)):
@@ -43,6 +45,14 @@ def check_scaling(found: Collector) -> tuple[PlannedEvent, ...]:
             planned.append((at_s, replicas > before, event))
             before = replicas
     return tuple(event for _, _, event in sorted(planned, key=lambda one: one[:2]))
+
+
+def _turns(found: Collector, spec: ScalingSpec, path: Path) -> None:
+    """A timetable does not begin anew absurdly often."""
+    count = turns_of(spec, horizon_s(found.document)) * len(spec.schedule)
+    if count > MOST_STEPS:
+        text = f"makes {count:,} steps of this run, more than are taken ({MOST_STEPS:,})"
+        found.error((*path, "every"), text)
 
 
 def _times(found: Collector, spec: ScalingSpec, path: Path) -> None:

@@ -153,7 +153,7 @@ class Fleet:
         if self._loader is not None:
             self._loader.lost([replica], time_s)
         self._replace_later(replica, time_s)
-        if replica in self._away:
+        if replica in self._away:  # it will not finish what it held
             self._at(time_s, self.parked)
 
     def joined(self, replica: int, time_s: float) -> None:

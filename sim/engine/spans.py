@@ -179,7 +179,9 @@ class Spans:
 
     def pace(self, move: Move) -> None:
         """A replica works at another pace: so do its flows."""
-        span = self._spans[move.handle]
+        span = self._spans.get(move.handle)
+        if span is None:  # it failed, and has given its GPUs up at that very time
+            return
         span.tokens = move.tokens
         pace = move.tokens / move.to_s if move.tokens else 0.0
         for leg in span.legs:

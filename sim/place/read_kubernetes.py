@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -21,9 +21,10 @@ import yaml
 
 from sim import paths
 from sim.errors import DataError
+from sim.place.kubernetes_objects import Unmodelled, objects
 from sim.place.lists import NodeList, PodList
 from sim.place.quantities import mib_down, mib_up, milli_up, quantity
-from sim.place.read_csv import LARGEST, MOST_GPUS, open_text
+from sim.place.read_csv import LARGEST, MOST_GPUS
 from sim.place.selectors import may_run, what_counts
 
 _ENDED = ("Succeeded", "Failed")
@@ -45,39 +46,6 @@ class KubernetesNodes:
 @cache
 def _names() -> Any:
     return yaml.safe_load(paths.data("placement", "kubernetes.yaml").read_text(encoding="utf-8"))
-
-
-def objects(file: Path, kind: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """(where, object) of each ``Node`` or ``Pod`` of a file: a list, an array, or one alone.
-
-    Raises:
-        DataError: it is no JSON, or holds something else.
-    """
-    with open_text(file) as stream:
-        try:
-            content = json.load(stream)
-        except json.JSONDecodeError as error:
-            message = f"is no JSON: {error.msg} at column {error.colno}"
-            raise DataError(str(file), message, error.lineno) from error
-        except RecursionError as error:
-            raise DataError(str(file), "is nested too deeply to be of Kubernetes") from error
-        except ValueError as error:
-            raise DataError(str(file), "holds a number of too many digits") from error
-    if isinstance(content, dict) and "items" in content:
-        content, prefix = content["items"], "items"
-    else:
-        content, prefix = content if isinstance(content, list) else [content], ""
-    if not isinstance(content, list):
-        raise DataError(str(file), "items: is not a list")
-    for i, item in enumerate(content):
-        where = f"{prefix}[{i}]"
-        found = item.get("kind", kind) if isinstance(item, dict) else type(item).__name__
-        if found != kind:
-            raise DataError(str(file), f"{where}: is a {found}, not a {kind}")
-        name = (item.get("metadata") or {}).get("name")
-        if not isinstance(name, str) or not name:
-            raise DataError(str(file), f"{where}.metadata.name: is missing")
-        yield f"{where} ({name})", item
 
 
 class _Amounts:
@@ -110,12 +78,20 @@ class _Amounts:
         return found
 
 
+@cache
 def _is_device(name: str) -> bool:
     known = _names()
     if any(name == one["resource"] for one in known["devices"]):
         return True
     forms = (re.escape(one["resource"]).replace(r"\*", ".+") for one in known["slices"])
     return any(re.fullmatch(form, name) for form in forms)
+
+
+@cache
+def _is_known(name: str) -> bool:
+    """Whether a resource that a pod asks for counts, as an amount, a device or a part of one."""
+    parts = (one.get("resource") for one in _names()["parts"])
+    return name in ("cpu", "memory", *parts) or _is_device(name)
 
 
 def read_nodes(file: Path) -> KubernetesNodes:
@@ -205,6 +181,7 @@ class _Wish:
     gpus: int
     milli: int
     device: str
+    others: Mapping[str, None]  # resources that it asks for and that nothing is known of
 
 
 def read_pods(file: Path, cluster: KubernetesNodes) -> tuple[NodeList, PodList]:
@@ -216,7 +193,7 @@ def read_pods(file: Path, cluster: KubernetesNodes) -> tuple[NodeList, PodList]:
     name = str(file)
     at = {node: i for i, node in enumerate(cluster.nodes.names)}
     cpu, memory = cluster.nodes.cpu_milli.copy(), cluster.nodes.memory_mib.copy()
-    ended, own, affine = [], [], []
+    ended, own, unmodelled = [], [], Unmodelled()
     names: dict[str, str] = {}
     places: dict[str, int] = {}
     eligible: dict[str, Any] = {}
@@ -240,8 +217,7 @@ def read_pods(file: Path, cluster: KubernetesNodes) -> tuple[NodeList, PodList]:
                 cpu[node] -= wish.cpu
                 memory[node] -= wish.memory
             continue
-        if any(k in (spec.get("affinity") or {}) for k in ("podAffinity", "podAntiAffinity")):
-            affine.append(key)
+        unmodelled.look(key, spec, wish.others)
         place = json.dumps([what_counts(spec), wish.device if wish.gpus else ""], sort_keys=True)
         if place not in places:
             places[place] = len(places)
@@ -249,6 +225,8 @@ def read_pods(file: Path, cluster: KubernetesNodes) -> tuple[NodeList, PodList]:
         priority = spec.get("priority") or 0
         if isinstance(priority, bool) or not isinstance(priority, int):
             raise DataError(name, f"{where}.spec.priority: {priority!r} is not a whole number")
+        if abs(priority) > LARGEST:
+            raise DataError(name, f"{where}.spec.priority: is not between -1e18 and 1e18")
         tenants.append(space)
         rows.append((key, wish.cpu, wish.memory, wish.gpus, wish.milli, places[place], priority))
     if not rows:
@@ -257,7 +235,7 @@ def read_pods(file: Path, cluster: KubernetesNodes) -> tuple[NodeList, PodList]:
     for keys, text in (
         (ended, "left out: ended"),
         (own, "belong to nodes: what they take is taken off beforehand"),
-        (affine, "have rules about other pods (podAffinity), which are not modelled"),
+        *unmodelled.notes(),
     ):
         if keys:
             notes.append(f"{name}: {_some(keys)} {text}")
@@ -293,21 +271,32 @@ def _eligible(
 
 
 def _wish(file: str, where: str, item: Mapping[str, Any], spec: Mapping[str, Any]) -> _Wish:
-    """What a pod takes: the larger of its containers together and any that initialises."""
-    running = [(c, f"{where}.spec.containers[{i}]") for i, c in _listed(spec, "containers")]
-    first: list[tuple[Mapping[str, Any], str]] = []
-    for i, container in _listed(spec, "initContainers"):
-        pair = (container, f"{where}.spec.initContainers[{i}]")
-        (running if container.get("restartPolicy") == "Always" else first).append(pair)
+    """What a pod takes: the larger of its containers together and any that initialises.
+
+    Containers that initialise and go on (sidecars) count with those, and with whatever
+    initialises after them.
+    """
+    running = [_container(file, *one) for one in _listed(spec, where, "containers")]
     if not running:
         raise DataError(file, f"{where}.spec.containers: is missing or empty")
-    together = [_container(file, *pair) for pair in running]
-    alone = [_container(file, *pair) for pair in first]
+    alone, beside = [], (quantity(0), quantity(0))
+    for container, place in _listed(spec, where, "initContainers"):
+        one = _container(file, container, place)
+        if container.get("restartPolicy") == "Always":
+            running.append(one)
+            beside = (beside[0] + one[0], beside[1] + one[1])
+        else:
+            alone.append((beside[0] + one[0], beside[1] + one[1], one[2], one[3]))
     overhead = _Amounts(file, f"{where}.spec.overhead", spec.get("overhead"))
-    cpu = max([sum(one[0] for one in together), *(one[0] for one in alone)])
-    memory = max([sum(one[1] for one in together), *(one[1] for one in alone)])
+    whole = _Amounts(
+        file, f"{where}.spec.resources.requests", (spec.get("resources") or {}).get("requests")
+    )
+    cpu = max([sum(one[0] for one in running), *(one[0] for one in alone)])
+    memory = max([sum(one[1] for one in running), *(one[1] for one in alone)])
+    cpu = whole.get("cpu") if "cpu" in whole.given else cpu
+    memory = whole.get("memory") if "memory" in whole.given else memory
     devices: dict[str, int] = {}
-    for one in together:
+    for one in running:
         for resource, count in one[2].items():
             devices[resource] = devices.get(resource, 0) + count
     for one in alone:
@@ -318,15 +307,17 @@ def _wish(file: str, where: str, item: Mapping[str, Any], spec: Mapping[str, Any
         raise DataError(file, f"{where}: asks for {both}; one kind of device a pod is modelled")
     device, gpus = next(iter(devices.items()), ("", 0))
     notes = item["metadata"].get("annotations") or {}
-    milli, part_of = _part(file, where, notes, [one[3] for one in together])
+    milli, part_of = _part(file, where, notes, [one[3] for one in running])
     if part_of and not gpus:  # schedulers of parts may ask for no whole device
         device, gpus = part_of, _count(file, where, notes)
     cpu, memory = cpu + overhead.get("cpu"), memory + overhead.get("memory")
-    return _Wish(milli_up(cpu), mib_up(memory), gpus, milli if gpus else 0, device)
+    asked = [name for one in (*running, *alone) for name in one[3].given if one[3].get(name)]
+    others = dict.fromkeys(name for name in asked if not _is_known(name))
+    return _Wish(milli_up(cpu), mib_up(memory), gpus, milli if gpus else 0, device, others)
 
 
-def _listed(spec: Mapping[str, Any], key: str) -> list[tuple[int, Mapping[str, Any]]]:
-    return [(i, one) for i, one in enumerate(spec.get(key) or ()) if isinstance(one, dict)]
+def _listed(spec: Mapping[str, Any], where: str, key: str) -> list[tuple[Mapping[str, Any], str]]:
+    return [(one, f"{where}.spec.{key}[{i}]") for i, one in enumerate(spec.get(key) or ())]
 
 
 def _container(

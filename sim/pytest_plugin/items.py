@@ -122,8 +122,11 @@ class _Item(pytest.Item):
         self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None
     ) -> str | Any:
         """A line that is not met, or an input that is wrong, in its own words."""
-        if isinstance(excinfo.value, LineFailed | RackplanError):
-            return str(excinfo.value)
+        text = str(excinfo.value)
+        if isinstance(excinfo.value, LineFailed):
+            return text
+        if isinstance(excinfo.value, RackplanError):  # of a variant it names only what was set
+            return text if str(self.path) in text else f"{self.path}: {self.name}: {text}"
         return super().repr_failure(excinfo, style)
 
     def judge(self, decision: Decision) -> None:

@@ -17,7 +17,7 @@ from sim.units import format_si
 if TYPE_CHECKING:
     from sim.results.result import RunResult
 
-#: Events of one kind that are told one by one; of more only the first and the number.
+#: Events that are told one by one; of more only how many there were of each kind.
 _MOST = 20
 _NAME = re.compile(r"(?P<pool>.+?)(?:-| replica |\[)(?P<number>\d+)\]?")
 
@@ -113,7 +113,8 @@ def _where(result: RunResult, replica: Replica) -> Iterator[str]:
         return
     yield (
         f"{replica.name}, one of {count} replicas of {replica.pool}, is on "
-        f"{'GPU' if len(gpus) == 1 else 'GPUs'} {_ranges(gpus)} ({row['gpu']}) of {row['node']}, "
+        f"{'GPU' if len(gpus) == 1 else 'GPUs'} {_ranges(gpus)} ({row['gpu']}) of "
+        f"{' and '.join(str(row['node']).split())}, "
         f"with room for {16 * int(row['kv_blocks']):,} tokens of KV."
     )
     feeds = _feeds(result, str(row["node"]))
@@ -153,8 +154,9 @@ def _life(result: RunResult, replica: Replica, purpose: Callable[[str], str]) ->
     happened = list(_events(result, replica))
     if not decided:
         yield "No decision about its place is recorded."
-    # At one time the decision is told before what follows from it.
-    for _, sentences in sorted(decided + happened, key=lambda one: one[0]):
+    # At one time: what led to a decision, the decision, what follows from it.
+    told = [(time_s, 1, sentences) for time_s, sentences in decided] + happened
+    for _, _, sentences in sorted(told, key=lambda one: one[:2]):
         yield from sentences
     if not happened:
         yield "Nothing happened to it: it did not fail, come, leave or move."
@@ -176,8 +178,11 @@ def _decisions(
         rows = [row for row in mine if row["t_s"] == time_s]
         refused = [row for row in rows if not row["accepted"]]
         policy = str(rows[0]["policy"])
+        nowhere = "no place for it"
+        if any(row["reason_code"] == "no-gain" for row in refused):
+            nowhere = "no place that it was worth moving to"
         sentences = [_taken(row, replica, time_s) for row in rows if row["accepted"]] or [
-            f"At {span(time_s)} {policy} found no place for it."
+            f"At {span(time_s)} {policy} found {nowhere}."
         ]
         meant = purpose(policy)
         if meant and policy not in told:
@@ -220,19 +225,33 @@ _TOLD = {
 }  # fmt: skip
 
 
-def _events(result: RunResult, replica: Replica) -> list[tuple[float, list[str]]]:
-    """(time, sentence) of each event of it; of very many the first ones, and how many more."""
+#: What may be why a place is looked for at the same time.
+_CAUSES = ("replica-fails", "replica-cut", "replica-removed", "replica-parked")
+
+
+def _events(result: RunResult, replica: Replica) -> list[tuple[float, int, list[str]]]:
+    """(time, rank, sentence) of each event of it; of very many the first ones, and how many more.
+
+    The rank is 0 of what came before any decision at its time, else 2.
+    """
     table = result.tables["events"]
     mine = table.filter(pc.equal(table["entity"], f"replica {replica.everywhere}")).to_pylist()
-    found = []
+    names = {one.everywhere: name for name, one in replicas_of(result).items()}
+    found: list[tuple[float, int, list[str]]] = []
     for event in mine[:_MOST]:
-        told = _TOLD.get(str(event["kind"]), f"{event['kind']}: {{}}").format(event["detail"])
-        found.append((event["t_s"], [f"At {span(event['t_s'])} {told}."]))
+        time_s, kind, detail = event["t_s"], str(event["kind"]), str(event["detail"])
+        if kind == "weights-load":  # which says of whom by their numbers
+            detail = re.sub(r"replica (\d+)", lambda of: names[int(of[1])], detail)
+        told = _TOLD.get(kind, f"{kind}: {{}}").format(detail)
+        late = bool(found) and found[-1][:2] == (time_s, 2)
+        rank = 0 if kind in _CAUSES and not late else 2
+        found.append((time_s, rank, [f"At {span(time_s)} {told}."]))
     if len(mine) > _MOST:
         counts = Counter(str(event["kind"]) for event in mine[_MOST:])
         more = ", ".join(f"{count} × {kind}" for kind, count in counts.items())
         first_s, last_s = mine[_MOST]["t_s"], mine[-1]["t_s"]
-        found.append((first_s, [f"After that {more}, the last at {span(last_s)}."]))
+        text = f"From {span(first_s)} to {span(last_s)} there were {more} besides."
+        found.append((last_s, 2, [text]))
     return found
 
 

@@ -140,6 +140,25 @@ def test_a_failed_replica_is_placed_elsewhere_after_a_while_and_stays_there(engi
 
 
 @ENGINES
+def test_one_taken_away_that_fails_before_it_has_finished_gives_its_gpus_up(engine: str) -> None:
+    pools = [a_pool("day", WIDE, 1, 1, replace_after_s=1.0), a_pool("night", WIDE, 1, 0)]
+    rows = [{"arrival_s": 1.0, "output_tokens": 100}]
+    events = [
+        event(2.0, "remove", "day", 1), power(3.0, "fail", 0), power(5.0, "restore", 0),
+        event(6.0, "add", "night", 1), event(10.0, "add", "day", 1),
+    ]  # fmt: skip
+    sink = run_of(engine, pools, events, servers=1, requests=[rows])
+    assert told(sink, *(f"replica-{what}" for what in ("fails", "added", "returns", "waits"))) == [
+        (3.0, "replica-fails", "replica 0"),
+        (6.0, "replica-added", "replica 1"),
+        (8.0, "replica-returns", "replica 1"),
+        (10.0, "replica-waits", "replica 0"),
+    ]
+    assert request(sink)["outcome"] == "failed"
+    assert servers_of(sink) == ["", "node-1"]
+
+
+@ENGINES
 def test_power_that_is_back_in_time_moves_nobody(engine: str) -> None:
     pools = [a_pool("chat", WIDE, 1, 1, replace_after_s=5.0)]
     # Twice for 4 s, which is not once for 5 s.

@@ -171,3 +171,39 @@ def test_servers_that_nothing_joins_cannot_share_a_replica(tmp_path: Path) -> No
     with pytest.raises(BuildError, match=r"joins no servers.*rail-optimised") as caught:
         tables(tmp_path, "reference", more="fabric: {kind: none}\n")
     assert "row-rack-1-node-1 and row-rack-1-node-2" in str(caught.value)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_one_that_is_parked_says_that_it_rests_before_its_flows_end(
+    engine: str, tmp_path: Path
+) -> None:
+    """Taken away while it works: its last pace comes while it still has flows."""
+    more = (
+        "fabric: {kind: rail-optimised, nic: 100 Gb/s}\n"
+        "scaling: [{pool: chat, schedule: [{at: 0.5 s, replicas: 0}, {at: 8 s, replicas: 1}]}]\n"
+        "power: {utility: {budget: 1 MW}, restart: 1 s}\n"
+    )
+    sink = tables(tmp_path, engine, more=more)
+    told = [row["kind"] for row in sink.rows("events") if row["kind"].startswith("replica")]
+    assert told == ["replica-removed", "replica-parked", "replica-added", "replica-returns"]
+    outcomes = [row["outcome"] for row in sink.rows("requests")]
+    assert outcomes == ["completed", "completed", "failed"]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("part", "lost"), [("row-rack-1-node-2", "replica-fails"), ("leaf-1", "replica-cut")]
+)
+def test_one_taken_away_that_fails_while_it_works_gives_its_gpus_up(
+    engine: str, part: str, lost: str, tmp_path: Path
+) -> None:
+    more = (
+        "fabric: {kind: single-switch}\n"
+        "scaling: [{pool: chat, schedule: [{at: 0.2 s, replicas: 0}, {at: 8 s, replicas: 1}]}]\n"
+        f"events: [{{at: 0.25 s, fail: {part}}}, {{at: 1 s, restore: {part}}}]\n"
+        "power: {utility: {budget: 1 MW}, restart: 1 s}\n"
+    )
+    sink = tables(tmp_path, engine, more=more)
+    told = [row["kind"] for row in sink.rows("events") if row["kind"].startswith("replica")]
+    assert told == ["replica-removed", lost, "replica-added", "replica-returns"]
+    assert [row["outcome"] for row in sink.rows("requests")] == ["failed"] * 3

@@ -101,6 +101,50 @@ def test_containers_that_initialise_sidecars_and_overhead(tmp_path: Path) -> Non
     assert found.pods.cpu_milli.tolist() == [8_250]
 
 
+def test_who_initialises_after_a_sidecar_has_it_beside(tmp_path: Path) -> None:
+    """Kubernetes: each that initialises counts with the sidecars that were started before it."""
+    one = pod("a", cpu="2")
+    one["spec"]["initContainers"] = [
+        {"name": "s", "restartPolicy": "Always", "resources": {"requests": {"cpu": "500m"}}},
+        {"name": "i", "resources": {"requests": {"cpu": "8"}}},
+    ]
+    found = read(tmp_path, [node("n")], [one])
+    assert found.pods.cpu_milli.tolist() == [8_500]
+
+
+def test_requests_of_a_whole_pod_count_instead(tmp_path: Path) -> None:
+    found = read(tmp_path, [node("n")], [pod("a", cpu="2", resources={"requests": {"cpu": "3"}})])
+    assert found.pods.cpu_milli.tolist() == [3_000]
+    assert found.pods.memory_mib.tolist() == [8 * 1024]
+
+
+def test_what_is_asked_for_and_not_modelled_is_said(tmp_path: Path) -> None:
+    rdma = pod("rdma")
+    rdma["spec"]["containers"][0]["resources"]["limits"]["rdma/ib"] = "1"
+    found = read(
+        tmp_path,
+        [node("a"), node("b", device="nvidia.com/gpu.shared")],
+        [
+            rdma, pod("tpu", gpus=4, device="google.com/tpu"),
+            pod("claim", gpus=0, resourceClaims=[{"name": "gpu"}]),
+            pod("spread", topologySpreadConstraints=[{"whenUnsatisfiable": "DoNotSchedule"}]),
+            pod("soft", topologySpreadConstraints=[{"whenUnsatisfiable": "ScheduleAnyway"}]),
+            pod("mild", preemptionPolicy="Never"), pod("near", affinity={"podAffinity": {"a": 1}}),
+            pod("part", device="nvidia.com/gpu.shared"),
+        ],
+    )  # fmt: skip
+    assert [note.split("pods.json: ")[1] for note in found.notes] == [
+        "ml/rdma ask for rdma/ib, which is not modelled",
+        "ml/tpu ask for google.com/tpu, which is not modelled",
+        "ml/claim claim devices (resourceClaims), which are not modelled",
+        "ml/spread must be spread (topologySpreadConstraints): not modelled",
+        "ml/mild are to preempt nobody (preemptionPolicy): they do as others do",
+        "ml/near have rules about other pods (podAffinity), which are not modelled",
+    ]
+    part = found.pods.places[found.pods.where[-1]]
+    assert found.pods.eligible[part].tolist() == [False, True]
+
+
 def test_parts_of_gpus(tmp_path: Path) -> None:
     openb = {"alibabacloud.com/gpu-milli": "460", "alibabacloud.com/gpu-count": "2"}
     hami = pod("c")
@@ -207,6 +251,15 @@ def test_what_is_not_placed_is_said(tmp_path: Path) -> None:
          r"gpu-fraction: 1\.5 of 1 is no part of a GPU"),
         ([node("a")], [pod("p", phase="Failed")], r"has no pod to place \(1 ended, 0 of nodes\)"),
         ([node("a", gpus=0)], [pod("p")], "no node has a GPU"),
+        ([node("a", spec={"taints": "x"})], [pod("p")],
+         r"nodes\.json: items\[0\] \(a\)\.spec\.taints: \"x\" is not a list"),
+        ([{"metadata": ["a"]}], [pod("p")], r"items\[0\]\.metadata\.name: is missing"),
+        ([node("a", conditions=[1])], [pod("p")], r"status\.conditions\[0\]: 1 is not a mapping"),
+        ([node("a")], [pod("p", tolerations={"key": "k"})], r"\.spec\.tolerations: .* not a list"),
+        ([node("a")], [pod("p", affinity=["podAffinity"])], r"\.spec\.affinity: .* not a mapping"),
+        ([node("a")], [pod("p", initContainers=[None])], r"\.spec\.initContainers\[0\]: is null"),
+        ([node("a")], [pod("p", nodeName=["n"])], r"\.spec\.nodeName: \[\"n\"\] is not text"),
+        ([node("a")], [pod("p", priority=10**30)], r"\.spec\.priority: is not between"),
         ([node("a", spec={"unschedulable": True})], [pod("p")], "has no node that takes pods"),
     ],
 )  # fmt: skip

@@ -101,7 +101,9 @@ def test_a_variant_that_is_wrong_fails_its_line_alone(project: pytest.Pytester) 
     (project.path / "chat.rackplan.yaml").write_text(BODY + lines)
     result = run(project, "-k", "ttft_p99 or better")
     result.assert_outcomes(passed=1, failed=1, deselected=1)
-    result.stdout.fnmatch_lines(["*'randm'*did you mean 'random'*"])
+    result.stdout.fnmatch_lines(
+        ["*chat.rackplan.yaml: chat.tpot_p50: randm better *'randm'*did you mean 'random'*"]
+    )
 
 
 def test_folders_are_collected_where_the_ini_line_says(project: pytest.Pytester) -> None:

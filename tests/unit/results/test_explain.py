@@ -93,3 +93,52 @@ def test_refused_choices_are_counted_with_their_reason(result: RunResult, tmp_pa
     assert told.count("  gpu-taken, such as 3 4: GPU 3 already holds a replica.") == 1
     (row,) = [row for row in placements(run) if row["replica"] == "chat-1"]  # type: ignore[arg-type]
     assert (row["choice"], row["refused"]) == (3, 2)
+
+
+def told_of(folder: Path, name: str, script: str, **pool: str) -> list[str]:
+    """What is told of one of two replicas in a run with this script."""
+    more = "".join(f", {key}: {value}" for key, value in pool.items())
+    file = folder / "script.yaml"
+    file.write_text(TINY.replace("replicas: 2}", f"replicas: 2{more}}}") + script)
+    found = sim.run_scenario(sim.load_scenario(file), 1, engine="reference")
+    return explain_replica(found, replica_named(found, name))
+
+
+def test_what_led_to_a_decision_is_told_before_it(tmp_path: Path) -> None:
+    script = """
+power: {utility: {budget: 60 kW}, restart: 1 s}
+scaling: [{pool: chat, replace_after: 0 s}]
+events: [{at: 4 s, fail: row-1-rack-1-node-1}]
+"""
+    told = told_of(tmp_path, "chat-0", script)
+    at = [line.split(" it ", 1)[1] for line in told if line.startswith("At 4.00 s")]
+    assert [line.partition(":")[0] for line in at] == [
+        "failed",
+        "there, its first choice.",
+        "was placed anew, on row-1-rack-1-node-2, for row-1-rack-1-node-1 did not come back",
+    ]
+
+
+def test_sources_of_weights_are_named_and_of_many_events_the_rest_is_told_last(
+    tmp_path: Path,
+) -> None:
+    script = """
+fabric: {kind: rail-optimised}
+storage: {nodes: 1}
+scaling: [{pool: chat, every: 1 s, schedule: [{at: 0.2 s, replicas: 1}, {at: 0.6 s, replicas: 2}]}]
+"""
+    told = told_of(tmp_path, "chat-1", script, weights="{from: peers, boot: 0 s}")
+    loads = [line for line in told if "began to load weights" in line]
+    assert loads
+    assert all(line.endswith("GB from chat-0.") for line in loads)
+    besides = next(place for place, line in enumerate(told) if line.endswith(" besides."))
+    assert not any(line.startswith("At ") for line in told[besides:])
+
+
+def test_a_place_that_gains_nothing_is_no_want_of_places(tmp_path: Path) -> None:
+    script = """
+fabric: {kind: rail-optimised}
+events: [{at: 4 s, defragment: {most: 1}}]
+"""
+    told = told_of(tmp_path, "chat-1", script)
+    assert "At 4.00 s topology-aware found no place that it was worth moving to." in told
