@@ -47,6 +47,7 @@ class PoolLoad:
         infeasible: why the required part of it cannot be served; "" if it can, or nothing is
             required.
         unknown: why there are no numbers; "" if there are.
+        required: some line asks that its requests are served.
     """
 
     pool: str
@@ -55,6 +56,7 @@ class PoolLoad:
     saturation_per_s: float = math.nan
     infeasible: str = ""
     unknown: str = ""
+    required: bool = True
 
     @property
     def utilisation(self) -> float:
@@ -69,7 +71,7 @@ class PoolLoad:
     @property
     def near_saturation(self) -> bool:
         """Whether no interval over seeds can be trusted."""
-        return not self.unknown and self.beta < NEAR_SATURATION
+        return self.required and not self.unknown and self.beta < NEAR_SATURATION
 
 
 @dataclass(frozen=True)
@@ -190,6 +192,7 @@ def _loaded(pool: Pool, streams: Sequence[_Stream], tpot_s: float) -> PoolLoad:
     return PoolLoad(
         pool.name, pool.replicas, rate_per_s, pool.replicas * tops[best],
         _infeasible(pool, pool.models[best], streams, tpot_s),
+        required=any(stream.required > 0.0 for stream in streams),
     )  # fmt: skip
 
 
