@@ -74,15 +74,16 @@ def headline_of(plan: Plan) -> str:
     """The answer in a line."""
     spec = plan.question.spec
     if plan.answer is None:
-        ends = plan.points[-1] if plan.points else None
         value = spec.values[-1] if spec.goal == MINIMUM else spec.values[0]
         if plan.status == NOT_CERTIFIABLE:
             return f"NOT CERTIFIABLE  {spec.where}: even {value} is near saturation"
+        ran = [point for point in plan.points if point.seeds]
+        missed = "the lines"
+        if ran:
+            value = ran[-1].value
+            missed = missed if ran[-1].worst is None else ran[-1].worst.objective.text
         sure = "" if plan.status == NONE else ", as far as these seeds tell"
-        why = ""
-        if ends is not None and ends.worst is not None:
-            why = f" {ends.worst.objective.text}"
-        return f"NONE  even {spec.where} {value} misses{why or ' the lines'}{sure}"
+        return f"NONE  even {spec.where} {value} misses {missed}{sure}"
     word = {CERTAIN: "ANSWER", LIKELY: "LIKELY", NOT_CERTIFIABLE: "ANSWER"}[plan.status]
     return f"{word}  {spec.where} = {plan.answer.value}{_width(plan)}"
 

@@ -3,12 +3,13 @@
 ``question: {minimum: 'pools[chat].replicas', from: 1, to: 64}``, or ``maximum`` of
 ``workload[chat].rate`` ``from: 1 /s`` ``to: 200 /s`` with ``step: 1 %``: a path as ``--set`` takes
 it, and the values that may be the answer. Whole numbers go up by 1 and quantities by 1 % where no
-step is stated.
+step is stated. ``each: {'pools[chat].replicas': 8}`` sets 8 replicas for each rack that is counted.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path as FilePath
@@ -25,7 +26,7 @@ REQUIRED = {
     "question": "what is to be found, such as {minimum: 'pools[chat].replicas', from: 1, to: 64}",
 }
 MINIMUM, MAXIMUM = "minimum", "maximum"
-_KEYS = (MINIMUM, MAXIMUM, "from", "to", "step")
+_KEYS = (MINIMUM, MAXIMUM, "from", "to", "step", "each")
 #: Seeds that a point gets at most, where the study does not say.
 SEEDS = 16
 _PATH: Path = ("question",)
@@ -44,6 +45,7 @@ class QuestionSpec:
         goal: "minimum" or "maximum".
         where: the path whose value is sought; ``mark``: where it is written.
         values: that may be the answer, ascending.
+        each: path → how much of it comes with each one of what is counted.
         subject_to: the node of the lines that must hold; None: those that the base expects.
         seeds: that a point gets at most, from the base's own seed on.
     """
@@ -57,6 +59,7 @@ class QuestionSpec:
     where: str
     mark: Mark
     values: tuple[Scalar, ...]
+    each: tuple[tuple[str, int], ...]
     subject_to: Node | None
     seeds: int
 
@@ -70,7 +73,7 @@ def read_question(path: str | os.PathLike[str], *, allow_outside: bool = False) 
     reader, found = open_reader(path, "question", KEYS, REQUIRED)
     base, base_mark, bound = reader.base(allow_outside)
     asked = reader.part("question", lambda node: _question(node, found))
-    goal, where, mark, values = asked or ("", "", Mark(reader.file), ())
+    goal, where, mark, values, each = asked or ("", "", Mark(reader.file), (), ())
     seeds = reader.value("seeds", _seeds)
     spec = QuestionSpec(
         file=reader.file,
@@ -82,6 +85,7 @@ def read_question(path: str | os.PathLike[str], *, allow_outside: bool = False) 
         where=where,
         mark=mark,
         values=values,
+        each=each,
         subject_to=reader.part("subject_to", lambda node: _lines(node, found)),
         seeds=SEEDS if seeds is None else seeds,
     )
@@ -104,36 +108,57 @@ def _lines(node: Node, found: Findings) -> Node:
     return node
 
 
-def _question(node: Node, found: Findings) -> tuple[str, str, Mark, tuple[Scalar, ...]] | None:
+_Asked = tuple[str, str, Mark, tuple[Scalar, ...], tuple[tuple[str, int], ...]]
+
+
+def _question(node: Node, found: Findings) -> _Asked | None:
     parts = found.mapping(node, _PATH, _KEYS)
     goals = [key for key in (MINIMUM, MAXIMUM) if key in parts]
     if len(goals) != 1:
         if parts or not found.problems:
-            found.add(
-                node, _PATH, "expected one of minimum and maximum: the path whose value is sought"
-            )
+            message = "expected one of minimum and maximum: the path whose value is sought"
+            found.add(node, _PATH, message)
         return None
-    goal = goals[0]
+    goal, path = goals[0], (*_PATH, goals[0])
     where = parts[goal]
     if not isinstance(where.value, str):
-        found.add(
-            where,
-            (*_PATH, goal),
-            f"expected a path such as 'pools[chat].replicas', not {show(where.plain())}",
-        )
+        message = f"expected a path such as 'pools[chat].replicas', not {show(where.plain())}"
+        found.add(where, path, message)
         return None
-    if not sound_path(where.value, where, (*_PATH, goal), found):
+    if not sound_path(where.value, where, path, found):
         return None
     missing = [key for key in ("from", "to") if key not in parts]
     if missing:
-        found.add(
-            node, _PATH, f"missing: {' and '.join(missing)} (the values that may be the answer)"
-        )
+        message = f"missing: {' and '.join(missing)} (the values that may be the answer)"
+        found.add(node, _PATH, message)
         return None
     values = tuple(_values(node, parts, found))
     if values and len(values) < 2:
         found.add(node, _PATH, "from and to are the same: there is nothing to find")
-    return goal, where.value, where.mark, values
+    each = tuple(_each(parts["each"], where.value, values, found)) if "each" in parts else ()
+    return goal, where.value, where.mark, values, each
+
+
+def _each(
+    node: Node, counted: str, values: tuple[Scalar, ...], found: Findings
+) -> Iterator[tuple[str, int]]:
+    """What comes with each one of what is counted."""
+    path = (*_PATH, "each")
+    if not isinstance(node.value, Mapping) or not node.value:
+        message = "expected paths and whole numbers, such as {'pools[chat].replicas': 8}"
+        found.add(node, path, message)
+        return
+    if not all(isinstance(value, int) for value in values):
+        found.add(node, path, f"each one of what? {counted} is no whole number here")
+    for where, entry in node.value.items():
+        number = entry.node.value
+        if type(number) is not int or number < 1:
+            message = f"expected a whole number from 1, not {show(entry.node.plain())}"
+            found.add(entry.node, (*path, where), message)
+        elif where == counted:
+            found.add(entry.node, (*path, where), "this is what is counted")
+        elif sound_path(where, Node(entry.key, None), (*path, where), found):
+            yield where, number
 
 
 def _values(node: Node, parts: dict[str, Node], found: Findings) -> list[Scalar]:

@@ -103,6 +103,7 @@ class Loads:
                 found.append(PoolLoad(pool.name, pool.replicas, unknown=why))
                 continue
             streams = [self._stream(w, scenario, pool, total) for w in mine]
+            streams = [stream for stream in streams if stream.work.prefilled > 0.0]
             found.append(_loaded(pool, streams, self._tpot_s(mine)))
         return found
 

@@ -86,6 +86,12 @@ class LocalExecutor:
             for worker in workers:
                 worker.end()
 
+    @property
+    def workers(self) -> list[int]:
+        """Process ids of the workers that are kept and idle."""
+        kept = self._kept or []
+        return [worker.process.pid for worker in kept if worker.process.pid is not None]
+
     def map(self, work: Work, tasks: Iterable[Task]) -> Generator[Outcome, None, None]:
         """One outcome for every task, in the order in which they end (see ``Executor``)."""
         crew = _Crew(self, work, tasks)

@@ -66,7 +66,7 @@ class Question:
             ScenarioError: this value makes no sense.
         """
         if point not in self._made:
-            changes = [_value(self.spec, self.values[point]), *_plain_runs(self.spec.mark)]
+            changes = [*_value(self.spec, self.values[point]), *_plain_runs(self.spec.mark)]
             try:
                 self._made[point] = _checked(self._source, self._sets, changes)
             except ScenarioError as error:
@@ -118,9 +118,14 @@ def load_question(
     )
 
 
-def _value(spec: QuestionSpec, value: object) -> Change:
+def _value(spec: QuestionSpec, value: object) -> list[Change]:
+    """What a point sets: the value, and what comes with each one of it."""
     assert isinstance(value, (int, float, str))
-    return Change(spec.where, Node(spec.mark, value))
+    changes = [Change(spec.where, Node(spec.mark, value))]
+    for where, number in spec.each:
+        assert isinstance(value, int)
+        changes.append(Change(where, Node(spec.mark, number * value)))
+    return changes
 
 
 def _plain_runs(mark: Mark) -> list[Change]:
@@ -142,7 +147,7 @@ def _end(
 ) -> Scenario | list[Problem]:
     """The scenario of an end with the lines to hold, or what is wrong with it."""
     try:
-        return _checked(source, sets, [_value(spec, value), *_lines(spec)])
+        return _checked(source, sets, [*_value(spec, value), *_lines(spec)])
     except ScenarioError as error:
         told = _told_of(error, f"{spec.where} {value}", spec.mark)
         return [_as_subject(spec, problem) for problem in told.problems]
