@@ -116,7 +116,8 @@ def _question(node: Node, found: Findings) -> _Asked | None:
     goals = [key for key in (MINIMUM, MAXIMUM) if key in parts]
     if len(goals) != 1:
         if parts or not found.problems:
-            message = "expected one of minimum and maximum: the path whose value is sought"
+            which = "one of minimum and maximum, not both" if goals else "minimum or maximum"
+            message = f"expected {which}: the path whose value is sought"
             found.add(node, _PATH, message)
         return None
     goal, path = goals[0], (*_PATH, goals[0])

@@ -70,7 +70,8 @@ class Question:
             try:
                 self._made[point] = _checked(self._source, self._sets, changes)
             except ScenarioError as error:
-                raise _told_of(error, self.label(point)) from None
+                label = self.label(point)
+                raise ScenarioError(_at(p, label) for p in error.problems) from None
         return self._made[point]
 
 
@@ -96,9 +97,7 @@ def load_question(
     source = base_source(spec, allow_outside)
     try_base(source, sets)
     ends = [_end(spec, source, sets, value) for value in (spec.values[0], spec.values[-1])]
-    problems = dict.fromkeys(p for end in ends if isinstance(end, list) for p in end)
-    if problems:
-        raise ScenarioError(problems)
+    _refuse(spec, [end if isinstance(end, list) else [] for end in ends])
     easiest = ends[-1] if spec.goal == MINIMUM else ends[0]
     assert isinstance(easiest, Scenario)
     objectives = _objectives(spec, source, sets, easiest)
@@ -149,18 +148,26 @@ def _end(
     try:
         return _checked(source, sets, [*_value(spec, value), *_lines(spec)])
     except ScenarioError as error:
-        told = _told_of(error, f"{spec.where} {value}", spec.mark)
-        return [_as_subject(spec, problem) for problem in told.problems]
+        return [_as_subject(spec, problem) for problem in error.problems]
 
 
-def _told_of(error: ScenarioError, label: str, mark: Mark | None = None) -> ScenarioError:
-    """The problems with the point that has them, where its value is to blame."""
-    return ScenarioError(
-        Problem(p.mark, p.path, f"{p.message} (at {label})")
-        if mark is None or p.mark == mark
-        else p
-        for p in error.problems
-    )
+def _refuse(spec: QuestionSpec, wrong: Sequence[Sequence[Problem]]) -> None:
+    """Raise what is wrong with the ends, with the one that has it unless both have.
+
+    Raises:
+        ScenarioError: if anything is.
+    """
+    found = []
+    for problems, value in zip(wrong, (spec.values[0], spec.values[-1]), strict=True):
+        for problem in problems:
+            common = all(problem in others for others in wrong)
+            found.append(problem if common else _at(problem, f"{spec.where} {value}"))
+    if found:
+        raise ScenarioError(dict.fromkeys(found))
+
+
+def _at(problem: Problem, label: str) -> Problem:
+    return Problem(problem.mark, problem.path, f"{problem.message} (at {label})")
 
 
 def _as_subject(spec: QuestionSpec, problem: Problem) -> Problem:
