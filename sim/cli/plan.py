@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sim.cli.run import ENGINE
-from sim.cli.several import FAILED, STUCK_AFTER, Jobs, StuckAfter, silence, stopped
+from sim.cli.several import FAILED, STUCK_AFTER, How, Jobs, StuckAfter, silence, stopped
 
 if TYPE_CHECKING:
     from sim.study.plan import Plan
     from sim.study.question import Question
+    from sim.study.shadow import Shadows
 
 
 def plan(
@@ -40,6 +42,10 @@ def plan(
     ] = False,
     stuck_after: StuckAfter = STUCK_AFTER,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    shadow: Annotated[
+        bool,
+        typer.Option("--shadow", help="also what one step more of each resource would buy"),
+    ] = False,
     allow_outside: Annotated[
         bool, typer.Option("--allow-outside", help="let paths lead out of the study's folder")
     ] = False,
@@ -59,17 +65,18 @@ def plan(
     for text in question.warnings:
         print(f"warning: {text}", file=sys.stderr)
     start_s = time.monotonic()
-    found = _answer(question, jobs, out, engine, fresh, stuck_after)
+    found, worth = _answer(question, How(jobs, out, engine, fresh, stuck_after), shadow)
     took_s = time.monotonic() - start_s
     if as_json:
-        from sim.study.plan_content import content_of
+        from sim.study.plan_content import content_of, shadows_content
 
-        print(json.dumps({**content_of(found), "seconds": round(took_s, 1)}, indent=2))
+        content = {**content_of(found), "shadow": shadows_content(worth)}
+        print(json.dumps({**content, "seconds": round(took_s, 1)}, indent=2))
     else:
         from sim.cli.plan_text import print_plan
         from sim.cli.summary import console
 
-        print_plan(found, took_s, out, console(WIDTH))
+        print_plan(found, worth, took_s, out, console(WIDTH))
     raise typer.Exit(0 if found.answer is not None else 1)
 
 
@@ -77,9 +84,7 @@ def plan(
 WIDTH = 120
 
 
-def _answer(
-    question: Question, jobs: int | None, out: Path, engine: str, fresh: bool, stuck_after: str
-) -> Plan:
+def _answer(question: Question, how: How, shadow: bool) -> tuple[Plan, Shadows | None]:
     """Run the plan on this machine; progress and messages go to standard error.
 
     Raises:
@@ -88,7 +93,8 @@ def _answer(
     """
     from sim.study.local import LocalExecutor
     from sim.study.plan import make_plan
-    from sim.study.plan_runs import RunFailed
+    from sim.study.plan_runs import PlanRuns, RunFailed
+    from sim.study.shadow import shadows
 
     def notice(text: str) -> None:
         print(text, file=sys.stderr)
@@ -97,12 +103,16 @@ def _answer(
         if sys.stderr.isatty():
             print(f"\r\x1b[K{name}", end="", file=sys.stderr, flush=True)
 
-    executor = LocalExecutor(jobs, silence_s=silence(stuck_after), notice=notice)
+    executor = LocalExecutor(how.jobs, silence_s=silence(how.stuck_after), notice=notice)
+    runs = PlanRuns(
+        question, executor, out=how.out, engine=how.engine, fresh=how.fresh, notice=notice,
+        ended=ended,
+    )  # fmt: skip
     try:
         with stopped("runs"), executor.kept():
-            return make_plan(
-                question, executor, out=out, engine=engine, fresh=fresh, notice=notice, ended=ended
-            )
+            found = make_plan(question, runs)
+            worth = shadows(found, runs) if shadow else None
+            return replace(found, made=runs.made, found=runs.found), worth
     except RunFailed as error:
         if error.input_wrong:
             raise

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sim.cli.plan_shadow import print_shadows
 from sim.cli.summary import plain_text
 from sim.results.wording import percent, plus_minus, quantity, span
 from sim.spec.question import MINIMUM
@@ -24,11 +25,12 @@ from sim.study.plan import (
     Plan,
     PointAt,
 )
+from sim.study.shadow import Shadows
 
 _STYLES = {YES: "green", NO: "red", UNDECIDED: "yellow", CERTAIN: "bold green"}
 
 
-def print_plan(plan: Plan, took_s: float, out: Path, to: Console) -> None:
+def print_plan(plan: Plan, worth: Shadows | None, took_s: float, out: Path, to: Console) -> None:
     """Print the whole answer."""
     spec, seeds = plan.question.spec, plan.question.seeds
     goal = "least" if spec.goal == MINIMUM else "largest"
@@ -57,6 +59,9 @@ def print_plan(plan: Plan, took_s: float, out: Path, to: Console) -> None:
                 "dim",
             )
         )
+    if worth is not None:
+        to.print()
+        print_shadows(worth, to)
     to.print()
     for sentence in (*_binding(plan), *_bounds(plan), *plan.notes):
         to.print(Text(plain_text(sentence)))

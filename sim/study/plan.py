@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from sim.engine.build import build
 from sim.errors import BuildError, RackplanError
 from sim.spec.axes import Label
 from sim.spec.question import MINIMUM
-from sim.study.executor import Executor
 from sim.study.intervals import Interval
 from sim.study.judge import NO, YES
 from sim.study.load import Loads, PoolLoad
@@ -117,38 +115,26 @@ class Plan:
         return next((point for point in self.points if point.point == at), None)
 
 
-def make_plan(
-    question: Question,
-    executor: Executor,
-    *,
-    out: Path,
-    engine: str,
-    fresh: bool = False,
-    notice: Callable[[str], None] = lambda text: None,
-    ended: Callable[[str, bool], None] = lambda name, ran: None,
-) -> Plan:
+def make_plan(question: Question, runs: PlanRuns) -> Plan:
     """Answer a question; nothing is written but the runs.
 
     Args:
         question: from ``load_question``.
-        executor, out, engine, fresh, notice, ended: as for ``run_study``.
+        runs: of that question.
 
     Raises:
         RunFailed: a run came to no end.
         RackplanError: no point can be built, or a line cannot be measured.
         KeyboardInterrupt: Ctrl-C; runs that had finished stay, so that the same call goes on.
     """
-    runs = PlanRuns(
-        question, executor, out=out, engine=engine, fresh=fresh, notice=notice, ended=ended
-    )
-    return _Planner(question, runs, engine).plan()
+    return _Planner(question, runs).plan()
 
 
 class _Planner:
     """Puts an answer together."""
 
-    def __init__(self, question: Question, runs: PlanRuns, engine: str) -> None:
-        self._question, self._runs, self._engine = question, runs, engine
+    def __init__(self, question: Question, runs: PlanRuns) -> None:
+        self._question, self._runs = question, runs
         self._loads = Loads(question.objectives)
         self._loaded: dict[int, tuple[PoolLoad, ...]] = {}
         self._notes: list[str] = []
@@ -308,7 +294,7 @@ class _Planner:
         at = self._bound_by(point, points)
         return Plan(
             question=question,
-            engine=self._engine,
+            engine=self._runs.engine,
             status=status,
             answer=None if point is None else self._rows[point],
             low=low,

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from sim.results.manifest import plain
+from sim.study.intervals import Interval
 from sim.study.load import PoolLoad
 from sim.study.plan import LineAt, Plan, PointAt
 from sim.study.search import ERROR
+from sim.study.shadow import Shadows
 
 #: How numbers of a plan were made.
 DEFINITIONS = {
@@ -89,4 +91,32 @@ def _load(load: PoolLoad) -> dict[str, Any]:
         "saturation_per_s": load.saturation_per_s,
         "utilisation": load.utilisation,
         "beta": load.beta,
+    }
+
+
+def shadows_content(found: Shadows | None) -> dict[str, Any] | None:
+    """What one step more of each resource buys; None where nobody asked."""
+    if found is None:
+        return None
+
+    def ends(interval: Interval | None) -> dict[str, Any] | None:
+        return None if interval is None else {"low": interval.low, "high": interval.high}
+
+    return {
+        "at": found.at,
+        "line": found.line.text,
+        "workload": found.workload,
+        "seeds": found.seeds,
+        "steps": [
+            {
+                "step": worth.step.text,
+                "set": worth.step.change,
+                "change": worth.change,
+                "change_interval": ends(worth.interval),
+                "equal": worth.equal,
+                "worth_per_s": worth.rate_per_s,
+                "worth_interval": ends(worth.rate_interval),
+            }
+            for worth in found.worths
+        ],
     }

@@ -12,7 +12,7 @@ from sim.errors import Mark, Problem, ScenarioError
 from sim.results.metrics import lookup
 from sim.spec.axes import Label
 from sim.spec.expect import ExpectSpec
-from sim.spec.merge import Change
+from sim.spec.merge import Change, change_of
 from sim.spec.nodes import Entry, Node, list_node, mapping_node
 from sim.spec.question import MINIMUM, QuestionSpec, read_question
 from sim.spec.reader import Source
@@ -41,7 +41,7 @@ class Question:
     warnings: tuple[str, ...]
     _source: Source
     _sets: tuple[str, ...]
-    _made: dict[int, Scenario] = field(default_factory=dict, compare=False)
+    _made: dict[tuple[int, str], Scenario] = field(default_factory=dict, compare=False)
 
     @property
     def name(self) -> str:
@@ -57,22 +57,25 @@ class Question:
         """A point in words: ``pools[chat].replicas 30``."""
         return f"{self.spec.where} {self.values[point]}"
 
-    def scenario(self, point: int) -> Scenario:
+    def scenario(self, point: int, sets: Sequence[str] = ()) -> Scenario:
         """What is run at a point: without ``expect``, and with counts in place of every request.
 
-        So runs do not depend on the lines, and another question finds them.
+        So runs do not depend on the lines, and another question finds them. ``sets``: changes to
+        this point, as ``--set`` takes them.
 
         Raises:
             ScenarioError: this value makes no sense.
         """
-        if point not in self._made:
-            changes = [*_value(self.spec, self.values[point]), *_plain_runs(self.spec.mark)]
+        key = (point, "\n".join(sets))
+        if key not in self._made:
+            spec, label = self.spec, self.label(point)
+            changes = [*_value(spec, self.values[point]), *_plain_runs(spec.mark)]
             try:
-                self._made[point] = _checked(self._source, self._sets, changes)
+                document = self._source.document(self._sets, [*changes, *map(change_of, sets)])
+                self._made[key] = serving(check(document), "the base of a study")
             except ScenarioError as error:
-                label = self.label(point)
                 raise ScenarioError(_at(p, label) for p in error.problems) from None
-        return self._made[point]
+        return self._made[key]
 
 
 def load_question(

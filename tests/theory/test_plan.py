@@ -14,6 +14,7 @@ from sim.results.metrics import lookup
 from sim.study.here import InThisProcess
 from sim.study.margins import Objective
 from sim.study.plan import make_plan
+from sim.study.plan_runs import PlanRuns
 from sim.study.question import load_question
 from sim.study.search import Search
 
@@ -131,7 +132,8 @@ def test_replicas_that_are_queues_of_their_own(tmp_path: Path) -> None:
         return m_d_1_waits_longer(load, 0.3 / service_s) if load < 1.0 else 1.0
 
     truth = next(n for n in range(1, 17) if late(n) <= LATE)
-    plan = make_plan(question, InThisProcess(), out=tmp_path / "runs", engine="compiled")
+    runs = PlanRuns(question, InThisProcess(), out=tmp_path / "runs", engine="compiled")
+    plan = make_plan(question, runs)
     assert plan.answer is not None
     # Another load than that of a bound: what the runs measured is what theory says.
     for point in plan.points:

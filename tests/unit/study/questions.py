@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+from sim.study.executor import Executor
 from sim.study.here import InThisProcess
 from sim.study.plan import Plan, make_plan
 from sim.study.plan_runs import PlanRuns
 from sim.study.question import Question, load_question
+
+Ended = Callable[[str, bool], None]
+
+
+def nothing(name: str, ran: bool) -> None:
+    """Takes no notice of a run."""
+
 
 BASE = """
 rackplan: 1
@@ -51,7 +60,15 @@ def asked(folder: Path, *sets: str, text: str = QUESTION, base: str = BASE) -> Q
 
 def answered(question: Question, out: Path) -> Plan:
     """Its answer, with runs in this process."""
-    return make_plan(question, InThisProcess(), out=out, engine="compiled")
+    return make_plan(question, runs_of(question, out))
+
+
+def runs_of(
+    question: Question, out: Path, executor: Executor | None = None, ended: Ended = nothing
+) -> PlanRuns:
+    """Its runs, in this process or on an executor."""
+    executor = executor or InThisProcess()
+    return PlanRuns(question, executor, out=out, engine="compiled", ended=ended)
 
 
 def exhaustive(question: Question, out: Path, plan: Plan) -> tuple[int | None, int]:
@@ -59,7 +76,7 @@ def exhaustive(question: Question, out: Path, plan: Plan) -> tuple[int | None, i
 
     Also how many runs all of them are.
     """
-    runs = PlanRuns(question, InThisProcess(), out=out, engine="compiled")
+    runs = runs_of(question, out)
     first = question.values.index(plan.certifiable) if plan.certifiable is not None else 0
     points = range(first, question.last + 1)
     runs.see(dict.fromkeys(points, len(question.seeds)))

@@ -27,7 +27,7 @@ from sim.study.plan import (
 from sim.study.plan_content import content_of
 from sim.study.plan_runs import RunFailed
 from sim.study.question import Question
-from tests.unit.study.questions import BASE, QUESTION, answered, asked, exhaustive
+from tests.unit.study.questions import BASE, QUESTION, answered, asked, exhaustive, runs_of
 from tests.unit.study.works import InProcess
 
 RATE = QUESTION.replace(
@@ -190,7 +190,7 @@ def test_it_goes_on_where_a_lost_worker_stopped_it(tmp_path: Path) -> None:
     name = "pools[chat].replicas 4, seed 2"
     dying = InProcess(lost=[name])
     with pytest.raises(RunFailed, match="seed 2: its worker was killed by SIGKILL") as caught:
-        make_plan(question, dying, out=tmp_path / "runs", engine="compiled")
+        make_plan(question, runs_of(question, tmp_path / "runs", dying))
     assert not caught.value.input_wrong
     assert name in dying.ran
     plan = answered(question, tmp_path / "runs")
@@ -214,7 +214,7 @@ def test_a_worker_killed_in_the_middle_changes_nothing(tmp_path: Path) -> None:
             killed.append(name)
 
     with executor.kept():
-        plan = make_plan(question, executor, out=tmp_path / "r", engine="compiled", ended=ended)
+        plan = make_plan(question, runs_of(question, tmp_path / "r", executor, ended))
     assert killed
     expected = answered(question, tmp_path / "other")
     assert (plan.status, plan.answer) == (expected.status, expected.answer)
