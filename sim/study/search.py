@@ -29,8 +29,8 @@ SCREEN = 2
 #: The first looks at a tested point after the first that can decide are this many seeds apart.
 _STEP = 2
 _SHARES, _FIRST = 6, 8.0
-#: How many undecided neighbours on each side are looked at, to say how wide the answer is.
-_NEIGHBOURS = 2
+#: How much further each look beyond an undecided neighbour is, to say how wide the answer is.
+_FURTHER = (2, 4)
 
 
 class Evidence(Protocol):
@@ -292,13 +292,13 @@ class Search:
         return None
 
     def _widen(self, point: int) -> None:
-        """Test neighbours until decided ones stand on both sides, a few at most."""
-        for step in (-1, 1):
-            at = point if step > 0 else point - 1
-            decided = YES if step > 0 else NO
-            for _ in range(_NEIGHBOURS):
+        """Test points ever further off until decided ones stand on both sides, a few at most."""
+        for side in (-1, 1):
+            at = point if side > 0 else point - 1
+            decided = YES if side > 0 else NO
+            for further in _FURTHER:
                 known = self.tested.get(at)
                 if known is None or known.answer == decided:
                     break
-                at += step
+                at += side * further
                 self._certify(at)
