@@ -6,9 +6,9 @@ requests a second follows from the slope of the same line over the rate:
 
     worth = −Δ(value by the step) / (Δ(value by the rate) / Δrate),
 
-with the jackknife's interval over the seeds. It is the first order: lines bend near their limit, so
-a step is worth more than that by a fifth to a third (the re-planned answer says how much). Runs
-that are equal under every seed are a proof that the resource does not bind.
+with the jackknife's interval over the seeds. It is the first order: lines bend upwards near their
+limit, so a whole step is rather worth more (a plan with that step says how much). Runs that are
+equal under every seed are a proof that the resource does not bind.
 """
 
 from __future__ import annotations
