@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -142,6 +143,7 @@ class _Planner:
         self._known = False
         self._served: int | None = None
         self._certifiable: int | None = None
+        self._least = 0  # nothing before it can be the answer, whatever runs say
 
     def plan(self) -> Plan:
         """Bounds, search, evidence."""
@@ -154,6 +156,7 @@ class _Planner:
             if load.unknown
         ]
         self._known = any(not load.unknown for load in easiest)
+        self._least = served or 0
         if served is None:
             self._excluded(question.last, NOT_SERVED, self._why_not_served(question.last))
             return self._plan(NONE, None)
@@ -219,7 +222,10 @@ class _Planner:
         self._excluded(bad, NOT_BUILT, wrong[bad])
         side = "and below" if (bad < good) == (self._question.spec.goal == MINIMUM) else "and above"
         self._notes.append(f"{self._question.label(bad)} {side} cannot be built: {wrong[bad]}")
-        return (good, last) if bad < good else (first, good)
+        if bad > good:
+            return first, good
+        self._least = good
+        return good, last
 
     def _why_not_built(self, point: int) -> str:
         try:
@@ -280,7 +286,7 @@ class _Planner:
             interval = Interval(line.limit - margin.high, line.limit - margin.low)
         else:
             interval = Interval(margin.low + line.limit, margin.high + line.limit)
-        if line.is_share:
+        if line.is_share and math.isfinite(interval.low):
             interval = interval.within(0.0, 1.0)
         mean = sum(values) / len(values)
         return LineAt(line, mean, interval, self._runs.measured(point, line.text), answer)
@@ -318,7 +324,7 @@ class _Planner:
         no = max((t.point for t in tested if t.answer == NO and t.point < point), default=None)
         yes = min((t.point for t in tested if t.answer == YES and t.point >= point), default=None)
         values = self._question.values
-        low = values[(self._served or 0) if no is None else no + 1]
+        low = values[self._least if no is None else no + 1]
         return low, None if yes is None else values[yes]
 
     def _bound_by(self, point: int | None, points: tuple[PointAt, ...]) -> int | None:

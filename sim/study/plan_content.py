@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from sim.results.manifest import plain
@@ -73,12 +74,17 @@ def _line(line: LineAt) -> dict[str, Any]:
         "line": objective.text,
         "value_of": what,
         "value": line.value,
-        "low": line.interval.low,
-        "high": line.interval.high,
+        "low": _finite(line.interval.low),
+        "high": _finite(line.interval.high),
         "limit": objective.limit,
         "measured": line.measured,
         "answer": line.answer,
     }
+
+
+def _finite(end: float) -> float | None:
+    """The end of an interval; None where too few seeds leave it open."""
+    return end if math.isfinite(end) else None
 
 
 def _load(load: PoolLoad) -> dict[str, Any]:
