@@ -17,6 +17,7 @@ from sim.cli.explain import explain
 from sim.cli.fetch import fetch
 from sim.cli.new import new
 from sim.cli.place import place
+from sim.cli.plan import plan
 from sim.cli.predict import predict_app
 from sim.cli.run import run
 from sim.cli.schema import schema
@@ -50,7 +51,8 @@ def options(
 
 
 for command in (
-    new, check, run, show, explain, compare, sweep, place, collective, validate, dashboard, catalog,
+    new, check, run, show, explain, compare, sweep, plan, place, collective, validate, dashboard,
+    catalog,
     fetch,
     schema,
 ):  # fmt: skip

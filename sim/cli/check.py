@@ -80,8 +80,12 @@ def _said(file: str, sets: Sequence[str], allow_outside: bool) -> tuple[list[str
     # `check` is also the name of a function here, hence the imports by module.
     from sim import check as checking
     from sim import spec
-    from sim.spec.study import is_study
+    from sim.spec.study import asks_question, is_study
 
+    if asks_question(file):
+        from sim.study.question import load_question
+
+        return list(load_question(file, sets=sets, allow_outside=allow_outside).warnings), []
     if is_study(file):
         from sim.study.points import load_study
 

@@ -7,7 +7,7 @@ that sets several paths together has a name of its own and levels ``{label: …,
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeAlias
@@ -95,12 +95,12 @@ def read_changes(node: Node, path: Path, found: Findings) -> tuple[Change, ...]:
         found.add(node, path, message)
         return ()
     for where, entry in node.value.items():
-        _sound_path(where, Node(entry.key, None), (*path, where), found)
+        sound_path(where, Node(entry.key, None), (*path, where), found)
     return tuple(Change(where, entry.node) for where, entry in node.value.items())
 
 
-def _sound_path(where: str, at: Node, path: Path, found: Findings) -> bool:
-    """Whether ``where`` is a path that a study may set."""
+def sound_path(where: str, at: Node, path: Path, found: Findings) -> bool:
+    """Whether ``where`` is a path that a study may set; else a problem."""
     steps = steps_of(where)
     if steps is None:
         message = f"{shorten(where)!r} is no path as --set takes it, such as pools[chat].replicas"
@@ -116,7 +116,7 @@ def _sound_path(where: str, at: Node, path: Path, found: Findings) -> bool:
 
 def _levels(name: str, node: Node, path: Path, found: Findings) -> Iterator[Level]:
     if isinstance(node.value, Mapping):
-        if _sound_path(name, node, path, found):
+        if sound_path(name, node, path, found):
             for value in _range(node, path, found):
                 yield Level(_scalar_label(value), (Change(name, Node(node.mark, value)),))
         return
@@ -131,7 +131,7 @@ def _levels(name: str, node: Node, path: Path, found: Findings) -> Iterator[Leve
     if any(linked):
         for index, item in enumerate(node.value):
             yield from _linked(item, (*path, index), found)
-    elif _sound_path(name, node, path, found):
+    elif sound_path(name, node, path, found):
         labels = _labels([item.plain() for item in node.value])
         for index, (item, label) in enumerate(zip(node.value, labels, strict=True)):
             if item.value is None:
@@ -173,17 +173,25 @@ def _range(node: Node, path: Path, found: Findings) -> list[Scalar]:
     numbers: list[Decimal] = []
     units: list[str] = []
     for key in _RANGE:
-        value = parts[key].value
-        match = _NUMBER.fullmatch(str(value)) if _is_number_or_text(value) else None
-        if match is None:
-            found.add(parts[key], (*path, key), f"expected a number, not {show(value)}")
+        read = number_and_unit(parts[key], (*path, key), found)
+        if read is None:
             return []
-        numbers.append(Decimal(match[1]))
-        units.append(match[2].strip())
+        numbers.append(read[0])
+        units.append(read[1])
     if len(set(units)) > 1:
         found.add(node, path, f"from, to and step need the same unit, not {_listed(units)}")
         return []
-    return _steps(node, path, numbers, units[0], found)
+    return stepped(node, path, numbers, units[0], found)
+
+
+def number_and_unit(node: Node, path: Path, found: Findings) -> tuple[Decimal, str] | None:
+    """``60 /s`` in its two parts (no unit: ""); None and a problem where it is no number."""
+    value = node.value
+    match = _NUMBER.fullmatch(str(value)) if _is_number_or_text(value) else None
+    if match is None:
+        found.add(node, path, f"expected a number, not {show(node.plain())}")
+        return None
+    return Decimal(match[1]), match[2].strip()
 
 
 def _is_number_or_text(value: object) -> bool:
@@ -194,9 +202,11 @@ def _listed(units: list[str]) -> str:
     return ", ".join(repr(unit) for unit in units)
 
 
-def _steps(
-    node: Node, path: Path, numbers: list[Decimal], unit: str, found: Findings
+def stepped(
+    node: Node, path: Path, numbers: Sequence[Decimal], unit: str, found: Findings
 ) -> list[Scalar]:
+    """The values from, to, step in ``unit`` ("": none), both ends included; none if they do not
+    meet."""
     first, last, step = numbers
     if step == 0 or (last - first) / step < 0:
         found.add(node, path, f"a step of {step} never leads from {first} to {last}")

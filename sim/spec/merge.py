@@ -53,12 +53,21 @@ def apply_set(root: Node, text: str) -> Node:
     Raises:
         ScenarioError: a path that does not parse or leads nowhere, or a value that is not YAML.
     """
+    return apply_change(root, change_of(text))
+
+
+def change_of(text: str) -> Change:
+    """``pools[chat].replicas=30`` as a change.
+
+    Raises:
+        ScenarioError: a path that does not parse, or a value that is not YAML.
+    """
     mark = Mark(f"--set {shorten(text, 80)}")
     where, equals, value = text.partition("=")
     if not equals or steps_of(where.strip()) is None:
         message = "expected PATH=VALUE, such as pools[chat].replicas=30"
         raise ScenarioError([Problem(mark, "", message)])
-    return apply_change(root, Change(where.strip(), _value(value.strip(), mark)))
+    return Change(where.strip(), _value(value.strip(), mark))
 
 
 def apply_change(root: Node, change: Change) -> Node:

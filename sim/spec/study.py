@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any, TypeVar
@@ -91,27 +91,16 @@ def read_study(path: str | os.PathLike[str], *, allow_outside: bool = False) -> 
     Raises:
         ScenarioError: everything that is wrong with the file itself.
     """
-    shown, real = real_path(path)
-    root, problems = compose(text_of(shown, real, Mark(shown)), shown)
-    if not isinstance(root.value, dict):
-        message = f"a study is a mapping (key: value), not {show(root.plain())}"
-        raise ScenarioError([*problems, Problem(root.mark, "", message)])
-    found = Findings()
-    found.problems.extend(problems)
-    _refuse_scenario(root, found)
-    reader = _Reader(root, found)
-    folder = real.parent
-    bound = folder.parent if folder.name == STUDIES else folder
-    whose = "the study's folder" if bound == folder else f"the folder above {STUDIES}/"
-    base, base_mark = reader.base(shown, Folders(bound, allow_outside, {shown: folder}, whose))
+    reader, found = open_reader(path, "axes", KEYS, REQUIRED)
+    base, base_mark, bound = reader.base(allow_outside)
     spec = StudySpec(
-        file=shown,
-        name=reader.value("name", Name(*_NAME).read) or "",
+        file=reader.file,
+        name=reader.value("name", read_name) or "",
         base=base,
         base_mark=base_mark,
         root=bound,
         axes=reader.part("axes", lambda node: read_axes(node, found)) or (),
-        seeds=reader.value("seeds", _seeds) or 0,
+        seeds=reader.value("seeds", read_seeds) or 0,
         metrics=tuple(reader.texts("metrics")),
         chances=tuple(reader.chances()),
         baseline=reader.part("baseline", lambda node: _baseline(node, found)),
@@ -125,6 +114,35 @@ def read_study(path: str | os.PathLike[str], *, allow_outside: bool = False) -> 
 _NAME = (r"[a-z0-9][a-z0-9._-]*", "small letters, digits, '.', '-' and '_'")
 
 
+def read_name(value: Any) -> str:
+    """The name of a study; raises as ``Value.read`` does."""
+    return str(Name(*_NAME).read(value))
+
+
+def open_reader(
+    path: str | os.PathLike[str], asks: str, keys: tuple[str, ...], required: Mapping[str, str]
+) -> tuple[Reader, Findings]:
+    """A study file, ready to be read, and where what is wrong with it is gathered.
+
+    Args:
+        asks: "axes" or "question", whichever a file that is read here has.
+        keys, required: of such a file.
+
+    Raises:
+        ScenarioError: it cannot be read at all, or is of another kind.
+    """
+    shown, real = real_path(path)
+    root, problems = compose(text_of(shown, real, Mark(shown)), shown)
+    if not isinstance(root.value, dict):
+        message = f"a study is a mapping (key: value), not {show(root.plain())}"
+        raise ScenarioError([*problems, Problem(root.mark, "", message)])
+    found = Findings()
+    found.problems.extend(problems)
+    _refuse_scenario(root, found)
+    _refuse_other(root, asks, found)
+    return Reader(shown, real, root, found, keys, required), found
+
+
 def is_study(path: str | os.PathLike[str]) -> bool:
     """Whether a file says that it is a study; False also where it cannot be read."""
     try:
@@ -136,13 +154,23 @@ def is_study(path: str | os.PathLike[str]) -> bool:
     return kind is not None and kind.value == STUDY
 
 
+def asks_question(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is a study that asks a question; False also where it cannot be read."""
+    try:
+        shown, real = real_path(path)
+        root, _ = compose(text_of(shown, real, Mark(shown)), shown)
+    except ScenarioError:
+        return False
+    return is_study(path) and root.at(("question",)) is not None
+
+
 def _refuse_scenario(root: Node, found: Findings) -> None:
     """Raise if this is no study at all, so that one message says so instead of many."""
     kind = root.at(("kind",))
     if kind is not None and kind.value == STUDY:
         return
     mark, path = (root.mark, "") if kind is None else (kind.mark, "kind")
-    if root.at(("base",)) is not None or root.at(("axes",)) is not None:
+    if any(root.at((key,)) is not None for key in ("base", "axes", "question")):
         path, message = "kind", "missing: a study says 'kind: study'"
     else:
         message = (
@@ -152,7 +180,22 @@ def _refuse_scenario(root: Node, found: Findings) -> None:
     raise ScenarioError([*found.problems, Problem(mark, path, message)])
 
 
-def _seeds(value: Any) -> int:
+def _refuse_other(root: Node, asks: str, found: Findings) -> None:
+    """Raise if this study has axes in place of a question, or the other way round."""
+    other, command = ("question", "plan") if asks == "axes" else ("axes", "sweep")
+    node = root.at((other,))
+    if node is not None and root.at((asks,)) is None:
+        message = f"this study has {'a question' if other == 'question' else 'axes'}"
+        message += (
+            f": 'rackplan {command} FILE' {'answers it' if other == 'question' else 'runs it'}"
+        )
+        raise ScenarioError(
+            [*found.problems, Problem(root.mark_of((other,), key=True), other, message)]
+        )
+
+
+def read_seeds(value: Any) -> int:
+    """How many seeds; raises ``ValueError`` where that is no such number."""
     if type(value) is not int:
         raise ValueError(whole(value))
     if not 1 <= value <= MOST_SEEDS:
@@ -169,21 +212,29 @@ def _baseline(node: Node, found: Findings) -> tuple[Change, ...]:
     return read_changes(parts["set"], ("baseline", "set"), found)
 
 
-class _Reader:
+class Reader:
     """Reads the sections of a study, each on its own; what is wrong goes to ``found``."""
 
-    def __init__(self, root: Node, found: Findings) -> None:
+    def __init__(
+        self,
+        file: str,
+        real: FilePath,
+        root: Node,
+        found: Findings,
+        keys: tuple[str, ...],
+        required: Mapping[str, str],
+    ) -> None:
         assert isinstance(root.value, dict)
-        self._found = found
+        self.file, self._folder, self._found = file, real.parent, found
         self._nodes = {
             key: entry.node for key, entry in root.value.items() if entry.node.value is not None
         }
         for key, entry in root.value.items():
-            if key in KEYS or key.startswith("x-"):
+            if key in keys or key.startswith("x-"):
                 continue
-            hint = f" ({NOT_MODELLED})" if key in _RESERVED else did_you_mean(key, KEYS)
+            hint = f" ({NOT_MODELLED})" if key in _RESERVED else did_you_mean(key, keys)
             found.problems.append(Problem(entry.key, key, f"unknown key {key!r}{hint}"))
-        for key, about in REQUIRED.items():
+        for key, about in required.items():
             if key not in self._nodes:
                 place = root.mark_of((key,), key=True)
                 found.problems.append(Problem(place, key, f"missing ({about})"))
@@ -208,20 +259,24 @@ class _Reader:
             self._found.add(node, path, str(error))
         return None
 
-    def base(self, shown: str, folders: Folders) -> tuple[str, Mark]:
-        """The base as messages name it, and where it is named."""
+    def base(self, allow_outside: bool) -> tuple[str, Mark, FilePath]:
+        """The base as messages name it, where it is named, and the folder that bounds its tree."""
+        bound = self._folder.parent if self._folder.name == STUDIES else self._folder
+        whose = "the study's folder" if bound == self._folder else f"the folder above {STUDIES}/"
+        folders = Folders(bound, allow_outside, {self.file: self._folder}, whose)
         node = self._nodes.get("base")
         if node is None:
-            return "", Mark(shown)
+            return "", Mark(self.file), bound
         if not isinstance(node.value, str):
             message = f"expected the path of one file, not {show(node.plain())}"
             self._found.add(node, ("base",), message)
-            return "", node.mark
+            return "", node.mark, bound
         try:
             folders.locate(node.value, node.mark, "base")
         except ScenarioError as error:
             self._found.problems.extend(error.problems)
-        return os.path.normpath(os.path.join(os.path.dirname(shown), node.value)), node.mark
+        shown = os.path.normpath(os.path.join(os.path.dirname(self.file), node.value))
+        return shown, node.mark, bound
 
     def texts(self, key: str) -> list[Asked]:
         """A list of names."""

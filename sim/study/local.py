@@ -13,6 +13,7 @@ import signal
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from multiprocessing import connection, get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -70,6 +71,26 @@ class LocalExecutor:
             raise ValueError(f"a worker is stuck after more than 0 s, not {silence_s:g} s")
         self.retries, self.silence_s = retries, silence_s
         self.notice, self.progress = notice, progress
+        self._kept: list[_Worker] | None = None
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Workers stay from one ``map`` to the next inside of this: each takes seconds to start."""
+        self._kept = []
+        try:
+            yield
+        finally:
+            workers, self._kept = self._kept, None
+            for worker in workers:
+                worker.process.terminate()
+            for worker in workers:
+                worker.end()
+
+    @property
+    def workers(self) -> list[int]:
+        """Process ids of the workers that are kept and idle."""
+        kept = self._kept or []
+        return [worker.process.pid for worker in kept if worker.process.pid is not None]
 
     def map(self, work: Work, tasks: Iterable[Task]) -> Generator[Outcome, None, None]:
         """One outcome for every task, in the order in which they end (see ``Executor``)."""
@@ -126,7 +147,7 @@ class _Crew:
         self._executor, self._work = executor, work
         self._waiting = deque(tasks)
         self._attempts: Counter[str] = Counter()
-        self._idle: list[_Worker] = []
+        self._idle: list[_Worker] = [] if executor._kept is None else executor._kept
         self._busy: dict[Connection, _Worker] = {}
         self.lost: list[Outcome] = []
 
@@ -215,7 +236,8 @@ class _Crew:
 
     def stop(self) -> None:
         """End every worker; one at work first cleans up what it was writing."""
-        workers = [*self._idle, *self._busy.values()]
+        idle = self._idle if self._executor._kept is None else []
+        workers = [*idle, *self._busy.values()]
         try:
             for worker in workers:
                 worker.process.terminate()

@@ -14,6 +14,7 @@ from sim.results.metrics import MetricDefinition, lookup
 from sim.spec.axes import Label
 from sim.spec.merge import Change
 from sim.spec.quantity import read_quantity
+from sim.spec.question import QuestionSpec
 from sim.spec.reader import Source, open_source
 from sim.spec.study import Asked, Chance, StudySpec, read_study
 from sim.units import UnitError
@@ -109,8 +110,8 @@ def load_study(
     """
     spec = read_study(path, allow_outside=allow_outside)
     found = _Found(spec, _levels(spec))
-    source = _source(spec, allow_outside)
-    _try_base(source, sets)
+    source = base_source(spec, allow_outside)
+    try_base(source, sets)
     points = []
     for number, levels in enumerate(found.grid, start=1):
         changes = [change for level in levels for change in level[1]]
@@ -158,7 +159,7 @@ def _levels(spec: StudySpec) -> list[_Levels]:
     ]
 
 
-def _source(spec: StudySpec, allow_outside: bool) -> Source:
+def base_source(spec: StudySpec | QuestionSpec, allow_outside: bool) -> Source:
     """The base as read, blaming the study where it cannot be.
 
     Raises:
@@ -175,7 +176,7 @@ def _source(spec: StudySpec, allow_outside: bool) -> Source:
         ) from None
 
 
-def _try_base(source: Source, sets: Sequence[str]) -> None:
+def try_base(source: Source, sets: Sequence[str]) -> None:
     """Let problems of the base's own file come as they are, and once.
 
     Raises:

@@ -124,13 +124,13 @@ def _manifest(runs: Mapping[int, RunResult], failed: Mapping[int, str]) -> dict[
         **{key: first[key] for key in common if key in first},
         "definitions": {**first["definitions"], **DEFINITIONS},
         "power_nodes": power_nodes(next(iter(runs.values()))),
-        "binding": [] if is_placement(first) else _binding(runs),
+        "binding": [] if is_placement(first) else binding_limits(runs),
         "outside_lengths": outside_lengths(next(iter(runs.values()))),
         "warnings": list(warnings),
     }
 
 
-def _binding(runs: Mapping[int, RunResult]) -> list[dict[str, Any]]:
+def binding_limits(runs: Mapping[int, RunResult]) -> list[dict[str, Any]]:
     """Which limit binds under how many seeds, the most frequent first."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     count: Counter[tuple[str, str]] = Counter()

@@ -13,6 +13,7 @@ import yaml
 import sim
 from sim.engine.build import build
 from sim.study.points import load_study
+from sim.study.question import load_question
 from tests.unit.place.lists import random_lists, write
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -184,6 +185,17 @@ def test_the_example_study_checks(tmp_path: Path) -> None:
     points = load_study(tmp_path / "study.yaml").points
     assert len(points) == 4 * 2 * 2
     assert points[-1].labels == (32, "least-outstanding-tokens", "a fifth more")
+
+
+def test_the_example_plan_checks(tmp_path: Path) -> None:
+    (study,) = blocks("docs/plan.md", "yaml")
+    base = ROOT / "scenarios" / "quickstart.yaml"
+    (tmp_path / base.name).write_text(base.read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "plan.yaml").write_text(study, encoding="utf-8")
+    question = load_question(tmp_path / "plan.yaml")
+    assert question.values == tuple(range(1, 33))
+    assert [line.limit for line in question.objectives] == [0.01, 0.99]
+    assert len(question.seeds) == 16
 
 
 def test_the_example_of_collectives_runs(tmp_path: Path) -> None:

@@ -17,14 +17,20 @@ from sim.cli.summary_retries import retry_sentence
 from sim.cli.summary_weights import weights_sentence
 from sim.paths import share
 from sim.results.explain import explain_replica, replica_named
+from sim.spec.study import asks_question
+from sim.study.plan import make_plan
+from sim.study.plan_runs import PlanRuns
 from sim.study.points import load_study
+from sim.study.question import load_question
 from sim.study.sweep import run_study
 from tests.unit.study.works import InProcess
 
 ALL = sorted(share("scenarios").glob("*.yaml"))
 PLACEMENTS = [file for file in ALL if "\nkind: placement\n" in file.read_text()]
 FILES = [file for file in ALL if file not in PLACEMENTS]
-STUDIES = sorted((share("scenarios") / "studies").glob("*.yaml"))
+EVERY_STUDY = sorted((share("scenarios") / "studies").glob("*.yaml"))
+STUDIES = [file for file in EVERY_STUDY if not asks_question(file)]
+QUESTIONS = [file for file in EVERY_STUDY if file not in STUDIES]
 
 #: What of a scenario is run here, unless it has ten thousand GPUs: then seconds say enough; or
 #: tells a story: then all of it.
@@ -165,6 +171,19 @@ def test_a_study_asks_a_question_and_all_of_its_points_run(file: Path, tmp_path:
         assert all(metric.value is not None for metric in point.metrics.values())
         for chance in point.chances.values():
             assert chance.runs == 1 or "nothing can trip" in (chance.reason or "")
+
+
+@pytest.mark.parametrize("file", QUESTIONS, ids=lambda file: file.stem)
+def test_a_plan_asks_a_question_and_has_an_answer(file: Path, tmp_path: Path) -> None:
+    first = file.read_text().splitlines()[0]
+    assert first.startswith("# ")
+    assert first.endswith("?")
+    question = load_question(file, sets=SHORT, seeds=2)
+    assert question.name == file.stem
+    plan = make_plan(question, PlanRuns(question, InProcess(), out=tmp_path, engine="compiled"))
+    assert plan.answer is not None
+    assert plan.bound is not None
+    assert 0 < plan.answer.point < question.last
 
 
 def test_oversubscription_shows_what_its_comments_say(tmp_path: Path) -> None:

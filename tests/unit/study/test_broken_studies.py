@@ -1,4 +1,7 @@
-"""Every study of ``tests/broken/studies`` is refused with exactly the messages at its head."""
+"""Every study of ``tests/broken/studies``, and every question beside it, is refused.
+
+Each with exactly the messages at its head.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,19 @@ import pytest
 
 from sim.errors import ScenarioError
 from sim.study.points import load_study
+from sim.study.question import load_question
 
 FOLDER = Path(__file__).resolve().parents[2] / "broken" / "studies"
 FILES = sorted(file.name for file in FOLDER.glob("*.yaml"))
 
 
-def expected(file: str) -> list[str]:
-    lines = (FOLDER / file).read_text(encoding="utf-8").splitlines()
+QUESTIONS = FOLDER.with_name("questions")
+#: Sound scenarios that the questions are about.
+BASES = ("base.yaml", "peaks.yaml", "silent.yaml")
+
+
+def expected(file: str, folder: Path = FOLDER) -> list[str]:
+    lines = (folder / file).read_text(encoding="utf-8").splitlines()
     marked = [line.removeprefix("#> ") for line in lines if line.startswith("#> ")]
     return [f"{file}:{line}" if re.match(r"\d+:\d+:", line) else line for line in marked]
 
@@ -32,3 +41,15 @@ def test_a_broken_study_has_exactly_its_messages(
     with pytest.raises(ScenarioError) as caught:
         load_study(file)
     assert [str(problem) for problem in caught.value.problems] == expected(file)
+
+
+@pytest.mark.parametrize(
+    "file", sorted(f.name for f in QUESTIONS.glob("*.yaml") if f.name not in BASES)
+)
+def test_a_broken_question_has_exactly_its_messages(
+    file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(QUESTIONS)
+    with pytest.raises(ScenarioError) as caught:
+        load_question(file)
+    assert [str(problem) for problem in caught.value.problems] == expected(file, QUESTIONS)

@@ -125,3 +125,20 @@ def test_the_default_is_one_worker_a_core() -> None:
         LocalExecutor(0)
     with pytest.raises(ValueError, match="more than 0 s"):
         LocalExecutor(1, silence_s=0.0)
+
+
+def test_kept_workers_do_what_comes_later(tmp_path: Path) -> None:
+    """One process for two maps; one that was killed between two of them is replaced."""
+    log = tmp_path / "log"
+    executor = LocalExecutor(1)
+    with executor.kept():
+        for number in range(2):
+            (found,) = executor.map(act, [Task("task", ("ok", number, log))])
+            assert found.value == number**2
+        (worker,) = executor.workers
+        os.kill(worker, signal.SIGKILL)
+        (found,) = executor.map(act, [Task("task", ("ok", 2, log))])
+        assert found.value == 4
+    pids = [line.split()[1] for line in log.read_text().splitlines()]
+    assert pids[0] == pids[1] == str(worker) != pids[-1]
+    assert executor.workers == []

@@ -1,0 +1,218 @@
+"""A study that asks a question: the least or the most of something that still meets every line.
+
+``question: {minimum: 'pools[chat].replicas', from: 1, to: 64}``, or ``maximum`` of
+``workload[chat].rate`` ``from: 1 /s`` ``to: 200 /s`` with ``step: 1 %``: a path as ``--set`` takes
+it, and the values that may be the answer. Whole numbers go up by 1 and quantities by 1 % where no
+step is stated. ``each: {'pools[chat].replicas': 8}`` sets 8 replicas for each rack that is counted.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path as FilePath
+
+from sim.errors import Mark, ScenarioError
+from sim.spec.axes import MOST_LEVELS, Findings, number_and_unit, sound_path, stepped
+from sim.spec.nodes import Node, Path, Scalar, show
+from sim.spec.study import REQUIRED as OF_STUDIES
+from sim.spec.study import open_reader, read_name, read_seeds
+
+KEYS = ("rackplan", "kind", "name", "base", "question", "subject_to", "seeds")
+REQUIRED = {
+    **{key: OF_STUDIES[key] for key in ("rackplan", "name", "base")},
+    "question": "what is to be found, such as {minimum: 'pools[chat].replicas', from: 1, to: 64}",
+}
+MINIMUM, MAXIMUM = "minimum", "maximum"
+_KEYS = (MINIMUM, MAXIMUM, "from", "to", "step", "each")
+#: Seeds that a point gets at most, where the study does not say.
+SEEDS = 16
+_PATH: Path = ("question",)
+#: Digits of the values of a grid in percent.
+_DIGITS = 4
+
+
+@dataclass(frozen=True)
+class QuestionSpec:
+    """A question as read; nothing in it has been looked up yet.
+
+    Attributes:
+        file: the file as the user named it.
+        base: the base scenario as messages name it; ``base_mark``: where it is named.
+        root: the folder in whose tree everything must lie.
+        goal: "minimum" or "maximum".
+        where: the path whose value is sought; ``mark``: where it is written.
+        values: that may be the answer, ascending.
+        each: path → how much of it comes with each one of what is counted.
+        subject_to: the node of the lines that must hold; None: those that the base expects.
+        seeds: that a point gets at most, from the base's own seed on.
+    """
+
+    file: str
+    name: str
+    base: str
+    base_mark: Mark
+    root: FilePath
+    goal: str
+    where: str
+    mark: Mark
+    values: tuple[Scalar, ...]
+    each: tuple[tuple[str, int], ...]
+    subject_to: Node | None
+    seeds: int
+
+
+def read_question(path: str | os.PathLike[str], *, allow_outside: bool = False) -> QuestionSpec:
+    """Read a study that asks a question.
+
+    Raises:
+        ScenarioError: everything that is wrong with the file itself.
+    """
+    reader, found = open_reader(path, "question", KEYS, REQUIRED)
+    base, base_mark, bound = reader.base(allow_outside)
+    asked = reader.part("question", lambda node: _question(node, found))
+    goal, where, mark, values, each = asked or ("", "", Mark(reader.file), (), ())
+    seeds = reader.value("seeds", _seeds)
+    spec = QuestionSpec(
+        file=reader.file,
+        name=reader.value("name", read_name) or "",
+        base=base,
+        base_mark=base_mark,
+        root=bound,
+        goal=goal,
+        where=where,
+        mark=mark,
+        values=values,
+        each=each,
+        subject_to=reader.part("subject_to", lambda node: _lines(node, found)),
+        seeds=SEEDS if seeds is None else seeds,
+    )
+    if found.problems:
+        raise ScenarioError(found.problems)
+    return spec
+
+
+def _seeds(value: object) -> int:
+    seeds = read_seeds(value)
+    if seeds < 2:
+        raise ValueError("a plan compares seeds: it needs 2 at least, and 5 to be certain of much")
+    return seeds
+
+
+def _lines(node: Node, found: Findings) -> Node:
+    if not isinstance(node.value, tuple) or not node.value:
+        message = "expected lines as in expect:, such as [chat.ttft_p99 <= 2 s]"
+        found.add(node, ("subject_to",), f"{message}, not {show(node.plain())}")
+    return node
+
+
+_Asked = tuple[str, str, Mark, tuple[Scalar, ...], tuple[tuple[str, int], ...]]
+
+
+def _question(node: Node, found: Findings) -> _Asked | None:
+    parts = found.mapping(node, _PATH, _KEYS)
+    goals = [key for key in (MINIMUM, MAXIMUM) if key in parts]
+    if len(goals) != 1:
+        if parts or not found.problems:
+            which = "one of minimum and maximum, not both" if goals else "minimum or maximum"
+            message = f"expected {which}: the path whose value is sought"
+            found.add(node, _PATH, message)
+        return None
+    goal, path = goals[0], (*_PATH, goals[0])
+    where = parts[goal]
+    if not isinstance(where.value, str):
+        message = f"expected a path such as 'pools[chat].replicas', not {show(where.plain())}"
+        found.add(where, path, message)
+        return None
+    if not sound_path(where.value, where, path, found):
+        return None
+    missing = [key for key in ("from", "to") if key not in parts]
+    if missing:
+        message = f"missing: {' and '.join(missing)} (the values that may be the answer)"
+        found.add(node, _PATH, message)
+        return None
+    values = tuple(_values(node, parts, found))
+    if values and len(values) < 2:
+        found.add(node, _PATH, "from and to are the same: there is nothing to find")
+    each = tuple(_each(parts["each"], where.value, values, found)) if "each" in parts else ()
+    return goal, where.value, where.mark, values, each
+
+
+def _each(
+    node: Node, counted: str, values: tuple[Scalar, ...], found: Findings
+) -> Iterator[tuple[str, int]]:
+    """What comes with each one of what is counted."""
+    path = (*_PATH, "each")
+    if not isinstance(node.value, Mapping) or not node.value:
+        message = "expected paths and whole numbers, such as {'pools[chat].replicas': 8}"
+        found.add(node, path, message)
+        return
+    if not all(isinstance(value, int) for value in values):
+        found.add(node, path, f"each one of what? {counted} is no whole number here")
+    for where, entry in node.value.items():
+        number = entry.node.value
+        if type(number) is not int or number < 1:
+            message = f"expected a whole number from 1, not {show(entry.node.plain())}"
+            found.add(entry.node, (*path, where), message)
+        elif where == counted:
+            found.add(entry.node, (*path, where), "this is what is counted")
+        elif sound_path(where, Node(entry.key, None), (*path, where), found):
+            yield where, number
+
+
+def _values(node: Node, parts: dict[str, Node], found: Findings) -> list[Scalar]:
+    """The grid, ascending."""
+    ends = [number_and_unit(parts[key], (*_PATH, key), found) for key in ("from", "to")]
+    if ends[0] is None or ends[1] is None:
+        return []
+    (first, unit), (last, other) = ends[0], ends[1]
+    if unit != other:
+        found.add(node, _PATH, f"from and to need the same unit, not {unit!r} and {other!r}")
+        return []
+    if last < first:
+        found.add(parts["to"], (*_PATH, "to"), f"{last} is below {first}: from is the least value")
+        return []
+    whole = not unit and first == int(first) and last == int(last)
+    step, step_unit = (Decimal(1), "" if whole else "%")
+    if "step" in parts:
+        read = number_and_unit(parts["step"], (*_PATH, "step"), found)
+        if read is None:
+            return []
+        step, step_unit = read
+    if step_unit == "%" and unit != "%":
+        return _in_percent(parts.get("step", node), first, last, step, unit, found)
+    if step_unit != unit:
+        found.add(
+            parts["step"],
+            (*_PATH, "step"),
+            f"expected a step in {unit!r} or in %, not {step_unit!r}",
+        )
+        return []
+    return stepped(node, _PATH, (first, last, step), unit, found)
+
+
+def _in_percent(
+    node: Node, first: Decimal, last: Decimal, step: Decimal, unit: str, found: Findings
+) -> list[Scalar]:
+    """From ``first`` to ``last``, each ``step`` percent above the one before, to four digits."""
+    path = (*_PATH, "step")
+    if first <= 0:
+        found.add(
+            node, path, f"steps in percent never leave {first}; state one in {unit or 'numbers'}"
+        )
+        return []
+    if step < Decimal("0.1"):
+        found.add(node, path, f"a step of {step} % is too fine; 0.1 % at least")
+        return []
+    values = [first]
+    exact = first
+    while values[-1] < last and len(values) <= MOST_LEVELS:
+        exact *= 1 + step / 100
+        rounded = exact.quantize(Decimal(1).scaleb(exact.adjusted() - _DIGITS + 1))
+        values.append(min(last, rounded))
+    if len(values) > MOST_LEVELS:
+        found.add(node, path, f"more than {MOST_LEVELS:,} steps of {step} % from {first} to {last}")
+        return []
+    return [f"{value:f} {unit}" if unit else float(value) for value in values]

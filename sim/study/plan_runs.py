@@ -1,0 +1,159 @@
+"""Where a plan's evidence comes from: runs of its points under common seeds, kept by content."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from sim.engine.first_compile import prepare
+from sim.errors import RackplanError
+from sim.results.folders import run_folder_name
+from sim.results.result import RunResult, open_run
+from sim.study.executor import Executor
+from sim.study.margins import values_of
+from sim.study.question import Question
+from sim.study.runs import Run, execute, those_there
+
+#: A point, what is changed of it as ``--set`` takes it ("": nothing), a seed.
+_Key = tuple[int, str, int]
+
+
+class RunFailed(RackplanError):
+    """A run of a plan came to no end; ``input_wrong`` if its scenario is to blame."""
+
+    def __init__(self, message: str, input_wrong: bool) -> None:
+        self.input_wrong = input_wrong
+        super().__init__(message)
+
+
+class PlanRuns:
+    """The runs of a question's points: made when they are asked for, or found.
+
+    Attributes:
+        engine: which serving plane.
+        made, found: how many were run now, and how many were there.
+    """
+
+    def __init__(
+        self,
+        question: Question,
+        executor: Executor,
+        *,
+        out: Path,
+        engine: str,
+        fresh: bool = False,
+        notice: Callable[[str], None] = lambda text: None,
+        ended: Callable[[str, bool], None] = lambda name, ran: None,
+    ) -> None:
+        self._question, self._executor = question, executor
+        self._out, self.engine, self._fresh = out, engine, fresh
+        self._notice, self._ended = notice, ended
+        self._prepared = False
+        self._folders: dict[_Key, Path] = {}
+        self._values: dict[_Key, dict[str, float]] = {}
+        self._shown: dict[_Key, dict[str, float | None]] = {}
+        self.made = self.found = 0
+
+    def see(self, wanted: Mapping[int, int]) -> None:
+        """Make sure that so many common seeds of each point are there.
+
+        Raises:
+            RunFailed: a run came to no end; those that did stay.
+            ScenarioError: a point makes no sense.
+        """
+        seeds = self._question.seeds
+        self._ensure({(point, ""): seeds[:count] for point, count in wanted.items()})
+
+    def changed(
+        self, point: int, sets: Sequence[str], seeds: Sequence[int]
+    ) -> dict[str, list[dict[str, float]]]:
+        """Change of a point → line → value, under each seed; "" is the point as it is.
+
+        Raises:
+            RunFailed, ScenarioError: as ``see``.
+        """
+        self._ensure({(point, change): seeds for change in ("", *sets)})
+        return {
+            change: [self._values[point, change, seed] for seed in seeds] for change in ("", *sets)
+        }
+
+    def _ensure(self, wanted: Mapping[tuple[int, str], Sequence[int]]) -> None:
+        """Make sure that these runs are there: (point, what is changed of it) → seeds."""
+        runs = {
+            (point, change, seed): self._run(point, change, seed)
+            for (point, change), seeds in wanted.items()
+            for seed in seeds
+            if (point, change, seed) not in self._values
+        }
+        there = set() if self._fresh else those_there(list(runs.values()))
+        for key, run in runs.items():
+            if run.name in there:
+                self.found += 1
+                self._take(key, run.folder)
+                self._ended(run.name, False)
+        todo = {run.name: key for key, run in runs.items() if run.name not in there}
+        if not todo:
+            return
+        if not self._prepared:
+            prepare(self.engine, self._notice)
+            self._prepared = True
+        failed: list[RunFailed] = []
+        with closing(execute([runs[key] for key in todo.values()], self._executor)) as outcomes:
+            for run, end in outcomes:
+                if end.folder is None:
+                    failed.append(RunFailed(f"{run.name}: {end.message}", end.input_wrong))
+                else:
+                    self.made += 1
+                    self._take(todo[run.name], end.folder)
+                self._ended(run.name, True)
+        if failed:
+            raise failed[0]
+
+    def _run(self, point: int, change: str, seed: int) -> Run:
+        scenario = self._question.scenario(point, (change,) if change else ())
+        folder = self._out / run_folder_name(scenario.name, scenario.resolved, seed)
+        also = f", {change}" if change else ""
+        name = f"{self._question.label(point)}{also}, seed {seed}"
+        return Run(name, scenario, seed, self.engine, folder)
+
+    def _take(self, key: _Key, folder: Path) -> None:
+        run, lines = open_run(folder), self._question.objectives
+        self._folders[key] = folder
+        self._values[key] = values_of(lines, run)
+        self._shown[key] = {line.text: run.metrics[line.metric].si for line in lines}
+
+    def seeds(self, point: int) -> tuple[int, ...]:
+        """The seeds of a point that are there, without a gap."""
+        there = []
+        for seed in self._question.seeds:
+            if (point, "", seed) not in self._values:
+                break
+            there.append(seed)
+        return tuple(there)
+
+    def values(self, point: int) -> dict[str, list[float]]:
+        """Line → its value under each seed that is there."""
+        seeds = self.seeds(point)
+        return {
+            line.text: [self._values[point, "", seed][line.text] for seed in seeds]
+            for line in self._question.objectives
+        }
+
+    def margins(self, point: int) -> Mapping[str, Sequence[float]]:
+        """Line → its margin under each seed that is there."""
+        values = self.values(point)
+        return {
+            line.text: [line.margin(value) for value in values[line.text]]
+            for line in self._question.objectives
+        }
+
+    def results(self, point: int) -> dict[int, RunResult]:
+        """Seed → its run, of those that are there."""
+        return {seed: open_run(self._folders[point, "", seed]) for seed in self.seeds(point)}
+
+    def measured(self, point: int, line: str) -> float | None:
+        """The mean over seeds of a line's own metric, in SI units; None where it has none."""
+        found = [self._shown[point, "", seed][line] for seed in self.seeds(point)]
+        known = [value for value in found if value is not None]
+        return sum(known) / len(known) if known else None
