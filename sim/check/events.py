@@ -117,6 +117,15 @@ def _move(found: Collector, event: EventSpec, path: Path, kind: str) -> PlannedE
     if event.migrate.pool not in names.known:
         found.unknown((*here, "pool"), "pool", event.migrate.pool, names)
         return None
+    pools = [one for one in found.document.spec.pools if one is not None]
+    for one in pools:
+        if one.decode is not None and event.migrate.pool in (one.name, one.decode.pool):
+            found.error(
+                (*here, "pool"),
+                f"replicas of {one.name!r} hand KV over to {one.decode.pool!r}, and those that do "
+                "cannot move while they serve: remove and add them",
+            )
+            return None
     there = max(
         (moment[event.migrate.pool].replicas for moment in moments(found.document)), default=0
     )
