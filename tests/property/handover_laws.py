@@ -38,6 +38,8 @@ def paired_moves(case: Case, moves: list[Row]) -> Iterator[str]:
     pools = case.world.scenario.pools
     on_its_way: dict[int, Row] = {}
     for move in moves:
+        if move["kind"] == "parked":  # of a replica, not of a request
+            continue
         if move["kind"] == "reserved":
             request = move["request_id"]
             if request in on_its_way:
