@@ -5,7 +5,7 @@ from __future__ import annotations
 from sim.kernels.between import leave_pools
 from sim.kernels.boundary import schedule
 from sim.kernels.control import pause
-from sim.kernels.cut import stop_at_next
+from sim.kernels.cut import stop_at_next, wake
 from sim.kernels.handover import call_back, leave_lane, let_go
 from sim.kernels.jit import entry, kernel, rare
 from sim.kernels.layout import CACHED, DECODES, DECODING, FAILED, FAR, IN, NONE, OUT, PREFILLS
@@ -134,11 +134,11 @@ def begin_drain(table: Ints, r: int, gpu_mw: int, t: float) -> bool:
     replica.parks = 1
     replica.parks_mw = gpu_mw
     load_changed(s, r)
-    if replica.waiting > 0 and replica.held:
-        if replica.busy:
+    if replica.waiting > 0:
+        if not replica.busy:
+            wake(s, r, t)
+        elif replica.held:
             stop_at_next(s, r, t)
-        else:
-            schedule(s, r, t)
     return replica.busy == 0 and holds_nothing(replica)
 
 
@@ -164,8 +164,11 @@ def end_drain(table: Ints, r: int, t: float) -> None:
     replica.shut = 0
     replica.parks = 0
     load_changed(s, r)
-    if replica.busy and replica.waiting > 0 and replica.held:
-        stop_at_next(s, r, t)
+    if replica.waiting > 0:
+        if replica.busy and replica.held:
+            stop_at_next(s, r, t)
+        elif not replica.busy and not replica.held:
+            wake(s, r, t)
 
 
 @kernel
