@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.check.scenario import Pool
+from sim.check.scenario import Pool, Scenario
 from sim.engine.prefix_arrays import ENTRIES, buckets, entries
 from sim.engine.retries import salt_of
 from sim.engine.room import SLOTS, empty_places, followers, slots
@@ -63,21 +63,12 @@ def compile_world(
     replicas, servers = _replicas(world, first_cost)
     most_sequences = int(replicas["max_sequences"].max())
     out_rows = max(OUT_ROWS, 2 * (most_sequences + 4))
-    whole = np.zeros(1, layout.GLOBAL)
-    whole["boundary_s"] = -1.0
-    whole["arrival_s"] = whole["alarm_s"] = whole["handover_s"] = math.inf
-    whole["arrival_workload"] = whole["alarm_workload"] = NONE
-    whole["asked"] = whole["hungry"] = whole["between"] = NONE
-    whole["free_entries"] = ENTRIES
-    whole["until_s"] = scenario.duration_s
-    whole["single"] = int(scenario.record_iterations)
-    whole["most_rows"] = out_rows - (most_sequences + 4)
     widest = _widest(world)
     windows = any(model.cost[0].window for model, _ in _models(world))
     heaps = (len(replicas), most_sequences + 2)
     apart = any(pool.decode is not None for pool in scenario.pools)
     state = State(
-        all=whole,
+        all=_whole(scenario, out_rows - (most_sequences + 4)),
         replica=replicas,
         request=slots(SLOTS, 0),
         again=np.zeros(SLOTS if _knows_more(world) else 1, layout.AGAIN),
@@ -123,6 +114,20 @@ def compile_world(
         start_anew(record, placed.model)
         settle_in(state, record, placed, world.spans(placed))
     return state, first_cost
+
+
+def _whole(scenario: Scenario, most_rows: int) -> Records:
+    """The one record of what is of no replica, pool or workload; nothing is pending."""
+    whole = np.zeros(1, layout.GLOBAL)
+    whole["boundary_s"] = -1.0
+    whole["arrival_s"] = whole["alarm_s"] = whole["handover_s"] = math.inf
+    whole["arrival_workload"] = whole["alarm_workload"] = NONE
+    whole["asked"] = whole["hungry"] = whole["between"] = NONE
+    whole["free_entries"] = ENTRIES
+    whole["until_s"] = scenario.duration_s
+    whole["single"] = int(scenario.record_iterations)
+    whole["most_rows"] = most_rows
+    return whole
 
 
 def start_anew(record: Any, model: ReplicaModel) -> None:
