@@ -83,7 +83,7 @@ def _said(file: str, sets: Sequence[str], allow_outside: bool) -> tuple[list[str
     from sim.spec.study import asks_question, is_study
 
     if asks_question(file):
-        from sim.study.question import load_question
+        from sim.plan.question import load_question
 
         return list(load_question(file, sets=sets, allow_outside=allow_outside).warnings), []
     if is_study(file):

@@ -15,9 +15,9 @@ from sim.cli.run import ENGINE
 from sim.cli.several import FAILED, STUCK_AFTER, How, Jobs, StuckAfter, silence, stopped
 
 if TYPE_CHECKING:
-    from sim.study.plan import Plan
-    from sim.study.question import Question
-    from sim.study.shadow import Shadows
+    from sim.plan.least import Plan
+    from sim.plan.question import Question
+    from sim.plan.shadow import Shadows
 
 
 def plan(
@@ -59,7 +59,7 @@ def plan(
     Exits with 0 if there is an answer, 1 if no value meets the lines, 2 if the study or a point is
     wrong, 3 if a run failed, 130 if stopped by Ctrl-C.
     """
-    from sim.study.question import load_question
+    from sim.plan.question import load_question
 
     question = load_question(file, sets=sets or (), seeds=seeds, allow_outside=allow_outside)
     for text in question.warnings:
@@ -68,7 +68,7 @@ def plan(
     found, worth = _answer(question, How(jobs, out, engine, fresh, stuck_after), shadow)
     took_s = time.monotonic() - start_s
     if as_json:
-        from sim.study.plan_content import content_of, shadows_content
+        from sim.plan.content import content_of, shadows_content
 
         content = {**content_of(found), "shadow": shadows_content(worth)}
         print(json.dumps({**content, "seconds": round(took_s, 1)}, indent=2))
@@ -91,10 +91,10 @@ def _answer(question: Question, how: How, shadow: bool) -> tuple[Plan, Shadows |
         typer.Exit: a run failed although its scenario is right, or Ctrl-C.
         RackplanError: the input is wrong.
     """
+    from sim.plan.least import make_plan
+    from sim.plan.runs import PlanRuns, RunFailed
+    from sim.plan.shadow import shadows
     from sim.study.local import LocalExecutor
-    from sim.study.plan import make_plan
-    from sim.study.plan_runs import PlanRuns, RunFailed
-    from sim.study.shadow import shadows
 
     def notice(text: str) -> None:
         print(text, file=sys.stderr)

@@ -7,8 +7,8 @@ from rich.table import Table
 from rich.text import Text
 
 from sim.cli.summary import plain_text
+from sim.plan.shadow import RATE_STEP, Shadows, Worth
 from sim.results.wording import plus_minus, quantity
-from sim.study.shadow import RATE_STEP, Shadows, Worth
 
 
 def print_shadows(found: Shadows, to: Console) -> None:

@@ -12,10 +12,7 @@ from rich.text import Text
 
 from sim.cli.plan_shadow import print_shadows
 from sim.cli.summary import plain_text
-from sim.results.wording import percent, plus_minus, quantity, span
-from sim.spec.question import MINIMUM
-from sim.study.judge import NO, UNDECIDED, YES
-from sim.study.plan import (
+from sim.plan.least import (
     CERTAIN,
     LIKELY,
     NEAR,
@@ -25,7 +22,10 @@ from sim.study.plan import (
     Plan,
     PointAt,
 )
-from sim.study.shadow import Shadows
+from sim.plan.shadow import Shadows
+from sim.results.wording import percent, plus_minus, quantity, span
+from sim.spec.question import MINIMUM
+from sim.study.judge import NO, UNDECIDED, YES
 
 _STYLES = {YES: "green", NO: "red", UNDECIDED: "yellow", CERTAIN: "bold green"}
 

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from sim.perf.step import Batch
+from sim.plan.least import make_plan
+from sim.plan.margins import Objective
+from sim.plan.question import load_question
+from sim.plan.runs import PlanRuns
+from sim.plan.search import Search
 from sim.results.metrics import lookup
 from sim.study.here import InThisProcess
-from sim.study.margins import Objective
-from sim.study.plan import make_plan
-from sim.study.plan_runs import PlanRuns
-from sim.study.question import load_question
-from sim.study.search import Search
 
 LATE = 0.01
 

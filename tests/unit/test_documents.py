@@ -12,8 +12,8 @@ import yaml
 
 import sim
 from sim.engine.build import build
+from sim.plan.question import load_question
 from sim.study.points import load_study
-from sim.study.question import load_question
 from tests.unit.place.lists import random_lists, write
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -16,12 +16,12 @@ from sim.cli.summary_places import places_sentence
 from sim.cli.summary_retries import retry_sentence
 from sim.cli.summary_weights import weights_sentence
 from sim.paths import share
+from sim.plan.least import make_plan
+from sim.plan.question import load_question
+from sim.plan.runs import PlanRuns
 from sim.results.explain import explain_replica, replica_named
 from sim.spec.study import asks_question
-from sim.study.plan import make_plan
-from sim.study.plan_runs import PlanRuns
 from sim.study.points import load_study
-from sim.study.question import load_question
 from sim.study.sweep import run_study
 from tests.unit.study.works import InProcess
 

@@ -14,7 +14,7 @@ from sim.cli.check import check
 from sim.cli.plan import WIDTH, plan
 from sim.cli.sweep import sweep
 from sim.errors import ScenarioError
-from tests.unit.study.questions import QUESTION, question_file
+from tests.unit.plan.questions import QUESTION, question_file
 from tests.unit.study.studies import SMALL, study_file
 from tests.unit.study.works import InProcess
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from sim.errors import ScenarioError
+from sim.plan.question import load_question
 from sim.study.points import load_study
-from sim.study.question import load_question
 
 FOLDER = Path(__file__).resolve().parents[2] / "broken" / "studies"
 FILES = sorted(file.name for file in FOLDER.glob("*.yaml"))

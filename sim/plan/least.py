@@ -9,15 +9,15 @@ from typing import Any
 
 from sim.engine.build import build
 from sim.errors import BuildError, RackplanError
+from sim.plan.load import Loads, PoolLoad
+from sim.plan.margins import Objective
+from sim.plan.question import Question
+from sim.plan.runs import PlanRuns
+from sim.plan.search import ERROR, SCREEN, Found, Search, judged
 from sim.spec.axes import Label
 from sim.spec.question import MINIMUM
 from sim.study.intervals import Interval
 from sim.study.judge import NO, YES
-from sim.study.load import Loads, PoolLoad
-from sim.study.margins import Objective
-from sim.study.plan_runs import PlanRuns
-from sim.study.question import Question
-from sim.study.search import ERROR, SCREEN, Found, Search, judged
 from sim.study.seeds import binding_limits
 
 #: What an answer is worth. Certain: the point meets every line and the one before it does not, both

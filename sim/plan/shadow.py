@@ -19,11 +19,11 @@ from dataclasses import dataclass
 
 from sim.check.scenario import Pool, Scenario
 from sim.errors import ScenarioError
+from sim.plan.least import Plan
+from sim.plan.margins import Objective
+from sim.plan.question import Question
+from sim.plan.runs import PlanRuns
 from sim.study.intervals import CONFIDENCE, Interval, alike, student
-from sim.study.margins import Objective
-from sim.study.plan import Plan
-from sim.study.plan_runs import PlanRuns
-from sim.study.question import Question
 
 #: Seeds that a step gets, as far as the plan has so many.
 SEEDS = 8

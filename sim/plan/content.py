@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from sim.plan.least import LineAt, Plan, PointAt
+from sim.plan.load import PoolLoad
+from sim.plan.search import ERROR
+from sim.plan.shadow import Shadows
 from sim.results.manifest import plain
 from sim.study.intervals import Interval
-from sim.study.load import PoolLoad
-from sim.study.plan import LineAt, Plan, PointAt
-from sim.study.search import ERROR
-from sim.study.shadow import Shadows
 
 #: How numbers of a plan were made.
 DEFINITIONS = {

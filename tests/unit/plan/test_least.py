@@ -11,9 +11,8 @@ import pytest
 
 from sim.check.scenario import Scenario
 from sim.errors import BuildError, RackplanError
-from sim.study.judge import NO, YES
-from sim.study.local import LocalExecutor
-from sim.study.plan import (
+from sim.plan.content import content_of
+from sim.plan.least import (
     CERTAIN,
     LIKELY,
     NEAR,
@@ -25,10 +24,11 @@ from sim.study.plan import (
     Plan,
     make_plan,
 )
-from sim.study.plan_content import content_of
-from sim.study.plan_runs import RunFailed
-from sim.study.question import Question
-from tests.unit.study.questions import BASE, QUESTION, answered, asked, exhaustive, runs_of
+from sim.plan.question import Question
+from sim.plan.runs import RunFailed
+from sim.study.judge import NO, YES
+from sim.study.local import LocalExecutor
+from tests.unit.plan.questions import BASE, QUESTION, answered, asked, exhaustive, runs_of
 from tests.unit.study.works import InProcess
 
 RATE = QUESTION.replace(
@@ -109,7 +109,7 @@ def test_values_that_cannot_be_built(tmp_path: Path, monkeypatch: pytest.MonkeyP
             if scenario.pools[0].replicas not in fine:
                 raise BuildError("pools[0]", "no place")
 
-        monkeypatch.setattr("sim.study.plan.build", build)
+        monkeypatch.setattr("sim.plan.least.build", build)
 
     only(range(1, 4))
     few = answered(asked(tmp_path), tmp_path / "runs")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from sim.check import check
 from sim.check.scenario import Expectation, Scenario, serving
 from sim.errors import Mark, Problem, ScenarioError
+from sim.plan.margins import NoMean, Objective, objective_of
 from sim.results.metrics import lookup
 from sim.spec.axes import Label
 from sim.spec.expect import ExpectSpec
@@ -16,7 +17,6 @@ from sim.spec.merge import Change, change_of
 from sim.spec.nodes import Entry, Node, list_node, mapping_node
 from sim.spec.question import MINIMUM, QuestionSpec, read_question
 from sim.spec.reader import Source
-from sim.study.margins import NoMean, Objective, objective_of
 from sim.study.points import base_source, try_base
 
 

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from sim.check.scenario import Pool, Scenario
 from sim.perf.step import BLOCK_TOKENS, ReplicaModel
-from sim.study.fluid import Limits, Work, saturation, steady
-from sim.study.margins import Objective
+from sim.plan.fluid import Limits, Work, saturation, steady
+from sim.plan.margins import Objective
 from sim.workload import build_source
 from sim.workload.plan import Workload
 from sim.workload.types import RequestChunk

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from sim.engine.first_compile import prepare
 from sim.errors import RackplanError
+from sim.plan.margins import values_of
+from sim.plan.question import Question
 from sim.results.folders import run_folder_name
 from sim.results.result import RunResult, open_run
 from sim.study.executor import Executor
-from sim.study.margins import values_of
-from sim.study.question import Question
 from sim.study.runs import Run, execute, those_there
 
 #: A point, what is changed of it as ``--set`` takes it ("": nothing), a seed.

@@ -6,12 +6,12 @@ import math
 
 import pytest
 
+from sim.plan.least import make_plan
+from sim.plan.question import Question
+from sim.plan.runs import PlanRuns
+from sim.plan.shadow import RATE_STEP, Shadows, Worth, _ratio, shadows, steps_of
 from sim.study.intervals import Interval, student
-from sim.study.plan import make_plan
-from sim.study.plan_runs import PlanRuns
-from sim.study.question import Question
-from sim.study.shadow import RATE_STEP, Shadows, Worth, _ratio, shadows, steps_of
-from tests.unit.study.questions import BASE, asked, runs_of
+from tests.unit.plan.questions import BASE, asked, runs_of
 
 POWER = "power:\n  utility: {budget: 60 kW}\n"
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from sim.plan.least import Plan, make_plan
+from sim.plan.question import Question, load_question
+from sim.plan.runs import PlanRuns
 from sim.study.executor import Executor
 from sim.study.here import InThisProcess
-from sim.study.plan import Plan, make_plan
-from sim.study.plan_runs import PlanRuns
-from sim.study.question import Question, load_question
 
 Ended = Callable[[str, bool], None]
 

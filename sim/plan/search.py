@@ -18,9 +18,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from sim.plan.margins import Objective
 from sim.study.intervals import Interval
 from sim.study.judge import NO, UNDECIDED, YES
-from sim.study.margins import Objective
 from sim.study.sequence import first_look, seen
 
 ERROR = 0.05

@@ -11,11 +11,11 @@ import pytest
 import sim
 from sim.check.scenario import Scenario
 from sim.perf.step import Batch
-from sim.study.load import Loads, PoolLoad, work_of
-from sim.study.margins import Objective
+from sim.plan.load import Loads, PoolLoad, work_of
+from sim.plan.margins import Objective
 from sim.workload.types import OPEN, RequestChunk
-from tests.unit.study.questions import BASE
-from tests.unit.study.test_margins import objective
+from tests.unit.plan.questions import BASE
+from tests.unit.plan.test_margins import objective
 
 LATE = objective("chat.ttft_p99 <= 1 s")
 

@@ -9,13 +9,13 @@ import pytest
 
 import sim
 from sim.check.scenario import Expectation, Scenario
+from sim.plan.margins import NoMean, Objective, late_share, objective_of, values_of
 from sim.results.latency import latencies
 from sim.results.metrics import lookup
 from sim.results.result import RunResult
 from sim.spec.expect import Expectation as Grammar
 from sim.spec.expect import ExpectSpec
 from sim.spec.quantity import read_quantity
-from sim.study.margins import NoMean, Objective, late_share, objective_of, values_of
 from tests.unit.study.works import scenario_file
 
 

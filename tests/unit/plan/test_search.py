@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from sim.plan.margins import Objective
+from sim.plan.search import Found, Search, judged
 from sim.results.metrics import lookup
 from sim.study.judge import NO, UNDECIDED, YES
-from sim.study.margins import Objective
-from sim.study.search import Found, Search, judged
 from sim.study.sequence import half_width
 
 DEFINITION = lookup("chat.ttft_p99", workloads=["chat"], pools=[], power_nodes=[])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sim.perf.step import StepCost
-from sim.study.fluid import Limits, Saturation, Work, iteration_s, saturation, steady
+from sim.plan.fluid import Limits, Saturation, Work, iteration_s, saturation, steady
 
 WIDE = Limits(sequences=10_000, tokens=1_000_000, kv_tokens=10**9)
 
