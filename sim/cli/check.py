@@ -83,9 +83,9 @@ def _said(file: str, sets: Sequence[str], allow_outside: bool) -> tuple[list[str
     from sim.spec.study import asks_question, is_study
 
     if asks_question(file):
-        from sim.plan.question import load_question
+        from sim.plan.kinds import load
 
-        return list(load_question(file, sets=sets, allow_outside=allow_outside).warnings), []
+        return list(load(file, sets=sets, allow_outside=allow_outside).warnings), []
     if is_study(file):
         from sim.study.points import load_study
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,9 +14,9 @@ from sim.cli.run import ENGINE
 from sim.cli.several import FAILED, STUCK_AFTER, How, Jobs, StuckAfter, silence, stopped
 
 if TYPE_CHECKING:
-    from sim.plan.least import Plan
-    from sim.plan.question import Question
-    from sim.plan.shadow import Shadows
+    from sim.plan.kinds import Asked
+    from sim.plan.runs import Making
+    from sim.plan.told import Answer
 
 
 def plan(
@@ -59,41 +58,43 @@ def plan(
     Exits with 0 if there is an answer, 1 if no value meets the lines, 2 if the study or a point is
     wrong, 3 if a run failed, 130 if stopped by Ctrl-C.
     """
-    from sim.plan.question import load_question
+    from sim.plan.kinds import load
 
-    question = load_question(file, sets=sets or (), seeds=seeds, allow_outside=allow_outside)
-    for text in question.warnings:
+    asked = load(file, sets=sets or (), seeds=seeds, allow_outside=allow_outside)
+    for text in asked.warnings:
         print(f"warning: {text}", file=sys.stderr)
     start_s = time.monotonic()
-    found, worth = _answer(question, How(jobs, out, engine, fresh, stuck_after), shadow)
+    answer, making = _answer(asked, How(jobs, out, engine, fresh, stuck_after), shadow)
     took_s = time.monotonic() - start_s
     if as_json:
-        from sim.plan.content import content_of, shadows_content
-
-        content = {**content_of(found), "shadow": shadows_content(worth)}
+        content = {**answer.content(), "engine": making.engine}
+        content["runs"] = {"made": making.made, "found": making.found}
         print(json.dumps({**content, "seconds": round(took_s, 1)}, indent=2))
     else:
-        from sim.cli.plan_text import print_plan
-        from sim.cli.summary import console
+        from sim.cli.summary import console, plain_text
+        from sim.cli.told_text import print_told
+        from sim.results.wording import span
 
-        print_plan(found, worth, took_s, out, console(WIDTH))
-    raise typer.Exit(0 if found.answer is not None else 1)
+        to = console(WIDTH)
+        print_told(answer.told(), to)
+        counts = f"{making.made} made, {making.found} found in {out}"
+        to.print(plain_text(f"Runs: {counts}, {span(took_s)} ({making.engine} engine)"))
+    raise typer.Exit(0 if answer.answered else 1)
 
 
 #: Width of output that goes to no terminal.
 WIDTH = 120
 
 
-def _answer(question: Question, how: How, shadow: bool) -> tuple[Plan, Shadows | None]:
-    """Run the plan on this machine; progress and messages go to standard error.
+def _answer(asked: Asked, how: How, shadow: bool) -> tuple[Answer, Making]:
+    """Answer on this machine; progress and messages go to standard error.
 
     Raises:
         typer.Exit: a run failed although its scenario is right, or Ctrl-C.
         RackplanError: the input is wrong.
     """
-    from sim.plan.least import make_plan
-    from sim.plan.runs import PlanRuns, RunFailed
-    from sim.plan.shadow import shadows
+    from sim.plan.kinds import How as Also
+    from sim.plan.runs import Making, RunFailed
     from sim.study.local import LocalExecutor
 
     def notice(text: str) -> None:
@@ -104,15 +105,10 @@ def _answer(question: Question, how: How, shadow: bool) -> tuple[Plan, Shadows |
             print(f"\r\x1b[K{name}", end="", file=sys.stderr, flush=True)
 
     executor = LocalExecutor(how.jobs, silence_s=silence(how.stuck_after), notice=notice)
-    runs = PlanRuns(
-        question, executor, out=how.out, engine=how.engine, fresh=how.fresh, notice=notice,
-        ended=ended,
-    )  # fmt: skip
+    making = Making(executor, how.out, how.engine, how.fresh, notice, ended)
     try:
         with stopped("runs"), executor.kept():
-            found = make_plan(question, runs)
-            worth = shadows(found, runs) if shadow else None
-            return replace(found, made=runs.made, found=runs.found), worth
+            return asked.answer(making, Also(shadow)), making
     except RunFailed as error:
         if error.input_wrong:
             raise

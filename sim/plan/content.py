@@ -33,7 +33,6 @@ def content_of(plan: Plan) -> dict[str, Any]:
         {
             "name": plan.question.name,
             "base": spec.base,
-            "engine": plan.engine,
             "question": {spec.goal: spec.where, "from": spec.values[0], "to": spec.values[-1]},
             "subject_to": [line.text for line in plan.question.objectives],
             "status": plan.status,
@@ -48,7 +47,6 @@ def content_of(plan: Plan) -> dict[str, Any]:
             "points": [_point(point) for point in plan.points],
             "binding": {"at": plan.binding_at, "limits": plan.binding},
             "seeds": plan.question.seeds,
-            "runs": {"made": plan.made, "found": plan.found},
             "notes": plan.notes,
         }
     )

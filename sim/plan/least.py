@@ -93,7 +93,6 @@ class Plan:
     """
 
     question: Question
-    engine: str
     status: str
     answer: PointAt | None
     low: Label | None
@@ -300,7 +299,6 @@ class _Planner:
         at = self._bound_by(point, points)
         return Plan(
             question=question,
-            engine=self._runs.engine,
             status=status,
             answer=None if point is None else self._rows[point],
             low=low,
@@ -311,8 +309,8 @@ class _Planner:
             binding=() if at is None else tuple(binding_limits(self._runs.results(at))),
             binding_at=None if at is None else question.values[at],
             monotone=found is None or found.monotone,
-            made=self._runs.made,
-            found=self._runs.found,
+            made=self._runs.making.made,
+            found=self._runs.making.found,
             notes=tuple(self._notes),
         )
 

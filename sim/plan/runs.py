@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
+from sim.check.scenario import Scenario
 from sim.engine.first_compile import prepare
 from sim.errors import RackplanError
-from sim.plan.margins import values_of
-from sim.plan.question import Question
+from sim.plan.margins import Objective, values_of
 from sim.results.folders import run_folder_name
 from sim.results.result import RunResult, open_run
 from sim.study.executor import Executor
@@ -27,33 +29,67 @@ class RunFailed(RackplanError):
         super().__init__(message)
 
 
-class PlanRuns:
-    """The runs of a question's points: made when they are asked for, or found.
+class Points(Protocol):
+    """Points that are run under common seeds, whatever the question is."""
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """The lines that are looked at."""
+        ...
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Common to all points, in the order in which they are used."""
+        ...
+
+    def label(self, point: int) -> str:
+        """A point in words, unlike any other's."""
+        ...
+
+    def scenario(self, point: int, sets: Sequence[str] = ()) -> Scenario:
+        """What is run at a point, with changes as ``--set`` takes them.
+
+        Raises:
+            ScenarioError: it makes no sense.
+        """
+        ...
+
+
+@dataclass
+class Making:
+    """How the runs of a plan are made, and how many were.
 
     Attributes:
         engine: which serving plane.
-        made, found: how many were run now, and how many were there.
+        notice: is told what a user should know; ``ended``: of each run, and whether it was made.
+        made, found: runs that were made now, and that were there.
     """
 
-    def __init__(
-        self,
-        question: Question,
-        executor: Executor,
-        *,
-        out: Path,
-        engine: str,
-        fresh: bool = False,
-        notice: Callable[[str], None] = lambda text: None,
-        ended: Callable[[str, bool], None] = lambda name, ran: None,
-    ) -> None:
-        self._question, self._executor = question, executor
-        self._out, self.engine, self._fresh = out, engine, fresh
-        self._notice, self._ended = notice, ended
-        self._prepared = False
+    executor: Executor
+    out: Path
+    engine: str
+    fresh: bool = False
+    notice: Callable[[str], None] = lambda text: None
+    ended: Callable[[str, bool], None] = lambda name, ran: None
+    made: int = 0
+    found: int = 0
+    _prepared: bool = False
+
+    def prepare(self) -> None:
+        """Compile what the engine needs, once."""
+        if not self._prepared:
+            prepare(self.engine, self.notice)
+            self._prepared = True
+
+
+class PlanRuns:
+    """The runs of a question's points: made when they are asked for, or found."""
+
+    def __init__(self, points: Points, making: Making) -> None:
+        self._question, self.making = points, making
         self._folders: dict[_Key, Path] = {}
         self._values: dict[_Key, dict[str, float]] = {}
         self._shown: dict[_Key, dict[str, float | None]] = {}
-        self.made = self.found = 0
 
     def see(self, wanted: Mapping[int, int]) -> None:
         """Make sure that so many common seeds of each point are there.
@@ -86,36 +122,36 @@ class PlanRuns:
             for seed in seeds
             if (point, change, seed) not in self._values
         }
-        there = set() if self._fresh else those_there(list(runs.values()))
+        there = set() if self.making.fresh else those_there(list(runs.values()))
         for key, run in runs.items():
             if run.name in there:
-                self.found += 1
+                self.making.found += 1
                 self._take(key, run.folder)
-                self._ended(run.name, False)
+                self.making.ended(run.name, False)
         todo = {run.name: key for key, run in runs.items() if run.name not in there}
         if not todo:
             return
-        if not self._prepared:
-            prepare(self.engine, self._notice)
-            self._prepared = True
+        self.making.prepare()
         failed: list[RunFailed] = []
-        with closing(execute([runs[key] for key in todo.values()], self._executor)) as outcomes:
+        with closing(
+            execute([runs[key] for key in todo.values()], self.making.executor)
+        ) as outcomes:
             for run, end in outcomes:
                 if end.folder is None:
                     failed.append(RunFailed(f"{run.name}: {end.message}", end.input_wrong))
                 else:
-                    self.made += 1
+                    self.making.made += 1
                     self._take(todo[run.name], end.folder)
-                self._ended(run.name, True)
+                self.making.ended(run.name, True)
         if failed:
             raise failed[0]
 
     def _run(self, point: int, change: str, seed: int) -> Run:
         scenario = self._question.scenario(point, (change,) if change else ())
-        folder = self._out / run_folder_name(scenario.name, scenario.resolved, seed)
+        folder = self.making.out / run_folder_name(scenario.name, scenario.resolved, seed)
         also = f", {change}" if change else ""
         name = f"{self._question.label(point)}{also}, seed {seed}"
-        return Run(name, scenario, seed, self.engine, folder)
+        return Run(name, scenario, seed, self.making.engine, folder)
 
     def _take(self, key: _Key, folder: Path) -> None:
         run, lines = open_run(folder), self._question.objectives

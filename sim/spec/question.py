@@ -16,6 +16,8 @@ from pathlib import Path as FilePath
 
 from sim.errors import Mark, ScenarioError
 from sim.spec.axes import MOST_LEVELS, Findings, number_and_unit, sound_path, stepped
+from sim.spec.files import real_path, text_of
+from sim.spec.loader import compose
 from sim.spec.nodes import Node, Path, Scalar, show
 from sim.spec.study import REQUIRED as OF_STUDIES
 from sim.spec.study import open_reader, read_name, read_seeds
@@ -92,6 +94,21 @@ def read_question(path: str | os.PathLike[str], *, allow_outside: bool = False) 
     if found.problems:
         raise ScenarioError(found.problems)
     return spec
+
+
+def asked_of(path: str | os.PathLike[str], kinds: tuple[str, ...]) -> str:
+    """Which of the kinds of questions a study asks: a key of its ``question:``.
+
+    Where it asks none, or several, the first kind, whose reader says what is wrong.
+
+    Raises:
+        ScenarioError: the file cannot be read at all.
+    """
+    shown, real = real_path(path)
+    root, _ = compose(text_of(shown, real, Mark(shown)), shown)
+    question = root.at(_PATH)
+    keys = question.value if question is not None and isinstance(question.value, dict) else {}
+    return next((kind for kind in kinds if kind in keys), kinds[0])
 
 
 def _seeds(value: object) -> int:

@@ -13,7 +13,7 @@ from sim.perf.step import Batch
 from sim.plan.least import make_plan
 from sim.plan.margins import Objective
 from sim.plan.question import load_question
-from sim.plan.runs import PlanRuns
+from sim.plan.runs import Making, PlanRuns
 from sim.plan.search import Search
 from sim.results.metrics import lookup
 from sim.study.here import InThisProcess
@@ -132,7 +132,7 @@ def test_replicas_that_are_queues_of_their_own(tmp_path: Path) -> None:
         return m_d_1_waits_longer(load, 0.3 / service_s) if load < 1.0 else 1.0
 
     truth = next(n for n in range(1, 17) if late(n) <= LATE)
-    runs = PlanRuns(question, InThisProcess(), out=tmp_path / "runs", engine="compiled")
+    runs = PlanRuns(question, Making(InThisProcess(), tmp_path / "runs", "compiled"))
     plan = make_plan(question, runs)
     assert plan.answer is not None
     # Another load than that of a bound: what the runs measured is what theory says.

@@ -18,7 +18,7 @@ from sim.cli.summary_weights import weights_sentence
 from sim.paths import share
 from sim.plan.least import make_plan
 from sim.plan.question import load_question
-from sim.plan.runs import PlanRuns
+from sim.plan.runs import Making, PlanRuns
 from sim.results.explain import explain_replica, replica_named
 from sim.spec.study import asks_question
 from sim.study.points import load_study
@@ -180,7 +180,7 @@ def test_a_plan_asks_a_question_and_has_an_answer(file: Path, tmp_path: Path) ->
     assert first.endswith("?")
     question = load_question(file, sets=SHORT, seeds=2)
     assert question.name == file.stem
-    plan = make_plan(question, PlanRuns(question, InProcess(), out=tmp_path, engine="compiled"))
+    plan = make_plan(question, PlanRuns(question, Making(InProcess(), tmp_path, "compiled")))
     assert plan.answer is not None
     assert plan.bound is not None
     assert 0 < plan.answer.point < question.last

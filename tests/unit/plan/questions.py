@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sim.plan.least import Plan, make_plan
 from sim.plan.question import Question, load_question
-from sim.plan.runs import PlanRuns
+from sim.plan.runs import Making, PlanRuns
 from sim.study.executor import Executor
 from sim.study.here import InThisProcess
 
@@ -68,7 +68,7 @@ def runs_of(
 ) -> PlanRuns:
     """Its runs, in this process or on an executor."""
     executor = executor or InThisProcess()
-    return PlanRuns(question, executor, out=out, engine="compiled", ended=ended)
+    return PlanRuns(question, Making(executor, out, "compiled", ended=ended))
 
 
 def exhaustive(question: Question, out: Path, plan: Plan) -> tuple[int | None, int]:
@@ -83,5 +83,5 @@ def exhaustive(question: Question, out: Path, plan: Plan) -> tuple[int | None, i
     for point in points:
         margins = runs.margins(point).values()
         if all(sum(of_line) <= 0.0 for of_line in margins):
-            return point, runs.made + runs.found
-    return None, runs.made + runs.found
+            return point, runs.making.made + runs.making.found
+    return None, runs.making.made + runs.making.found

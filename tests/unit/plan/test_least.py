@@ -214,7 +214,6 @@ def test_it_goes_on_where_a_lost_worker_stopped_it(tmp_path: Path) -> None:
     whole = answered(question, tmp_path / "other")
     assert (plan.found, plan.made + plan.found) == (len(dying.ran) - 1, whole.made)
     told, other = content_of(plan), content_of(whole)
-    assert told.pop("runs") != other.pop("runs")
     assert told == other
 
 

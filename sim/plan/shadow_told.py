@@ -1,40 +1,29 @@
-"""What one step more of each resource buys, on a terminal."""
+"""What one step more of each resource buys, in words."""
 
 from __future__ import annotations
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from sim.cli.summary import plain_text
 from sim.plan.shadow import RATE_STEP, Shadows, Worth
+from sim.plan.told import Part, Table
 from sim.results.wording import plus_minus, quantity
 
 
-def print_shadows(found: Shadows, to: Console) -> None:
-    """Print the steps, those that are worth most first."""
+def told_of_shadows(found: Shadows) -> Part:
+    """The steps, those that are worth most first."""
     what = "share late" if found.line.family else found.line.metric
-    to.print(
-        Text(
-            plain_text(
-                f"What one step more buys at {found.at}, by {found.line.text}, over {found.seeds} "
-                "common seeds"
-            )
-        )
-    )
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("step")
-    table.add_column(plain_text(f"change of {what}"), justify="right")
-    table.add_column(plain_text(f"worth in requests/s of {found.workload}"), justify="right")
-    for worth in sorted(found.worths, key=_most_first):
-        table.add_row(plain_text(worth.step.text), _change(found, worth), _rate(worth))
-    to.print(table)
-    to.print(
-        Text(
-            f"paired by seed, 95 %; worth: first order, from the line's slope over the last "
-            f"{100 * RATE_STEP:g} % of the rate, so rather too low",
-            "dim",
-        )
+    return Part(
+        f"What one step more buys at {found.at}, by {found.line.text}, over {found.seeds} common "
+        "seeds",
+        tables=(
+            Table(
+                ("step", f"change of {what}", f"worth in requests/s of {found.workload}"),
+                tuple(
+                    (worth.step.text, _change(found, worth), _rate(worth))
+                    for worth in sorted(found.worths, key=_most_first)
+                ),
+                note="paired by seed, 95 %; worth: first order, from the line's slope over the "
+                f"last {100 * RATE_STEP:g} % of the rate, so rather too low",
+            ),
+        ),
     )
 
 

@@ -1,78 +1,85 @@
-"""A plan on a terminal: the answer, the points around it, what binds, the bounds, the runs."""
+"""What is said of the least or the most: the answer, the points around it, limits, bounds."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from sim.cli.plan_shadow import print_shadows
-from sim.cli.summary import plain_text
 from sim.plan.least import (
     CERTAIN,
     LIKELY,
     NEAR,
     NONE,
+    NONE_LIKELY,
     NOT_CERTIFIABLE,
     LineAt,
     Plan,
     PointAt,
 )
 from sim.plan.shadow import Shadows
-from sim.results.wording import percent, plus_minus, quantity, span
+from sim.plan.shadow_told import told_of_shadows
+from sim.plan.told import BAD, GOOD, LINE, OPEN, Chart, Part, Series, Table, Told, sentences
+from sim.results.wording import percent, plus_minus, quantity
 from sim.spec.question import MINIMUM
 from sim.study.judge import NO, UNDECIDED, YES
 
-_STYLES = {YES: "green", NO: "red", UNDECIDED: "yellow", CERTAIN: "bold green"}
+_MEANT = {CERTAIN: GOOD, NONE: BAD, NONE_LIKELY: BAD}
 
 
-def print_plan(plan: Plan, worth: Shadows | None, took_s: float, out: Path, to: Console) -> None:
-    """Print the whole answer."""
-    spec, seeds = plan.question.spec, plan.question.seeds
+def told_of(plan: Plan, worth: Shadows | None) -> Told:
+    """The whole answer."""
+    spec = plan.question.spec
     goal = "least" if spec.goal == MINIMUM else "largest"
-    asked = f"{spec.values[0]} to {spec.values[-1]}"
-    to.print(
-        Text(
-            plain_text(
-                f"{plan.question.name}: the {goal} {spec.where} of {spec.base}, {asked}, that "
-                f"meets {', '.join(line.text for line in plan.question.objectives)}"
-            ),
-            "dim",
-        )
-    )
-    to.print()
-    headline = Text(plain_text(headline_of(plan)), _STYLES.get(plan.status, "bold"))
-    to.print(headline)
-    for sentence in _evidence(plan):
-        to.print(Text(plain_text(sentence)))
+    lines = ", ".join(line.text for line in plan.question.objectives)
+    parts = []
     if any(point.seeds for point in plan.points):
-        to.print()
-        to.print(_table(plan))
-        to.print(
-            Text(
-                f"mean ± 95 % at any look over 2 to {len(seeds)} seeds; late: share of arrivals "
-                "without the latency in time, and in brackets the quantile itself, mean over seeds",
-                "dim",
-            )
-        )
+        parts.append(Part("Evidence", (), (_table(plan),), tuple(_charts(plan))))
     if worth is not None:
-        to.print()
-        print_shadows(worth, to)
-    to.print()
-    for sentence in (*_binding(plan), *_bounds(plan), *plan.notes):
-        to.print(Text(plain_text(sentence)))
-    to.print(
-        Text(
-            plain_text(
-                f"Runs: {plan.made} made, {plan.found} found in {out}, {span(took_s)} "
-                f"({plan.engine} engine)"
-            )
-        )
+        parts.append(told_of_shadows(worth))
+    limits = sentences(tuple(_binding(plan)), tuple(_bounds(plan)), plan.notes)
+    parts.append(Part("Limits and bounds", limits))
+    return Told(
+        asked=f"{plan.question.name}: the {goal} {spec.where} of {spec.base}, {spec.values[0]} to "
+        f"{spec.values[-1]}, that meets {lines}",
+        headline=headline_of(plan),
+        meant=_MEANT.get(plan.status, OPEN),
+        reasons=tuple(_evidence(plan)),
+        parts=tuple(parts),
     )
+
+
+def _charts(plan: Plan) -> Iterator[Chart]:
+    """Each line's value at the points that were run, with its interval and its limit."""
+    shown = [point for point in plan.points if point.seeds]
+    if len(shown) < 2:
+        return
+    where = plan.question.spec.where
+    for index, objective in enumerate(plan.question.objectives):
+        at = [point.lines[index] for point in shown]
+        share = objective.is_share
+        factor = 0.01 if share else objective.definition.factor
+        unit = "%" if share else objective.definition.unit
+        what = f"share of arrivals late: {objective.text}" if objective.family else objective.metric
+        yield Chart(
+            title=objective.text,
+            kind=LINE,
+            x=where,
+            y=f"{what} ({unit})" if unit else what,
+            series=(
+                Series(
+                    objective.text,
+                    tuple(line.value / factor for line in at),
+                    x=tuple(str(point.value) for point in shown),
+                    low=tuple(line.interval.low / factor for line in at),
+                    high=tuple(line.interval.high / factor for line in at),
+                    chosen=frozenset(
+                        i for i, p in enumerate(shown)
+                        if plan.answer is not None and p.point == plan.answer.point
+                    ),
+                ),
+            ),
+            limits=(("limit", objective.limit / factor),),
+        )  # fmt: skip
 
 
 def headline_of(plan: Plan) -> str:
@@ -149,21 +156,23 @@ def _by(point: PointAt) -> str:
 
 
 def _table(plan: Plan) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column(plain_text(plan.question.spec.where), justify="right")
-    for header in ("verdict", "seeds", "load"):
-        table.add_column(header, justify="left" if header == "verdict" else "right")
-    for line in plan.question.objectives:
-        table.add_column(plain_text(line.text), justify="right", overflow="fold")
-    for point in plan.points:
-        chosen = plan.answer is not None and point.point == plan.answer.point
-        if not point.seeds:
-            continue
-        value = f"{'→ ' if chosen else ''}{point.value}"
-        cells = [Text(plain_text(_cell(line))) for line in point.lines]
-        verdict = Text(point.verdict, _STYLES.get(point.verdict, "yellow"))
-        table.add_row(value, verdict, str(point.seeds), _load(point), *cells)
-    return table
+    spec, objectives = plan.question.spec, plan.question.objectives
+    shown = [point for point in plan.points if point.seeds]
+    rows = tuple(
+        (str(point.value), point.verdict, str(point.seeds), _load(point), *map(_cell, point.lines))
+        for point in shown
+    )
+    chosen = [i for i, p in enumerate(shown) if plan.answer and p.point == plan.answer.point]
+    return Table(
+        columns=(spec.where, "verdict", "seeds", "load", *(line.text for line in objectives)),
+        rows=rows,
+        left=frozenset({1}),
+        words={YES: GOOD, NO: BAD, UNDECIDED: OPEN, NEAR: OPEN},
+        chosen=frozenset(chosen),
+        note=f"mean ± 95 % at any look over 2 to {len(plan.question.seeds)} seeds; late: share of "
+        "arrivals without the latency in time, and in brackets the quantile itself, mean over "
+        "seeds",
+    )
 
 
 def _load(point: PointAt) -> str:
