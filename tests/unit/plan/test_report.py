@@ -96,8 +96,9 @@ def test_a_plans_page_says_what_it_rests_on(tmp_path: Path) -> None:
                         "Where the numbers come from"]  # fmt: skip
     page = page_of("small", told_of(plan, None), more, "made by a test")
     for text in (
-        "pools[chat].replicas = 5", "1500 tokens in, 40 out", "100 /s", "none stated", "llama-3.1-8b",
-        "Expected error of chat", "mind the gap", "a word", "huggingface.co", "<svg", "rackplan ",
+        "pools[chat].replicas = 5", "1500 tokens in, 40 out", "100 /s", "none stated",
+        "llama-3.1-8b", "Expected error of chat", "mind the gap", "a word", "huggingface.co",
+        "<svg", "rackplan ",
     ):  # fmt: skip
         assert text in page, text
     assert answered(question, tmp_path / "runs").made == 0
