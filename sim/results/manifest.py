@@ -29,7 +29,7 @@ DEFINITIONS: Mapping[str, str] = {
 
 _LIBRARIES = ("numpy", "simpy", "numba", "pyarrow")
 #: Parts of the package that no run imports.
-_BESIDE_THE_RUN = ("cli", "study", "calibrate", "validate", "_share")
+_BESIDE_THE_RUN = ("cli", "study", "cost", "calibrate", "validate", "_share")
 
 
 @cache
