@@ -14,8 +14,9 @@ HOURS_PER_YEAR = 8760.0
 class Origin:
     """Where a number comes from.
 
-    ``stated``: the scenario says so, at ``where``; else it is the default of a row of ``data/``
-    (``where``) with its source. ``mark``: "read" or "assumed", of a default.
+    ``where``: where a scenario states it, such as ``costs.nodes.dgx-h100``. ``stated``: this one
+    does; else it is the default of ``data/costs/`` with its source and ``mark``, "read" or
+    "assumed".
     """
 
     stated: bool
@@ -28,11 +29,8 @@ class Origin:
 
     @property
     def text(self) -> str:
-        """``stated: costs.nodes.dgx-h100`` or ``default, source: …``."""
-        if self.stated:
-            return f"stated: {self.where}"
-        marked = "" if self.mark == "read" else f" ({self.mark})"
-        return f"default{marked}, source: {self.source}"
+        """``stated``, or ``default (read), source: …``."""
+        return "stated" if self.stated else f"default ({self.mark}), source: {self.source}"
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from sim.spec.costs import CostsSpec
 
 #: The one entry of ``data/costs/defaults.yaml``.
 _DEFAULTS = "defaults"
+#: What a scenario states elsewhere than under ``costs``.
+_WHERE = {"electricity": "price.electricity", "carbon": "carbon"}
 
 
 class CostError(RackplanError):
@@ -47,7 +49,9 @@ class PriceBook:
                 f"'costs: {{nodes: {{{name}: 250000 USD}}}}'"
             ) from None
         shown = entry.field("server")
-        return Known(entry.number("server"), _origin(shown, f"price {name}", entry.word("date")))
+        return Known(
+            entry.number("server"), _origin(shown, f"costs.nodes.{name}", entry.word("date"))
+        )
 
     def rack(self, name: str) -> Known | None:
         """A rack of this type with its servers, USD; None where the scenario states none."""
@@ -75,7 +79,7 @@ class PriceBook:
 
 def _default(key: str) -> Known:
     entry = catalog.entry("cost", _DEFAULTS)
-    return Known(entry.number(key), _origin(entry.field(key), f"cost {key}"))
+    return Known(entry.number(key), _origin(entry.field(key), _WHERE.get(key, f"costs.{key}")))
 
 
 def _origin(shown: Field, where: str, date: str = "") -> Origin:

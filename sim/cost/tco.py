@@ -28,8 +28,10 @@ def capital_recovery_factor(rate: float, years: float) -> float:
     """
     if rate < 0.0 or not years > 0.0:
         raise ValueError(f"needs a rate of at least 0 and a life above 0, not {rate}, {years}")
+    if rate * years < 1e-12:  # the limit; such rates differ from it by less than that
+        return 1.0 / years
     # expm1 and log1p keep their digits where the rate is near 0.
-    return 1.0 / years if rate == 0.0 else rate / -math.expm1(-years * math.log1p(rate))
+    return rate / -math.expm1(-years * math.log1p(rate))
 
 
 def price_of_node(name: str, book: PriceBook | None = None) -> Bill:
