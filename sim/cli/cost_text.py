@@ -89,7 +89,7 @@ def _year(bill: Bill, number: dict[Origin, str]) -> Table:
     for line in bill.lines:
         if not line.total_usd and line.group == "staff":
             continue  # the default: it is in the maintenance
-        price = f"{line.unit_price_usd:,.4g}"
+        price = _money(line.unit_price_usd)
         if line.unit.startswith("USD"):
             price = _price(line.unit_price_usd, line.unit)
         table.add_row(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sim.check.scenario import Scenario
 from sim.cost.bill import Known, Origin
@@ -81,7 +82,7 @@ def built_of(scenario: Scenario | Built) -> Built:
             )
             for pool in scenario.pools
         ),
-        positions=hall_positions(scenario.site, scenario.resolved["site"]),
+        positions=hall_positions(scenario.site, scenario.resolved.get("site")),
     )
 
 
@@ -93,11 +94,12 @@ def known_hours(hours: Hours | None, where: str) -> Known | None:
     return Known(sum(hours.values) / len(hours.values), Origin(True, where, note=note))
 
 
-def hall_positions(site: Site, plain: Mapping[str, object]) -> tuple[tuple[int, int | None], ...]:
+def hall_positions(
+    site: Site, plain: Mapping[str, Any] | None
+) -> tuple[tuple[int, int | None], ...]:
     """For each hall (racks in it, positions that ``site.halls[].limits.racks`` states)."""
     racks = Counter(site.row_hall[row] for row in site.rack_row.tolist())
-    halls = plain["halls"]
-    assert isinstance(halls, list)
+    halls = [] if plain is None else plain["halls"]
     return tuple(
         (racks[hall], (one.get("limits") or {}).get("racks")) for hall, one in enumerate(halls)
     )

@@ -12,12 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import pyarrow.compute as pc
-
 from sim.cost.bill import HOURS_PER_YEAR, Bill, Known, Origin
 from sim.cost.built import Built
 from sim.cost.tco import yearly_of
 from sim.errors import ResultError
+from sim.results.measure_cost import tokens_within_slo
 
 if TYPE_CHECKING:
     from sim.results.result import RunResult
@@ -68,15 +67,12 @@ def run_numbers(result: RunResult) -> RunNumbers:
     if at_utility is None or window_s <= 0.0:
         reason = result.metrics["energy_j"].reason or "no window"
         raise ResultError(f"{result.name} does not say what the site drew: {reason}")
-    counts = result.tables["summary/counts"]
-    met = counts.filter(pc.and_(counts.column("measured"), pc.equal(counts.column("cause"), "met")))
     energy_j = at_utility if whole is None else whole
     cost, carbon_g = found["energy_cost"], found["carbon_g"]
-    tokens = pc.sum(met.column("delivered_tokens"), min_count=0).as_py()
     return RunNumbers(
         draw_w=energy_j / window_s,
         cooled=whole is not None,
-        tokens_per_s=tokens / window_s,
+        tokens_per_s=tokens_within_slo(result) / window_s,
         goodput_per_s=found["goodput_per_s"] or 0.0,
         price_usd_per_j=None if cost is None or not energy_j else cost / energy_j,
         carbon_g_per_s=None if carbon_g is None else carbon_g / window_s,

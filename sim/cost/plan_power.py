@@ -126,7 +126,7 @@ def _bounds(built: Built, full: FullDraw, drawn_mw: int) -> Iterator[tuple[str, 
                 f"free power that the {word} could deliver only from the half of their rating that "
                 "2N keeps for the loss of the other feed",
             )
-    if all(stated is not None for _, stated in built.positions):
+    if built.positions and all(stated is not None for _, stated in built.positions):
         empty = sum((stated or 0) - racks for racks, stated in built.positions)
         each_mw = drawn_mw / len(built.site.rack_types)
         yield (

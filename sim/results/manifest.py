@@ -30,7 +30,7 @@ DEFINITIONS: Mapping[str, str] = {
 
 _LIBRARIES = ("numpy", "simpy", "numba", "pyarrow")
 #: Parts of the package that no run imports.
-_BESIDE_THE_RUN = ("cli", "study", "cost", "calibrate", "validate", "_share")
+_BESIDE_THE_RUN = ("cli", "study", "calibrate", "validate", "_share")
 
 
 @cache
@@ -74,6 +74,7 @@ def manifest_parts(
     simulated_s: float,
     inputs: Mapping[str, str | None] | None = None,
     warnings: Sequence[str] = (),
+    costs: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What ``freeze`` needs to know about a run.
 
@@ -84,6 +85,7 @@ def manifest_parts(
         simulated_s: simulated time at which the run ended, drain included, or was stopped.
         inputs: file as the scenario names it → SHA-256 of its content.
         warnings: beside those of the scenario.
+        costs: of ``sim.cost.rates.cost_rates``; None: not said.
     """
     return {
         "scenario": scenario.name,
@@ -105,6 +107,7 @@ def manifest_parts(
             "guards": len(guards_of(scenario.power)),
         },
         "network": _network(scenario),
+        "costs": costs,
         "price_usd_per_j": scenario.price_usd_per_j,
         "facility": scenario.facility.plain(),
         "expectations": scenario.expectations,
@@ -199,6 +202,7 @@ def manifest_of(
         "site": parts["site"],
         "power": parts["power"],
         "network": parts["network"],
+        "costs": parts["costs"],
         "price_usd_per_j": parts["price_usd_per_j"],
         "facility": parts["facility"],
         "expectations": expectations,

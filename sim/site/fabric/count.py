@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import numpy as np
+from typing import Any
 
 from sim.site.fabric.plan import TREES, size_tree
 from sim.site.fabric.source import FabricSource
-from sim.site.fabric.types import LEVELS, VERTICES, FabricPlan
+from sim.site.fabric.types import LEVELS, FabricPlan
 from sim.site.types import Site
 
 
@@ -27,7 +26,7 @@ class NetworkParts:
 def count_network(source: FabricSource, site: Site) -> NetworkParts:
     """The parts of the network of ``site``."""
     if source.plan is None:
-        return _of_graph(source, site)
+        return _of_graph(source.given)
     plan = source.plan
     if plan.kind in TREES:
         return _of_tree(plan, site)
@@ -51,12 +50,12 @@ def _of_tree(plan: FabricPlan, site: Site) -> NetworkParts:
     return NetworkParts(switches, switches * plan.radix, cables)
 
 
-def _of_graph(source: FabricSource, site: Site) -> NetworkParts:
-    fabric = source.build(site)
-    switch = np.isin(fabric.kinds, [VERTICES.index(kind) for kind in LEVELS])
-    ends = switch[fabric.link_from[::2]].astype(np.int64) + switch[fabric.link_to[::2]]
-    return NetworkParts(
-        int(switch.sum()),
-        int((ends * fabric.merged).sum()),
-        int(fabric.merged[ends > 0].sum()),
-    )
+def _of_graph(given: Any) -> NetworkParts:
+    kinds = given.nodes(data="kind")
+    switches = {name for name, kind in kinds if kind in LEVELS}
+    ports = cables = 0
+    for one, other, number in given.edges(data="cables", default=1):
+        ends = (one in switches) + (other in switches)
+        ports += ends * number
+        cables += number if ends else 0
+    return NetworkParts(len(switches), ports, cables)

@@ -61,7 +61,7 @@ def test_what_is_stated_is_said_to_be() -> None:
                       "staff: 1200000 USD/year}").output  # fmt: skip
     assert "[1] costs.nodes.dgx-h100: stated" in words(output)
     assert "UPSs 500 kW 300 150 k 14 years" in " ".join(output.split())
-    assert "staff 1 year 1.2e+06 1.2 M" in " ".join(output.split())
+    assert "staff 1 year 1.2 M 1.2 M" in " ".join(output.split())
 
 
 def test_seeds_give_intervals(runs: list[Path]) -> None:

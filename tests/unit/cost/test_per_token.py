@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 import sim
 from sim.check.scenario import Scenario
-from sim.cost import built_of, yearly_of
+from sim.cost import CostError, PriceBook, built_of, yearly_of
 from sim.cost.answer import answer, content_of
+from sim.cost.bill import Known
 from sim.cost.of_run import built_of_run
 from sim.cost.per_token import RunNumbers, ratio, run_costs, run_numbers
 from sim.errors import ResultError
@@ -118,6 +119,9 @@ def test_a_run_says_what_its_tokens_cost(run: RunResult) -> None:
     assert found.runs.usd_per_mtoken.value == pytest.approx(
         found.year.total_usd / SECONDS / (numbers.tokens_per_s / 1e6)
     )
+    metric = run.metrics["cost_per_million_tokens"]
+    assert metric.unit == "USD/Mtoken"
+    assert metric.value == pytest.approx(found.runs.usd_per_mtoken.value, rel=1e-12)
     grams = run.metrics["carbon_g"].value / 30.0 / (numbers.tokens_per_s / 1e6)
     assert found.runs.carbon_g_per_mtoken.value == pytest.approx(grams)
     assert found.runs.goodput_per_mw.value == pytest.approx(run.metrics["goodput_per_mw"].value)
@@ -151,3 +155,33 @@ def test_a_run_without_meters_is_refused(run: RunResult) -> None:
                       metrics=run.metrics)  # fmt: skip
     with pytest.raises(ResultError, match="does not say what the site drew"):
         run_numbers(blind)
+
+
+def test_the_metric_takes_the_default_price_where_none_is_stated() -> None:
+    scenario = load(
+        "duration=20 s", "warm_up=5 s", "expect=[cost_per_million_tokens <= 9 USD/Mtoken]"
+    )
+    result = sim.run_scenario(scenario, seed=1)
+    found = answer(built_of_run(result.manifest), [result])
+    assert found.runs is not None
+    assert found.runs.usd_per_mtoken is not None
+    assert result.metrics["cost_per_million_tokens"].value == pytest.approx(
+        found.runs.usd_per_mtoken.value, rel=1e-12
+    )
+    (judged,) = result.manifest["expectations"]
+    assert judged["passed"]
+    assert result.metrics["energy_cost"].value is None
+
+
+def test_a_server_without_a_price_leaves_the_metric_unknown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def unpriced(self: PriceBook, name: str) -> Known:
+        raise CostError(f"no price is known of a server of type {name!r}")
+
+    monkeypatch.setattr(PriceBook, "node", unpriced)
+    metric = sim.run_scenario(load("duration=10 s", "warm_up=5 s"), seed=1).metrics[
+        "cost_per_million_tokens"
+    ]
+    assert metric.value is None
+    assert metric.reason == "no price is known of a server of type 'dgx-h100'"

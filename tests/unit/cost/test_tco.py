@@ -150,8 +150,8 @@ def test_a_type_without_a_price_says_how_to_state_one() -> None:
 
 
 def test_a_gigawatt_costs_about_what_epoch_reckons() -> None:
-    """Epoch AI: 38 bn of capital and 8.5 bn a year for 1 GW of GB200 racks; of ours, no price but
-    the share for maintenance is from there."""
+    """Epoch AI: 38 bn of capital and 8.5 bn a year for 1 GW of GB200 racks. Of ours only the lives
+    and the share for maintenance are from there."""
     rows = "[{name: row, racks: [{type: gb200-nvl72, count: 76}]}]"  # 76 × 132 kW = 10 MW
     scenario = load(f"site={{halls: [{{name: hall, rows: {rows}}}]}}", "power=null", "fabric=null",
                     "pools[chat].replicas=4", "expect=[]")  # fmt: skip
