@@ -128,7 +128,7 @@ def _print_tokens(runs: RunCosts, number: dict[Origin, str], out: Console) -> No
         if estimate is None:
             table.add_row(name, "-", "no token was within the SLO", source)
         else:
-            table.add_row(name, f"{estimate.value:,.4g}", _interval(estimate), source)
+            table.add_row(name, _four(estimate.value), _interval(estimate), source)
     out.print(table)
     out.print()
 
@@ -136,7 +136,12 @@ def _print_tokens(runs: RunCosts, number: dict[Origin, str], out: Console) -> No
 def _interval(estimate: Estimate) -> str:
     if estimate.low is None or estimate.high is None:
         return "one seed: none"
-    return f"{estimate.low:,.4g} to {estimate.high:,.4g} ({estimate.seeds} seeds)"
+    return f"{_four(estimate.low)} to {_four(estimate.high)} ({estimate.seeds} seeds)"
+
+
+def _four(value: float) -> str:
+    """Four digits, without an exponent: ``1.134``, ``18,210``."""
+    return f"{float(f'{value:.4g}'):,.10g}"
 
 
 def _print_waterfall(waterfall: Waterfall, out: Console) -> None:
