@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 import sim
+from sim.cost import capital_of
 from sim.engine.build import build
 from sim.plan.question import load_question
 from sim.study.points import load_study
@@ -204,3 +205,16 @@ def test_the_example_of_collectives_runs(tmp_path: Path) -> None:
     assert domain.split()[:2] == ["domain", "16"]
     assert network.split() == ["network", "16", "125000000.0"]
     assert float(times.split()[0]) == float(times.split()[1])
+
+
+def test_the_document_of_cost_states_prices_and_finds_a_front(tmp_path: Path) -> None:
+    (shown,) = blocks("docs/cost.md", "yaml")
+    (code,) = blocks("docs/cost.md", "python")
+    quickstart = ROOT / "scenarios" / "quickstart.yaml"
+    tree = {"extends": quickstart.name, **yaml.safe_load(shown)}
+    (tmp_path / quickstart.name).write_text(quickstart.read_text(), encoding="utf-8")
+    (tmp_path / "page.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
+    scenario = sim.load_scenario(tmp_path / "page.yaml")
+    assert scenario.costs.nodes == {"dgx-h100": 250e3}
+    assert capital_of(scenario).of("servers") == 16 * 250e3
+    assert python(code, tmp_path) == "[0, 1]\n"
