@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sim.cli.run import ENGINE
-from sim.cli.several import FAILED, STUCK_AFTER, How, Jobs, StuckAfter, silence, stopped
+from sim.cli.several import (
+    FAILED,
+    STUCK_AFTER,
+    How,
+    Jobs,
+    Scheduler,
+    StuckAfter,
+    executor_of,
+    stopped,
+)
 
 if TYPE_CHECKING:
     from sim.plan.least import Plan
@@ -41,6 +50,7 @@ def plan(
         bool, typer.Option("--fresh", help="do every run, also those that are there already")
     ] = False,
     stuck_after: StuckAfter = STUCK_AFTER,
+    scheduler: Scheduler = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
     shadow: Annotated[
         bool,
@@ -65,7 +75,7 @@ def plan(
     for text in question.warnings:
         print(f"warning: {text}", file=sys.stderr)
     start_s = time.monotonic()
-    found, worth = _answer(question, How(jobs, out, engine, fresh, stuck_after), shadow)
+    found, worth = _answer(question, How(jobs, out, engine, fresh, stuck_after, scheduler), shadow)
     took_s = time.monotonic() - start_s
     if as_json:
         from sim.plan.content import content_of, shadows_content
@@ -85,7 +95,7 @@ WIDTH = 120
 
 
 def _answer(question: Question, how: How, shadow: bool) -> tuple[Plan, Shadows | None]:
-    """Run the plan on this machine; progress and messages go to standard error.
+    """Run the plan; progress and messages go to standard error.
 
     Raises:
         typer.Exit: a run failed although its scenario is right, or Ctrl-C.
@@ -94,7 +104,6 @@ def _answer(question: Question, how: How, shadow: bool) -> tuple[Plan, Shadows |
     from sim.plan.least import make_plan
     from sim.plan.runs import PlanRuns, RunFailed
     from sim.plan.shadow import shadows
-    from sim.study.local import LocalExecutor
 
     def notice(text: str) -> None:
         print(text, file=sys.stderr)
@@ -103,13 +112,12 @@ def _answer(question: Question, how: How, shadow: bool) -> tuple[Plan, Shadows |
         if sys.stderr.isatty():
             print(f"\r\x1b[K{name}", end="", file=sys.stderr, flush=True)
 
-    executor = LocalExecutor(how.jobs, silence_s=silence(how.stuck_after), notice=notice)
-    runs = PlanRuns(
-        question, executor, out=how.out, engine=how.engine, fresh=how.fresh, notice=notice,
-        ended=ended,
-    )  # fmt: skip
     try:
-        with stopped("runs"), executor.kept():
+        with stopped("runs"), executor_of(how, notice=notice) as executor, executor.kept():
+            runs = PlanRuns(
+                question, executor, out=how.place, engine=how.engine, fresh=how.fresh,
+                notice=notice, ended=ended,
+            )  # fmt: skip
             found = make_plan(question, runs)
             worth = shadows(found, runs) if shadow else None
             return replace(found, made=runs.made, found=runs.found), worth

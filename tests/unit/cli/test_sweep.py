@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from sim.cli.check import check
 from sim.cli.compare import compare
 from sim.cli.sweep import sweep
 from sim.cli.sweep_table import WIDTH
-from sim.errors import ScenarioError
+from sim.errors import RackplanError, ScenarioError
 from tests.unit.study.studies import SMALL, study_file
 from tests.unit.study.works import InProcess
 
@@ -164,3 +165,14 @@ def test_compare_says_what_is_lost(study: Path) -> None:
     assert worst["at_s"] % 60.0 == 0.0
     plain = json.loads(rackplan(*arguments, "--json").stdout)
     assert "losses" not in plain
+
+
+def test_without_dask_or_a_scheduler_it_says_so(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = ["--scheduler", "tcp://127.0.0.1:9"]
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    made = rackplan("sweep", study, *cluster)
+    assert isinstance(made.exception, RackplanError)
+    assert "pip install 'rackplan[cluster]'" in str(made.exception)
+    assert not Path("runs").exists()

@@ -74,6 +74,20 @@ def _wait_for_the_end(log: Path) -> None:
             print("clean", os.getpid(), file=file, flush=True)
 
 
+def tick(argument: tuple[str, int, Path], report: Report) -> str:
+    """Say at once that all is well, or report for ever; then note that the clean-up was reached."""
+    what, number, log = argument
+    with log.open("a") as file:
+        print("waits" if what == "wait" else number, os.getpid(), file=file, flush=True)
+        try:
+            while what == "wait":
+                report(0.5)
+                time.sleep(0.01)
+        finally:
+            print("clean", os.getpid(), file=file, flush=True)
+    return what
+
+
 class InProcess:
     """An executor that runs tasks here, in a chosen order; some lose their worker for good."""
 
