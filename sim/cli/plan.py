@@ -113,7 +113,7 @@ def _answer(question: Question, how: How, shadow: bool) -> tuple[Plan, Shadows |
             print(f"\r\x1b[K{name}", end="", file=sys.stderr, flush=True)
 
     try:
-        with stopped("runs"), executor_of(how, notice=notice) as executor, executor.kept():
+        with stopped("runs"), executor_of(how, notice=notice, kept=True) as executor:
             runs = PlanRuns(
                 question, executor, out=how.place, engine=how.engine, fresh=how.fresh,
                 notice=notice, ended=ended,

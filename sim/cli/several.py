@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -71,9 +71,15 @@ class How:
 
 @contextmanager
 def executor_of(
-    how: How, *, notice: Callable[[str], None], progress: Callable[[Task, float], None] = _nothing
+    how: How,
+    *,
+    notice: Callable[[str], None],
+    progress: Callable[[Task, float], None] = _nothing,
+    kept: bool = False,
 ) -> Iterator[LocalExecutor | DaskExecutor]:
     """What runs the tasks of a command: processes here, or the workers of a cluster.
+
+    ``kept``: processes stay from one map to the next.
 
     Raises:
         RackplanError: ``--stuck-after`` is no time, or the cluster cannot take part.
@@ -84,7 +90,9 @@ def executor_of(
     if how.scheduler is None:
         from sim.study.local import LocalExecutor
 
-        yield LocalExecutor(how.jobs, **options)
+        local = LocalExecutor(how.jobs, **options)
+        with local.kept() if kept else nullcontext():
+            yield local
         return
     from sim.study.cluster import DaskExecutor
 

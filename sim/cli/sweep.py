@@ -61,6 +61,9 @@ def sweep(
     OUT/<study>-<hash>-s<first>-<last>, has a row for every run in study.parquet and the points,
     with 95 % intervals over the seeds, in study.json.
 
+    With `sampling:` points are drawn, or searched for the best; with `objective:` the best point is
+    told, with `constraints:` which points hold to them, and `budget:` bounds what one call runs.
+
     Lines of `expect:` are judged at every point, but a study looks for where they break, so they
     do not change the exit code: 0, or 2 if the study or a point is wrong, 3 if a run failed (the
     others are shown), 130 if stopped by Ctrl-C.
@@ -91,14 +94,18 @@ def _run(study: Study, how: How) -> StudyResult:
         typer.Exit: Ctrl-C.
         RackplanError: the input is wrong.
     """
-    from sim.study.sweep import run_study, runs_of
+    from sim.study.making import most_runs
+    from sim.study.sweep import run_study
 
-    count = len({run.folder for run in runs_of(study, how.place, how.engine).values()})
+    count = most_runs(study, how.place, how.engine)
     with (
         stopped("runs"),
         seeds_bar(study.name, count, "runs") as bar,
         executor_of(
-            how, notice=bar.notice, progress=lambda task, share: bar.running(task.name, share)
+            how,
+            notice=bar.notice,
+            progress=lambda task, share: bar.running(task.name, share),
+            kept=study.maker is not None,
         ) as executor,
     ):
         return run_study(

@@ -14,7 +14,7 @@ import pickle
 import queue
 import time
 import uuid
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import Any
 
 from sim.study.cluster_worker import at_work, die, perform, stop
 from sim.study.cluster_workers import ClusterError, Workers, listed
-from sim.study.executor import Failure, Outcome, Task, Work
+from sim.study.executor import Failure, Outcome, Queue, Task, Work
 from sim.study.local import RETRIES, SILENCE_S, Notice, Progress
 from sim.study.worker import DONE
 
@@ -174,7 +174,7 @@ class _Crew:
     def __init__(self, executor: DaskExecutor, work: Work, tasks: Iterable[Task]) -> None:
         self._executor, self._work = executor, work
         self._client, self._workers = executor.client, executor.workers
-        self._waiting = deque(tasks)
+        self._waiting = Queue(tasks)
         self._attempts: Counter[str] = Counter()
         self._busy: dict[str, _Hand] = {}  # by address
         self._mark = f"rackplan-{uuid.uuid4().hex}"
@@ -191,16 +191,16 @@ class _Crew:
         """Give waiting tasks to free workers; whether there is anything to wait for."""
         jobs = self._executor.jobs
         for address, about in self._workers.admitted.items():
-            if not self._waiting or (jobs is not None and len(self._busy) >= jobs):
+            if jobs is not None and len(self._busy) >= jobs:
                 break
-            if address not in self._busy:
+            if address not in self._busy and self._waiting:
                 self._give(address, about.identity, about.who)
         if self._busy:
             self._hired_s = time.monotonic()
-        return bool(self._busy or self._waiting)
+        return bool(self._busy) or bool(self._waiting)
 
     def _give(self, address: str, identity: str, who: str) -> None:
-        task = self._waiting.popleft()
+        task = self._waiting.take()
         self._attempts[task.name] += 1
         number = sum(self._attempts.values())
         received = pickle.dumps((self._work, task.argument))
@@ -292,7 +292,7 @@ class _Crew:
         attempts, tries = self._attempts[task.name], self._executor.retries + 1
         if attempts < tries:
             again = f"trying again ({attempts + 1} of {tries})"
-            self._waiting.append(task)
+            self._waiting.again(task)
         else:
             again = f"given up after {attempts} attempt{'s' if attempts > 1 else ''}"
             self.lost.append(Outcome(task, failure=Failure(kind, message), attempts=attempts))
@@ -300,9 +300,10 @@ class _Crew:
 
     def _give_up(self, why: str) -> None:
         """Nobody is left to do anything: every open task fails."""
-        tasks = [hand.task for hand in self._busy.values()] + list(self._waiting)
+        tasks = [hand.task for hand in self._busy.values()]
         self._busy.clear()
-        self._waiting.clear()
+        while self._waiting:
+            tasks.append(self._waiting.take())
         self._executor.notice(f"{why}: {len(tasks)} tasks are left undone")
         for task in tasks:
             failure = Failure("died", why)

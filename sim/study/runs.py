@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,13 +72,13 @@ def run_one(run: Run, report: Report) -> RunEnd:
     return RunEnd(result.folder)
 
 
-def execute(runs: Sequence[Run], executor: Executor) -> Generator[tuple[Run, RunEnd], None, None]:
+def execute(runs: Iterable[Run], executor: Executor) -> Generator[tuple[Run, RunEnd], None, None]:
     """Each run and how it ended, as they end.
 
     Raises:
         ResultError: a run ended and its folder is not seen here.
     """
-    outcomes = executor.map(run_one, [Task(run.name, run) for run in runs])
+    outcomes = executor.map(run_one, (Task(run.name, run) for run in runs))
     with closing(outcomes):
         for outcome in outcomes:
             run: Run = outcome.task.argument

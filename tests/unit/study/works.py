@@ -89,15 +89,25 @@ def tick(argument: tuple[str, int, Path], report: Report) -> str:
 
 
 class InProcess:
-    """An executor that runs tasks here, in a chosen order; some lose their worker for good."""
+    """An executor that runs tasks here, in a chosen order; some lose their worker for good.
 
-    def __init__(self, *, backwards: bool = False, lost: Iterable[str] = ()) -> None:
-        self.backwards, self.lost = backwards, set(lost)
+    ``lazy``: in their own order, each taken when the one before has ended.
+    """
+
+    def __init__(
+        self, *, backwards: bool = False, lost: Iterable[str] = (), lazy: bool = False
+    ) -> None:
+        self.backwards, self.lost, self.lazy = backwards, set(lost), lazy
         self.ran: list[str] = []
 
     def map(self, work: Work, tasks: Iterable[Task]) -> Generator[Outcome, None, None]:
         """One outcome for each task."""
-        for task in sorted(tasks, key=lambda task: task.name, reverse=self.backwards):
+        ordered = (
+            sorted(tasks, key=lambda task: task.name, reverse=self.backwards)
+            if (not self.lazy)
+            else tasks
+        )
+        for task in ordered:
             self.ran.append(task.name)
             if task.name in self.lost:
                 yield Outcome(task, failure=Failure("died", "its worker was killed by SIGKILL"))
