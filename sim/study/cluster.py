@@ -109,13 +109,14 @@ class DaskExecutor:
 
     def map(self, work: Work, tasks: Iterable[Task]) -> Generator[Outcome, None, None]:
         """One outcome for every task, in the order in which they end (see ``Executor``)."""
-        crew = _Crew(self, work, tasks)
-        try:
-            while crew.busy_after_hiring():
-                yield from crew.listen()
-            yield from crew.lost
-        finally:
-            crew.stop()
+        with _quiet():
+            crew = _Crew(self, work, tasks)
+            try:
+                while crew.busy_after_hiring():
+                    yield from crew.listen()
+                yield from crew.lost
+            finally:
+                crew.stop()
 
 
 def _client(scheduler: str) -> Any:
@@ -235,8 +236,10 @@ class _Crew:
             return  # of a worker that was buried
         message = self._fetch(what)
         if message is None:
-            self._bury(whose, "died")
-            self._workers.gone(whose)
+            self._look()  # without a scheduler every task is lost, and no worker to blame
+            if self._busy.get(whose) is hand_or_none:
+                self._bury(whose, "died")
+                self._workers.gone(whose)
             return
         del self._busy[whose]
         kind, content, *detail = pickle.loads(message)
@@ -311,7 +314,7 @@ class _Crew:
 
     def stop(self) -> None:
         """End what still runs; a task at work first cleans up what it was writing."""
-        with suppress(OSError, KeyError, ValueError), _quiet():
+        with suppress(OSError, KeyError, ValueError):
             self._client.unsubscribe_topic(self._mark)
             self._end_tasks()
 
