@@ -62,6 +62,7 @@ class Study:
         chances: lines whose probability is asked for.
         constraints: lines that a feasible point holds to.
         maker: makes points of a study that finds them while it runs.
+        ends: of such a study, what was checked beforehand: both ends of all axes.
     """
 
     spec: StudySpec
@@ -72,6 +73,7 @@ class Study:
     chances: tuple[Threshold, ...]
     constraints: tuple[Threshold, ...] = ()
     maker: PointMaker | None = field(default=None, compare=False)
+    ends: tuple[Point, ...] = field(default=(), compare=False)
 
     @property
     def name(self) -> str:
@@ -82,7 +84,7 @@ class Study:
     def warnings(self) -> list[str]:
         """Every warning of the points, once, with the first point that has it."""
         found: dict[str, str] = {}
-        for point in self.points:
+        for point in self.points or self.ends:
             for text in point.scenario.warnings:
                 where = f"from point {point.number} on: {self.label(point)}"
                 found.setdefault(text, text if point.number == 1 else f"{text} ({where})")
@@ -131,6 +133,7 @@ def load_study(
         chances=tuple(maker.chances.values()),
         constraints=tuple(maker.constraints.values()),
         maker=maker if searches else None,
+        ends=points if searches else (),
     )
 
 

@@ -58,6 +58,7 @@ def test_a_search_does_not_depend_on_who_runs_it(tmp_path: Path) -> None:
     assert notices == [f"{len(first.ran)} runs: already in {tmp_path / 'a'}, taken as found"]
     study = load_study(file)
     assert study.points == ()
+    assert study.warnings[0] == "power: not stated, so nothing limits the draw"
     assert most_runs(study, tmp_path, "reference") == 5
     rows = pq.read_table(folder / "study.parquet").to_pylist()
     assert len(rows) == 5
