@@ -58,6 +58,11 @@ def code_digest() -> str:
 
 def versions() -> dict[str, str]:
     """Versions of everything that the bytes of a result depend on."""
+    return dict(_versions())
+
+
+@cache
+def _versions() -> Mapping[str, str]:
     return {
         "rackplan": metadata.version("rackplan"),
         "code": code_digest(),

@@ -179,13 +179,15 @@ def test_the_readme_shows_what_make_run_prints(tmp_path: Path) -> None:
 
 
 def test_the_example_study_checks(tmp_path: Path) -> None:
-    (study,) = blocks("docs/studies.md", "yaml")
+    study, drawn = blocks("docs/studies.md", "yaml")
     base = ROOT / "scenarios" / "quickstart.yaml"
     (tmp_path / base.name).write_text(base.read_text(encoding="utf-8"), encoding="utf-8")
     (tmp_path / "study.yaml").write_text(study, encoding="utf-8")
     points = load_study(tmp_path / "study.yaml").points
     assert len(points) == 4 * 2 * 2
     assert points[-1].labels == (32, "least-outstanding-tokens", "a fifth more")
+    (tmp_path / "drawn.yaml").write_text(drawn, encoding="utf-8")
+    assert len(load_study(tmp_path / "drawn.yaml").points) == 64
 
 
 def test_the_example_plan_checks(tmp_path: Path) -> None:
