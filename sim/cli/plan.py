@@ -78,7 +78,8 @@ def plan(
         to = console(WIDTH)
         print_told(answer.told(), to)
         counts = f"{making.made} made, {making.found} found in {out}"
-        to.print(plain_text(f"Runs: {counts}, {span(took_s)} ({making.engine} engine)"))
+        if making.made or making.found:  # some questions need no run
+            to.print(plain_text(f"Runs: {counts}, {span(took_s)} ({making.engine} engine)"))
     raise typer.Exit(0 if answer.answered else 1)
 
 

@@ -16,6 +16,8 @@ from sim.spec.question import asked_of
 KINDS = {
     "minimum": "sim.plan.least_asked",
     "maximum": "sim.plan.least_asked",
+    "until": "sim.plan.until_asked",
+    "build_out": "sim.plan.build_out_asked",
 }
 
 
