@@ -62,7 +62,7 @@ class _Telling:
                 Part("Orders", (), (self._orders(),), tuple(self._charts())),
                 *self._gone(),
                 *([] if unavoidable is None else [self._short(limits, unavoidable)]),
-                Part("What binds", tuple(self._binding(limits))),
+                self._binding(limits),
                 Part("Cost", tuple(self._bounds()), (self._costs(),)),
                 Part("What it rests on", tuple(self._assumptions())),
             ),
@@ -174,19 +174,25 @@ class _Telling:
             for t in np.flatnonzero(best.short > 0.0).tolist()
         )
         in_unit = f" ({unit})" if unit else ""
-        columns = ("month", f"load{in_unit}", "capacity", "short", "unavoidable")
+        columns = ("month", f"load{in_unit}", "capacity", "short", "in the least short schedule")
         return Part("Shortfalls", tuple(told), (Table(columns, rows),))
 
-    def _binding(self, limits: list[Limit]) -> Iterator[str]:
+    def _binding(self, limits: list[Limit]) -> Part:
         if not limits:
-            yield "Nothing limits it: no contract, no space and no lead time is stated"
-        for one in limits:
-            if one.binds:
-                sure = "" if one.proven else ", as far as the solver got"
-                yield f"{one.name}: {usd(one.saving_usd)} less without it{sure}"
-        free = [one.name for one in limits if not one.binds]
-        if free:
-            yield f"Without effect: {', '.join(free)}"
+            nothing = "Nothing limits it: no contract, no space and no lead time is stated"
+            return Part("What binds", (nothing,))
+        unit = f" ({self._spec.growth.unit} × months)" if self._spec.growth.unit else ""
+        rows = tuple(
+            (
+                one.name,
+                (usd(one.saving_usd) if one.binds else "does not bind")
+                + ("" if one.proven else " (solver's time was up)"),
+                f"{one.short:,.4g}",
+            )
+            for one in limits
+        )
+        columns = ("limit", "the plan would cost less without it by", f"not served then{unit}")
+        return Part("What binds", (), (Table(columns, rows),))
 
     def _bounds(self) -> Iterator[str]:
         for name, plan in self._plans.items():

@@ -142,9 +142,11 @@ def drift(logs: Floats, months: int) -> Floats:
 def auto_ets(logs: Floats, months: int) -> Floats:
     """[3, months] quantiles of log loads by the extra ``forecast``.
 
-    Errors are additive: those of a logarithm would else depend on the unit of the load.
+    Errors are additive and logs are counted from the first one, or the unit of the load would
+    matter.
     """
     from statsforecast.models import AutoETS
 
-    made = AutoETS(season_length=1, model="AZN").forecast(y=logs, h=months, level=[80])
-    return np.array([made["lo-80"], made["mean"], made["hi-80"]])
+    model = AutoETS(season_length=1, model="AZN")
+    made = model.forecast(y=logs - logs[0], h=months, level=[80])
+    return np.asarray(logs[0] + np.array([made["lo-80"], made["mean"], made["hi-80"]]))

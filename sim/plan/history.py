@@ -46,7 +46,8 @@ def read_peaks(history: History) -> Peaks:
     text = text_of(history.file, history.real, history.mark, "growth.history")
     problems: list[Problem] = []
     rows = list(_rows(history.file, text, problems))
-    problems += _gaps(history.file, rows)
+    if all(problem.path == "peak" for problem in problems):  # else a gap may be an echo
+        problems += _gaps(history.file, rows)
     if not problems:
         problems += _short(history, len(rows))
     if problems:
@@ -55,7 +56,7 @@ def read_peaks(history: History) -> Peaks:
 
 
 def _rows(file: str, text: str, problems: list[Problem]) -> Iterator[tuple[int, int, float]]:
-    """(line, month, load) of the rows that can be read."""
+    """(line, month, load) of the rows whose month can be read; the load is none where it cannot."""
     reader = csv.reader(text.splitlines())
 
     def wrong(line: int, message: str, column: str = "") -> None:
@@ -80,8 +81,8 @@ def _rows(file: str, text: str, problems: list[Problem]) -> Iterator[tuple[int, 
                 wrong(line, month, "month")
             if isinstance(load, str):
                 wrong(line, load, "peak")
-            if isinstance(month, int) and isinstance(load, float):
-                yield line, month, load
+            if isinstance(month, int):
+                yield line, month, load if isinstance(load, float) else math.nan
     except csv.Error as error:
         wrong(reader.line_num, f"is no CSV: {error}")
 

@@ -7,6 +7,7 @@ beside it: ``launches: [{month: 2027-06, load: 50 /s}]``.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
@@ -111,9 +112,8 @@ def _stated(fields: Fields) -> tuple[Stated, str] | None:
     start = fields.value("start", read_month, "the month of load, such as 2026-12")
     load = fields.load("load", "the load of the first month, such as 180 /s")
     per = fields.value("per", OneOf(("month", "year")).read, "month or year, of the rates")
-    read = Quantity("fraction", above=-1.0).read
     rates = [
-        fields.value(key, read, f"growth that {chance:.0%} of futures stay below, such as 3 %")
+        fields.value(key, _rate, f"growth that {chance:.0%} of futures stay below, such as 3 %")
         for key, chance in QUANTILES.items()
     ]
     if load is not None and load[0] <= 0.0:
@@ -135,6 +135,13 @@ def _stated(fields: Fields) -> tuple[Stated, str] | None:
     )
 
 
+def _rate(value: Any) -> float:
+    """Growth in percent; a bare 3 might be 3 % or 300 %."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        raise ValueError(f"needs its unit: write '{value:g} %'")
+    return Quantity("fraction", above=-1.0).read(value)
+
+
 def _history(fields: Fields, folders: Folders) -> tuple[History, str] | None:
     def text(value: Any) -> str:
         if not isinstance(value, str) or not value:
@@ -152,7 +159,8 @@ def _history(fields: Fields, folders: Folders) -> tuple[History, str] | None:
     except ScenarioError as error:
         fields.found.problems.extend(error.problems)
         return None
-    return History(name, real, mark, MONTHS_A_YEAR if season == "yearly" else None), unit
+    shown = os.path.normpath(os.path.join(os.path.dirname(mark.file), name))
+    return History(shown, real, mark, MONTHS_A_YEAR if season == "yearly" else None), unit
 
 
 def _launches(node: Node, unit: str | None, found: Findings) -> tuple[Launch, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from sim.errors import Mark, ScenarioError
+from sim.errors import ScenarioError
 from sim.spec.axes import Findings, number_and_unit
 from sim.spec.fields import Fields
 from sim.spec.growth import GROWTH, GrowthSpec, read_growth, unit_text
@@ -105,8 +105,7 @@ def _question(
 ) -> QuestionSpec:
     """The question whose answer is the capacity."""
     if reader.part("base", lambda node: node) is None:
-        place = Node(Mark(reader.file), None)
-        found.add(place, ("base",), f"missing ({OF_STUDIES['base']})")
+        found.add(Node(asked[2], None), ("base",), f"missing ({OF_STUDIES['base']})")
     base, base_mark, bound = reader.base(allow_outside)
     seeds = reader.value("seeds", read_plan_seeds)
     goal, where, mark, values, each = asked
