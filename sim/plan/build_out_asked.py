@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from sim.errors import Mark, Problem, ScenarioError
+from sim.errors import Mark, Problem, RackplanError, ScenarioError
 from sim.plan.build_out import solve
 from sim.plan.build_out_limits import Limit, Wait, limits, physics, waits
 from sim.plan.build_out_told import told_of
 from sim.plan.forecast import Forecast, forecast
 from sim.plan.kinds import How
-from sim.plan.runs import Making
+from sim.plan.least import Plan, make_plan
+from sim.plan.question import Question, load_question
+from sim.plan.runs import Making, PlanRuns
 from sim.plan.schedule import Schedule
 from sim.plan.told import Told
+from sim.plan.until_asked import capacity_of
 from sim.spec.build_out import BuildOutSpec, read_build_out, refuse_senseless
+from sim.spec.growth import unit_text
 from sim.spec.months import month_text
+from sim.spec.question import MAXIMUM
 
 #: Curve of the forecast of each plan.
 CURVES = {"p50": 1, "p90": 2}
@@ -44,6 +49,7 @@ class BuildOutAnswer:
         limits, waits: of the plan that decides.
         unavoidable: what that one would fall short of if money were no object; None: it does not
             fall short.
+        measured: study → what it answered, of the types whose capacity it tells.
     """
 
     spec: BuildOutSpec
@@ -52,6 +58,7 @@ class BuildOutAnswer:
     limits: list[Limit]
     waits: list[Wait]
     unavoidable: Schedule | None
+    measured: dict[str, Plan] = field(default_factory=dict)
 
     @property
     def answered(self) -> bool:
@@ -77,6 +84,13 @@ class BuildOutAnswer:
                  "proven": one.proven}
                 for one in self.limits
             ],
+            "capacities": {
+                one.name: {
+                    "each": one.capacity,
+                    "study": None if one.measured is None else one.measured.study,
+                }
+                for one in self.spec.types
+            },
             "unavoidable_short": float(
                 best.short.sum() if self.unavoidable is None else self.unavoidable.short.sum()
             ),
@@ -123,16 +137,36 @@ class BuildOutAnswer:
     def told(self) -> Told:
         """All of it for a reader."""
         return told_of(
-            self.spec, self.forecast, self.plans, self.limits, self.waits, self.unavoidable
+            self.spec,
+            self.forecast,
+            self.plans,
+            self.limits,
+            self.waits,
+            self.unavoidable,
+            tuple(self._capacities()),
         )
+
+    def _capacities(self) -> Iterator[str]:
+        """Where capacities that were measured come from."""
+        for one in self.spec.types:
+            if one.measured is None:
+                continue
+            plan = self.measured[one.measured.study]
+            assert plan.answer is not None
+            yield (
+                f"{one.name}: {one.capacity:,.4g} {self.spec.growth.unit} each, of the "
+                f"{plan.answer.value} that {one.measured.study} finds ({plan.status}) for "
+                f"{one.measured.units}"
+            )
 
 
 @dataclass(frozen=True)
 class BuildOutAsked:
-    """A checked question for a build-out."""
+    """A checked question for a build-out; ``questions``: of capacities, by the study that asks."""
 
     spec: BuildOutSpec
     forecast: Forecast
+    questions: dict[str, Question] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -141,30 +175,83 @@ class BuildOutAsked:
 
     @property
     def warnings(self) -> Sequence[str]:
-        """None: nothing is run."""
-        return ()
+        """Of the sites that capacities are measured at."""
+        return [text for question in self.questions.values() for text in question.warnings]
 
     def answer(self, making: Making, how: How) -> BuildOutAnswer:
         """Solve it.
 
         Raises:
             ScenarioError: ``how`` does not apply.
+        RunFailed, RackplanError: a capacity cannot be measured.
         """
         if how.shadow:
             message = "--shadow is of the least or the most; what limits a build-out is always told"
             raise ScenarioError([Problem(Mark(self.spec.file), "question", message)])
+        found = {name: measure(name, question, making) for name, question in self.questions.items()}
+        spec = with_capacities(self.spec, found)
         start, curves = self.forecast.start, self.forecast.curves
-        plans = {name: solve(self.spec, start, curves[row]) for name, row in CURVES.items()}
-        best = plans[self.spec.plan_for]
-        unavoidable = physics(self.spec, start, best.load) if best.short.any() else None
+        plans = {name: solve(spec, start, curves[row]) for name, row in CURVES.items()}
+        best = plans[spec.plan_for]
+        unavoidable = physics(spec, start, best.load) if best.short.any() else None
         return BuildOutAnswer(
-            self.spec,
+            spec,
             self.forecast,
             plans,
-            limits(self.spec, start, best),
-            waits(self.spec, start, best),
+            limits(spec, start, best),
+            waits(spec, start, best),
             unavoidable,
+            found,
         )
+
+
+def measure(study: str, question: Question, making: Making) -> Plan:
+    """The answer to a question for a capacity.
+
+    Raises:
+        RunFailed, RackplanError: it has none.
+    """
+    plan = make_plan(question, PlanRuns(question, making))
+    if plan.answer is None:
+        raise RackplanError(
+            f"{study}: no load asked about meets the lines, so there is no capacity"
+        )
+    return plan
+
+
+def with_capacities(spec: BuildOutSpec, found: dict[str, Plan]) -> BuildOutSpec:
+    """The build-out with every capacity known."""
+    types = []
+    for one in spec.types:
+        if one.measured is not None:
+            capacity = capacity_of(found[one.measured.study])
+            assert capacity is not None
+            one = replace(one, capacity=capacity.value / one.measured.units)
+        types.append(one)
+    return replace(spec, types=tuple(types))
+
+
+def _questions(spec: BuildOutSpec, allow_outside: bool) -> dict[str, Question]:
+    """Study → its question, of all that tell a capacity.
+
+    Raises:
+        ScenarioError: one is wrong, or asks for something else.
+    """
+    questions: dict[str, Question] = {}
+    for one in spec.types:
+        measured = one.measured
+        if measured is None or measured.study in questions:
+            continue
+        question = load_question(measured.study, allow_outside=allow_outside)
+        unit = str(question.spec.values[0]).partition(" ")[2]
+        if question.spec.goal != MAXIMUM or unit != spec.growth.unit:
+            message = (
+                f"{measured.study} asks for the {question.spec.goal} in {unit_text(unit)}; a "
+                f"capacity is a maximum in {unit_text(spec.growth.unit)}"
+            )
+            raise ScenarioError([Problem(measured.mark, measured.path, message)])
+        questions[measured.study] = question
+    return questions
 
 
 def load(
@@ -183,4 +270,4 @@ def load(
     spec = read_build_out(path, allow_outside=allow_outside)
     made = forecast(spec.growth, spec.months - 1)
     refuse_senseless(spec, made.start)
-    return BuildOutAsked(spec, made)
+    return BuildOutAsked(spec, made, _questions(spec, allow_outside))

@@ -24,9 +24,11 @@ def told_of(
     limits: list[Limit],
     waits: list[Wait],
     unavoidable: Schedule | None,
+    capacities: tuple[str, ...],
 ) -> Told:
-    """The whole answer."""
-    return _Telling(spec, forecast, plans).told(limits, waits, unavoidable)
+    """The whole answer; ``capacities``: where those that were measured come from."""
+    telling = _Telling(spec, forecast, plans)
+    return telling.told(limits, waits, unavoidable, capacities)
 
 
 def usd(value: float) -> str:
@@ -47,7 +49,14 @@ class _Telling:
     def _month(self, t: int) -> str:
         return month_text(self._start + t)
 
-    def told(self, limits: list[Limit], waits: list[Wait], unavoidable: Schedule | None) -> Told:
+    def told(
+        self,
+        limits: list[Limit],
+        waits: list[Wait],
+        unavoidable: Schedule | None,
+        capacities: tuple[str, ...],
+    ) -> Told:
+        """The whole answer."""
         spec, best = self._spec, self._best
         upto = self._month(spec.months - 1)
         word, meant = self._word(unavoidable)
@@ -64,7 +73,7 @@ class _Telling:
                 *([] if unavoidable is None else [self._short(limits, unavoidable)]),
                 self._binding(limits),
                 Part("Cost", tuple(self._bounds()), (self._costs(),)),
-                Part("What it rests on", tuple(self._assumptions())),
+                Part("What it rests on", (*capacities, *self._assumptions())),
             ),
         )
 

@@ -6,16 +6,18 @@ of a type serves, draws and costs is stated.
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from typing import Any
 
 from sim.errors import Mark, Problem, ScenarioError
 from sim.spec.axes import Findings
-from sim.spec.fields import Fields, read_whole
+from sim.spec.fields import Fields, beside, read_text, read_whole
+from sim.spec.files import Folders
 from sim.spec.growth import GROWTH, GrowthSpec, read_growth, unit_text
 from sim.spec.months import month_text, read_month, read_span
-from sim.spec.nodes import Node, Path
+from sim.spec.nodes import Node, Path, show_path
 from sim.spec.study import REQUIRED as OF_STUDIES
 from sim.spec.study import open_reader, read_name
 from sim.spec.types import Name, OneOf, Quantity
@@ -30,8 +32,8 @@ REQUIRED = {
 _PATH: Path = ("question", BUILD_OUT)
 _KEYS = ("horizon", "plan_for", "discount", "shortfall", "energy", "types", "power", "space")
 _TYPE = (
-    "name", "capacity", "power", "mean_power", "racks", "price", "lead_time", "life",
-    "maintenance", "most_per_month", "orders_from", "orders_until", "installed",
+    "name", "capacity", "capacity_from", "power", "mean_power", "racks", "price", "lead_time",
+    "life", "maintenance", "most_per_month", "orders_from", "orders_until", "installed",
 )  # fmt: skip
 _INSTALLED = ("count", "since")
 _POWER = ("contract", "step", "lead_time", "price", "fee", "most", "steps_per_month")
@@ -52,11 +54,26 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """Another study that asks for a maximum, of a site with so many units of one type.
+
+    Attributes:
+        study: as messages name it; ``mark``: where it is named.
+    """
+
+    study: str
+    units: int
+    mark: Mark
+    path: str
+
+
+@dataclass(frozen=True)
 class UnitType:
     """A type of unit that can be ordered: a node, a rack, a block of racks.
 
     Attributes:
-        capacity: load that one serves within its objectives.
+        capacity: load that one serves within its objectives; no number (NaN) before ``measured``,
+            the study that tells it, is answered.
         power_w: that it takes of the contract; None where no contract is modelled.
         mean_w: that it draws on average, for energy; None where energy has no price.
         racks: positions that it takes.
@@ -80,6 +97,7 @@ class UnitType:
     orders_from: int | None
     orders_until: int | None
     installed: tuple[Batch, ...]
+    measured: Measured | None = None
 
 
 @dataclass(frozen=True)
@@ -138,7 +156,8 @@ def read_build_out(path: str | os.PathLike[str], *, allow_outside: bool = False)
     reader, found = open_reader(path, "question", KEYS, REQUIRED)
     growth = read_growth(reader, found, allow_outside)
     name = reader.value("name", read_name) or ""
-    read = reader.part("question", lambda node: _question(node, growth, found))
+    folders = reader.folders(allow_outside)
+    read = reader.part("question", lambda node: _question(node, growth, folders, found))
     if found.problems:
         raise ScenarioError(found.problems)
     assert read is not None
@@ -146,7 +165,9 @@ def read_build_out(path: str | os.PathLike[str], *, allow_outside: bool = False)
     return BuildOutSpec(file=reader.file, name=name, growth=growth, **read)
 
 
-def _question(node: Node, growth: GrowthSpec | None, found: Findings) -> dict[str, Any] | None:
+def _question(
+    node: Node, growth: GrowthSpec | None, folders: Folders, found: Findings
+) -> dict[str, Any] | None:
     """The fields of ``BuildOutSpec`` that stand in the question."""
     parts = found.mapping(node, ("question",), (BUILD_OUT,))
     if BUILD_OUT not in parts:
@@ -169,7 +190,7 @@ def _question(node: Node, growth: GrowthSpec | None, found: Findings) -> dict[st
             "shortfall", Quantity("money", above=0.0).read, about["shortfall"]
         ),
         "energy_usd_per_j": energy,
-        "types": _types(fields, growth, "power" in fields.parts, "energy" in fields.parts),
+        "types": _types(fields, growth, folders, "power" in fields.parts, "energy" in fields.parts),
         "contract": contract,
         "racks": _space(fields),
     }
@@ -177,14 +198,14 @@ def _question(node: Node, growth: GrowthSpec | None, found: Findings) -> dict[st
 
 
 def _types(
-    fields: Fields, growth: GrowthSpec | None, power: bool, energy: bool
+    fields: Fields, growth: GrowthSpec | None, folders: Folders, power: bool, energy: bool
 ) -> tuple[UnitType, ...]:
     if "types" not in fields.parts and fields.sound:
         fields.value("types", str, "what can be ordered: [{name: …, capacity: 12 /s, …}]")
     example = "[{name: dgx-h100, capacity: 12 /s, …}]"
     types: dict[str, UnitType] = {}
     for item, path in fields.items("types", example):
-        one = _type(item, path, fields.found, growth, power, energy)
+        one = _type(Fields(item, path, _TYPE, fields.found), growth, folders, power, energy)
         if one is not None and one.name in types:
             fields.found.add(item, (*path, "name"), f"{one.name!r} is named twice")
         elif one is not None:
@@ -193,16 +214,17 @@ def _types(
 
 
 def _type(
-    item: Node,
-    path: Path,
-    found: Findings,
-    growth: GrowthSpec | None,
-    power: bool,
-    energy: bool,
+    fields: Fields, growth: GrowthSpec | None, folders: Folders, power: bool, energy: bool
 ) -> UnitType | None:
-    fields = Fields(item, path, _TYPE, found)
     name = fields.value("name", Name().read, "what it is called")
-    capacity = fields.load("capacity", "the load that one serves, such as 12 /s")
+    measured = _measured(fields, folders)
+    capacity: tuple[float, str] | None = None
+    if "capacity_from" in fields.parts:
+        capacity = (math.nan, "" if growth is None else growth.unit)
+        if "capacity" in fields.parts:
+            fields.add("capacity_from", "the capacity is stated too: leave one out")
+    else:
+        capacity = fields.load("capacity", "the load that one serves, such as 12 /s")
     power_w = fields.value("power", _watts, "what one takes of the contract, such as 11 kW" * power)
     mean_w = fields.value("mean_power", _watts, "what one draws on average" * energy)
     racks = fields.value("racks", read_whole(0), default=1)
@@ -224,8 +246,29 @@ def _type(
     assert name is not None and capacity is not None and racks is not None  # noqa: PT018
     assert price is not None and lead is not None and life is not None  # noqa: PT018
     assert upkeep is not None
-    return UnitType(name, capacity[0], power_w, mean_w, racks, price, lead, life, upkeep, most,
-                    first, last, installed)  # fmt: skip
+    return UnitType(
+        name, capacity[0], power_w, mean_w, racks, price, lead, life, upkeep, most, first, last,
+        installed, measured,
+    )  # fmt: skip
+
+
+def _measured(fields: Fields, folders: Folders) -> Measured | None:
+    """The study that tells a capacity."""
+    if "capacity_from" not in fields.parts:
+        return None
+    path = (*fields.path, "capacity_from")
+    part = Fields(fields.parts["capacity_from"], path, ("study", "units"), fields.found)
+    study = part.value("study", read_text, "a study that asks for a maximum")
+    units = part.value("units", read_whole(1), "how many of this type its site has, such as 4")
+    if study is None or units is None:
+        return None
+    mark, where = part.parts["study"].mark, show_path((*path, "study"))
+    try:
+        folders.locate(study, mark, where)
+    except ScenarioError as error:
+        fields.found.problems.extend(error.problems)
+        return None
+    return Measured(beside(mark.file, study), units, mark, where)
 
 
 def _check_capacity(fields: Fields, capacity: tuple[float, str], growth: GrowthSpec | None) -> None:

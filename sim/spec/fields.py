@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -88,3 +89,15 @@ def read_whole(least: int, most: int = 1_000_000) -> Callable[[Any], int]:
         return value
 
     return read
+
+
+def read_text(value: Any) -> str:
+    """Some text; raises ``ValueError`` as readers do."""
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"expected text, not {show(value)}")
+    return value
+
+
+def beside(file: str, name: str) -> str:
+    """A file that is named in another one, as messages name it."""
+    return os.path.normpath(os.path.join(os.path.dirname(file), name))

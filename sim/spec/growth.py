@@ -7,14 +7,13 @@ beside it: ``launches: [{month: 2027-06, load: 50 /s}]``.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
 
 from sim.errors import Mark, Problem, ScenarioError
 from sim.spec.axes import Findings
-from sim.spec.fields import Fields
+from sim.spec.fields import Fields, beside, read_text
 from sim.spec.files import Folders
 from sim.spec.months import MONTHS_A_YEAR, month_text, read_month
 from sim.spec.nodes import Node, show
@@ -143,13 +142,8 @@ def _rate(value: Any) -> float:
 
 
 def _history(fields: Fields, folders: Folders) -> tuple[History, str] | None:
-    def text(value: Any) -> str:
-        if not isinstance(value, str) or not value:
-            raise ValueError(f"expected text, not {show(value)}")
-        return value
-
-    name = fields.value("history", text, "a CSV file with the columns month and peak")
-    unit = fields.value("unit", text, default="")
+    name = fields.value("history", read_text, "a CSV file with the columns month and peak")
+    unit = fields.value("unit", read_text, default="")
     season = fields.value("season", OneOf(("none", "yearly")).read, default="none")
     if name is None or unit is None or season is None:
         return None
@@ -159,8 +153,9 @@ def _history(fields: Fields, folders: Folders) -> tuple[History, str] | None:
     except ScenarioError as error:
         fields.found.problems.extend(error.problems)
         return None
-    shown = os.path.normpath(os.path.join(os.path.dirname(mark.file), name))
-    return History(shown, real, mark, MONTHS_A_YEAR if season == "yearly" else None), unit
+    return History(
+        beside(mark.file, name), real, mark, MONTHS_A_YEAR if season == "yearly" else None
+    ), unit
 
 
 def _launches(node: Node, unit: str | None, found: Findings) -> tuple[Launch, ...]:

@@ -13,6 +13,7 @@ from sim.plan.kinds import How, load
 from sim.plan.runs import Making
 from sim.plan.told import BAD, GOOD, OPEN, Table
 from sim.study.here import InThisProcess
+from tests.unit.plan.questions import BASE
 
 STUDY = """
 rackplan: 1
@@ -107,6 +108,43 @@ def test_charts_show_load_capacity_and_power(tmp_path: Path) -> None:
         "load, P90", "load, P50", "capacity, P90 plan", "capacity, P50 plan",
     ]  # fmt: skip
     assert charts[1].series[0].y[-1] == 20.0
+
+
+MOST = """
+rackplan: 1
+kind: study
+name: row
+base: tiny.yaml
+question: {maximum: 'workload[chat].rate', from: 20 /s, to: 24 /s, step: 10 %}
+subject_to: [chat.ttft_p99 <= 150 ms]
+seeds: 4
+"""
+
+
+def test_a_capacity_is_measured_by_another_study(tmp_path: Path) -> None:
+    """All 24 /s that are asked about fit on 5 replicas: 4.8 for each, and the load needs two."""
+    (tmp_path / "tiny.yaml").write_text(BASE.replace("duration: 30 s", "duration: 12 s"))
+    (tmp_path / "row.yaml").write_text(MOST)
+    measured = "capacity_from: {study: row.yaml, units: 5}"
+    made = answer(tmp_path, STUDY.replace("capacity: 10 /s", measured))
+    assert made.spec.types[0].capacity == pytest.approx(4.8)
+    assert made.content()["capacities"]["box"] == {
+        "each": pytest.approx(4.8),
+        "study": str(tmp_path / "row.yaml"),
+    }
+    assert made.plans["p90"].capacity[0] == pytest.approx(4.8)
+    told = made.told().parts[-1].sentences[0]
+    assert told.startswith("box: 4.8 /s each, of the 24 /s that ")
+    assert made.plans["p90"].orders.sum() >= 2
+
+
+def test_a_capacity_is_a_maximum_in_the_unit_of_the_growth(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(BASE)
+    wrong = MOST.replace("maximum: 'workload[chat].rate'", "minimum: 'pools[chat].replicas'")
+    (tmp_path / "row.yaml").write_text(wrong.replace(" /s,", ",").replace(" 10 %", " 1"))
+    text = STUDY.replace("capacity: 10 /s", "capacity_from: {study: row.yaml, units: 5}")
+    with pytest.raises(ScenarioError, match="asks for the minimum in plain numbers; a capacity is"):
+        answer(tmp_path, text)
 
 
 def test_options_that_do_not_apply_are_refused(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """How often the month of crossing lies between the earliest and the latest that are told.
 
-Nominal are 80 %. ``MEASURED`` is of 100 series of each kind and length, which is what docs/growth.md
-says; here 60 others must not lie within less often than that by three standard errors.
+Nominal are 80 %. ``MEASURED`` is of 100 series of each kind and length, as docs/growth.md says;
+here 60 others must not lie within less often than that by three standard errors.
 """
 
 from __future__ import annotations
