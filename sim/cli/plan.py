@@ -78,8 +78,7 @@ def plan(
         to = console(WIDTH)
         print_told(answer.told(), to)
         counts = f"{making.made} made, {making.found} found in {out}"
-        if making.made or making.found:  # some questions need no run
-            to.print(plain_text(f"Runs: {counts}, {span(took_s)} ({making.engine} engine)"))
+        to.print(plain_text(f"Runs: {counts}, {span(took_s)} ({making.engine} engine)"))
     raise typer.Exit(0 if answer.answered else 1)
 
 
