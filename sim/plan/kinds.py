@@ -18,6 +18,7 @@ KINDS = {
     "minimum": "sim.plan.least_asked",
     "maximum": "sim.plan.least_asked",
     "survives": "sim.plan.survives_asked",
+    "upgrade": "sim.plan.upgrade_asked",
     "until": "sim.plan.until_asked",
     "build_out": "sim.plan.build_out_asked",
 }

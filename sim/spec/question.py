@@ -154,9 +154,14 @@ def read_lines(node: Node, found: Findings) -> Node:
 Sought = tuple[str, str, Mark, tuple[Scalar, ...], tuple[Each, ...]]
 
 
-def read_sought(node: Node, found: Findings, at: Path = _PATH) -> Sought | None:
-    """What is sought, of a mapping that stands at ``at``; None where it cannot be read."""
-    parts = found.mapping(node, at, SOUGHT)
+def read_sought(
+    node: Node, found: Findings, at: Path = _PATH, also: tuple[str, ...] = ()
+) -> Sought | None:
+    """What is sought, of a mapping that stands at ``at``; None where it cannot be read.
+
+    ``also``: keys that it has beside those, which somebody else reads.
+    """
+    parts = found.mapping(node, at, (*SOUGHT, *also))
     goals = [key for key in (MINIMUM, MAXIMUM) if key in parts]
     if len(goals) != 1:
         if parts or not found.problems:

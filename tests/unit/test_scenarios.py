@@ -39,7 +39,7 @@ ASKING = {
     kind: [f for f in EVERY_STUDY if f not in STUDIES and asked_of(f, tuple(KINDS)) == kind]
     for kind in KINDS
 }
-QUESTIONS = ASKING["minimum"] + ASKING["maximum"]
+QUESTIONS = [file for key in ("minimum", "maximum", "survives", "upgrade") for file in ASKING[key]]
 
 #: What of a scenario is run here, unless it has ten thousand GPUs: then seconds say enough; or
 #: tells a story: then all of it.
