@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from sim.plan.least import LineAt, Plan, PointAt
+from sim.plan.least import Plan, PointAt
+from sim.plan.line_at import LineAt
 from sim.plan.load import PoolLoad
 from sim.plan.search import ERROR
 from sim.plan.shadow import Shadows
@@ -60,12 +61,13 @@ def _point(point: PointAt) -> dict[str, Any]:
         "verdict": point.verdict,
         "reason": point.reason,
         "seeds": point.seeds,
-        "lines": [_line(line) for line in point.lines],
+        "lines": [line_content(line) for line in point.lines],
         "pools": [_load(load) for load in point.loads],
     }
 
 
-def _line(line: LineAt) -> dict[str, Any]:
+def line_content(line: LineAt) -> dict[str, Any]:
+    """A line at a point in JSON types."""
     objective = line.objective
     what = "late_fraction" if objective.family else objective.metric
     return {

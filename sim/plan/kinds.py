@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol
 
+from sim.errors import RackplanError
 from sim.plan.runs import Making
 from sim.plan.told import Answer
 from sim.spec.question import asked_of
@@ -47,6 +48,17 @@ class How:
     """What a user may add to a question; ``shadow``: what one step more of each resource buys."""
 
     shadow: bool = False
+
+
+def refuse_shadow(how: How, what: str) -> None:
+    """Say that steps of resources are not asked for here.
+
+    Raises:
+        RackplanError: they are.
+    """
+    if how.shadow:
+        message = f"--shadow: of {what} there is none; it is for 'minimum' and 'maximum'"
+        raise RackplanError(message)
 
 
 def load(

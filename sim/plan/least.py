@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sim.engine.build import build
 from sim.errors import BuildError, RackplanError
+from sim.plan.line_at import LineAt, line_at
 from sim.plan.load import Loads, PoolLoad
-from sim.plan.margins import Objective
 from sim.plan.question import Question
 from sim.plan.runs import PlanRuns
 from sim.plan.search import ERROR, SCREEN, Found, Search, judged
 from sim.spec.axes import Label
 from sim.spec.question import MINIMUM
-from sim.study.intervals import Interval
 from sim.study.judge import NO, YES
 from sim.study.seeds import binding_limits
 
@@ -28,24 +26,6 @@ CERTAIN, LIKELY, NOT_CERTIFIABLE = "certain", "likely", "not certifiable"
 NONE, NONE_LIKELY = "none", "none, likely"
 #: Verdicts of points that were not run.
 NOT_SERVED, NOT_BUILT, NEAR = "cannot be served", "cannot be built", "near saturation"
-
-
-@dataclass(frozen=True)
-class LineAt:
-    """A line at a point.
-
-    Attributes:
-        value, interval: what is compared with the limit, and its mean's interval at 95 %, at any
-            look; of a line on a quantile the share of late requests.
-        measured: the metric itself, its mean over the seeds, in SI units.
-        answer: "yes", "no" or "undecided".
-    """
-
-    objective: Objective
-    value: float
-    interval: Interval
-    measured: float | None
-    answer: str
 
 
 @dataclass(frozen=True)
@@ -271,24 +251,13 @@ class _Planner:
         values = self._runs.values(point)
         _, lines = judged(self._question.objectives, self._runs.margins(point), ERROR)
         shown = tuple(
-            self._line(point, seen.objective, seen.interval, values[seen.objective.text],
-                       seen.answer)
+            line_at(
+                seen, values[seen.objective.text], self._runs.measured(point, seen.objective.text)
+            )
             for seen in lines
-        )  # fmt: skip
+        )
         value, seeds = self._question.values[point], len(self._runs.seeds(point))
         return PointAt(point, value, verdict, seeds, shown, self.loads(point), reason)
-
-    def _line(
-        self, point: int, line: Objective, margin: Interval, values: list[float], answer: str
-    ) -> LineAt:
-        if line.more:
-            interval = Interval(line.limit - margin.high, line.limit - margin.low)
-        else:
-            interval = Interval(margin.low + line.limit, margin.high + line.limit)
-        if line.is_share and math.isfinite(interval.low):
-            interval = interval.within(0.0, 1.0)
-        mean = sum(values) / len(values)
-        return LineAt(line, mean, interval, self._runs.measured(point, line.text), answer)
 
     def _plan(self, status: str, point: int | None, found: Found | None = None) -> Plan:
         question = self._question

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from sim.plan.least import (
@@ -12,14 +11,14 @@ from sim.plan.least import (
     NONE,
     NONE_LIKELY,
     NOT_CERTIFIABLE,
-    LineAt,
     Plan,
     PointAt,
 )
+from sim.plan.line_at import cell
 from sim.plan.shadow import Shadows
 from sim.plan.shadow_told import told_of_shadows
 from sim.plan.told import BAD, GOOD, LINE, OPEN, Chart, Part, Series, Table, Told, sentences
-from sim.results.wording import percent, plus_minus, quantity
+from sim.results.wording import percent
 from sim.spec.question import MINIMUM
 from sim.study.judge import NO, UNDECIDED, YES
 
@@ -152,14 +151,14 @@ def _by(point: PointAt) -> str:
     worst = point.worst
     if worst is None:
         return ""
-    return f": {worst.objective.text} fails, with {_cell(worst)}"
+    return f": {worst.objective.text} fails, with {cell(worst)}"
 
 
 def _table(plan: Plan) -> Table:
     spec, objectives = plan.question.spec, plan.question.objectives
     shown = [point for point in plan.points if point.seeds]
     rows = tuple(
-        (str(point.value), point.verdict, str(point.seeds), _load(point), *map(_cell, point.lines))
+        (str(point.value), point.verdict, str(point.seeds), _load(point), *map(cell, point.lines))
         for point in shown
     )
     chosen = [i for i, p in enumerate(shown) if plan.answer and p.point == plan.answer.point]
@@ -179,28 +178,6 @@ def _load(point: PointAt) -> str:
     """Utilisation of the fullest pool."""
     known = [load.utilisation for load in point.loads if not load.unknown]
     return percent(max(known)) if known else "-"
-
-
-def _cell(line: LineAt) -> str:
-    objective = line.objective
-    half = max(line.interval.high - line.value, line.value - line.interval.low)
-    definition = objective.definition
-    if objective.family:
-        of = f"{percent(objective.limit)} late" if math.isinf(half) else "late"
-        text = _with_half(line.value, half, "", "fraction") + f" {of}"
-        if line.measured is None:
-            return text
-        return f"{text} ({quantity(line.measured, 's', 'time')})"
-    unit, factor = definition.unit, definition.factor
-    return _with_half(line.value / factor, half / factor, unit, definition.dimension)
-
-
-def _with_half(value: float, half: float, unit: str, dimension: str) -> str:
-    if math.isinf(half):
-        return quantity(value, unit, dimension)
-    if half <= 1e-4 * max(abs(value), 0.1):  # seeds are alike up to the floor of the spread
-        return quantity(value, unit, dimension)
-    return plus_minus(value, half, unit, dimension)
 
 
 def _binding(plan: Plan) -> Iterator[str]:

@@ -122,6 +122,39 @@ def _line(objective: Objective, values: Sequence[float], error: float, lines: in
     return LineSeen(objective, shown.mean, shown.interval, found)
 
 
+def certify(
+    objectives: Sequence[Objective],
+    evidence: Evidence,
+    errors: Mapping[int, float],
+    most: int,
+    looked: dict[int, Tested],
+) -> dict[int, Tested]:
+    """Test points side by side, each until it is decided or ``most`` seeds are used up.
+
+    Args:
+        errors: point → the error of all looks at it.
+        looked: point → the last look at it; looks are added.
+    """
+    tested: dict[int, Tested] = {}
+    while len(tested) < len(errors):
+        looks = {p: _next_look(looked.get(p), errors[p], most) for p in errors if p not in tested}
+        evidence.see(looks)
+        for point, seeds in looks.items():
+            margins = {k: v[:seeds] for k, v in evidence.margins(point).items()}
+            answer, lines = judged(objectives, margins, errors[point])
+            looked[point] = Tested(point, seeds, answer, lines, errors[point])
+            if answer != UNDECIDED or seeds == most:
+                tested[point] = looked[point]
+    return tested
+
+
+def _next_look(before: Tested | None, error: float, most: int) -> int:
+    """How many seeds the next look at a point that is being tested has."""
+    least = first_look(error)
+    seeds = least if before is None or before.error == 0.0 else before.seeds + _STEP
+    return min(most, seeds)
+
+
 @dataclass
 class Search:
     """One search.
@@ -193,24 +226,7 @@ class Search:
         inside = dict.fromkeys(p for p in points if self.first <= p <= self.last)
         waiting = {p: self._share(i) for i, p in enumerate(
             (p for p in inside if p not in self.tested), start=len(self.tested))}  # fmt: skip
-        while waiting:
-            looks = {point: self._next_look(point, error) for point, error in waiting.items()}
-            self.evidence.see(looks)
-            for point, seeds in looks.items():
-                margins = {k: v[:seeds] for k, v in self.evidence.margins(point).items()}
-                answer, lines = judged(self.objectives, margins, waiting[point])
-                looked = Tested(point, seeds, answer, lines, waiting[point])
-                self.screened[point] = looked
-                if answer != UNDECIDED or seeds == self.most:
-                    self.tested[point] = looked
-                    del waiting[point]
-
-    def _next_look(self, point: int, error: float) -> int:
-        """How many seeds the next look at a point that is being tested has."""
-        before = self.screened.get(point)
-        least = first_look(error)
-        seeds = least if before is None or before.error == 0.0 else before.seeds + _STEP
-        return min(self.most, seeds)
+        self.tested |= certify(self.objectives, self.evidence, waiting, self.most, self.screened)
 
     def _share(self, index: int) -> float:
         """The error of the point that is tested as number ``index`` (from 0)."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from sim.plan.line_at import change_cell
 from sim.plan.shadow import RATE_STEP, Shadows, Worth
 from sim.plan.told import Part, Table
-from sim.results.wording import plus_minus, quantity
+from sim.results.wording import plus_minus
 
 
 def told_of_shadows(found: Shadows) -> Part:
@@ -32,21 +33,11 @@ def _most_first(worth: Worth) -> tuple[float, float]:
 
 
 def _change(found: Shadows, worth: Worth) -> str:
-    definition = found.line.definition
-    share = found.line.is_share
-    unit, dimension = ("", "fraction") if share else (definition.unit, definition.dimension)
-    if worth.equal:
-        return "none in any run: it does not bind"
-    factor = 1.0 if share else definition.factor
-    half = (worth.interval.high - worth.interval.low) / 2.0 / factor
-    text = (
-        plus_minus(worth.change / factor, half, unit, dimension)
-        if half > 0.0
-        else quantity(worth.change / factor, unit, dimension)
-    )
-    if worth.interval.low <= 0.0 <= worth.interval.high:
+    none = "none in any run: it does not bind"
+    text = change_cell(found.line, worth.change, worth.interval, worth.equal, none)
+    if not worth.equal and worth.interval.low <= 0.0 <= worth.interval.high:
         text += " (not distinguishable from 0)"
-    return text.replace(" %", " points") if share else text
+    return text
 
 
 def _rate(worth: Worth) -> str:

@@ -15,14 +15,22 @@ from decimal import Decimal
 from pathlib import Path as FilePath
 
 from sim.errors import Mark, ScenarioError
-from sim.spec.axes import MOST_LEVELS, Findings, number_and_unit, sound_path, stepped
+from sim.spec.axes import (
+    MOST_LEVELS,
+    Findings,
+    number_and_unit,
+    read_changes,
+    sound_path,
+    stepped,
+)
 from sim.spec.files import real_path, text_of
 from sim.spec.loader import compose
+from sim.spec.merge import Change
 from sim.spec.nodes import Node, Path, Scalar, show
 from sim.spec.study import REQUIRED as OF_STUDIES
 from sim.spec.study import open_reader, read_name, read_seeds
 
-KEYS = ("rackplan", "kind", "name", "base", "question", "subject_to", "seeds")
+KEYS = ("rackplan", "kind", "name", "base", "set", "question", "subject_to", "seeds")
 REQUIRED = {
     **{key: OF_STUDIES[key] for key in ("rackplan", "name", "base")},
     "question": "what is to be found, such as {minimum: 'pools[chat].replicas', from: 1, to: 64}",
@@ -44,6 +52,7 @@ class QuestionSpec:
         file: the file as the user named it.
         base: the base scenario as messages name it; ``base_mark``: where it is named.
         root: the folder in whose tree everything must lie.
+        changes: to the base, before anything else.
         goal: "minimum" or "maximum".
         where: the path whose value is sought; ``mark``: where it is written.
         values: that may be the answer, ascending.
@@ -57,6 +66,7 @@ class QuestionSpec:
     base: str
     base_mark: Mark
     root: FilePath
+    changes: tuple[Change, ...]
     goal: str
     where: str
     mark: Mark
@@ -76,19 +86,20 @@ def read_question(path: str | os.PathLike[str], *, allow_outside: bool = False) 
     base, base_mark, bound = reader.base(allow_outside)
     asked = reader.part("question", lambda node: _question(node, found))
     goal, where, mark, values, each = asked or ("", "", Mark(reader.file), (), ())
-    seeds = reader.value("seeds", _seeds)
+    seeds = reader.value("seeds", read_plan_seeds)
     spec = QuestionSpec(
         file=reader.file,
         name=reader.value("name", read_name) or "",
         base=base,
         base_mark=base_mark,
         root=bound,
+        changes=reader.part("set", lambda node: read_changes(node, ("set",), found)) or (),
         goal=goal,
         where=where,
         mark=mark,
         values=values,
         each=each,
-        subject_to=reader.part("subject_to", lambda node: _lines(node, found)),
+        subject_to=reader.part("subject_to", lambda node: read_lines(node, found)),
         seeds=SEEDS if seeds is None else seeds,
     )
     if found.problems:
@@ -111,14 +122,16 @@ def asked_of(path: str | os.PathLike[str], kinds: tuple[str, ...]) -> str:
     return next((kind for kind in kinds if kind in keys), kinds[0])
 
 
-def _seeds(value: object) -> int:
+def read_plan_seeds(value: object) -> int:
+    """How many seeds a point of a plan gets at most; raises ``ValueError`` where that is none."""
     seeds = read_seeds(value)
     if seeds < 2:
         raise ValueError("a plan compares seeds: it needs 2 at least, and 5 to be certain of much")
     return seeds
 
 
-def _lines(node: Node, found: Findings) -> Node:
+def read_lines(node: Node, found: Findings) -> Node:
+    """The node of ``subject_to``, which is a list."""
     if not isinstance(node.value, tuple) or not node.value:
         message = "expected lines as in expect:, such as [chat.ttft_p99 <= 2 s]"
         found.add(node, ("subject_to",), f"{message}, not {show(node.plain())}")

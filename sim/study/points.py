@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
+from typing import Protocol
 
 from sim.check import check
 from sim.check.scenario import Scenario, serving
@@ -14,13 +16,31 @@ from sim.results.metrics import MetricDefinition, lookup
 from sim.spec.axes import Label
 from sim.spec.merge import Change
 from sim.spec.quantity import read_quantity
-from sim.spec.question import QuestionSpec
 from sim.spec.reader import Source, open_source
 from sim.spec.study import Asked, Chance, StudySpec, read_study
 from sim.units import UnitError
 
 #: A larger grid is a slip of the keyboard.
 MOST_POINTS = 10_000
+
+
+class Based(Protocol):
+    """A study of any kind, as read: what is said of its base."""
+
+    @property
+    def base(self) -> str:
+        """The base as messages name it."""
+        ...
+
+    @property
+    def base_mark(self) -> Mark:
+        """Where it is named."""
+        ...
+
+    @property
+    def root(self) -> Path:
+        """The folder in whose tree everything must lie."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -159,7 +179,7 @@ def _levels(spec: StudySpec) -> list[_Levels]:
     ]
 
 
-def base_source(spec: StudySpec | QuestionSpec, allow_outside: bool) -> Source:
+def base_source(spec: Based, allow_outside: bool) -> Source:
     """The base as read, blaming the study where it cannot be.
 
     Raises:

@@ -1,0 +1,141 @@
+"""The lines that a question is subject to: laid over its base, and as means over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from sim.check import check
+from sim.check.scenario import Expectation, Scenario, serving
+from sim.errors import Mark, Problem, ScenarioError
+from sim.plan.margins import NoMean, Objective, objective_of
+from sim.results.metrics import lookup
+from sim.spec.expect import ExpectSpec
+from sim.spec.merge import Change, apply_change
+from sim.spec.nodes import Entry, Node, list_node, mapping_node
+from sim.spec.reader import Source
+from sim.study.points import Based, base_source, try_base
+
+
+class Subject(Protocol):
+    """A question as read, of any kind."""
+
+    @property
+    def mark(self) -> Mark:
+        """Where the question is written."""
+        ...
+
+    @property
+    def subject_to(self) -> Node | None:
+        """The node of the lines that must hold; None: those that the base expects."""
+        ...
+
+
+class Changed(Subject, Based, Protocol):
+    """A question with changes of its own to its base."""
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """Before those of the command line."""
+        ...
+
+
+def source_of(spec: Changed, sets: Sequence[str], allow_outside: bool) -> Source:
+    """The base with the study's own changes; it can be read with ``sets`` on top.
+
+    Raises:
+        ScenarioError: it cannot.
+    """
+    source = base_source(spec, allow_outside)
+    try_base(source, ())
+    root = source.root
+    problems: list[Problem] = []
+    for change in spec.changes:
+        try:
+            root = apply_change(root, change)
+        except ScenarioError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise ScenarioError(problems)
+    source = replace(source, root=root)
+    try_base(source, sets)
+    return source
+
+
+def lines_of(spec: Subject) -> list[Change]:
+    """What lays the lines over the base."""
+    return [] if spec.subject_to is None else [Change("expect", spec.subject_to)]
+
+
+def plain_runs(mark: Mark) -> list[Change]:
+    """What makes runs of a plan: without ``expect``, with counts in place of every request.
+
+    So runs do not depend on the lines, and another question finds them.
+    """
+    counts = {"level": "summary", "power": "minutes"}
+    record = mapping_node(mark, {k: Entry(mark, Node(mark, v)) for k, v in counts.items()})
+    return [Change("expect", list_node(mark, ())), Change("record", record)]
+
+
+def checked(source: Source, sets: Sequence[str], changes: Sequence[Change]) -> Scenario:
+    """The base with changes.
+
+    Raises:
+        ScenarioError: what is wrong with it.
+    """
+    return serving(check(source.document(sets, changes)), "the base of a study")
+
+
+def at_label(problem: Problem, label: str) -> Problem:
+    """A problem of one point only."""
+    return Problem(problem.mark, problem.path, f"{problem.message} (at {label})")
+
+
+def as_subject(spec: Subject, problem: Problem) -> Problem:
+    """A problem of a line, called as the study calls it."""
+    mine = spec.subject_to is not None and problem.path.startswith("expect")
+    if not mine:
+        return problem
+    return Problem(problem.mark, f"subject_to{problem.path[len('expect') :]}", problem.message)
+
+
+def objectives_of(
+    spec: Subject, source: Source, sets: Sequence[str], scenario: Scenario
+) -> tuple[Objective, ...]:
+    """The lines as means over seeds.
+
+    Raises:
+        ScenarioError: there is none, or one is no such mean.
+    """
+    document = source.document(sets, lines_of(spec))
+    checked = {line.text: line for line in scenario.expectations}
+    found: dict[str, Objective] = {}
+    problems = []
+    for i, written in enumerate(document.spec.expect):
+        try:
+            if isinstance(written, ExpectSpec):
+                found[written.text] = _objective(checked[written.text], scenario)
+            elif written is not None:
+                message = "a plan compares no variants: expected text such as chat.ttft_p99 <= 2 s"
+                raise NoMean(message)
+        except NoMean as error:
+            hint = "" if spec.subject_to is not None else "; or write subject_to: in the study"
+            problem = Problem(document.mark(("expect", i)), f"expect[{i}]", f"{error}{hint}")
+            problems.append(as_subject(spec, problem))
+    if not found and not problems:
+        message = "nothing has to hold: write subject_to: [chat.ttft_p99 <= 2 s], or expect: lines"
+        problems.append(Problem(spec.mark, "subject_to", f"{message} in the base"))
+    if problems:
+        raise ScenarioError(problems)
+    return tuple(found.values())
+
+
+def _objective(line: Expectation, scenario: Scenario) -> Objective:
+    definition = lookup(
+        line.metric,
+        workloads=[workload.name for workload in scenario.workloads],
+        pools=[pool.name for pool in scenario.pools],
+        power_nodes=[node.name for node in scenario.power.nodes],
+    )
+    return objective_of(line, definition)
