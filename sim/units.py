@@ -50,6 +50,12 @@ UNITS: MappingProxyType[str, dict[str, float]] = MappingProxyType(
             "USD/J": 1.0, "USD/kWh": 1 / 3.6e6, "USD/MWh": 1 / 3.6e9,
         },
         "money": {"USD": 1.0},
+        "money_per_power": {"USD/W": 1.0, "USD/kW": 1e-3, "USD/MW": 1e-6},
+        "money_per_time": {  # a year has 365 days
+            "USD/s": 1.0, "USD/h": 1 / 3600.0, "USD/month": 12 / 31_536_000.0,
+            "USD/year": 1 / 31_536_000.0,
+        },
+        "life": {"years": 1.0, "year": 1.0, "months": 1 / 12.0},  # kept in years
         "energy_per_token": {
             "J/token": 1.0, "Wh/token": 3600.0, "kWh/Mtoken": 3.6, "Wh/Mtoken": 3.6e-3,
         },
@@ -79,7 +85,8 @@ EXAMPLE: MappingProxyType[str, str] = MappingProxyType(
         "time": "30 s", "power": "17.3 kW", "energy": "5 kWh", "bytes": "80 GB",
         "bytes_per_s": "400 Gb/s", "rate": "60 /s", "tokens_per_s": "5000 tokens/s",
         "frequency": "1410 MHz", "flops": "989 TFLOP/s", "fraction": "99 %",
-        "money_per_energy": "80 USD/MWh", "money": "12 USD", "energy_per_token": "2 kWh/Mtoken",
+        "money_per_energy": "80 USD/MWh", "money": "12 USD", "money_per_power": "6000 USD/kW",
+        "money_per_time": "500000 USD/year", "life": "5 years", "energy_per_token": "2 kWh/Mtoken",
         "money_per_token": "0.2 USD/Mtoken", "goodput_per_power": "300 /s/MW", "count": "8",
         "ratio": "1.2",
         "tokens": "4096 tokens", "temperature": "18 C", "temperature_difference": "10 K",
@@ -148,6 +155,9 @@ def describe(dimension: str) -> str:
         "count": "number",
         "money_per_energy": "price of energy",
         "money": "sum of money",
+        "money_per_power": "price of power",
+        "money_per_time": "cost per time",
+        "life": "life in years",
         "volume_per_energy": "volume of water per energy",
         "carbon": "mass of CO2",
         "carbon_per_energy": "carbon intensity",
