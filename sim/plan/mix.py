@@ -137,8 +137,8 @@ def load_mix(
     draft = Draft(spec, source, tuple(sets), document, rows_of(spec, document))
     every = [options_of(pool) for pool in spec.pools]
     known = KnownChoices(draft, every)
-    scenario = known.any_scenario()
-    objectives = _objectives(draft, known.chosen, scenario)
+    chosen, scenario = known.any_scenario()
+    objectives = _objectives(draft, chosen)
     loads = Loads(objectives)
     choices: list[tuple[Choice, ...]] = []
     options: list[tuple[Option, ...]] = []
@@ -193,9 +193,7 @@ def _kinds(spec: MixSpec, prices: dict[str, RackPrice], scenario: Scenario) -> t
     return tuple(found)
 
 
-def _objectives(
-    draft: Draft, chosen: Sequence[tuple[Option, int]], scenario: Scenario
-) -> tuple[Objective, ...]:
+def _objectives(draft: Draft, chosen: Sequence[tuple[Option, int]]) -> tuple[Objective, ...]:
     """The lines as means over seeds, checked against a scenario of some choices.
 
     Raises:

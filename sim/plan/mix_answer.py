@@ -29,6 +29,8 @@ NONE, NONE_LIKELY, NOT_FOUND = "none", "none, likely", "not found"
 MEAN_LOAD, SATURATION, EVIDENCE, MEANS = "mean load", "near saturation", "evidence", "means"
 #: A tenth more power, one rack more.
 MORE_POWER = 1.1
+#: Mixes that are run, of those without a kind of hardware, until one holds.
+TRIES = 4
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,8 @@ def make_mix_plan(mix: Mix, runs: PlanRuns) -> MixPlan:
     if best is not None:
         for first, second in mix.handed.items():
             steps[first, second] = stairs(search, best.vector, first, second)
+    alternatives = tuple(_alternatives(search, best))
+    shadows = tuple(_shadows(search)) if best is not None else ()
     found = replace(found, seen=list(search.seen.values()), looked=search.looked)
     members, by = _conflict(search, found)
     tried = sorted(
@@ -128,8 +132,8 @@ def make_mix_plan(mix: Mix, runs: PlanRuns) -> MixPlan:
         status=_status(search, found),
         tried=tuple(tried),
         best=answer,
-        alternatives=tuple(_alternatives(search, best)),
-        shadows=tuple(_shadows(search)) if best is not None else (),
+        alternatives=alternatives,
+        shadows=shadows,
         conflict=members,
         conflict_by=by,
         stairs=steps,
@@ -198,26 +202,29 @@ def _alternatives(search: MixSearch, best: Seen | None) -> list[Alternative]:
     """The cheapest without each kind that the answer uses, where there are others."""
     if best is None or len(search.mixes.kinds) < 2:
         return []
-    found = []
-    envelope = search.envelope()
-    for kind, pieces in enumerate(search.mixes.pieces(best.vector)):
-        if not pieces:
-            continue
-        held = [
-            seen.vector
-            for seen in search.seen.values()
-            if seen.holds and not search.mixes.pieces(seen.vector)[kind]
-        ]
-        known = min(held, key=search.mixes.price, default=None)
-        vector = search.program.cheapest(envelope, without=kind) or search.program.cheapest(
-            search.least, without=kind
-        )
-        price = math.inf if vector is None else search.mixes.price(vector)
-        holds: bool | None = None
-        if known is not None and search.mixes.price(known) <= price + search.mixes.tie:
-            vector, price, holds = known, search.mixes.price(known), True
-        found.append(Alternative(search.mixes.kinds[kind].name, vector, price, holds))
-    return found
+    return [
+        _without(search, kind)
+        for kind, pieces in enumerate(search.mixes.pieces(best.vector))
+        if pieces
+    ]
+
+
+def _without(search: MixSearch, kind: int) -> Alternative:
+    """The cheapest without a kind; with the runs that are left it is looked whether it holds."""
+    name = search.mixes.kinds[kind].name
+    for turn in range(TRIES + 1):
+        vector = search.program.cheapest(search.envelope(), without=kind)
+        if vector is None:
+            vector = search.program.cheapest(search.least, without=kind)
+        if vector is None:
+            return Alternative(name, None, math.inf, None)
+        price = search.mixes.price(vector)
+        if vector in search.seen or (turn < TRIES and search.left()):
+            if search.holds(vector):
+                return Alternative(name, vector, price, True)
+        else:
+            break
+    return Alternative(name, vector, price, None)
 
 
 def _shadows(search: MixSearch) -> list[Shadow]:

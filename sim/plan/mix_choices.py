@@ -21,20 +21,38 @@ class KnownChoices:
         self._draft, self._every = draft, every
         self._pools = draft.spec.pools
         self._last: ScenarioError | None = None
-        self.chosen: list[tuple[Option, int]] = []
+        #: Option of each pool → a scenario with them, of those that make sense.
+        self._made: dict[tuple[Option, ...], Scenario] = {}
+        for turn in range(max(len(of) for of in every)):
+            self._try([of[turn % len(of)] for of in every])
 
-    def any_scenario(self) -> Scenario:
-        """A scenario of some choices, the first that makes sense.
+    def any_scenario(self) -> tuple[list[tuple[Option, int]], Scenario]:
+        """Choices that make sense together, and the scenario of them.
 
         Raises:
-            ScenarioError: none does.
+            ScenarioError: there are none.
         """
         for o in range(len(self._every[0])):
-            found = self._beside(0, o)
-            if isinstance(found, Scenario):
-                return found
+            if isinstance(self._beside(0, o), Scenario):
+                break
+        for options, scenario in self._made.items():
+            return list(self._numbered(options)), scenario
         assert self._last is not None
         raise self._last
+
+    def _numbered(self, options: Sequence[Option]) -> list[tuple[Option, int]]:
+        return [(one, pool.first) for one, pool in zip(options, self._pools, strict=True)]
+
+    def _try(self, options: Sequence[Option]) -> Scenario | ScenarioError:
+        """The scenario of these choices, each with the fewest replicas; or why there is none."""
+        key = tuple(options)
+        if key not in self._made:
+            try:
+                self._made[key] = self._draft.scenario(self._numbered(options))
+            except ScenarioError as error:
+                self._last = error
+                return error
+        return self._made[key]
 
     def choice(
         self, p: int, o: int, loads: Loads, kinds: Sequence[Kind], left_out: list[str]
@@ -72,23 +90,19 @@ class KnownChoices:
 
     def _beside(self, p: int, o: int) -> Scenario | str:
         """A scenario with this choice, or what is wrong with the choice."""
+        for options, scenario in self._made.items():
+            if options[p] == self._every[p][o]:
+                return scenario
         reason = ""
         for turn in range(max(len(of) for of in self._every)):
-            chosen = [
-                (of[o if q == p else turn % len(of)], self._pools[q].first)
-                for q, of in enumerate(self._every)
-            ]
-            try:
-                found = self._draft.scenario(chosen)
-            except ScenarioError as error:
-                self._last = error
-                mine = self._mine(error, p)
-                if mine:
-                    return mine
-                reason = error.problems[0].message
-            else:
-                self.chosen = chosen
+            beside = [of[o if q == p else turn % len(of)] for q, of in enumerate(self._every)]
+            found = self._try(beside)
+            if isinstance(found, Scenario):
                 return found
+            mine = self._mine(found, p)
+            if mine:
+                return mine
+            reason = found.problems[0].message
         return reason
 
     def _mine(self, error: ScenarioError, p: int) -> str:

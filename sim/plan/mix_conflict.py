@@ -34,13 +34,14 @@ class Condition:
 class Member:
     """A condition of a conflict.
 
-    ``needed``: what it would have to be for a mix to be possible, all others being in force (W,
-    racks, price, GPUs, replicas; of a load the share that can be served); None: not even without
-    it.
+    ``needed``: what it would have to be for a mix to be possible (W, racks, price, GPUs, replicas;
+    of a load the share that can be served); None: no number is enough. ``alone``: all others are in
+    force then; else only those of the conflict, for others are in the way too.
     """
 
     condition: Condition
     needed: float | None
+    alone: bool = True
 
 
 def conditions_of(mixes: Mixes) -> list[Condition]:
@@ -70,7 +71,14 @@ def conflict(program: Program, least: Sequence[Sequence[int]]) -> tuple[Member, 
         if program.cheapest(least, relaxed=_relaxed([*out, condition])) is None:
             out.append(condition)
             kept.remove(condition)
-    return tuple(Member(condition, _needed(program, least, condition)) for condition in kept)
+    members = []
+    for condition in kept:
+        needed = _needed(program, least, [condition])
+        alone = needed is not None
+        if needed is None:
+            needed = _needed(program, least, [condition, *out])
+        members.append(Member(condition, needed, alone))
+    return tuple(members)
 
 
 def _relaxed(out: Sequence[Condition]) -> Relaxed:
@@ -81,13 +89,18 @@ def _relaxed(out: Sequence[Condition]) -> Relaxed:
     )
 
 
-def _needed(program: Program, least: Sequence[Sequence[int]], condition: Condition) -> float | None:
+def _needed(
+    program: Program, least: Sequence[Sequence[int]], out: Sequence[Condition]
+) -> float | None:
+    """How far the first condition has to give where these are left out."""
+    condition, relaxed = out[0], _relaxed(out)
     if condition.kind == LOAD:
-        return program.share_served(condition.pool, least)
+        share = program.share_served(condition.pool, least, relaxed)
+        return share if share > 0.0 else None
     small: str | int = condition.kind if condition.kind in (POWER, RACKS) else PRICE
     if condition.kind == RANGE:
         small = condition.pool
-    found = program.cheapest(least, relaxed=_relaxed([condition]), small=small)
+    found = program.cheapest(least, relaxed=relaxed, small=small)
     if found is None:
         return None
     if condition.kind == RANGE:

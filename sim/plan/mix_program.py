@@ -86,10 +86,10 @@ class Program:
         found = self._run(one, one.room(), least=False)
         return None if found is None else one.vector(found)
 
-    def share_served(self, pool: int, least: Sequence[Sequence[int]]) -> float:
-        """The share of a pool's load that can be served at most, all else as it is asked for."""
-        required, _, _ = ranges(self.mixes, least, self.cuts, Relaxed())
-        one = _One(self.mixes, least, self.cuts, Relaxed(loads=frozenset({pool})), None)
+    def share_served(self, pool: int, least: Sequence[Sequence[int]], relaxed: Relaxed) -> float:
+        """The share of a pool's load that can be served at most, without what is relaxed."""
+        required, _, _ = ranges(self.mixes, least, self.cuts, Relaxed(ranges=relaxed.ranges))
+        one = _One(self.mixes, least, self.cuts, relaxed, None)
         share = {one.n[pool, c]: 1.0 / low for c, low in enumerate(required[pool])}
         found = self._run(one, share, least=False)
         return 0.0 if found is None else one.value(found, share)

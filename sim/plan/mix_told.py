@@ -239,6 +239,14 @@ def _notes(plan: MixPlan) -> Iterator[str]:
         )
 
 
+def _verdict(plan: MixPlan, step: Step) -> str:
+    seen = next((one.seen for one in plan.tried if one.seen.vector == step.vector), None)
+    if seen is None:
+        return step.reason
+    words = "yes" if seen.sure else "undecided, in the means"
+    return f"{words}; {step.reason}" if step.reason else words
+
+
 def _stairs(plan: MixPlan, pools: tuple[int, int], steps: Sequence[Step]) -> Part:
     """The staircase of a pair of pools."""
     mix = plan.mix
@@ -250,7 +258,7 @@ def _stairs(plan: MixPlan, pools: tuple[int, int], steps: Sequence[Step]) -> Par
             str(step.first),
             "-" if step.second is None else str(step.second),
             "-" if step.vector is None else priced(mix, mix.mixes.price(step.vector)),
-            step.reason,
+            _verdict(plan, step),
         )
         for step in steps
     )
@@ -274,7 +282,7 @@ def _stairs(plan: MixPlan, pools: tuple[int, int], steps: Sequence[Step]) -> Par
         (),
         (
             Table(
-                (f"replicas of {first}", f"fewest of {second}", "price", ""),
+                (f"replicas of {first}", f"fewest of {second}", "price", "verdict"),
                 rows,
                 left=frozenset({3}),
                 chosen=frozenset(i for i, step in enumerate(steps) if step.first == chosen),

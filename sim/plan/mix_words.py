@@ -78,9 +78,14 @@ def condition(mix: Mix, member: Member) -> str:
 
 def needed(mix: Mix, member: Member) -> str:
     """How far a condition would have to give."""
-    kind, value = member.condition.kind, member.needed
+    value = member.needed
     if value is None:
-        return "to leave it out is not enough by itself"
+        return "no number is enough"
+    return f"{_amount(mix, member, value)}{'' if member.alone else ', and other limits give too'}"
+
+
+def _amount(mix: Mix, member: Member, value: float) -> str:
+    kind = member.condition.kind
     if kind == LOAD:
         name = mix.mixes.pools[member.condition.pool]
         return f"{percent(value)} of the load of {name} can be served"
