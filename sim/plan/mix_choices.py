@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from sim.check.scenario import Scenario
-from sim.errors import ScenarioError
+from sim.errors import Problem, ScenarioError
 from sim.plan.handover import every_load
 from sim.plan.load import Loads, PoolLoad
 from sim.plan.mix_draft import Draft, Option
@@ -23,6 +23,7 @@ class KnownChoices:
         self._last: ScenarioError | None = None
         #: Option of each pool → a scenario with them, of those that make sense.
         self._made: dict[tuple[Option, ...], Scenario] = {}
+        self._own: set[str] = set()  # reasons that are a pool's own
         for turn in range(max(len(of) for of in every)):
             self._try([of[turn % len(of)] for of in every])
 
@@ -37,8 +38,24 @@ class KnownChoices:
                 break
         for options, scenario in self._made.items():
             return list(self._numbered(options)), scenario
+        raise self._none()
+
+    def _none(self) -> ScenarioError:
+        """Why no choices make sense together: of a pool without any that do, all reasons."""
+        problems = []
+        for p, pool in enumerate(self._pools):
+            reasons = [self._beside(p, o) for o in range(len(self._every[p]))]
+            mine = [
+                f"{option.text}: {reason}"
+                for option, reason in zip(self._every[p], reasons, strict=True)
+                if isinstance(reason, str) and reason in self._own
+            ]
+            if len(mine) == len(reasons) > 1:
+                path = f"question.cheapest.{pool.name}"
+                message = f"none of its choices makes sense: {'; '.join(mine)}"
+                problems.append(Problem(pool.mark, path, message))
         assert self._last is not None
-        raise self._last
+        return ScenarioError(problems) if problems else self._last
 
     def _numbered(self, options: Sequence[Option]) -> list[tuple[Option, int]]:
         return [(one, pool.first) for one, pool in zip(options, self._pools, strict=True)]
@@ -101,6 +118,7 @@ class KnownChoices:
                 return found
             mine = self._mine(found, p)
             if mine:
+                self._own.add(mine)
                 return mine
             reason = found.problems[0].message
         return reason

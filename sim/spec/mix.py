@@ -315,7 +315,7 @@ def _prices(node: Node | None, asked: _Asked, found: Findings) -> None:
     used = {rack.text for pool in asked.pools for rack in pool.racks}
     for name, entry in node.value.items():
         price = _quantity(entry.node, (*path, name), "money", found)
-        if used and name not in used:
+        if used and name not in used and not found.problems:
             message = f"no pool may have racks of this type{did_you_mean(name, sorted(used))}"
             found.add(Node(entry.key, None), (*path, name), message)
         elif price is not None:
