@@ -46,7 +46,7 @@ class KnownChoices:
         for p, pool in enumerate(self._pools):
             reasons = [self._beside(p, o) for o in range(len(self._every[p]))]
             mine = [
-                f"{option.text}: {reason}"
+                f"{option.text or 'as in the base'}: {reason}"
                 for option, reason in zip(self._every[p], reasons, strict=True)
                 if isinstance(reason, str) and reason in self._own
             ]
@@ -78,7 +78,7 @@ class KnownChoices:
         pool, option = self._pools[p], self._every[p][o]
         found = self._beside(p, o)
         if not isinstance(found, Scenario):
-            left_out.append(f"{pool.name}: {option.text}: {found}")
+            left_out.append(f"{pool.name}: {option.text or 'as in the base'}: {found}")
             return None
         kind = next(k for k, kind in enumerate(kinds) if kind.name == (option.rack or GPUS))
         choice = Choice(
@@ -99,7 +99,7 @@ class KnownChoices:
         if most.unknown:
             return choice
         if most.infeasible:
-            left_out.append(f"{pool.name}: {option.text}: {most.infeasible}")
+            left_out.append(f"{pool.name}: {option.text or 'as in the base'}: {most.infeasible}")
             return None
         bound = _first(pool.first, pool.last, lambda n: not load(n).infeasible)
         least = _first(bound, pool.last + 1, lambda n: not load(n).near_saturation)
