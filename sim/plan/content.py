@@ -48,6 +48,9 @@ def content_of(plan: Plan) -> dict[str, Any]:
             "points": [_point(point) for point in plan.points],
             "binding": {"at": plan.binding_at, "limits": plan.binding},
             "seeds": plan.question.seeds,
+            "conflicts": [
+                [line.objective.text for line in conflict.lines] for conflict in plan.conflicts
+            ],
             "notes": plan.notes,
         }
     )

@@ -17,6 +17,7 @@ from sim.spec.question import asked_of
 KINDS = {
     "minimum": "sim.plan.least_asked",
     "maximum": "sim.plan.least_asked",
+    "survives": "sim.plan.survives_asked",
     "cheapest": "sim.plan.mix_asked",
 }
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sim.engine.build import build
 from sim.errors import BuildError, RackplanError
+from sim.plan.conflict import Conflict, Conflicts, Holding, minimal, shared
 from sim.plan.line_at import LineAt, line_at
 from sim.plan.load import Loads, PoolLoad
 from sim.plan.question import Question
@@ -26,6 +27,7 @@ CERTAIN, LIKELY, NOT_CERTIFIABLE = "certain", "likely", "not certifiable"
 NONE, NONE_LIKELY = "none", "none, likely"
 #: Verdicts of points that were not run.
 NOT_SERVED, NOT_BUILT, NEAR = "cannot be served", "cannot be built", "near saturation"
+MEANS_ONLY = "means only"
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class Plan:
             first, else of the answer; ``binding_at`` says of which.
         monotone: no point after the answer misses.
         made, found: runs that were made, and that were there.
+        conflicts: where there is no answer, sets of lines that exclude each other.
         notes: sentences on what could not be known, or was left out.
     """
 
@@ -86,6 +89,7 @@ class Plan:
     made: int
     found: int
     notes: tuple[str, ...]
+    conflicts: tuple[Conflict, ...]
 
     def beside(self, step: int) -> PointAt | None:
         """What is known of the point so many after the answer."""
@@ -120,6 +124,7 @@ class _Planner:
         self._notes: list[str] = []
         self._rows: dict[int, PointAt] = {}
         self._known = False
+        self._conflicts: tuple[Conflict, ...] = ()
         self._served: int | None = None
         self._certifiable: int | None = None
         self._least = 0  # nothing before it can be the answer, whatever runs say
@@ -145,10 +150,44 @@ class _Planner:
             return self._plan(NOT_CERTIFIABLE, None)
         self._certifiable = first
         first, last = self._buildable(first)
-        found = Search(
-            question.objectives, self._runs, first, last, len(question.seeds), self._known
-        ).run()
+        found = self._search(first, last)
+        if found.point is None:
+            holding = Conflicts(
+                question.objectives, self._runs, first, last, len(question.seeds)
+            ).holding()
+            together = shared(holding)
+            if together is None:
+                self._conflicts = minimal(holding)
+                self._show_conflicts()
+            elif together[1] < last:
+                last = together[1]
+                self._notes.append(self._only_up_to(holding, last))
+                found = self._search(first, last)
         return self._told(found, first, last)
+
+    def _search(self, first: int, last: int) -> Found:
+        question = self._question
+        seeds = len(question.seeds)
+        return Search(question.objectives, self._runs, first, last, seeds, self._known).run()
+
+    def _only_up_to(self, holding: Sequence[Holding], last: int) -> str:
+        """What to say of values that were left out because a line gets worse along the way."""
+        value = self._question.values[last]
+        worse = [one.objective.text for one in holding if one.last == last]
+        to = "up" if self._question.spec.goal == MINIMUM else "down"
+        return (
+            f"{' and '.join(worse)}: holds {to} to {value} only, in the means over all common "
+            "seeds; the answer was sought before it"
+        )
+
+    def _show_conflicts(self) -> None:
+        """Rows of the points that tell where lines exclude each other."""
+        for conflict in self._conflicts:
+            for line in conflict.lines:
+                for point in {line.first, line.last, line.nearest} - {None}:
+                    assert point is not None
+                    if point not in self._rows:
+                        self._rows[point] = self._row(point, MEANS_ONLY)
 
     def loads(self, point: int) -> tuple[PoolLoad, ...]:
         """Loads of the pools at a point."""
@@ -281,6 +320,7 @@ class _Planner:
             made=self._runs.making.made,
             found=self._runs.making.found,
             notes=tuple(self._notes),
+            conflicts=self._conflicts,
         )
 
     def _range(self, point: int | None, found: Found | None) -> tuple[Label | None, Label | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sim.plan.conflict_told import told_of_conflicts
 from sim.plan.least import (
     CERTAIN,
     LIKELY,
@@ -15,12 +16,14 @@ from sim.plan.least import (
     PointAt,
 )
 from sim.plan.line_at import cell
+from sim.plan.on_paper import on_paper
 from sim.plan.shadow import Shadows
 from sim.plan.shadow_told import told_of_shadows
 from sim.plan.told import BAD, GOOD, LINE, OPEN, Chart, Part, Series, Table, Told, sentences
 from sim.results.wording import percent
 from sim.spec.question import MINIMUM
 from sim.study.judge import NO, UNDECIDED, YES
+from sim.units import format_si
 
 _MEANT = {CERTAIN: GOOD, NONE: BAD, NONE_LIKELY: BAD}
 
@@ -35,6 +38,8 @@ def told_of(plan: Plan, worth: Shadows | None) -> Told:
         parts.append(Part("Evidence", (), (_table(plan),), tuple(_charts(plan))))
     if worth is not None:
         parts.append(told_of_shadows(worth))
+    parts.extend(told_of_conflicts(plan))
+    parts.extend(_paper(plan))
     limits = sentences(tuple(_binding(plan)), tuple(_bounds(plan)), plan.notes)
     parts.append(Part("Limits and bounds", limits))
     return Told(
@@ -45,6 +50,35 @@ def told_of(plan: Plan, worth: Shadows | None) -> Told:
         reasons=tuple(_evidence(plan)),
         parts=tuple(parts),
     )
+
+
+def _paper(plan: Plan) -> Iterator[Part]:
+    """How far each level of the power is oversubscribed at the answer."""
+    if plan.answer is None:
+        return
+    levels = on_paper(plan.question.scenario(plan.answer.point))
+    if levels:
+        yield Part(
+            f"Power on paper at {plan.answer.value}",
+            tables=(
+                Table(
+                    ("level", "worst node", "nameplates", "limit", "of its limit"),
+                    tuple(
+                        (
+                            level.kind,
+                            level.node,
+                            format_si(level.nameplate_w, "W"),
+                            format_si(level.limit_w, "W"),
+                            percent(level.ratio),
+                        )
+                        for level in levels
+                    ),
+                    left=frozenset({0, 1}),
+                    note="what the servers below may draw, losses left out, over the rating or the "
+                    "contracted budget; above 100 % it is oversubscribed",
+                ),
+            ),
+        )
 
 
 def _charts(plan: Plan) -> Iterator[Chart]:

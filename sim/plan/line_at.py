@@ -48,11 +48,14 @@ def cell(line: LineAt) -> str:
     half = max(line.interval.high - line.value, line.value - line.interval.low)
     definition = objective.definition
     if objective.family:
-        of = f"{percent(objective.limit)} late" if math.isinf(half) else "late"
-        text = with_half(line.value, half, "", "fraction") + f" {of}"
+        text = with_half(line.value, half, "", "fraction") + " late"
         if line.measured is None:
             return text
         return f"{text} ({quantity(line.measured, 's', 'time')})"
+    if objective.chance:
+        edge = line.interval.low if objective.more else line.interval.high
+        bound = "least" if objective.more else "most"
+        return f"{percent(line.value)} of runs (at {bound} {percent(edge)})"
     unit, factor = definition.unit, definition.factor
     return with_half(line.value / factor, half / factor, unit, definition.dimension)
 

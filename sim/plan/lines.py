@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from sim.check import check
 from sim.check.scenario import Expectation, Scenario, serving
 from sim.errors import Mark, Problem, ScenarioError
-from sim.plan.margins import NoMean, Objective, objective_of
-from sim.results.metrics import lookup
+from sim.plan.margins import NoMean, Objective, chance_of, objective_of
+from sim.plan.search import ERROR, FIRST
+from sim.results.metrics import MetricDefinition, lookup
 from sim.spec.expect import ExpectSpec
 from sim.spec.merge import Change, apply_change
 from sim.spec.nodes import Entry, Node, list_node, mapping_node
 from sim.spec.reader import Source
 from sim.study.points import Based, base_source, try_base
+from sim.study.sequence import first_look_at_share
+from sim.units import UnitError, parse_quantity
+
+#: A line on a share of runs.
+_CHANCE = re.compile(r"\s*P\((.+)\)\s*([<>=]+)\s*(\S.*)")
+#: Its operators, and whether the share is to be large.
+_BOUNDS = {"<=": False, "<": False, ">=": True, ">": True}
 
 
 class Subject(Protocol):
@@ -64,8 +73,72 @@ def source_of(spec: Changed, sets: Sequence[str], allow_outside: bool) -> Source
 
 
 def lines_of(spec: Subject) -> list[Change]:
-    """What lays the lines over the base."""
-    return [] if spec.subject_to is None else [Change("expect", spec.subject_to)]
+    """What lays the lines over the base; of one on the share of runs the condition in brackets."""
+    if spec.subject_to is None:
+        return []
+    assert isinstance(spec.subject_to.value, tuple)
+    items = tuple(
+        item if chance is None else Node(item.mark, chance.condition)
+        for item, chance in zip(spec.subject_to.value, _chances(spec), strict=True)
+    )
+    return [Change("expect", list_node(spec.subject_to.mark, items))]
+
+
+@dataclass(frozen=True)
+class _Chance:
+    """``P(condition) <= limit``: as written, and its parts."""
+
+    text: str
+    condition: str
+    more: bool
+    limit: float
+
+
+def _chances(spec: Subject) -> list[_Chance | None]:
+    """Of each line of ``subject_to``, what it says of a share of runs; None: it does not.
+
+    Raises:
+        ScenarioError: its limit is no share between 0 and 1.
+    """
+    if spec.subject_to is None:
+        return []
+    assert isinstance(spec.subject_to.value, tuple)
+    found: list[_Chance | None] = []
+    for index, item in enumerate(spec.subject_to.value):
+        match = _CHANCE.fullmatch(item.value) if isinstance(item.value, str) else None
+        if match is None:
+            found.append(None)
+            continue
+        condition, operator, limit = match.groups()
+        try:
+            share = parse_quantity(limit, "fraction")
+        except UnitError as error:
+            raise ScenarioError(_at(item, index, f"{item.value}: {error}")) from None
+        if operator not in _BOUNDS or not 0.0 < share < 1.0:
+            message = (
+                f"{item.value}: a share of runs is bounded by <= or >= and a limit between 0 % and "
+                "100 %, such as P(trips > 0) <= 5 %; what must never happen is 'trips <= 0'"
+            )
+            raise ScenarioError(_at(item, index, message))
+        text = f"P({condition.strip()}) {operator} {limit}"
+        found.append(_Chance(text, condition, _BOUNDS[operator], share))
+    return found
+
+
+def _at(item: Node, index: int, message: str) -> list[Problem]:
+    return [Problem(item.mark, f"subject_to[{index}]", message)]
+
+
+def too_few_seeds(objectives: Sequence[Objective], seeds: int) -> tuple[str, ...]:
+    """What to say of lines on shares of runs that so few seeds can never show to hold."""
+    found = []
+    for line in objectives:
+        least = first_look_at_share(line.limit, ERROR / FIRST) if line.chance else 0
+        if seeds < least:
+            found.append(
+                f"{line.text}: {seeds} seeds cannot show that; {least} could, if none is against it"
+            )
+    return tuple(found)
 
 
 def plain_runs(mark: Mark) -> list[Change]:
@@ -112,9 +185,15 @@ def objectives_of(
     checked = {line.text: line for line in scenario.expectations}
     found: dict[str, Objective] = {}
     problems = []
-    for i, written in enumerate(document.spec.expect):
+    chances = _chances(spec) or [None] * len(document.spec.expect)
+    for i, (written, chance) in enumerate(zip(document.spec.expect, chances, strict=True)):
         try:
-            if isinstance(written, ExpectSpec):
+            if isinstance(written, ExpectSpec) and chance is not None:
+                line = checked[written.text]
+                found[chance.text] = chance_of(
+                    chance.text, line, _definition(line, scenario), chance.limit, chance.more
+                )
+            elif isinstance(written, ExpectSpec):
                 found[written.text] = _objective(checked[written.text], scenario)
             elif written is not None:
                 message = "a plan compares no variants: expected text such as chat.ttft_p99 <= 2 s"
@@ -132,10 +211,13 @@ def objectives_of(
 
 
 def _objective(line: Expectation, scenario: Scenario) -> Objective:
-    definition = lookup(
+    return objective_of(line, _definition(line, scenario))
+
+
+def _definition(line: Expectation, scenario: Scenario) -> MetricDefinition:
+    return lookup(
         line.metric,
         workloads=[workload.name for workload in scenario.workloads],
         pools=[pool.name for pool in scenario.pools],
         power_nodes=[node.name for node in scenario.power.nodes],
     )
-    return objective_of(line, definition)

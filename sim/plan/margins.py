@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from sim.errors import RackplanError
 from sim.results.bins import ZERO_BIN, latency_bins, latency_edge
-from sim.results.expectations import ExpectationLike
+from sim.results.expectations import OPERATORS, ExpectationLike
 from sim.results.latency import COLUMNS, FAMILIES, floats, latencies
 from sim.results.metrics import QUANTILES, MetricDefinition
 from sim.results.result import RunResult
@@ -54,6 +54,8 @@ class Objective:
         workload, family, threshold_s: of a line on a quantile: the value is the share of this
             workload's arrivals that did not reach ``family`` within ``threshold_s``; else "".
         quantile: of such a line, 0.99 say; else 0.
+        chance: of a line on the share of runs, the condition's operator; else "". The value of a
+            run is 1 where its metric fulfils ``chance`` ``threshold``, in SI units, and else 0.
     """
 
     text: str
@@ -65,17 +67,21 @@ class Objective:
     family: str = ""
     threshold_s: float = 0.0
     quantile: float = 0.0
+    chance: str = ""
+    threshold: float = 0.0
 
     @property
     def is_share(self) -> bool:
         """Whether values are shares of requests, which are never known to be free of spread."""
-        return bool(self.family) or self.definition.name == "goodput_fraction"
+        return bool(self.family or self.chance) or self.definition.name == "goodput_fraction"
 
     @property
     def never(self) -> bool:
         """Whether one seed above the limit refutes the line: what is never below 0 must be 0."""
         bottom = self.limit == 0.0 and not self.more
-        return bottom and not self.family and self.definition.name not in _MAY_BE_NEGATIVE
+        if self.family or self.chance:
+            return False
+        return bottom and self.definition.name not in _MAY_BE_NEGATIVE
 
     @property
     def spread_floor(self) -> float:
@@ -121,6 +127,15 @@ def objective_of(line: ExpectationLike, definition: MetricDefinition) -> Objecti
     return Objective(line.text, line.metric, definition, line.threshold, more)
 
 
+def chance_of(
+    text: str, line: ExpectationLike, definition: MetricDefinition, limit: float, more: bool
+) -> Objective:
+    """A line on the share of runs in which another line holds: ``P(trips > 0) <= 5 %``."""
+    return Objective(
+        text, line.metric, definition, limit, more, chance=line.operator, threshold=line.threshold
+    )
+
+
 def _instead(name: str, family: str, workload: str, statistic: str) -> str:
     """Why a quantile of something else cannot be judged."""
     if family == "itl":
@@ -143,7 +158,11 @@ def values_of(objectives: Iterable[Objective], run: RunResult) -> dict[str, floa
         metric = run.metrics[objective.metric]
         if metric.si is None:
             raise NoMean(f"{objective.text}: {run.name} did not measure it: {metric.reason}")
-        found[objective.text] = metric.si
+        if objective.chance:
+            hit = OPERATORS[objective.chance](metric.si, objective.threshold)
+            found[objective.text] = float(hit)
+        else:
+            found[objective.text] = metric.si
     return found
 
 

@@ -11,7 +11,15 @@ from sim import catalog
 from sim.check.scenario import Scenario
 from sim.engine.build import build
 from sim.errors import BuildError, Mark, Problem, ScenarioError
-from sim.plan.lines import as_subject, at_label, checked, lines_of, objectives_of, source_of
+from sim.plan.lines import (
+    as_subject,
+    at_label,
+    checked,
+    lines_of,
+    objectives_of,
+    source_of,
+    too_few_seeds,
+)
 from sim.plan.load import Loads
 from sim.plan.margins import Objective
 from sim.plan.mix_choices import KnownChoices
@@ -172,7 +180,7 @@ def load_mix(
     return Mix(
         spec, Mixes(names, tuple(choices), kinds, limits), tuple(options), objectives, reach,
         tuple(range(scenario.seed, scenario.seed + count)), prices, tuple(left_out), coupled,
-        handed, scenario.warnings, draft,
+        handed, (*scenario.warnings, *too_few_seeds(objectives, count)), draft,
     )  # fmt: skip
 
 

@@ -16,11 +16,12 @@ from sim.plan.lines import (
     objectives_of,
     plain_runs,
     source_of,
+    too_few_seeds,
 )
 from sim.plan.margins import Objective
 from sim.spec.axes import Label
 from sim.spec.merge import Change, change_of
-from sim.spec.nodes import Node
+from sim.spec.nodes import Node, Scalar
 from sim.spec.question import MINIMUM, QuestionSpec, read_question
 from sim.spec.reader import Source
 
@@ -118,7 +119,7 @@ def load_question(
         tuple(ordered),
         objectives,
         tuple(range(easiest.seed, easiest.seed + count)),
-        easiest.warnings,
+        (*easiest.warnings, *too_few_seeds(objectives, count)),
         source,
         tuple(sets),
     )
@@ -128,9 +129,11 @@ def _value(spec: QuestionSpec, value: object) -> list[Change]:
     """What a point sets: the value, and what comes with each one of it."""
     assert isinstance(value, (int, float, str))
     changes = [Change(spec.where, Node(spec.mark, value))]
-    for where, number in spec.each:
+    for where, number, unit in spec.each:
         assert isinstance(value, int)
-        changes.append(Change(where, Node(spec.mark, number * value)))
+        much = number * value
+        scalar: Scalar = f"{much:f} {unit}" if unit else int(much)
+        changes.append(Change(where, Node(spec.mark, scalar)))
     return changes
 
 

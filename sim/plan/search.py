@@ -21,14 +21,15 @@ from typing import Protocol
 from sim.plan.margins import Objective
 from sim.study.intervals import Interval
 from sim.study.judge import NO, UNDECIDED, YES
-from sim.study.sequence import first_look, seen
+from sim.study.sequence import first_look, seen, seen_share
 
 ERROR = 0.05
 #: Common seeds that find the place.
 SCREEN = 2
 #: The first looks at a tested point after the first that can decide are this many seeds apart.
 _STEP = 2
-_SHARES, _FIRST = 6, 8.0
+#: The first tested points have 1/FIRST of the error each, so many of them.
+FIRST, _SHARES = 8.0, 6
 #: How much further each look beyond an undecided neighbour is, to say how wide the answer is.
 _FURTHER = (2, 4)
 
@@ -108,6 +109,8 @@ def judged(
 
 def _line(objective: Objective, values: Sequence[float], error: float, lines: int) -> LineSeen:
     found = UNDECIDED
+    if objective.chance:
+        return _chance(objective, values, error, lines)
     if objective.never:
         # The mean of what is never below 0 is above it as soon as one value is.
         if any(value > 0.0 for value in values):
@@ -120,6 +123,25 @@ def _line(objective: Objective, values: Sequence[float], error: float, lines: in
         found = NO
     shown = seen(values, ERROR, objective.spread_floor)
     return LineSeen(objective, shown.mean, shown.interval, found)
+
+
+def _chance(objective: Objective, values: Sequence[float], error: float, lines: int) -> LineSeen:
+    """As ``_line`` of a share of runs: counts of hits, whose spread is that of a binomial."""
+    limit, more = objective.limit, objective.more
+    hits = sum(round(limit - value if more else value + limit) for value in values)
+
+    def margins(level: float) -> Interval:
+        share = seen_share(hits, len(values), level, limit)
+        if more:
+            return Interval(limit - share.high, limit - share.low)
+        return Interval(share.low - limit, share.high - limit)
+
+    found = UNDECIDED
+    if margins(error).high <= 0.0:
+        found = YES
+    elif margins(error / lines).low > 0.0:
+        found = NO
+    return LineSeen(objective, math.fsum(values) / len(values), margins(ERROR), found)
 
 
 def certify(
@@ -158,9 +180,9 @@ def _next_look(before: Tested | None, error: float, most: int) -> int:
 def share_of(index: int, error: float = ERROR) -> float:
     """The error of the point that is tested as number ``index`` (from 0); all are ``error``."""
     if index < _SHARES:
-        return error / _FIRST
+        return error / FIRST
     later = index - _SHARES + 1
-    return error * (1.0 - _SHARES / _FIRST) * 6.0 / (math.pi * later) ** 2
+    return error * (1.0 - _SHARES / FIRST) * 6.0 / (math.pi * later) ** 2
 
 
 @dataclass

@@ -3,7 +3,8 @@
 ``question: {minimum: 'pools[chat].replicas', from: 1, to: 64}``, or ``maximum`` of
 ``workload[chat].rate`` ``from: 1 /s`` ``to: 200 /s`` with ``step: 1 %``: a path as ``--set`` takes
 it, and the values that may be the answer. Whole numbers go up by 1 and quantities by 1 % where no
-step is stated. ``each: {'pools[chat].replicas': 8}`` sets 8 replicas for each rack that is counted.
+step is stated. ``each: {'pools[chat].replicas': 8, 'workload[chat].rate': 60 /s}`` sets 8 replicas
+and 60 requests a second for each rack that is counted.
 """
 
 from __future__ import annotations
@@ -44,6 +45,9 @@ _PATH: Path = ("question",)
 _DIGITS = 4
 
 
+_Each = tuple[str, Decimal, str]
+
+
 @dataclass(frozen=True)
 class QuestionSpec:
     """A question as read; nothing in it has been looked up yet.
@@ -56,7 +60,7 @@ class QuestionSpec:
         goal: "minimum" or "maximum".
         where: the path whose value is sought; ``mark``: where it is written.
         values: that may be the answer, ascending.
-        each: path → how much of it comes with each one of what is counted.
+        each: path, how much of it comes with each one of what is counted, and its unit or "".
         subject_to: the node of the lines that must hold; None: those that the base expects.
         seeds: that a point gets at most, from the base's own seed on.
     """
@@ -71,7 +75,7 @@ class QuestionSpec:
     where: str
     mark: Mark
     values: tuple[Scalar, ...]
-    each: tuple[tuple[str, int], ...]
+    each: tuple[_Each, ...]
     subject_to: Node | None
     seeds: int
 
@@ -138,7 +142,7 @@ def read_lines(node: Node, found: Findings) -> Node:
     return node
 
 
-_Asked = tuple[str, str, Mark, tuple[Scalar, ...], tuple[tuple[str, int], ...]]
+_Asked = tuple[str, str, Mark, tuple[Scalar, ...], tuple[_Each, ...]]
 
 
 def _question(node: Node, found: Findings) -> _Asked | None:
@@ -170,9 +174,7 @@ def _question(node: Node, found: Findings) -> _Asked | None:
     return goal, where.value, where.mark, values, each
 
 
-def _each(
-    node: Node, counted: str, values: tuple[Scalar, ...], found: Findings
-) -> Iterator[tuple[str, int]]:
+def _each(node: Node, counted: str, values: tuple[Scalar, ...], found: Findings) -> Iterator[_Each]:
     """What comes with each one of what is counted."""
     path = (*_PATH, "each")
     if not isinstance(node.value, Mapping) or not node.value:
@@ -182,14 +184,18 @@ def _each(
     if not all(isinstance(value, int) for value in values):
         found.add(node, path, f"each one of what? {counted} is no whole number here")
     for where, entry in node.value.items():
-        number = entry.node.value
-        if type(number) is not int or number < 1:
-            message = f"expected a whole number from 1, not {show(entry.node.plain())}"
+        read = number_and_unit(entry.node, (*path, where), found)
+        if read is None:
+            continue
+        number, unit = read
+        if number <= 0 or (not unit and number != int(number)):
+            shown = show(entry.node.plain())
+            message = f"expected a whole number from 1, or a quantity such as 7 /s, not {shown}"
             found.add(entry.node, (*path, where), message)
         elif where == counted:
             found.add(entry.node, (*path, where), "this is what is counted")
         elif sound_path(where, Node(entry.key, None), (*path, where), found):
-            yield where, number
+            yield where, number, unit
 
 
 def _values(node: Node, parts: dict[str, Node], found: Findings) -> list[Scalar]:

@@ -15,7 +15,7 @@ saturation. The price of free looks is about a factor 1.8 in width against Stude
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sim.study.intervals import Interval, alike
@@ -80,6 +80,65 @@ def seen(values: Sequence[float], error: float, floor: float = 0.0) -> Seen:
     half = half_width(n, error)
     half = half if math.isinf(half) else half * spread
     return Seen(n, mean, spread, Interval(mean - half, mean + half))
+
+
+def seen_share(hits: int, n: int, error: float, expected: float = 0.5) -> Interval:
+    """What the probability of a hit may be after ``hits`` in ``n``, at every look together.
+
+    The mixture of binomials (Robbins, Annals of Mathematical Statistics 1970): with probabilities
+    of Beta(a, b) mixed in, the likelihood ratio against p is B(a + hits, b + n − hits)/B(a, b)
+    over p^hits·(1 − p)^(n − hits), and what leaves it below 1/α is the interval. It is valid for
+    whatever a and b were chosen beforehand; a = 1/2, and b such that Beta's mean is ``expected``.
+    """
+    if expected > 0.5:
+        other = seen_share(n - hits, n, error, 1.0 - expected)
+        return Interval(1.0 - other.high, 1.0 - other.low)
+    a = 0.5
+    b = a / expected - a
+
+    def log_beta(x: float, y: float) -> float:
+        return math.lgamma(x) + math.lgamma(y) - math.lgamma(x + y)
+
+    bound = log_beta(a + hits, b + n - hits) - log_beta(a, b) + math.log(error)
+
+    def excluded(p: float) -> bool:
+        likelihood = hits * math.log(p) if hits else 0.0
+        likelihood += (n - hits) * math.log1p(-p) if n > hits else 0.0
+        return likelihood < bound
+
+    middle = hits / n if n else 0.5
+    low = 0.0 if hits == 0 else _edge(excluded, middle, 0.0)
+    high = 1.0 if hits == n else _edge(excluded, middle, 1.0)
+    return Interval(low, high)
+
+
+def _edge(excluded: Callable[[float], bool], inside: float, outside: float) -> float:
+    """Where it begins to be excluded on the way from ``inside`` to ``outside``, or just beyond."""
+    for _ in range(60):
+        middle = (inside + outside) / 2.0
+        if excluded(middle):
+            outside = middle
+        else:
+            inside = middle
+    return outside
+
+
+def first_look_at_share(limit: float, error: float) -> int:
+    """After how many values without a hit a probability is shown to be at most ``limit``.
+
+    Where ``limit`` is above one half: to be at least so much, after as many hits in a row.
+    """
+    limit = min(limit, 1.0 - limit)
+    low, high = 0, 1
+    while seen_share(0, high, error, limit).high > limit:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        if seen_share(0, middle, error, limit).high > limit:
+            low = middle
+        else:
+            high = middle
+    return high
 
 
 def e_value(values: Sequence[float], mean: float = 0.0, floor: float = 0.0) -> float:
