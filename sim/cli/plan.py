@@ -45,6 +45,10 @@ def plan(
         bool,
         typer.Option("--shadow", help="also what one step more of each resource would buy"),
     ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="FILE", help="also write the answer as one HTML page"),
+    ] = None,
     allow_outside: Annotated[
         bool, typer.Option("--allow-outside", help="let paths lead out of the study's folder")
     ] = False,
@@ -63,9 +67,15 @@ def plan(
     asked = load(file, sets=sets or (), seeds=seeds, allow_outside=allow_outside)
     for text in asked.warnings:
         print(f"warning: {text}", file=sys.stderr)
+    if report is not None:
+        from sim.plan.report import check_report
+
+        check_report(report)
     start_s = time.monotonic()
     answer, making = _answer(asked, How(jobs, out, engine, fresh, stuck_after), shadow)
     took_s = time.monotonic() - start_s
+    if report is not None:
+        _report(report, file, asked, answer, making)
     if as_json:
         content = {**answer.content(), "engine": making.engine}
         content["runs"] = {"made": making.made, "found": making.found}
@@ -80,6 +90,28 @@ def plan(
         counts = f"{making.made} made, {making.found} found in {out}"
         to.print(plain_text(f"Runs: {counts}, {span(took_s)} ({making.engine} engine)"))
     raise typer.Exit(0 if answer.answered else 1)
+
+
+def _report(path: Path, file: str, asked: Asked, answer: Answer, making: Making) -> None:
+    """Write the page.
+
+    Raises:
+        RackplanError: it cannot be written.
+    """
+    from sim import __version__
+    from sim.plan.assumptions import told_of_assumptions
+    from sim.plan.report import page_of, write_report
+
+    definitions = answer.content().get("definitions", {})
+    assert isinstance(definitions, dict)
+    more = told_of_assumptions(making.example, definitions, tuple(asked.warnings))
+    runs = making.made + making.found
+    footer = (
+        f"rackplan {__version__}, rackplan plan {file}: {runs} runs on the {making.engine} engine; "
+        "the same command finds them again"
+    )
+    write_report(path, page_of(asked.name, answer.told(), more, footer))
+    print(f"Page: {path}", file=sys.stderr)
 
 
 #: Width of output that goes to no terminal.

@@ -87,22 +87,24 @@ def _charts(plan: Plan) -> Iterator[Chart]:
     if len(shown) < 2:
         return
     where = plan.question.spec.where
+    xs = tuple(float(str(point.value).split()[0]) for point in shown)
+    axis_unit = " ".join(str(shown[0].value).split()[1:])
     for index, objective in enumerate(plan.question.objectives):
         at = [point.lines[index] for point in shown]
         share = objective.is_share
         factor = 0.01 if share else objective.definition.factor
         unit = "%" if share else objective.definition.unit
-        what = f"share of arrivals late: {objective.text}" if objective.family else objective.metric
+        what = "share of arrivals late" if objective.family else objective.metric
         yield Chart(
             title=objective.text,
             kind=LINE,
-            x=where,
+            x=f"{where} ({axis_unit})" if axis_unit else where,
             y=f"{what} ({unit})" if unit else what,
             series=(
                 Series(
                     objective.text,
                     tuple(line.value / factor for line in at),
-                    x=tuple(str(point.value) for point in shown),
+                    x=xs,
                     low=tuple(line.interval.low / factor for line in at),
                     high=tuple(line.interval.high / factor for line in at),
                     chosen=frozenset(
@@ -225,6 +227,8 @@ def _binding(plan: Plan) -> Iterator[str]:
         yield f"Binding limit {where}: none in {top['seeds']} of {seeds} runs"
         return
     yield f"Binding limit {where}: {top['label']} in {top['seeds']} of {seeds} runs"
+    if top["next_step"] and plan.answer is None:
+        yield f"What would help there: {top['next_step']}"
 
 
 def _bounds(plan: Plan) -> Iterator[str]:

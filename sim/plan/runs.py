@@ -63,6 +63,7 @@ class Making:
         engine: which serving plane.
         notice: is told what a user should know; ``ended``: of each run, and whether it was made.
         made, found: runs that were made now, and that were there.
+        example: the folder of the last of them; its manifest says what all take for granted.
     """
 
     executor: Executor
@@ -73,6 +74,7 @@ class Making:
     ended: Callable[[str, bool], None] = lambda name, ran: None
     made: int = 0
     found: int = 0
+    example: Path | None = None
     _prepared: bool = False
 
     def prepare(self) -> None:
@@ -155,7 +157,7 @@ class PlanRuns:
 
     def _take(self, key: _Key, folder: Path) -> None:
         run, lines = open_run(folder), self._question.objectives
-        self._folders[key] = folder
+        self._folders[key] = self.making.example = folder
         self._values[key] = values_of(lines, run)
         self._shown[key] = {line.text: run.metrics[line.metric].si for line in lines}
 
