@@ -95,6 +95,8 @@ def _reasons(plan: MixPlan) -> Iterator[str]:
             "Everything cheaper was refuted (certain at 95 %) or is near saturation, where one "
             "seed in a hundred holds a queue that the others lack"
         )
+    elif plan.found.certifiable >= best.cost.price - mix.mixes.tie:
+        yield "Everything cheaper was refuted (certain at 95 %), or is near saturation"
     else:
         yield f"Not certain: cheaper ones, from {_left(plan)} on, are not all refuted at 95 %"
 
