@@ -18,9 +18,10 @@ from sim.plan.mix_answer import (
     MixPlan,
     Tried,
 )
+from sim.plan.mix_search import MOST_REFUSED
 from sim.plan.mix_stairs import Step
 from sim.plan.mix_words import BY, condition, hardware, mean, needed, per_mtoken, priced
-from sim.plan.told import BAD, GOOD, LINE, OPEN, Chart, Part, Series, Table, Told, sentences
+from sim.plan.told import BAD, BARS, GOOD, LINE, OPEN, Chart, Part, Series, Table, Told, sentences
 from sim.results.wording import percent
 
 _MEANT = {CERTAIN: GOOD, NONE: BAD, NONE_LIKELY: BAD}
@@ -36,7 +37,7 @@ def told_of_mix(plan: MixPlan) -> Told:
     if plan.stairs:
         parts += [_stairs(plan, pools, steps) for pools, steps in plan.stairs.items()]
     if plan.tried:
-        parts.append(Part("Evidence", (), (_table(plan),)))
+        parts.append(Part("Evidence", (), (_table(plan),), _prices(plan)))
     if plan.alternatives or plan.shadows:
         parts.append(Part("Beside it", (), tuple(_beside(plan))))
     parts.append(Part("Limits and bounds", sentences(tuple(_bounds(plan)), tuple(_notes(plan)))))
@@ -60,10 +61,17 @@ def headline(plan: MixPlan) -> str:
             text += f"; prefill to decode {vector[first][1]} : {vector[second][1]}"
         return text
     if plan.status == NOT_FOUND:
-        return f"NOT FOUND  within {mix.spec.runs:,} runs; at least {_left(plan)}"
+        return f"NOT FOUND  within {_used_up(plan)}; at least {_left(plan)}"
     parts = [condition(mix, member) for member in plan.conflict]
     last = f" and {parts[-1]}" if len(parts) > 1 else ""
     return f"NONE  {', '.join(parts[:-1]) or parts[-1]}{last} conflict, {BY[plan.conflict_by]}"
+
+
+def _used_up(plan: MixPlan) -> str:
+    """What ended the search before its end."""
+    if len(plan.found.refused) >= MOST_REFUSED:
+        return f"{MOST_REFUSED} mixes that cannot be built"
+    return f"{plan.found.looked:,} of {plan.mix.spec.runs:,} runs"
 
 
 def _left(plan: MixPlan) -> str:
@@ -85,8 +93,8 @@ def _reasons(plan: MixPlan) -> Iterator[str]:
     yield f"It meets every line over all {best.seen.tested.seeds} common seeds ({how})"
     if plan.status == FOUND:
         yield (
-            f"The {mix.spec.runs:,} runs were used up before all that is cheaper was looked at: "
-            f"from {_left(plan)} on it is open"
+            f"After {_used_up(plan)} not all that is cheaper was looked at: from {_left(plan)} on "
+            "it is open; state more 'runs' in the question"
         )
     elif plan.status == CERTAIN:
         yield "Everything cheaper was refuted (certain at 95 %) or cannot serve the mean load"
@@ -149,6 +157,25 @@ def _table(plan: MixPlan) -> Table:
         note=f"mean ± 95 % at any look over up to {len(mix.seeds)} seeds; late: share of arrivals "
         "without the latency in time, and in brackets the quantile itself",
     )
+
+
+def _prices(plan: MixPlan) -> tuple[Chart, ...]:
+    """What each mix that was run costs, the answer marked."""
+    mix = plan.mix
+    if len(plan.tried) < 2:
+        return ()
+    verdicts = ["holds" if one.seen.holds else "misses a line" for one in plan.tried]
+    bars = Series(
+        "price",
+        tuple(one.cost.price for one in plan.tried),
+        names=tuple(
+            f"{mix.text(one.seen.vector)}: {verdict}"
+            for one, verdict in zip(plan.tried, verdicts, strict=True)
+        ),
+        chosen=frozenset(i for i, one in enumerate(plan.tried) if one is plan.best),
+    )
+    unit = "USD" if mix.bought else "GPUs"
+    return (Chart("Mixes that were run", BARS, "mix", f"price ({unit})", (bars,)),)
 
 
 def _beside(plan: MixPlan) -> Iterator[Table]:

@@ -16,7 +16,16 @@ from sim.plan.handover import every_load
 from sim.plan.kinds import How
 from sim.plan.load import Loads
 from sim.plan.mix import Mix
-from sim.plan.mix_answer import CERTAIN, LIKELY, MEAN_LOAD, NONE, NOT_CERTIFIABLE, MixPlan
+from sim.plan.mix_answer import (
+    CERTAIN,
+    FOUND,
+    LIKELY,
+    MEAN_LOAD,
+    NONE,
+    NOT_CERTIFIABLE,
+    NOT_FOUND,
+    MixPlan,
+)
 from sim.plan.mix_asked import MixAnswer, MixAsked
 from sim.plan.mix_conflict import LOAD, Condition
 from sim.plan.mix_lay import dealt, rack_names
@@ -157,6 +166,44 @@ def test_power_that_is_used_up_excludes_larger_mixes(tmp_path: Path) -> None:
     assert plan.status == NONE
     # Two replicas are refuted, and with them all that are more; then the one that is left.
     assert sorted(one.seen.vector for one in plan.tried) == [((0, 1),), ((0, 2),)]
+
+
+def test_runs_that_are_used_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = RACKS.replace("subject_to", "  runs: 3\nsubject_to").replace("150 ms", "90 ms")
+    plan = answered(asked(tmp_path, text=text), tmp_path / "runs")
+    assert plan.found.looked == 3
+    assert not plan.found.complete
+    assert plan.status == (NOT_FOUND if plan.best is None else FOUND)
+    assert "3 of 3 runs" in printed(plan, capsys)
+    assert MixAnswer(plan).content()["complete"] is False
+
+
+def test_racks_are_laid_into_the_rows_that_are_named(tmp_path: Path) -> None:
+    """The mail service keeps its row; new racks are dealt to the two others."""
+    rows = "rows: [{name: row-1, racks: [{type: dgx-h100-2, count: 1}]}"
+    more = [f", {{name: row-{n}, racks: [{{type: l4-16, count: 2}}]}}" for n in (2, 3)]
+    base = TWO_BASE.replace(rows, rows + "".join(more)).replace(
+        "{name: mail,", "{name: mail, racks: [row-1-rack-1],", 1
+    )
+    text = RACKS.replace("  prices:", "  rows: [row-2, row-3]\n  prices:")
+    mix = asked(tmp_path, text=text, base=base)
+    scenario = mix.scenario(mix.point_of(((0, 5),)))
+    types = dict(
+        zip(scenario.site.rack_names, (kind.name for kind in scenario.site.rack_types), strict=True)
+    )
+    assert types == {
+        "row-1-rack-1": "dgx-h100-2",
+        "row-2-rack-1": "dgx-a100-row-1",
+        "row-2-rack-2": "dgx-a100-row-1",
+        "row-3-rack-1": "dgx-a100-row-1",
+    }
+    chat = next(pool for pool in scenario.pools if pool.name == "chat")
+    assert [scenario.site.rack_names[rack] for rack in chat.racks] == [
+        "row-2-rack-1", "row-2-rack-2", "row-3-rack-1",
+    ]  # fmt: skip
+    assert mix.impossible(((0, 5),)) is None
+    fewer = mix.scenario(mix.point_of(((0, 2),)))
+    assert fewer.site.row_names == ("row-1", "row-2")  # a row without racks is not there
 
 
 def test_what_a_line_says_of_other_mixes(tmp_path: Path) -> None:
