@@ -27,10 +27,10 @@ from sim.catalog.protection import Breaker, UpsProduct
 from sim.catalog.read import read_block, read_entries, read_sources
 from sim.catalog.records import Entry, Source
 from sim.catalog.types import CoolingPlant, Gpu, Link, Llm, Loss, NodeType, RackType, Switch
-from sim.errors import DataError, UnknownName, nearest
+from sim.errors import DataError, UnknownName, did_you_mean, nearest
 
 KINDS = ("gpu", "node", "rack", "llm", "gear", "breaker", "ups", "precision", "plant", "measured",
-         "switch", "link", "superpod")  # fmt: skip
+         "switch", "link", "superpod", "price", "cost")  # fmt: skip
 
 _Row = TypeVar("_Row")
 
@@ -95,6 +95,8 @@ _WORD = {
     "switch": "switch",
     "link": "link",
     "superpod": "published cluster",
+    "price": "server's price",
+    "cost": "table of costs",
 }
 
 
@@ -144,10 +146,13 @@ def load(folder: Path | None = None) -> Catalog:
         "switch": entries("switch", schema.SWITCH, "network/switches.yaml"),
         "link": entries("link", schema.LINK, "network/links.yaml"),
         "superpod": entries("superpod", schema.SUPERPOD, "network/superpods.yaml"),
+        "price": entries("price", schema.PRICE, "costs/prices.yaml"),
+        "cost": entries("cost", schema.COST, "costs/defaults.yaml"),
     }
     gear = _rows(kinds["gear"], to_loss)
     gpus = _rows(kinds["gpu"], to_gpu)
     nodes = _rows(kinds["node"], lambda entry: to_node(entry, gpus, gear))
+    _refuse_foreign(kinds["price"], nodes)
     llms = _rows(kinds["llm"], to_llm)
     return Catalog(
         sources=sources,
@@ -165,6 +170,13 @@ def load(folder: Path | None = None) -> Catalog:
         links=_rows(kinds["link"], to_link),
         aliases=_aliases(root / "hardware" / "aliases.yaml", kinds),
     )
+
+
+def _refuse_foreign(prices: Mapping[str, Entry], nodes: Mapping[str, NodeType]) -> None:
+    for name, entry in prices.items():
+        if name not in nodes:
+            hint = did_you_mean(name, nodes)
+            raise DataError(entry.file, f"{name!r} is no server of the catalog{hint}", entry.line)
 
 
 def _rows(entries: Mapping[str, Entry], convert: Callable[[Entry], _Row]) -> dict[str, _Row]:

@@ -24,6 +24,12 @@ SI_UNIT: Mapping[str, str] = MappingProxyType(
         "volume_per_energy": "m3/J",
         "flow_per_power": "m3/s/W",
         "heat_capacity": "J/m3/K",
+        "money": "USD",
+        "money_per_power": "USD/W",
+        "money_per_time": "USD/s",
+        "money_per_energy": "USD/J",
+        "carbon_per_energy": "g/J",
+        "life": "years",
     }
 )
 
@@ -164,6 +170,20 @@ SUPERPOD: Mapping[str, Key] = MappingProxyType(
         "node": Key(WORD),
         **_keys(WHOLE, "units nodes leaves spines cores"),
         **_keys(WHOLE, "node_cables manager_cables leaf_cables core_cables"),
+    }
+)
+
+PRICE: Mapping[str, Key] = MappingProxyType({"server": Key("money"), "date": Key(WORD)})
+
+COST: Mapping[str, Key] = MappingProxyType(
+    {
+        **_keys("money", "switch_port cable"),
+        **_keys("fraction", "network_share discount_rate maintenance"),
+        **_keys("money_per_power", "building plant"),
+        **_keys("life", "server_life network_life facility_life"),
+        "staff": Key("money_per_time"),
+        "electricity": Key("money_per_energy"),
+        "carbon": Key("carbon_per_energy"),
     }
 )
 

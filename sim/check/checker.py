@@ -12,6 +12,7 @@ from sim.check.caps import check_caps
 from sim.check.collector import Collector
 from sim.check.control import check_control
 from sim.check.cooling import check_facility
+from sim.check.costs import check_costs
 from sim.check.decode import check_decode
 from sim.check.events import check_events
 from sim.check.expectations import check_expectations
@@ -79,6 +80,7 @@ def _check_serving(found: Collector, edit: Edit | None) -> Scenario:
     workloads = tuple(check_workloads(found, pools))
     check_routing(found, pools, workloads, power)
     check_failed(found, site)
+    costs = check_costs(found, site)
     network = _has_network(found, fabric)
     expectations, comparisons = check_expectations(found, power, network)
     neighbours = check_neighbours(found, site, network=network)
@@ -125,6 +127,7 @@ def _check_serving(found: Collector, edit: Edit | None) -> Scenario:
         neighbours=neighbours,
         calibration=Calibration(own, spec.calibration.sample),
         comparisons=comparisons,
+        costs=costs,
     )
 
 

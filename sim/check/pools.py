@@ -32,12 +32,16 @@ from sim.perf.operators import (
     check_parallel,
 )
 from sim.perf.own import OwnConstants
+from sim.perf.remember import remembered
 from sim.perf.silicon import Silicon, SiliconError
 from sim.perf.stacks import Stack, stack_named
 from sim.perf.step import ReplicaModel
 from sim.site.types import Site
 from sim.spec.nodes import Path
 from sim.spec.pools import PoolSpec
+
+#: Most points of a study have the replica of the point before.
+_replica_model = remembered(replica_model)
 
 
 @dataclass(frozen=True)
@@ -350,7 +354,7 @@ def _model(
     node = kind.node
     inside = group * spec.pipeline_parallel <= kind.width
     stage = kind.gpu.link_bytes_per_s if inside else node.nics * node.nic_bytes_per_s / node.gpus
-    return replica_model(
+    return _replica_model(
         use.llm,
         kind.gpu,
         precision=use.precision,

@@ -79,6 +79,7 @@ def resolve(
                 spec.price.electricity, "price.electricity", facility, document
             )
         },
+        **_costs(document),
         **_around(document, facility),
         **_control(policies["power"], telemetry, actuation),
         **_events(document),
@@ -113,6 +114,13 @@ def _fabric(document: Document, fabric: FabricSource | None) -> dict[str, Any] |
 
         tree["graph"] = digest(fabric.given)
     return tree or None
+
+
+def _costs(document: Document) -> dict[str, Any]:
+    """``costs``, as far as it is stated."""
+    spec = document.spec.costs
+    plain = spec.model_dump(mode="json", include=spec.model_fields_set, exclude_none=True)
+    return {"costs": plain} if plain else {}
 
 
 def _storage(document: Document) -> dict[str, Any]:

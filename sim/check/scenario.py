@@ -18,6 +18,7 @@ from sim.site.fabric.source import FabricSource
 from sim.site.fabric.types import NO_STORAGE, Storage
 from sim.site.facility import Facility
 from sim.site.types import PowerTree, Site
+from sim.spec.costs import CostsSpec
 from sim.spec.expect import BetterSpec
 from sim.workload.plan import Workload
 
@@ -229,6 +230,7 @@ class Scenario:
     remarks: tuple[str, ...] = ()  # what is well, and by how much
     neighbours: tuple[Traffic, ...] = ()  # what else crosses the network
     calibration: Calibration = Calibration()
+    costs: CostsSpec = field(default_factory=CostsSpec)  # as far as the scenario states them
     #: Of ``expect``; a run has one variant only, so it leaves them to ``sim.study.expect``.
     comparisons: tuple[BetterSpec, ...] = ()
 

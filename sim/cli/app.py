@@ -12,6 +12,7 @@ from sim.cli.catalog import catalog
 from sim.cli.check import check
 from sim.cli.collective import collective
 from sim.cli.compare import compare
+from sim.cli.cost import cost
 from sim.cli.dashboard import dashboard
 from sim.cli.explain import explain
 from sim.cli.fetch import fetch
@@ -51,7 +52,8 @@ def options(
 
 
 for command in (
-    new, check, run, show, explain, compare, sweep, plan, place, collective, validate, dashboard,
+    new, check, run, show, explain, compare, sweep, plan, cost, place, collective, validate,
+    dashboard,
     catalog,
     fetch,
     schema,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sim.cli.seeds_bar import seeds_bar
-from sim.cli.several import FAILED, How, silence, stopped
+from sim.cli.several import FAILED, How, executor_of, stopped
 from sim.errors import RackplanError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def run_samples(
     seed: int,
     how: How,
 ) -> CalibrationResult | None:
-    """Run the samples on this machine; progress and messages go to standard error.
+    """Run the samples; progress and messages go to standard error.
 
     Args:
         samples: of ``load_samples``; None comes back if there are none.
@@ -78,21 +78,22 @@ def run_samples(
         TooFewSamples: of those that came to their end, or there is nothing to put beside them.
     """
     from sim.study.calibrations import TooFewSamples, run_calibrations
-    from sim.study.local import LocalExecutor
 
     if not samples:
         return None
     if reference is None or result.folder is None:
         raise TooFewSamples(f"seed {seed} failed, so samples under it have nothing to stand beside")
     numbers = {f"sample {sample}": sample for sample in samples}
-    with stopped("samples"), seeds_bar(result.folder.name, len(samples), "samples") as bar:
-        executor = LocalExecutor(
-            how.jobs,
-            silence_s=silence(how.stuck_after),
+    with (
+        stopped("samples"),
+        seeds_bar(result.folder.name, len(samples), "samples") as bar,
+        executor_of(
+            how,
             notice=bar.notice,
             progress=lambda task, share: bar.running(numbers[task.name], share),
-        )
+        ) as executor,
+    ):
         return run_calibrations(
             samples, result.metrics, reference, executor, name=result.folder.name, seed=seed,
-            out=how.out, engine=how.engine, fresh=how.fresh, notice=bar.notice, ended=bar.ended,
+            out=how.place, engine=how.engine, fresh=how.fresh, notice=bar.notice, ended=bar.ended,
         )  # fmt: skip

@@ -31,6 +31,8 @@ _HEADINGS = {
     "switch": ("ports", "each", "latency"),
     "link": ("rate", "latency", "cables"),
     "superpod": ("servers", "leaves", "spines", "cores", "cables"),
+    "price": ("a server", "of"),
+    "cost": ("building and plant", "servers' life", "discount rate", "energy"),
 }
 _TITLES = {
     "gpu": "GPUs",
@@ -46,6 +48,8 @@ _TITLES = {
     "switch": "network switches",
     "link": "links",
     "superpod": "published clusters",
+    "price": "prices of servers",
+    "cost": "other costs",
 }
 
 
@@ -54,7 +58,7 @@ def catalog(
         str | None,
         typer.Argument(
             help="gpu, node, rack, llm, gear, breaker, ups, precision, plant, measured, switch, "
-            "link, superpod or stack (serving stacks)."
+            "link, superpod, price (of servers), cost (all others) or stack (serving stacks)."
         ),
     ] = None,
     name: Annotated[str | None, typer.Argument(help="One entry of that kind.")] = None,

@@ -130,6 +130,21 @@ def _superpod(name: str) -> tuple[str, ...]:
     return f"{entry.count('nodes'):,} {entry.word('node')}", *levels, f"{cables:,}"
 
 
+def _price(name: str) -> tuple[str, ...]:
+    entry = rows.entry("price", name)
+    return f"{entry.number('server'):,.0f} USD", entry.word("date")
+
+
+def _cost(name: str) -> tuple[str, ...]:
+    number = rows.entry("cost", name).number
+    return (
+        f"{number('building') + number('plant'):.1f} USD/W",
+        f"{number('server_life'):g} years",
+        f"{100 * number('discount_rate'):g} %",
+        f"{number('electricity') * 3.6e9:.1f} USD/MWh",
+    )
+
+
 _NUMBERS: Mapping[str, Callable[[str], tuple[str, ...]]] = {
     "gpu": _gpu,
     "node": _node,
@@ -144,6 +159,8 @@ _NUMBERS: Mapping[str, Callable[[str], tuple[str, ...]]] = {
     "switch": _switch,
     "link": _link,
     "superpod": _superpod,
+    "price": _price,
+    "cost": _cost,
 }
 
 

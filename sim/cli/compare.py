@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sim.cli.several import STUCK_AFTER, Fresh, How, Jobs, StuckAfter, run_several
+from sim.cli.several import STUCK_AFTER, Fresh, How, Jobs, Scheduler, StuckAfter, run_several
 
 if TYPE_CHECKING:
     from sim.check.scenario import AnyScenario
@@ -58,6 +58,7 @@ def compare(
     jobs: Jobs = None,
     fresh: Fresh = False,
     stuck_after: StuckAfter = STUCK_AFTER,
+    scheduler: Scheduler = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
     allow_outside: Annotated[
         bool, typer.Option("--allow-outside", help="let paths lead out of a scenario's folder")
@@ -72,7 +73,7 @@ def compare(
     """
     from sim.study.compare import compare as compare_sides
 
-    runner = _Runner(seeds, seed, out, engine, jobs, fresh, stuck_after)
+    runner = _Runner(seeds, seed, out, engine, jobs, fresh, stuck_after, scheduler)
     changes = (tuple(sets or ()), (*(sets or ()), *(sets_b or ())))
     first, second = runner.sides((a, b), changes, allow_outside)
     found = compare_sides(first, second, metrics, everything=everything, losses=losses)
@@ -96,6 +97,7 @@ class _Runner:
     jobs: int | None
     fresh: bool
     stuck_after: str
+    scheduler: str | None
 
     def sides(
         self, names: Sequence[str], sets: Sequence[Sequence[str]], allow_outside: bool
@@ -156,7 +158,7 @@ class _Runner:
         assert self.seed is not None
         assert self.seeds is not None
         assert self.engine is not None
-        how = How(self.jobs, self.out, self.engine, self.fresh, self.stuck_after)
+        how = How(self.jobs, self.out, self.engine, self.fresh, self.stuck_after, self.scheduler)
         result = run_several(scenario, range(self.seed, self.seed + self.seeds), how)
         return side_of_seeds(name, result)
 

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sim.cli.run import ENGINE
-from sim.cli.several import FAILED, STUCK_AFTER, How, Jobs, StuckAfter, silence, stopped
+from sim.cli.several import (
+    FAILED,
+    STUCK_AFTER,
+    How,
+    Jobs,
+    Scheduler,
+    StuckAfter,
+    executor_of,
+    stopped,
+)
 
 if TYPE_CHECKING:
     from sim.plan.kinds import Asked
@@ -40,6 +49,7 @@ def plan(
         bool, typer.Option("--fresh", help="do every run, also those that are there already")
     ] = False,
     stuck_after: StuckAfter = STUCK_AFTER,
+    scheduler: Scheduler = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
     shadow: Annotated[
         bool,
@@ -72,7 +82,7 @@ def plan(
 
         check_report(report)
     start_s = time.monotonic()
-    answer, making = _answer(asked, How(jobs, out, engine, fresh, stuck_after), shadow)
+    answer, making = _answer(asked, How(jobs, out, engine, fresh, stuck_after, scheduler), shadow)
     took_s = time.monotonic() - start_s
     if report is not None:
         _report(report, file, asked, answer, making)
@@ -119,7 +129,7 @@ WIDTH = 120
 
 
 def _answer(asked: Asked, how: How, shadow: bool) -> tuple[Answer, Making]:
-    """Answer on this machine; progress and messages go to standard error.
+    """Answer; progress and messages go to standard error.
 
     Raises:
         typer.Exit: a run failed although its scenario is right, or Ctrl-C.
@@ -127,7 +137,6 @@ def _answer(asked: Asked, how: How, shadow: bool) -> tuple[Answer, Making]:
     """
     from sim.plan.kinds import How as Also
     from sim.plan.runs import Making, RunFailed
-    from sim.study.local import LocalExecutor
 
     def notice(text: str) -> None:
         print(text, file=sys.stderr)
@@ -136,10 +145,9 @@ def _answer(asked: Asked, how: How, shadow: bool) -> tuple[Answer, Making]:
         if sys.stderr.isatty():
             print(f"\r\x1b[K{name}", end="", file=sys.stderr, flush=True)
 
-    executor = LocalExecutor(how.jobs, silence_s=silence(how.stuck_after), notice=notice)
-    making = Making(executor, how.out, how.engine, how.fresh, notice, ended)
     try:
-        with stopped("runs"), executor.kept():
+        with stopped("runs"), executor_of(how, notice=notice, kept=True) as executor:
+            making = Making(executor, how.place, how.engine, how.fresh, notice, ended)
             return asked.answer(making, Also(shadow)), making
     except RunFailed as error:
         if error.input_wrong:

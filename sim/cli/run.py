@@ -21,6 +21,7 @@ from sim.cli.several import (
     Fresh,
     How,
     Jobs,
+    Scheduler,
     StuckAfter,
     report_seeds,
     run_several,
@@ -72,6 +73,7 @@ def run(
     uncertainty: Uncertainty = None,
     fresh: Fresh = False,
     stuck_after: StuckAfter = STUCK_AFTER,
+    scheduler: Scheduler = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
     allow_outside: Annotated[
         bool, typer.Option("--allow-outside", help="let paths lead out of the scenario's folder")
@@ -96,11 +98,12 @@ def run(
     """
     from sim.errors import RackplanError
 
-    if seeds == 1 and uncertainty is None and (jobs is not None or fresh):
-        raise RackplanError("--jobs and --fresh are for several seeds: add --seeds 8, say")
+    if seeds == 1 and uncertainty is None and (jobs is not None or fresh or scheduler is not None):
+        message = "--jobs, --fresh and --scheduler are for several seeds: add --seeds 8, say"
+        raise RackplanError(message)
     scenario = _loaded(file, sets or (), allow_outside, engine)
     chosen = scenario.seed if seed is None else seed
-    how = How(jobs, out, engine, fresh, stuck_after)
+    how = How(jobs, out, engine, fresh, stuck_after, scheduler)
     samples = load_samples(scenario, uncertainty, file, sets or (), allow_outside)
     if seeds > 1:
         several = run_several(scenario, range(chosen, chosen + seeds), how)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +17,9 @@ from sim.cli.seeds_bar import seeds_bar
 if TYPE_CHECKING:
     from sim.check.scenario import AnyScenario
     from sim.study.calibrations import CalibrationResult
+    from sim.study.cluster import DaskExecutor
+    from sim.study.executor import Task
+    from sim.study.local import LocalExecutor
     from sim.study.result import SeedsResult
 
 #: Exit codes: of a seed that failed, and of Ctrl-C (128 + SIGINT, as shells have it).
@@ -25,7 +28,7 @@ FAILED, STOPPED = 3, 130
 # Options that `run` and `compare` share.
 Jobs = Annotated[
     int | None,
-    typer.Option("--jobs", min=1, help="worker processes (default: one a core)"),
+    typer.Option("--jobs", min=1, help="worker processes (default: one a core; of a cluster: all)"),
 ]
 Fresh = Annotated[
     bool, typer.Option("--fresh", help="run every seed, also those that are there already")
@@ -35,6 +38,18 @@ StuckAfter = Annotated[
     typer.Option("--stuck-after", metavar="TIME", help="kill a worker that is silent for so long"),
 ]
 STUCK_AFTER = "15 min"
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="run on the workers of a Dask cluster, tcp://HOST:8786, which share --out",
+    ),
+]
+
+
+def _nothing(task: Task, share: float) -> None:
+    """Nobody looks at the progress."""
 
 
 @dataclass(frozen=True)
@@ -46,32 +61,69 @@ class How:
     engine: str
     fresh: bool
     stuck_after: str
+    scheduler: str | None = None
+
+    @property
+    def place(self) -> Path:
+        """``out``; where other machines have to find it, the whole path."""
+        return self.out if self.scheduler is None else self.out.resolve()
+
+
+@contextmanager
+def executor_of(
+    how: How,
+    *,
+    notice: Callable[[str], None],
+    progress: Callable[[Task, float], None] = _nothing,
+    kept: bool = False,
+) -> Iterator[LocalExecutor | DaskExecutor]:
+    """What runs the tasks of a command: processes here, or the workers of a cluster.
+
+    ``kept``: processes stay from one map to the next.
+
+    Raises:
+        RackplanError: ``--stuck-after`` is no time, or the cluster cannot take part.
+    """
+    options: dict[str, Any] = {
+        "silence_s": silence(how.stuck_after), "notice": notice, "progress": progress,
+    }  # fmt: skip
+    if how.scheduler is None:
+        from sim.study.local import LocalExecutor
+
+        local = LocalExecutor(how.jobs, **options)
+        with local.kept() if kept else nullcontext():
+            yield local
+        return
+    from sim.study.cluster import DaskExecutor
+
+    with DaskExecutor(how.scheduler, folder=how.place, jobs=how.jobs, **options) as executor:
+        yield executor
 
 
 def run_several(scenario: AnyScenario, seeds: range, how: How) -> SeedsResult:
-    """Run seeds on this machine; progress and messages go to standard error.
+    """Run seeds; progress and messages go to standard error.
 
     Raises:
         typer.Exit: no seed finished although the scenario is right, or Ctrl-C.
         RackplanError: the input is wrong.
     """
-    from sim.study.local import LocalExecutor
     from sim.study.seeds import NoSeedFinished, run_seeds
 
-    silence_s = silence(how.stuck_after)
     try:
-        with stopped("seeds"), seeds_bar(scenario.name, len(seeds)) as bar:
-            executor = LocalExecutor(
-                how.jobs,
-                silence_s=silence_s,
+        with (
+            stopped("seeds"),
+            seeds_bar(scenario.name, len(seeds)) as bar,
+            executor_of(
+                how,
                 notice=bar.notice,
                 progress=lambda task, share: bar.running(task.argument.seed, share),
-            )
+            ) as executor,
+        ):
             return run_seeds(
                 scenario,
                 seeds,
                 executor,
-                out=how.out,
+                out=how.place,
                 engine=how.engine,
                 fresh=how.fresh,
                 notice=bar.notice,

@@ -11,7 +11,16 @@ import typer
 
 from sim.cli.run import ENGINE
 from sim.cli.seeds_bar import seeds_bar
-from sim.cli.several import FAILED, STUCK_AFTER, Jobs, StuckAfter, silence, stopped
+from sim.cli.several import (
+    FAILED,
+    STUCK_AFTER,
+    How,
+    Jobs,
+    Scheduler,
+    StuckAfter,
+    executor_of,
+    stopped,
+)
 
 if TYPE_CHECKING:
     from sim.study.points import Study
@@ -39,6 +48,7 @@ def sweep(
         bool, typer.Option("--fresh", help="do every run, also those that are there already")
     ] = False,
     stuck_after: StuckAfter = STUCK_AFTER,
+    scheduler: Scheduler = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
     allow_outside: Annotated[
         bool, typer.Option("--allow-outside", help="let paths lead out of the study's folder")
@@ -51,6 +61,9 @@ def sweep(
     OUT/<study>-<hash>-s<first>-<last>, has a row for every run in study.parquet and the points,
     with 95 % intervals over the seeds, in study.json.
 
+    With `sampling:` points are drawn, or searched for the best; with `objective:` the best point is
+    told, with `constraints:` which points hold to them, and `budget:` bounds what one call runs.
+
     Lines of `expect:` are judged at every point, but a study looks for where they break, so they
     do not change the exit code: 0, or 2 if the study or a point is wrong, 3 if a run failed (the
     others are shown), 130 if stopped by Ctrl-C.
@@ -61,7 +74,8 @@ def sweep(
     study = load_study(file, sets=sets or (), seeds=seeds, allow_outside=allow_outside)
     for text in study.warnings:
         print(f"warning: {text}", file=sys.stderr)
-    result = _run(study, jobs=jobs, out=out, engine=engine, fresh=fresh, stuck_after=stuck_after)
+    how = How(jobs, out, engine, fresh, stuck_after, scheduler)
+    result = _run(study, how)
     folder = save(result, out)
     if as_json:
         print(json.dumps({"study": str(folder), **content_of(result)}, indent=2))
@@ -73,39 +87,33 @@ def sweep(
     raise typer.Exit(FAILED if result.failed else 0)
 
 
-def _run(
-    study: Study,
-    *,
-    jobs: int | None,
-    out: Path,
-    engine: str,
-    fresh: bool,
-    stuck_after: str,
-) -> StudyResult:
-    """Run the study on this machine; progress and messages go to standard error.
+def _run(study: Study, how: How) -> StudyResult:
+    """Run the study; progress and messages go to standard error.
 
     Raises:
         typer.Exit: Ctrl-C.
         RackplanError: the input is wrong.
     """
-    from sim.study.local import LocalExecutor
-    from sim.study.sweep import run_study, runs_of
+    from sim.study.making import most_runs
+    from sim.study.sweep import run_study
 
-    silence_s = silence(stuck_after)
-    count = len({run.folder for run in runs_of(study, out, engine).values()})
-    with stopped("runs"), seeds_bar(study.name, count, "runs") as bar:
-        executor = LocalExecutor(
-            jobs,
-            silence_s=silence_s,
+    count = most_runs(study, how.place, how.engine)
+    with (
+        stopped("runs"),
+        seeds_bar(study.name, count, "runs") as bar,
+        executor_of(
+            how,
             notice=bar.notice,
             progress=lambda task, share: bar.running(task.name, share),
-        )
+            kept=study.maker is not None,
+        ) as executor,
+    ):
         return run_study(
             study,
             executor,
-            out=out,
-            engine=engine,
-            fresh=fresh,
+            out=how.place,
+            engine=how.engine,
+            fresh=how.fresh,
             notice=bar.notice,
             ended=bar.ended,
         )

@@ -12,14 +12,15 @@ from rich.text import Text
 
 from sim.cli.losses_table import EXPLAINED, loss_cells, loss_heads, missing, worst_of_all
 from sim.cli.summary import plain_text
+from sim.cli.sweep_answer import answer_lines, mean_in_words
 from sim.results.expected import expected_sentences, pool_errors
-from sim.results.metrics import Metric
-from sim.results.wording import percent, plus_minus, quantity, shown
+from sim.results.wording import percent, plus_minus, quantity
 from sim.spec.axes import flow
 from sim.spec.study import TRIP
 from sim.study.difference import Difference
 from sim.study.judge import NO, UNDECIDED, YES
 from sim.study.naming import seeds_in_words
+from sim.study.points import Study
 from sim.study.sweep import PointResult, Probability, StudyResult
 
 #: Width of output that goes to no terminal: tables of studies are wide.
@@ -33,8 +34,9 @@ def print_study(result: StudyResult, folder: Path, out: Console) -> None:
     out.print(
         Text(
             plain_text(
-                f"{study.name}: {len(result.points)} points of {study.spec.base} under "
-                f"{seeds_in_words(study.seeds)}, {result.engine} engine; mean ± 95 % over the seeds"
+                f"{study.name}: {len(result.points)} points of {study.spec.base}{_drawn(study)} "
+                f"under {seeds_in_words(study.seeds)}, {result.engine} engine; "
+                "mean ± 95 % over the seeds"
             ),
             "dim",
         )
@@ -52,9 +54,15 @@ def print_study(result: StudyResult, folder: Path, out: Console) -> None:
         out.print(Text("Change of the metrics against the baseline, paired by seed"))
         out.print(_changes_table(result))
     out.print()
+    for text in answer_lines(result):
+        out.print(Text(plain_text(text), "bold" if result.verdict is not None else ""))
     for text in dict.fromkeys([*_notes(result), *_expected(result)]):
         out.print(Text(plain_text(text)))
     out.print(Text(f"Results: {plain_text(folder)}, and a folder beside it for each run"))
+
+
+def _drawn(study: Study) -> str:
+    return "" if study.spec.sampling is None else f" ({study.spec.sampling.text})"
 
 
 def _expected(result: StudyResult) -> Iterator[str]:
@@ -80,6 +88,8 @@ def _against(result: StudyResult) -> str:
 
 def _grid(result: StudyResult, *headers: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    if _numbered(result):
+        table.add_column("point", justify="right")
     for name in result.study.axes:
         table.add_column(_lines(name), justify="left", overflow="fold", vertical="top")
     for header in headers:
@@ -98,8 +108,14 @@ def _head(name: str) -> str:
     return f"{of}\n{base}" if of else name
 
 
-def _labels(found: PointResult) -> list[str]:
-    return [plain_text(label) for label in found.point.labels]
+def _numbered(result: StudyResult) -> bool:
+    """Whether points need their numbers: an answer names them, and drawn ones have no order."""
+    return result.verdict is not None or result.study.spec.sampling is not None
+
+
+def _labels(result: StudyResult, found: PointResult) -> list[str]:
+    labels = [plain_text(label) for label in found.point.labels]
+    return [str(found.point.number), *labels] if _numbered(result) else labels
 
 
 def _table(result: StudyResult) -> Table:
@@ -109,13 +125,19 @@ def _table(result: StudyResult) -> Table:
     heads = ["trip\nprobability" if line.text == TRIP else f"P({line.text})"
              for line in study.chances]  # fmt: skip
     names = [_head(name) for name in study.metrics]
-    table = _grid(result, *heads, *names, *(["expected"] if expected else []))
+    more = [*(["expected"] if expected else []), *(["feasible"] if study.constraints else [])]
+    front = set(result.verdict.front) if result.verdict is not None else set()
+    table = _grid(result, *heads, *names, *more, *(["front"] if front else []))
     for found in result.points:
         cells = [Text(_chance(found.chances[line.text])) for line in study.chances]
-        cells += [Text(_mean(found.metrics.get(name))) for name in study.metrics]
+        cells += [Text(mean_in_words(found.metrics.get(name))) for name in study.metrics]
         if expected:
             cells.append(_expectations(found))
-        table.add_row(*_labels(found), *cells)
+        if study.constraints:
+            cells.append(Text(found.feasible, _STYLES[found.feasible]))
+        if front:
+            cells.append(Text("*" if found.point.number in front else ""))
+        table.add_row(*_labels(result, found), *cells)
     return table
 
 
@@ -126,15 +148,6 @@ def _chance(chance: Probability) -> str:
         f"{chance.hits} of {chance.runs} "
         f"({100.0 * chance.low:.0f}-{100.0 * chance.high:.0f} %)"
     )  # fmt: skip
-
-
-def _mean(metric: Metric | None) -> str:
-    if metric is None or metric.value is None:
-        return "-"
-    if metric.low is None or metric.high is None:
-        return shown(metric)
-    half = max(metric.value - metric.low, metric.high - metric.value)
-    return plus_minus(metric.value, half, metric.unit, metric.definition.dimension)
 
 
 def _expectations(found: PointResult) -> Text:
@@ -148,7 +161,7 @@ def _losses_table(result: StudyResult) -> Table:
     """For each point and workload: over the window, and in its worst slice."""
     table = _grid(result, "workload", *loss_heads(found.slice_s for found in result.points))
     for found in result.points:
-        labels = _labels(found)
+        labels = _labels(result, found)
         for workload, losses in found.losses.items():
             table.add_row(*labels, plain_text(workload), *loss_cells(losses))
             labels = [""] * len(labels)
@@ -159,7 +172,7 @@ def _changes_table(result: StudyResult) -> Table:
     table = _grid(result, *(_head(name) for name in result.study.metrics))
     for found in result.points:
         cells = [_change(found.changes.get(name)) for name in result.study.metrics]
-        table.add_row(*_labels(found), *cells)
+        table.add_row(*_labels(result, found), *cells)
     return table
 
 

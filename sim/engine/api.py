@@ -11,6 +11,7 @@ from typing import SupportsIndex
 
 from sim.check import check
 from sim.check.scenario import AnyScenario, Scenario
+from sim.cost.rates import cost_rates
 from sim.engine.build import build
 from sim.engine.run import ENGINE, Progress, run
 from sim.place.scenario import REPLAY, PlacementScenario
@@ -105,6 +106,7 @@ def run_scenario(
             simulated_s=simulated_s,
             inputs=input_digests(scenario),
             warnings=notes,
+            costs=cost_rates(scenario),
         )
 
     notes: tuple[str, ...] = ()

@@ -23,6 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from types import MappingProxyType
@@ -103,12 +104,18 @@ def register(role: str, kind: str) -> Callable[[type[T]], type[T]]:
     return add
 
 
+@cache
+def _load_others() -> None:
+    """Import the policies of other packages; which there are is looked up once in a process."""
+    for point in sorted(entry_points(group="rackplan.policies"), key=lambda point: point.name):
+        point.load()
+
+
 def policies(role: str) -> Mapping[str, type]:
     """Every registered kind of ``role`` → its class, in order of name."""
     for module in BUILT_IN:
         import_module(module)
-    for point in sorted(entry_points(group="rackplan.policies"), key=lambda point: point.name):
-        point.load()
+    _load_others()
     found = {kind: cls for (r, kind), cls in _registry.items() if r == role}
     return MappingProxyType(dict(sorted(found.items())))
 

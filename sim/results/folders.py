@@ -117,8 +117,12 @@ def recover(target: Path) -> None:
                 shutil.rmtree(old)
             else:
                 old.rename(place)
-    for path in sorted(target.parent.iterdir()):
-        if path.name.startswith(f".{target.name}.tmp-") and path.is_dir() and _abandoned(path):
+    # A study may have ten thousand folders here, and each of its runs looks: so by name first.
+    work = f".{target.name}.tmp-"
+    with os.scandir(target.parent) as entries:
+        found = sorted(entry.path for entry in entries if entry.name.startswith(work))
+    for path in map(Path, found):
+        if path.is_dir() and _abandoned(path):
             shutil.rmtree(path, ignore_errors=True)
 
 

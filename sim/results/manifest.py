@@ -6,7 +6,7 @@ import hashlib
 import math
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path, PurePath
@@ -14,6 +14,7 @@ from typing import Any
 
 from sim.paths import data
 from sim.results.expected import calibration_of, pool_errors
+from sim.site.fabric.count import count_network
 from sim.site.guards import guards_of
 
 #: Version of the layout of a run folder; ``open_run`` reads this one only.
@@ -57,6 +58,11 @@ def code_digest() -> str:
 
 def versions() -> dict[str, str]:
     """Versions of everything that the bytes of a result depend on."""
+    return dict(_versions())
+
+
+@cache
+def _versions() -> Mapping[str, str]:
     return {
         "rackplan": metadata.version("rackplan"),
         "code": code_digest(),
@@ -73,6 +79,7 @@ def manifest_parts(
     simulated_s: float,
     inputs: Mapping[str, str | None] | None = None,
     warnings: Sequence[str] = (),
+    costs: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """What ``freeze`` needs to know about a run.
 
@@ -83,6 +90,7 @@ def manifest_parts(
         simulated_s: simulated time at which the run ended, drain included, or was stopped.
         inputs: file as the scenario names it → SHA-256 of its content.
         warnings: beside those of the scenario.
+        costs: of ``sim.cost.rates.cost_rates``; None: not said.
     """
     return {
         "scenario": scenario.name,
@@ -103,6 +111,8 @@ def manifest_parts(
             "provisioned_w": scenario.power.provisioned_w,
             "guards": len(guards_of(scenario.power)),
         },
+        "network": _network(scenario),
+        "costs": costs,
         "price_usd_per_j": scenario.price_usd_per_j,
         "facility": scenario.facility.plain(),
         "expectations": scenario.expectations,
@@ -125,6 +135,13 @@ def _workload(workload: Any) -> dict[str, Any]:
             if getattr(objectives, f"{name}_s") is not None
         },
     }
+
+
+def _network(scenario: Any) -> dict[str, int] | None:
+    """What was bought of the network, for those who ask what it costs."""
+    if scenario.fabric is None:
+        return None
+    return asdict(count_network(scenario.fabric, scenario.site))
 
 
 def _site(scenario: Any) -> dict[str, int]:
@@ -189,6 +206,8 @@ def manifest_of(
         "calibration": parts["calibration"],
         "site": parts["site"],
         "power": parts["power"],
+        "network": parts["network"],
+        "costs": parts["costs"],
         "price_usd_per_j": parts["price_usd_per_j"],
         "facility": parts["facility"],
         "expectations": expectations,

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sim.perf.step import BLOCK_TOKENS
+from sim.results.measure_cost import cost_values
 from sim.results.measure_facility import facility_values
 from sim.results.metrics import names
 from sim.results.values import NO_METER, NO_WINDOW, Value, known, ratio, unknown
@@ -168,6 +169,9 @@ def site_values(
     per_token = ratio(energy, tokens, no_token, no_energy)
     provisioned = result.manifest["power"]["provisioned_w"]
     goodput, no_goodput, _ = counted["goodput_per_s"]
+    facility = facility_values(
+        result, nodes, at_utility["energy_j"], partial(ratio, bottom=tokens, reason=no_token)
+    )
     return {
         **Controllers(result).everywhere(),
         "trips": _trips(result),
@@ -179,9 +183,8 @@ def site_values(
         "energy_j": at_utility["energy_j"],
         "generator_energy_j": _generated(nodes, at_utility["energy_j"]),
         "energy_per_output_token": per_token,
-        **facility_values(
-            result, nodes, at_utility["energy_j"], partial(ratio, bottom=tokens, reason=no_token)
-        ),
+        **facility,
+        **cost_values(result, facility | {"energy_j": at_utility["energy_j"]}, window_s),
         "goodput_per_mw": unknown("provisioned power is unknown: no budget or rating is stated")
         if provisioned is None
         else ratio(goodput, provisioned / 1e6, "provisioned power is 0 W", no_goodput),

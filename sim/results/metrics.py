@@ -230,6 +230,10 @@ _ROWS = (
      "output tokens delivered, both in the measurement window", "site"),
     ("energy_cost", "USD", "money", "lower", "price of the energy taken from the utility, and of "
      "what cooling takes where it is stated, over the measurement window", "site"),
+    ("cost_per_million_tokens", "USD/Mtoken", "money_per_token", "lower", "cost of the whole site "
+     "over the measurement window (capital spread over its life, maintenance, staff, energy; by "
+     "costs and price of the scenario, else the defaults of data/costs) over millions of output "
+     "tokens of requests that arrived in it and met every objective", "site"),
     ("pue", "", "ratio", "lower", "energy of racks, feeds and cooling over that of the racks "
      "alone, a ratio of energies over the measurement window", "site"),
     ("cooling_energy_j", "J", "energy", "lower", "energy of chillers, fans, pumps, tower and "

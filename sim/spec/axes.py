@@ -15,17 +15,19 @@ from typing import Any, TypeAlias
 from sim.errors import Problem, did_you_mean
 from sim.spec.merge import Change, steps_of
 from sim.spec.nodes import Node, Path, Scalar, shorten, show, show_path
+from sim.spec.span import SCALES, Span
 
 #: How many levels an axis may have.
 MOST_LEVELS = 1000
 #: Columns of a study's rows that no axis may be called as.
-TAKEN = ("point", "side", "seed", "status", "message", "run")
+TAKEN = ("point", "side", "seed", "feasible", "front", "status", "message", "run")
 #: What a level is called in tables: numbers stay numbers.
 Label: TypeAlias = int | float | str
 
 _SEEDS = "the study itself gives the seeds: write 'seeds: 8'"
 _LEVEL = ("label", "set")
 _RANGE = ("from", "to", "step")
+_SPAN = ("from", "to", "scale")
 _NUMBER = re.compile(r"([+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)\s*(.*)")
 
 
@@ -39,10 +41,30 @@ class Level:
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis with its levels, in order."""
+    """An axis with its levels, in order; or, of a study that draws points, a range without any."""
 
     name: str
     levels: tuple[Level, ...]
+    span: Span | None = None
+
+    def level(self, share: float) -> Level:
+        """What stands at a share of the axis, 0 ≤ share < 1; each level takes up as much."""
+        if self.span is None:
+            return self.levels[int(share * len(self.levels))]
+        return self.of_value(self.span.at(share))
+
+    def of_value(self, value: Scalar) -> Level:
+        """The level with a value of the range."""
+        assert self.span is not None
+        return Level(_scalar_label(value), (Change(self.name, Node(self.span.mark, value)),))
+
+    @property
+    def ends(self) -> tuple[Level, Level]:
+        """The first level and the last."""
+        if self.span is None:
+            return self.levels[0], self.levels[-1]
+        low, high = (self.span.shown(end) for end in (self.span.low, self.span.high))
+        return self.of_value(low), self.of_value(high)
 
 
 class Findings:
@@ -68,8 +90,11 @@ class Findings:
         return {key: entry.node for key, entry in node.value.items() if key in keys}
 
 
-def read_axes(node: Node, found: Findings) -> tuple[Axis, ...]:
-    """Every sound axis of a study's ``axes``; what is wrong goes to ``found``."""
+def read_axes(node: Node, found: Findings, drawn: bool = False) -> tuple[Axis, ...]:
+    """Every sound axis of a study's ``axes``; what is wrong goes to ``found``.
+
+    ``drawn``: points are drawn, so a range needs no step.
+    """
     if not isinstance(node.value, Mapping) or not node.value:
         message = "expected one axis or more, such as 'pools[chat].replicas: [8, 12, 16]'"
         found.add(node, ("axes",), message)
@@ -80,6 +105,11 @@ def read_axes(node: Node, found: Findings) -> tuple[Axis, ...]:
         if name in TAKEN:
             message = f"a study's rows have a column {name!r}; name it otherwise"
             found.add(entry.node, path, _SEEDS if name == "seed" else message)
+            continue
+        if drawn and isinstance(entry.node.value, Mapping) and "step" not in entry.node.value:
+            span = _span(entry.node, path, found)
+            if span is not None and sound_path(name, entry.node, path, found):
+                axes.append(Axis(name, (), span))
             continue
         levels = tuple(_levels(name, entry.node, path, found))
         if levels and _labels_differ(levels, entry.node, path, found):
@@ -184,6 +214,34 @@ def _range(node: Node, path: Path, found: Findings) -> list[Scalar]:
     return stepped(node, path, numbers, units[0], found)
 
 
+def _span(node: Node, path: Path, found: Findings) -> Span | None:
+    """The range ``{from, to}`` or ``{from, to, scale}``."""
+    before = len(found.problems)
+    parts = found.mapping(node, path, _SPAN)
+    if "from" not in parts or "to" not in parts:
+        if len(found.problems) == before:
+            found.add(node, path, "points are drawn from a range {from, to} or a list of values")
+        return None
+    ends = [number_and_unit(parts[key], (*path, key), found) for key in ("from", "to")]
+    if ends[0] is None or ends[1] is None:
+        return None
+    (low, unit), (high, other) = ends[0], ends[1]
+    scale = parts["scale"].value if "scale" in parts else SCALES[0]
+    if scale not in SCALES:
+        message = f"expected {' or '.join(SCALES)}, not {show(parts['scale'].plain())}"
+        found.add(parts["scale"], (*path, "scale"), message)
+    elif unit != other:
+        found.add(node, path, f"from and to need the same unit, not {_listed([unit, other])}")
+    elif high <= low:
+        found.add(parts["to"], (*path, "to"), f"{high} is not above {low}: from is the least value")
+    elif scale == "log" and low <= 0:
+        found.add(parts["from"], (*path, "from"), f"a log scale has no {low}: it starts above 0")
+    else:
+        whole = not unit and all(type(parts[key].value) is int for key in ("from", "to"))
+        return Span(low, high, unit, whole, scale == "log", node.mark)
+    return None
+
+
 def number_and_unit(node: Node, path: Path, found: Findings) -> tuple[Decimal, str] | None:
     """``60 /s`` in its two parts (no unit: ""); None and a problem where it is no number."""
     value = node.value
@@ -280,8 +338,10 @@ def _apart(axes: list[Axis], found: Findings) -> None:
 
 
 def _clash(axis: Axis, other: Axis) -> tuple[Change, Change] | None:
-    mine = {change.where: change for level in axis.levels for change in level.changes}
-    theirs = {change.where: change for level in other.levels for change in level.changes}
+    mine, theirs = (
+        {change.where: change for level in (one.levels or one.ends) for change in level.changes}
+        for one in (axis, other)
+    )
     for where, change in mine.items():
         for their_where, their in theirs.items():
             steps, their_steps = steps_of(where) or [], steps_of(their_where) or []

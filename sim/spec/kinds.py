@@ -26,7 +26,7 @@ _OF_SERVING: Mapping[str, str] = {
     "record": "a placement writes down every pod",
     **dict.fromkeys(
         ("power", "fabric", "storage", "neighbours", "calibration", "telemetry", "actuation",
-         "price", "cooling", "carbon"), _NONE,
+         "price", "costs", "cooling", "carbon"), _NONE,
     ),
 }  # fmt: skip
 _OF_PLACEMENT: Mapping[str, str] = {

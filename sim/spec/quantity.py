@@ -32,6 +32,14 @@ INSTEAD: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("kilowatt", "kilowatts"), "kW"),
         **dict.fromkeys(("megawatt", "megawatts"), "MW"),
     },
+    "money": dict.fromkeys(("$", "dollars", "us$"), "USD"),
+    "money_per_energy": {
+        "$/mwh": "USD/MWh",
+        "$/kwh": "USD/kWh",
+    },
+    "money_per_power": {"$/kw": "USD/kW", "$/mw": "USD/MW", "$/w": "USD/W"},
+    "money_per_time": {"$/year": "USD/year", "$/month": "USD/month", "$/h": "USD/h"},
+    "life": dict.fromkeys(("y", "a", "yr", "yrs"), "years"),
 }
 
 _SPLIT = re.compile(r"([+-]?[0-9.]+)\s*(\S.*)")

@@ -9,6 +9,7 @@ from pydantic import Field
 from sim.spec.actuation import ActuationSpec
 from sim.spec.calibration import CalibrationSpec
 from sim.spec.cooling import CoolingSpec
+from sim.spec.costs import CostsSpec
 from sim.spec.events import EventSpec
 from sim.spec.expect import BetterSpec, Expectation, ExpectSpec
 from sim.spec.fabric import FabricSpec
@@ -128,7 +129,10 @@ class ScenarioSpec(Spec):
     actuation: ActuationSpec = Field(
         default=ActuationSpec(), description="how long their commands take"
     )
-    price: PriceSpec = Field(default=PriceSpec(), description="what things cost")
+    price: PriceSpec = Field(default=PriceSpec(), description="what energy costs")
+    costs: CostsSpec = Field(
+        default=CostsSpec(), description="what the site costs, where the defaults do not hold"
+    )
     events: Many[EventSpec | None] = Field(
         default=(), description="what fails and is restored, and when"
     )

@@ -14,17 +14,20 @@ from sim.errors import Mark, Problem, ScenarioError, did_you_mean
 from sim.spec.axes import Axis, Findings, read_axes, read_changes
 from sim.spec.expect import Expectation, ExpectSpec
 from sim.spec.files import STUDY, Folders, real_path, text_of
+from sim.spec.goals import BudgetSpec, GoalSpec, read_budget, read_objectives
 from sim.spec.loader import compose
 from sim.spec.merge import Change
 from sim.spec.nodes import Node, Path, show
+from sim.spec.sampling import SEARCH, SamplingSpec, read_sampling
 from sim.spec.scenario import Version
-from sim.spec.types import NOT_MODELLED, Name, refuse
+from sim.spec.types import Name, refuse
 from sim.spec.wording import whole
 
 T = TypeVar("T")
 
 KEYS = (
-    "rackplan", "kind", "name", "base", "axes", "seeds", "metrics", "probabilities", "baseline",
+    "rackplan", "kind", "name", "base", "axes", "sampling", "seeds", "metrics", "probabilities",
+    "baseline", "objective", "objectives", "constraints", "budget",
 )  # fmt: skip
 REQUIRED = {
     "rackplan": "write 'rackplan: 1', the version of the scenario language",
@@ -33,10 +36,11 @@ REQUIRED = {
     "axes": "what the points set, such as 'pools[chat].replicas: [8, 12, 16]'",
     "seeds": "how many runs each point gets, such as 8",
 }
-_RESERVED = ("objective", "constraints", "budget", "sampling")
 #: A folder of this name reaches its scenarios in the folder above.
 STUDIES = "studies"
 MOST_SEEDS = 10_000
+#: A larger grid is a slip of the keyboard.
+MOST_POINTS = 10_000
 #: The share of runs that have one is asked for in every study.
 TRIP = "trips > 0"
 
@@ -52,7 +56,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Chance(Asked):
-    """A line like ``trips > 0``: the share of runs that it holds for is asked for."""
+    """A line like ``trips > 0``: what share of runs it holds for, or whether it holds, is asked."""
 
     line: ExpectSpec
 
@@ -68,6 +72,9 @@ class StudySpec:
         seeds: how many, from the base's own seed on.
         metrics: full names; ``chances``: lines whose probability is asked for, trips first.
         baseline: what is changed at every point for the runs it is compared with; None = no such.
+        sampling: how points are drawn; None = all of the grid.
+        objectives: what is to be small or large; ``constraints``: lines that must hold.
+        budget: what one call may spend; None = whatever it takes.
     """
 
     file: str
@@ -80,6 +87,10 @@ class StudySpec:
     metrics: tuple[Asked, ...]
     chances: tuple[Chance, ...]
     baseline: tuple[Change, ...] | None
+    sampling: SamplingSpec | None = None
+    objectives: tuple[GoalSpec, ...] = ()
+    constraints: tuple[Chance, ...] = ()
+    budget: BudgetSpec | None = None
 
 
 def read_study(path: str | os.PathLike[str], *, allow_outside: bool = False) -> StudySpec:
@@ -93,18 +104,26 @@ def read_study(path: str | os.PathLike[str], *, allow_outside: bool = False) -> 
     """
     reader, found = open_reader(path, "axes", KEYS, REQUIRED)
     base, base_mark, bound = reader.base(allow_outside)
+    drawn = reader.has("sampling")
     spec = StudySpec(
         file=reader.file,
         name=reader.value("name", read_name) or "",
         base=base,
         base_mark=base_mark,
         root=bound,
-        axes=reader.part("axes", lambda node: read_axes(node, found)) or (),
+        axes=reader.part("axes", lambda node: read_axes(node, found, drawn)) or (),
         seeds=reader.value("seeds", read_seeds) or 0,
         metrics=tuple(reader.texts("metrics")),
         chances=tuple(reader.chances()),
         baseline=reader.part("baseline", lambda node: _baseline(node, found)),
+        sampling=reader.part("sampling", lambda node: read_sampling(node, MOST_POINTS, found)),
+        objectives=read_objectives(reader.node("objective"), reader.node("objectives"), found),
+        constraints=tuple(reader.lines("constraints").values()),
+        budget=reader.part("budget", lambda node: read_budget(node, found)),
     )
+    if spec.sampling is not None and spec.sampling.kind == SEARCH and not spec.objectives:
+        message = "a search looks for the best of something: write objective: {minimise: METRIC}"
+        found.problems.append(Problem(spec.sampling.mark, "sampling", message))
     if found.problems:
         raise ScenarioError(found.problems)
     return spec
@@ -212,6 +231,13 @@ def _baseline(node: Node, found: Findings) -> tuple[Change, ...]:
     return read_changes(parts["set"], ("baseline", "set"), found)
 
 
+def _line(value: Any) -> ExpectSpec:
+    line = Expectation().read(value)
+    if not isinstance(line, ExpectSpec):
+        raise refuse("no comparison can stand here: expected text such as trips > 0")
+    return line
+
+
 class Reader:
     """Reads the sections of a study, each on its own; what is wrong goes to ``found``."""
 
@@ -232,13 +258,21 @@ class Reader:
         for key, entry in root.value.items():
             if key in keys or key.startswith("x-"):
                 continue
-            hint = f" ({NOT_MODELLED})" if key in _RESERVED else did_you_mean(key, keys)
+            hint = did_you_mean(key, keys)
             found.problems.append(Problem(entry.key, key, f"unknown key {key!r}{hint}"))
         for key, about in required.items():
             if key not in self._nodes:
                 place = root.mark_of((key,), key=True)
                 found.problems.append(Problem(place, key, f"missing ({about})"))
         self.value("rackplan", Version().read)
+
+    def has(self, key: str) -> bool:
+        """Whether there is such a section."""
+        return key in self._nodes
+
+    def node(self, key: str) -> Node | None:
+        """A section as it is; None where there is none."""
+        return self._nodes.get(key)
 
     def part(self, key: str, read: Callable[[Node], T]) -> T | None:
         """What ``read`` makes of a section; None where there is none."""
@@ -295,20 +329,17 @@ class Reader:
 
     def chances(self) -> list[Chance]:
         """The lines whose probability is asked for; that of a trip is always one of them."""
+        trip = Chance(TRIP, Mark("every study"), "probabilities", _line(TRIP))
+        return list({TRIP: trip, **self.lines("probabilities")}.values())
 
-        def read(value: Any) -> ExpectSpec:
-            line = Expectation().read(value)
-            if not isinstance(line, ExpectSpec):
-                raise refuse("a comparison has no probability: expected text such as trips > 0")
-            return line
-
-        found = {TRIP: Chance(TRIP, Mark("every study"), "probabilities", read(TRIP))}
-        for index, node in enumerate(self._items("probabilities")):
-            line = self._read(node, ("probabilities", index), read)
+    def lines(self, key: str) -> dict[str, Chance]:
+        """A list of lines as in ``expect:``, by their text."""
+        found = {}
+        for index, node in enumerate(self._items(key)):
+            line = self._read(node, (key, index), _line)
             if line is not None:
-                path = f"probabilities[{index}]"
-                found[line.text] = Chance(line.text, node.mark, path, line)
-        return list(found.values())
+                found[line.text] = Chance(line.text, node.mark, f"{key}[{index}]", line)
+        return found
 
     def _items(self, key: str) -> tuple[Node, ...]:
         node = self._nodes.get(key)

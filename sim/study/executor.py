@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -45,6 +46,36 @@ class Outcome:
     value: Any = None
     failure: Failure | None = None
     attempts: int = 1
+
+
+class Queue:
+    """The tasks that no worker has: first those that were never tried, as they are needed.
+
+    So who makes the tasks may look at the time, or at what came of others, before each.
+    """
+
+    def __init__(self, tasks: Iterable[Task]) -> None:
+        self._rest = iter(tasks)
+        self._next: list[Task] = []
+        self._again: deque[Task] = deque()
+
+    def __bool__(self) -> bool:
+        if not self._next:
+            self._next = [task for task in (next(self._rest, None),) if task is not None]
+        return bool(self._next or self._again)
+
+    def take(self) -> Task:
+        """The next task; there must be one."""
+        return self._next.pop() if self and self._next else self._again.popleft()
+
+    def put_back(self, task: Task) -> None:
+        """A task that no worker took in after all: it is the next."""
+        assert not self._next
+        self._next.append(task)
+
+    def again(self, task: Task) -> None:
+        """A task that lost its worker: after all others."""
+        self._again.append(task)
 
 
 class Executor(Protocol):

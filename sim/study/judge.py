@@ -70,17 +70,24 @@ class Judged:
 
 
 def judge(
-    expectations: Iterable[ExpectationLike], metrics: Mapping[str, Metric], seeds: int, failed: int
+    expectations: Iterable[ExpectationLike],
+    metrics: Mapping[str, Metric],
+    seeds: int,
+    failed: int,
+    why: str = "failed",
 ) -> list[Judged]:
     """Judge each expectation on metrics over ``seeds`` seeds.
 
     A metric that some seed could not measure, or a study of which ``failed`` seeds failed, leaves
-    it undecided at best: what is missing may be what would have refuted it.
+    it undecided at best: what is missing may be what would have refuted it. ``why``: in words, what
+    became of those.
     """
-    return [_judge(line, metrics.get(line.metric), seeds, failed) for line in expectations]
+    return [_judge(line, metrics.get(line.metric), seeds, failed, why) for line in expectations]
 
 
-def _judge(line: ExpectationLike, metric: Metric | None, seeds: int, failed: int) -> Judged:
+def _judge(
+    line: ExpectationLike, metric: Metric | None, seeds: int, failed: int, why: str
+) -> Judged:
     found, reason = UNDECIDED, "it was not measured"
     if metric is not None:
         found = answer(metric, line.operator, line.threshold)
@@ -91,7 +98,7 @@ def _judge(line: ExpectationLike, metric: Metric | None, seeds: int, failed: int
             ends = (_shown(metric, end) for end in (metric.low, metric.high))
             reason = f"undecided: the interval from {' to '.join(ends)} holds both answers"
     if failed and found == YES:
-        found, reason = UNDECIDED, f"{failed} of {seeds + failed} seeds failed"
+        found, reason = UNDECIDED, f"{failed} of {seeds + failed} seeds {why}"
     return Judged(
         text=line.text,
         metric=line.metric,

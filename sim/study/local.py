@@ -11,7 +11,7 @@ import os
 import pickle
 import signal
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing import connection, get_context
@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
-from sim.study.executor import Failure, Outcome, Task, Work
+from sim.study.executor import Failure, Outcome, Queue, Task, Work
 from sim.study.worker import DONE, PROGRESS, serve
 
 #: A worker that gives no sign of life for this long is stuck. The longest silence of a run is its
@@ -145,7 +145,7 @@ class _Crew:
 
     def __init__(self, executor: LocalExecutor, work: Work, tasks: Iterable[Task]) -> None:
         self._executor, self._work = executor, work
-        self._waiting = deque(tasks)
+        self._waiting = Queue(tasks)
         self._attempts: Counter[str] = Counter()
         self._idle: list[_Worker] = [] if executor._kept is None else executor._kept
         self._busy: dict[Connection, _Worker] = {}
@@ -153,10 +153,10 @@ class _Crew:
 
     def busy_after_hiring(self) -> bool:
         """Give waiting tasks to free workers; whether any is at work."""
-        while self._waiting and len(self._busy) < self._executor.jobs:
+        while len(self._busy) < self._executor.jobs and self._waiting:
             fresh = not self._idle
             worker = _Worker() if fresh else self._idle.pop()
-            task = self._waiting.popleft()
+            task = self._waiting.take()
             self._attempts[task.name] += 1
             try:
                 worker.give(self._work, task)
@@ -166,7 +166,7 @@ class _Crew:
                 else:  # it died between two tasks: no task is to blame
                     worker.end()
                     self._attempts[task.name] -= 1
-                    self._waiting.appendleft(task)
+                    self._waiting.put_back(task)
                 continue
             self._busy[worker.pipe] = worker
         return bool(self._busy)
@@ -217,7 +217,7 @@ class _Crew:
         tries = self._executor.retries + 1
         if attempts < tries:
             again = f"trying again ({attempts + 1} of {tries})"
-            self._waiting.append(task)
+            self._waiting.again(task)
         else:
             again = f"given up after {attempts} attempt{'s' if attempts > 1 else ''}"
             self.lost.append(Outcome(task, failure=Failure(kind, message), attempts=attempts))

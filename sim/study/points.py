@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Protocol
@@ -13,15 +13,15 @@ from sim.check import check
 from sim.check.scenario import Scenario, serving
 from sim.errors import Mark, Problem, ScenarioError, UnknownName
 from sim.results.metrics import MetricDefinition, lookup
-from sim.spec.axes import Label
+from sim.spec.axes import Label, Level
+from sim.spec.goals import GoalSpec
 from sim.spec.merge import Change
 from sim.spec.quantity import read_quantity
 from sim.spec.reader import Source, open_source
-from sim.spec.study import Asked, Chance, StudySpec, read_study
+from sim.spec.sampling import SEARCH
+from sim.spec.study import MOST_POINTS, Asked, Chance, StudySpec, read_study
+from sim.study.design import latin_hypercube
 from sim.units import UnitError
-
-#: A larger grid is a slip of the keyboard.
-MOST_POINTS = 10_000
 
 
 class Based(Protocol):
@@ -80,6 +80,9 @@ class Study:
         seeds: of every point and baseline.
         metrics: full names that are looked at.
         chances: lines whose probability is asked for.
+        constraints: lines that a feasible point holds to.
+        maker: makes points of a study that finds them while it runs.
+        ends: of such a study, what was checked beforehand: both ends of all axes.
     """
 
     spec: StudySpec
@@ -88,6 +91,9 @@ class Study:
     seeds: tuple[int, ...]
     metrics: tuple[str, ...]
     chances: tuple[Threshold, ...]
+    constraints: tuple[Threshold, ...] = ()
+    maker: PointMaker | None = field(default=None, compare=False)
+    ends: tuple[Point, ...] = field(default=(), compare=False)
 
     @property
     def name(self) -> str:
@@ -98,7 +104,7 @@ class Study:
     def warnings(self) -> list[str]:
         """Every warning of the points, once, with the first point that has it."""
         found: dict[str, str] = {}
-        for point in self.points:
+        for point in self.points or self.ends:
             for text in point.scenario.warnings:
                 where = f"from point {point.number} on: {self.label(point)}"
                 found.setdefault(text, text if point.number == 1 else f"{text} ({where})")
@@ -129,42 +135,88 @@ def load_study(
             of several points is told once, with the points that have it.
     """
     spec = read_study(path, allow_outside=allow_outside)
-    found = _Found(spec, _levels(spec))
+    grid = _levels(spec)
     source = base_source(spec, allow_outside)
     try_base(source, sets)
-    points = []
-    for number, levels in enumerate(found.grid, start=1):
-        changes = [change for level in levels for change in level[1]]
-        scenario = found.checked(number, source, sets, changes, "")
-        baseline = None
-        if spec.baseline is not None:
-            baseline = found.checked(number, source, sets, [*changes, *spec.baseline], "baseline")
-        labels = tuple(label for label, _ in levels)
-        if scenario is not None and (baseline is not None or spec.baseline is None):
-            points.append(Point(number, labels, scenario, baseline))
-    chances = found.asked_of(points)
-    found.raise_problems()
+    maker = PointMaker(spec, source, sets)
+    points = maker.add(grid)
     first = points[0].scenario.seed
     count = spec.seeds if seeds is None else seeds
+    searches = spec.sampling is not None and spec.sampling.kind == SEARCH
+    goals = [goal.metric for goal in spec.objectives]
     return Study(
         spec=spec,
         axes=tuple(axis.name for axis in spec.axes),
-        points=tuple(points),
+        points=() if searches else points,
         seeds=tuple(range(first, first + count)),
-        metrics=tuple(asked.text for asked in spec.metrics),
-        chances=tuple(chances),
+        metrics=tuple(dict.fromkeys([*(asked.text for asked in spec.metrics), *goals])),
+        chances=tuple(maker.chances.values()),
+        constraints=tuple(maker.constraints.values()),
+        maker=maker if searches else None,
+        ends=points if searches else (),
     )
 
 
-_Levels = list[tuple[Label, tuple[Change, ...]]]
+_Levels = tuple[Level, ...]
+
+
+class PointMaker:
+    """Makes points, numbered from 1 on, each a checked scenario.
+
+    Attributes:
+        chances, constraints: the study's lines by their text, once a point was made.
+    """
+
+    def __init__(self, spec: StudySpec, source: Source, sets: Sequence[str]) -> None:
+        self._spec, self._source, self._sets = spec, source, sets
+        self._grid: list[_Levels] = []
+        self.chances: dict[str, Threshold] = {}
+        self.constraints: dict[str, Threshold] = {}
+
+    def fresh(self) -> PointMaker:
+        """One that has made no point yet."""
+        return PointMaker(self._spec, self._source, self._sets)
+
+    def add(self, grid: Sequence[_Levels]) -> tuple[Point, ...]:
+        """The next points.
+
+        Raises:
+            ScenarioError: everything that is wrong with them together.
+        """
+        before = len(self._grid)
+        self._grid.extend(grid)
+        found, baseline = _Found(self._spec, self._grid, len(grid)), self._spec.baseline
+        points = []
+        for number, levels in enumerate(grid, start=before + 1):
+            changes = [change for level in levels for change in level.changes]
+            scenario = found.checked(number, self._source, self._sets, changes, "")
+            other = None
+            if baseline is not None:
+                both = [*changes, *baseline]
+                other = found.checked(number, self._source, self._sets, both, "baseline")
+            labels = tuple(level.label for level in levels)
+            if scenario is not None and (other is not None or baseline is None):
+                points.append(Point(number, labels, scenario, other))
+        self.chances |= found.lines_of(points, self._spec.chances)
+        self.constraints |= found.lines_of(points, self._spec.constraints)
+        found.look_up(points)
+        found.raise_problems()
+        return tuple(points)
 
 
 def _levels(spec: StudySpec) -> list[_Levels]:
-    """The grid, the last axis running fastest.
+    """The points: the grid, the last axis running fastest, or those that are drawn.
+
+    Of a search, what is checked before it: both ends of every axis.
 
     Raises:
         ScenarioError: it is too large.
     """
+    if spec.sampling is not None and spec.sampling.kind == SEARCH:
+        ends = [axis.ends for axis in spec.axes]
+        return [tuple(low for low, _ in ends), tuple(high for _, high in ends)]
+    if spec.sampling is not None:
+        return latin_hypercube(spec.axes, spec.sampling)
     count = 1
     for axis in spec.axes:
         count *= len(axis.levels)
@@ -173,10 +225,7 @@ def _levels(spec: StudySpec) -> list[_Levels]:
         message = f"{sizes} = {count:,} points; a study has {MOST_POINTS:,} at most"
         mark = spec.axes[0].levels[0].changes[0].value.mark
         raise ScenarioError([Problem(mark, "axes", message)])
-    return [
-        [(level.label, level.changes) for level in levels]
-        for levels in product(*(axis.levels for axis in spec.axes))
-    ]
+    return list(product(*(axis.levels for axis in spec.axes)))
 
 
 def base_source(spec: Based, allow_outside: bool) -> Source:
@@ -215,8 +264,8 @@ def _in_words(axes: Sequence[str], labels: Sequence[Label]) -> str:
 class _Found:
     """Gathers problems with the points that have them."""
 
-    def __init__(self, spec: StudySpec, grid: list[_Levels]) -> None:
-        self._spec, self.grid = spec, grid
+    def __init__(self, spec: StudySpec, grid: Sequence[_Levels], looked_at: int) -> None:
+        self._spec, self._grid, self._looked_at = spec, grid, looked_at
         self._where: dict[tuple[Problem, str], list[int]] = {}
 
     def checked(
@@ -235,25 +284,33 @@ class _Found:
     def _add(self, problem: Problem, number: int, side: str = "") -> None:
         self._where.setdefault((problem, side), []).append(number)
 
-    def asked_of(self, points: Sequence[Point]) -> list[Threshold]:
-        """Look up every metric at every point; the lines whose probability is asked for."""
-        chances: dict[str, Threshold] = {}
+    def look_up(self, points: Sequence[Point]) -> None:
+        """Look up every metric at every point."""
         for point in points:
             for asked in self._spec.metrics:
                 self._definition(asked, asked.text, point)
-            for chance in self._spec.chances:
+            for goal in self._spec.objectives:
+                self._definition(goal, goal.metric, point)
+
+    def lines_of(self, points: Sequence[Point], asked: Sequence[Chance]) -> dict[str, Threshold]:
+        """Lines by their text, looked up at every point."""
+        found: dict[str, Threshold] = {}
+        for point in points:
+            for chance in asked:
                 definition = self._definition(chance, chance.line.metric, point)
                 if definition is None:
                     continue
                 threshold = self._threshold(chance, definition, point)
                 if threshold is not None:
                     line = chance.line
-                    chances[chance.text] = Threshold(
+                    found[chance.text] = Threshold(
                         chance.text, line.metric, line.operator, threshold
                     )
-        return list(chances.values())
+        return found
 
-    def _definition(self, asked: Asked, name: str, point: Point) -> MetricDefinition | None:
+    def _definition(
+        self, asked: Asked | GoalSpec, name: str, point: Point
+    ) -> MetricDefinition | None:
         for scenario, side in ((point.scenario, ""), (point.baseline, "baseline")):
             if scenario is None:
                 continue
@@ -295,12 +352,12 @@ class _Found:
 
     def _which(self, numbers: list[int], side: str) -> str:
         of = "the baseline of " if side else ""
-        if len(numbers) == len(self.grid):
+        if len(numbers) == self._looked_at:
             return " (the baseline of every point)" if side else ""
         axes = [axis.name for axis in self._spec.axes]
-        labels = [label for label, _ in self.grid[numbers[0] - 1]]
+        labels = [level.label for level in self._grid[numbers[0] - 1]]
         words = _in_words(axes, labels)
         if len(numbers) == 1:
             return f" ({of}point {numbers[0]}: {words})"
         listed = ", ".join(str(number) for number in numbers)
-        return f" ({of}points {listed} of {len(self.grid)}; the first: {words})"
+        return f" ({of}points {listed} of {len(self._grid)}; the first: {words})"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+import os
+import time
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,9 @@ from sim.results.manifest import plain, versions
 from sim.results.parquet import ParquetSink
 from sim.results.result import open_run
 from sim.study.executor import Executor, Report, Task
+
+#: How long a run that ended may stay out of sight, and how often is looked.
+_SEEN_S, _LOOK_S = 90.0, 0.1
 
 
 @dataclass(frozen=True)
@@ -67,19 +72,37 @@ def run_one(run: Run, report: Report) -> RunEnd:
     return RunEnd(result.folder)
 
 
-def execute(runs: Sequence[Run], executor: Executor) -> Generator[tuple[Run, RunEnd], None, None]:
-    """Each run and how it ended, as they end."""
-    outcomes = executor.map(run_one, [Task(run.name, run) for run in runs])
+def execute(runs: Iterable[Run], executor: Executor) -> Generator[tuple[Run, RunEnd], None, None]:
+    """Each run and how it ended, as they end.
+
+    Raises:
+        ResultError: a run ended and its folder is not seen here.
+    """
+    outcomes = executor.map(run_one, (Task(run.name, run) for run in runs))
     with closing(outcomes):
         for outcome in outcomes:
             run: Run = outcome.task.argument
             failure = outcome.failure
             if failure is None:
+                _until_seen(outcome.value)
                 yield run, outcome.value
                 continue
             if run.folder.parent.is_dir():
                 recover(run.folder)  # a dead worker cannot remove what it was writing
             yield run, RunEnd(None, f"{failure.message}\n{failure.detail}".rstrip())
+
+
+def _until_seen(end: RunEnd) -> None:
+    """Wait for a run that another machine wrote: a shared folder may show it after a while.
+
+    NFS keeps what it knows of a folder for up to a minute; listing the folder makes it look again.
+    """
+    until_s = time.monotonic() + _SEEN_S
+    while end.folder is not None and not (end.folder / MANIFEST).is_file():
+        if time.monotonic() > until_s:
+            raise ResultError(f"{end.folder} is not there, although the run that writes it ended")
+        os.listdir(end.folder.parent)
+        time.sleep(_LOOK_S)
 
 
 def those_there(runs: Sequence[Run]) -> set[str]:

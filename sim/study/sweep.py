@@ -7,44 +7,28 @@ its message; the others go on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sim.check.scenario import Scenario
-from sim.engine.first_compile import prepare
-from sim.errors import RackplanError, ResultError
-from sim.results.expectations import OPERATORS
-from sim.results.folders import run_folder_name
+from sim.results.expectations import OPERATORS, ExpectationLike
 from sim.results.metrics import Metric
-from sim.results.result import open_run
 from sim.study.across import across
 from sim.study.difference import Difference, difference
 from sim.study.executor import Executor
+from sim.study.goals import Candidate, Verdict, feasible, verdict
 from sim.study.intervals import share_bounds
 from sim.study.judge import Judged, judge
-from sim.study.losses import Loss, SeedLoss, WorkloadFacts, facts_of, losses_over, seed_losses
-from sim.study.points import Point, Study, Threshold
-from sim.study.runs import Run, RunEnd, execute, those_there
+from sim.study.losses import Loss, SeedLoss, losses_over, seed_losses
+from sim.study.making import BASELINE, NOT_RUN, POINT, Making, RunFacts, scenarios_of
+from sim.study.points import Point, PointMaker, Study, Threshold
+from sim.study.search import Search
 from sim.study.sides import ONE_SEED, PAIRED, Side
-
-#: The two sides of a point.
-POINT, BASELINE = "point", "baseline"
-
-
-@dataclass(frozen=True)
-class RunFacts:
-    """What a study keeps of a run: its folder's name, the metrics asked for, its workloads."""
-
-    folder: str
-    metrics: Mapping[str, Metric]
-    workloads: Mapping[str, WorkloadFacts]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One run of the study; ``facts`` None = it failed, and ``message`` says why."""
+    """One run of the study; ``facts`` None = it failed or was not run, and ``message`` says why."""
 
     point: Point
     side: str
@@ -52,6 +36,16 @@ class Row:
     facts: RunFacts | None
     message: str
     losses: Mapping[str, Mapping[str, SeedLoss]]  # workload → its losses, of side POINT only
+
+    @property
+    def not_run(self) -> bool:
+        """Whether the budget was spent before."""
+        return self.facts is None and self.message == NOT_RUN
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ran and came to no end."""
+        return self.facts is None and not self.not_run
 
 
 @dataclass(frozen=True)
@@ -81,6 +75,8 @@ class PointResult:
         slice_s: what the worst losses are of, in seconds; None = the run is too short.
         expectations: of the scenario, judged over the seeds.
         failed: (side, seed, message) of runs that failed.
+        constraints: of the study, judged over the seeds.
+        not_run: how many runs the budget left out.
     """
 
     point: Point
@@ -91,6 +87,13 @@ class PointResult:
     slice_s: float | None
     expectations: tuple[Judged, ...]
     failed: tuple[tuple[str, int, str], ...]
+    constraints: tuple[Judged, ...] = ()
+    not_run: int = 0
+
+    @property
+    def feasible(self) -> str:
+        """Whether all constraints hold: yes, no or undecided."""
+        return feasible(self.constraints)
 
 
 @dataclass(frozen=True)
@@ -101,44 +104,23 @@ class StudyResult:
     engine: str
     rows: tuple[Row, ...]
     points: tuple[PointResult, ...]
+    verdict: Verdict | None = None
+    stopped: bool = False  # a search did not come to its end
+
+    @property
+    def complete(self) -> bool:
+        """Whether every run came to its end."""
+        return not (self.failed or self.not_run or self.stopped)
 
     @property
     def failed(self) -> int:
         """How many rows failed."""
-        return sum(row.facts is None for row in self.rows)
+        return sum(row.failed for row in self.rows)
 
-
-Key = tuple[int, str, int]  # number of the point, side, seed
-
-
-def runs_of(study: Study, out: Path, engine: str) -> dict[Key, Run]:
-    """Every run that the study needs; equal ones are one.
-
-    Raises:
-        RackplanError: two different scenarios would have the same folder.
-    """
-    by_folder: dict[Path, Run] = {}
-    runs: dict[Key, Run] = {}
-    for point, side, scenario in _scenarios(study):
-        for seed in study.seeds:
-            folder = out / run_folder_name(scenario.name, scenario.resolved, seed)
-            whose = "'s baseline" if side == BASELINE else ""
-            name = f"point {point.number}{whose}, seed {seed}"
-            run = by_folder.setdefault(folder, Run(name, scenario, seed, engine, folder))
-            if run.scenario.resolved != scenario.resolved:
-                raise RackplanError(
-                    f"{name} and {run.name} differ and would both be written to {folder}: "
-                    "give the base another name"
-                )
-            runs[point.number, side, seed] = run
-    return runs
-
-
-def _scenarios(study: Study) -> Iterator[tuple[Point, str, Scenario]]:
-    for point in study.points:
-        yield point, POINT, point.scenario
-        if point.baseline is not None:
-            yield point, BASELINE, point.baseline
+    @property
+    def not_run(self) -> int:
+        """How many rows the budget left out."""
+        return sum(row.not_run for row in self.rows)
 
 
 def run_study(
@@ -162,74 +144,47 @@ def run_study(
         ResultError: a folder is in the way, or cannot be written.
         KeyboardInterrupt: Ctrl-C; runs that had finished stay, so that the same call goes on.
     """
-    keyed = runs_of(study, out, engine)
-    runs = list({run.folder: run for run in keyed.values()}.values())
-    wanted = _wanted(study)
-    facts = {} if fresh else dict(_found(runs, wanted))
-    if facts:
-        notice(f"{len(facts)} of {len(runs)} runs: already in {out}, taken as found")
-    todo = [run for run in runs if run.name not in facts]
-    if todo:
-        prepare(engine, notice)
-    messages: dict[str, str] = {}
-    for name in facts:
-        ended(name, False)
-    with closing(execute(todo, executor)) as outcomes:
-        for run, end in outcomes:
-            if end.folder is None:
-                messages[run.name] = _one_line(end)
-                notice(f"{run.name} failed: {end.message}")
-            else:
-                facts[run.name] = _facts(end.folder, wanted)
-            ended(run.name, True)
-    rows = tuple(_rows(study, keyed, facts, messages))
-    return StudyResult(study, engine, rows, tuple(_points(study, rows)))
+    making = Making(
+        study, executor, out=out, engine=engine, fresh=fresh, notice=notice, ended=ended
+    )
+    stopped = False
+    if study.maker is None:
+        making.make(study.points)
+    else:
+        study, stopped = _searched(study, study.maker, making, notice)
+    making.sum_up()
+    rows = tuple(_rows(study, making))
+    points = tuple(_points(study, rows))
+    return StudyResult(study, engine, rows, points, _verdict(study, points, rows), stopped)
 
 
-def _found(runs: Sequence[Run], wanted: Sequence[str]) -> Iterator[tuple[str, RunFacts]]:
-    """What there is of runs whose results are there and whole."""
-    there = those_there(runs)
-    for run in runs:
-        if run.name in there:
-            with suppress(ResultError):  # a damaged table: a new run replaces it
-                yield run.name, _facts(run.folder, wanted)
+def _searched(
+    study: Study, maker: PointMaker, making: Making, notice: Callable[[str], None]
+) -> tuple[Study, bool]:
+    """The study with the points that a search asked for and made, and whether it was cut short."""
+    search, maker = Search(study), maker.fresh()
+    points: list[Point] = []
+    while (asked := search.ask()) and not making.spent:
+        batch = maker.add(asked)
+        making.make(batch)
+        rows = tuple(_rows(replace(study, points=batch), making))
+        search.tell(_candidates(study, _points(replace(study, points=batch), rows), rows))
+        points.extend(batch)
+    cut = bool(asked)
+    if cut:
+        notice(f"the search stopped after {len(points)} points: its budget is spent")
+    return replace(study, points=tuple(points)), cut
 
 
-def _one_line(end: RunEnd) -> str:
-    return end.message.partition("\n")[0]
-
-
-def _wanted(study: Study) -> tuple[str, ...]:
-    """Every metric that the study looks at, in order."""
-    names = [*study.metrics, *(chance.metric for chance in study.chances)]
-    names += [line.metric for point in study.points for line in point.scenario.expectations]
-    # The interval of a share of requests needs to know of how many.
-    good = [name for name in names if name.rpartition(".")[2] == "goodput_fraction"]
-    return tuple(dict.fromkeys((*names, *(f"{n.removesuffix('goodput_fraction')}arrivals"
-                                          for n in good))))  # fmt: skip
-
-
-def _facts(folder: Path, wanted: Sequence[str]) -> RunFacts:
-    run = open_run(folder)
-    metrics = {name: run.metrics[name] for name in wanted if name in run.metrics}
-    return RunFacts(folder.name, metrics, facts_of(run))
-
-
-def _rows(
-    study: Study,
-    runs: Mapping[Key, Run],
-    facts: Mapping[str, RunFacts],
-    messages: Mapping[str, str],
-) -> Iterator[Row]:
+def _rows(study: Study, making: Making) -> Iterator[Row]:
     """One row a run, by point, side and seed, whatever the order in which they ended."""
-    for point, side, _ in _scenarios(study):
+    for point, side, _ in scenarios_of(study.points):
         for seed in study.seeds:
-            name = runs[point.number, side, seed].name
+            facts, message = making.end(point.number, side, seed)
             losses: dict[str, dict[str, SeedLoss]] = {}
             if side == POINT and point.baseline is not None:
-                other = facts.get(runs[point.number, BASELINE, seed].name)
-                losses = _losses(facts.get(name), other)
-            yield Row(point, side, seed, facts.get(name), messages.get(name, ""), losses)
+                losses = _losses(facts, making.end(point.number, BASELINE, seed)[0])
+            yield Row(point, side, seed, facts, message, losses)
 
 
 def _losses(run: RunFacts | None, baseline: RunFacts | None) -> dict[str, dict[str, SeedLoss]]:
@@ -257,14 +212,20 @@ def _together(study: Study, point: Point, rows: list[Row]) -> PointResult:
         for side in (POINT, BASELINE)
     }
     runs = {seed: facts.metrics for seed, facts in sides[POINT].items()}
-    failed = tuple((row.side, row.seed, row.message) for row in rows if row.facts is None)
-    lost = sum(side == POINT for side, _, _ in failed)
+    failed = tuple((row.side, row.seed, row.message) for row in rows if row.failed)
+    lost = sum(row.side == POINT and row.facts is None for row in rows)
     metrics = across(runs) if runs else {}
+    not_run = sum(row.not_run for row in rows)
+    why = "failed or were not made" if not_run else "failed"
+
+    def judged(lines: Iterable[ExpectationLike]) -> tuple[Judged, ...]:
+        return tuple(judge(lines, metrics, len(runs), lost, why))
+
     losses = [row.losses for row in rows if row.losses]
     return PointResult(
         point=point,
         metrics={name: metrics[name] for name in study.metrics if name in metrics},
-        chances={line.text: _probability(line, runs, lost) for line in study.chances},
+        chances={line.text: _probability(line, runs, lost, why) for line in study.chances},
         changes=_changes(study, sides) if point.baseline is not None else {},
         losses={
             workload: losses_over(
@@ -273,13 +234,47 @@ def _together(study: Study, point: Point, rows: list[Row]) -> PointResult:
             for workload in dict.fromkeys(name for of_run in losses for name in of_run)
         },
         slice_s=_slice_s(sides[POINT]),
-        expectations=tuple(judge(point.scenario.expectations, metrics, len(runs), lost)),
+        expectations=judged(point.scenario.expectations),
         failed=failed,
+        constraints=judged(study.constraints),
+        not_run=not_run,
     )
 
 
+def _candidates(
+    study: Study, points: Iterable[PointResult], rows: Iterable[Row]
+) -> list[Candidate]:
+    """The points as the objectives see them."""
+    runs: dict[int, dict[int, Mapping[str, Metric]]] = {}
+    for row in rows:
+        if row.side == POINT and row.facts is not None:
+            runs.setdefault(row.point.number, {})[row.seed] = row.facts.metrics
+    return [
+        Candidate(
+            found.point.number,
+            found.feasible,
+            tuple(_mean(found, goal.metric) for goal in study.spec.objectives),
+            runs.get(found.point.number, {}),
+        )
+        for found in points
+    ]
+
+
+def _mean(found: PointResult, name: str) -> float | None:
+    metric = found.metrics.get(name)
+    return None if metric is None else metric.value
+
+
+def _verdict(
+    study: Study, points: tuple[PointResult, ...], rows: tuple[Row, ...]
+) -> Verdict | None:
+    if not study.spec.objectives:
+        return None
+    return verdict(study.spec.objectives, _candidates(study, points, rows))
+
+
 def _probability(
-    line: Threshold, runs: Mapping[int, Mapping[str, Metric]], failed: int
+    line: Threshold, runs: Mapping[int, Mapping[str, Metric]], failed: int, why: str = "failed"
 ) -> Probability:
     """In how many runs the line holds; runs in which it cannot be measured do not count."""
     holds = OPERATORS[line.operator]
@@ -287,7 +282,7 @@ def _probability(
     judged = [holds(value, line.threshold) for value in known if value is not None]
     reasons = [m[line.metric].reason for m in runs.values() if m[line.metric].value is None]
     if failed:
-        reasons.append(f"{failed} of {failed + len(runs)} runs failed and are not counted")
+        reasons.append(f"{failed} of {failed + len(runs)} runs {why} and are not counted")
     reason = "; ".join(dict.fromkeys(reasons))
     if not judged:
         return Probability(0, 0, None, None, reason)

@@ -19,12 +19,17 @@ from sim.errors import ResultError
 from sim.results.folders import MANIFEST, WorkFolder, run_folder_name
 from sim.results.manifest import FORMAT, plain, versions
 from sim.results.result import STUDY, metrics_json
-from sim.spec.axes import flow
+from sim.spec.axes import Axis, flow
+from sim.spec.sampling import SEARCH
+from sim.study.design import METHOD as DRAWN
+from sim.study.goals import BEST, FRONT
 from sim.study.losses import DEFINITIONS as LOSS_DEFINITIONS
 from sim.study.losses import LOSSES
+from sim.study.making import NOT_RUN, POINT
 from sim.study.naming import seeds_folder_name
 from sim.study.points import Study
 from sim.study.result import DEFINITIONS
+from sim.study.search import METHOD as SEARCHED
 from sim.study.sweep import PointResult, Row, StudyResult
 
 ROWS, CONTENT = "study.parquet", "study.json"
@@ -48,7 +53,14 @@ def _asked(study: Study) -> dict[str, Any]:
     def name(scenario: Any) -> str | None:
         return None if scenario is None else run_folder_name(scenario.name, scenario.resolved, 0)
 
+    spec = study.spec
+    more = {
+        "sampling": None if spec.sampling is None else spec.sampling.text,
+        "objectives": [goal.text for goal in spec.objectives],
+        "constraints": [line.text for line in study.constraints],
+    }
     return {
+        **{key: value for key, value in more.items() if value},
         "axes": study.axes,
         "metrics": study.metrics,
         "probabilities": [line.text for line in study.chances],
@@ -62,19 +74,48 @@ def content_of(result: StudyResult) -> dict[str, Any]:
     content = plain(
         {
             "name": study.name,
-            "outcome": "partial" if result.failed else "complete",
+            "outcome": "complete" if result.complete else "partial",
             "engine": result.engine,
             "base": study.spec.base,
             "seeds": study.seeds,
             "axes": study.axes,
+            **_asked_for(study),
             "baseline": None if study.spec.baseline is None else _sets(study.spec.baseline),
             "confidence": 0.95,
-            "definitions": {**DEFINITIONS, "probability": PROBABILITY, **LOSS_DEFINITIONS},
+            "definitions": {
+                **DEFINITIONS,
+                "probability": PROBABILITY,
+                **LOSS_DEFINITIONS,
+                **({"best": BEST, "front": FRONT} if result.verdict is not None else {}),
+            },
+            **({} if result.verdict is None else {"answer": asdict(result.verdict)}),
             "points": [_point(study, point) for point in result.points],
         }
     )
     assert isinstance(content, dict)
     return content
+
+
+def _asked_for(study: Study) -> dict[str, Any]:
+    """How points were drawn, and what of them is asked for; nothing of what is not there."""
+    spec, found = study.spec, dict[str, Any]()
+    if spec.sampling is not None:
+        method = SEARCHED if spec.sampling.kind == SEARCH else DRAWN
+        found["sampling"] = {
+            "kind": spec.sampling.kind,
+            "points": spec.sampling.points,
+            "seed": spec.sampling.seed,
+            **({"batch": spec.sampling.batch} if spec.sampling.kind == SEARCH else {}),
+            "method": method,
+            "ranges": {axis.name: axis.span.text for axis in spec.axes if axis.span is not None},
+        }
+    if spec.objectives:
+        found["objectives"] = [{goal.goal: goal.metric} for goal in spec.objectives]
+    if study.constraints:
+        found["constraints"] = [line.text for line in study.constraints]
+    if spec.budget is not None:
+        found["budget"] = {"runs": spec.budget.runs, "time_s": spec.budget.time_s}
+    return found
 
 
 def _sets(changes: Any) -> dict[str, Any]:
@@ -105,6 +146,15 @@ def _point(study: Study, found: PointResult) -> dict[str, Any]:
         },
         "slice_s": found.slice_s,
         "expectations": [asdict(line) for line in found.expectations],
+        **(
+            {
+                "feasible": found.feasible,
+                "constraints": [asdict(line) for line in found.constraints],
+            }
+            if found.constraints
+            else {}
+        ),
+        **({"not_run": found.not_run} if found.not_run else {}),
         "failed": [
             {"side": side, "seed": seed, "reason": message} for side, seed, message in found.failed
         ],
@@ -123,7 +173,7 @@ def save(result: StudyResult, out: Path) -> Path:
         for name, part in ((CONTENT, content_of(result)), (MANIFEST, _manifest(result))):
             text = json.dumps(part, indent=1, ensure_ascii=False, allow_nan=False)
             (work.path / name).write_text(text + "\n", encoding="utf-8")
-        return work.publish(partial=result.failed > 0)
+        return work.publish(partial=not result.complete)
     except OSError as error:
         work.discard()
         raise ResultError(f"cannot write {work.target}: {error.strerror}") from error
@@ -135,25 +185,18 @@ def save(result: StudyResult, out: Path) -> Path:
 def _manifest(result: StudyResult) -> dict[str, Any]:
     """Where the study came from: what each point set, and which runs it rests on."""
     study = result.study
-    failed = result.failed
     content = plain(
         {
             "format": FORMAT,
             "kind": STUDY,
-            "outcome": "partial" if failed else "complete",
-            "reason": f"{failed} of {len(result.rows)} runs failed" if failed else None,
+            "outcome": "complete" if result.complete else "partial",
+            "reason": _reason(result),
             "study": study.name,
             "base": study.spec.base,
             "engine": result.engine,
             "seeds": study.seeds,
-            "axes": {
-                axis.name: [
-                    {"label": level.label, "set": {c.where: flow(c.value.plain())
-                                                   for c in level.changes}}
-                    for level in axis.levels
-                ]
-                for axis in study.spec.axes
-            },
+            "axes": {axis.name: _axis(axis) for axis in study.spec.axes},
+            **_asked_for(study),
             "metrics": study.metrics,
             "probabilities": [line.text for line in study.chances],
             "baseline": None if study.spec.baseline is None else _sets(study.spec.baseline),
@@ -168,6 +211,25 @@ def _manifest(result: StudyResult) -> dict[str, Any]:
     return content
 
 
+def _axis(axis: Axis) -> Any:
+    """What the levels of an axis set, or the range that values were drawn from."""
+    if axis.span is not None:
+        return axis.span.text
+    return [
+        {"label": level.label, "set": {c.where: flow(c.value.plain()) for c in level.changes}}
+        for level in axis.levels
+    ]
+
+
+def _reason(result: StudyResult) -> str | None:
+    """Why a study is partial; None if it is not."""
+    counts = ((result.failed, "failed"), (result.not_run, "were not made (budget)"))
+    parts = [f"{count} of {len(result.rows)} runs {what}" for count, what in counts if count]
+    if result.stopped:
+        parts.append(f"the search stopped after {len(result.points)} points (budget)")
+    return "; ".join(parts) or None
+
+
 def rows_of(result: StudyResult) -> pa.Table:
     """One row for every point, side and seed, in this order; units are in the field metadata."""
     study = result.study
@@ -178,6 +240,7 @@ def rows_of(result: StudyResult) -> pa.Table:
         (pa.field("seed", pa.int64()), [row.seed for row in result.rows]),
         *_metrics(study, result.rows),
         *_losses(result.rows),
+        *_goals(result),
         (pa.field("status", pa.string()), [_status(row) for row in result.rows]),
         (pa.field("message", pa.string()), [row.message or None for row in result.rows]),
         (
@@ -190,7 +253,22 @@ def rows_of(result: StudyResult) -> pa.Table:
 
 
 def _status(row: Row) -> str:
-    return "failed" if row.facts is None else "finished"
+    if row.not_run:
+        return NOT_RUN
+    return "failed" if row.failed else "finished"
+
+
+def _goals(result: StudyResult) -> Iterator[tuple[pa.Field, list[Any]]]:
+    """Whether the row's point holds to the constraints, and is on the front; of side POINT."""
+    if result.study.constraints:
+        holds = {found.point.number: found.feasible for found in result.points}
+        about = {"meaning": "whether all constraints hold, over the seeds of the point"}
+        answers = [holds[row.point.number] if row.side == POINT else None for row in result.rows]
+        yield pa.field("feasible", pa.string(), metadata=about), answers
+    if result.verdict is not None and len(result.study.spec.objectives) > 1:
+        front = set(result.verdict.front)
+        marks = [row.point.number in front if row.side == POINT else None for row in result.rows]
+        yield pa.field("front", pa.bool_(), metadata={"meaning": FRONT}), marks
 
 
 def _axes(study: Study, rows: tuple[Row, ...]) -> Iterator[tuple[pa.Field, list[Any]]]:

@@ -7,6 +7,7 @@ import pickle
 import signal
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from types import FrameType
@@ -15,10 +16,14 @@ from typing import Any
 #: Message kinds from worker to parent: (kind, …).
 PROGRESS, DONE, RAISED = "progress", "done", "raised"
 
-#: A task may report as often as it likes; more than this many a second are of no use to anybody.
-_REPORT_S = 0.2
+#: A task may report as often as it likes; more often than this is of no use to anybody.
+REPORT_S = 0.2
 #: One core a worker: libraries that start threads of their own would fight over the cores.
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+class Left(BaseException):
+    """Nobody waits for the task any more; no ``except Exception`` of the work's own holds it up."""
 
 
 def serve(pipe: Connection) -> None:
@@ -26,11 +31,17 @@ def serve(pipe: Connection) -> None:
     for name in _THREADS:
         os.environ.setdefault(name, "1")
     _obey_the_parent_only()
+
+    def send(share: float) -> None:
+        try:
+            pipe.send_bytes(pickle.dumps((PROGRESS, share)))
+        except OSError as error:
+            raise Left from error
+
     # A parent that is gone closes the pipe; then there is nobody to work for.
-    with suppress(EOFError, OSError):
+    with suppress(EOFError, OSError, Left):
         while (received := pipe.recv_bytes()) != b"":
-            message = _attempt(received, pipe)
-            pipe.send_bytes(message)
+            pipe.send_bytes(attempt(received, send))
 
 
 def _obey_the_parent_only() -> None:
@@ -47,22 +58,26 @@ def _obey_the_parent_only() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
-def _attempt(received: bytes, pipe: Connection) -> bytes:
-    """Do one task; the message that says what came of it."""
-    said_s = -_REPORT_S
+def attempt(received: bytes, send: Callable[[float], None], every_s: float = REPORT_S) -> bytes:
+    """Do one task; the message that says what came of it.
+
+    Args:
+        received: the pickled work and argument.
+        send: takes the task's share that is done, once in ``every_s`` at most. A ``Left`` that it
+            raises ends the task and passes through.
+    """
+    said_s = -every_s
 
     def report(share: float) -> None:
         nonlocal said_s
         now_s = time.monotonic()
-        if now_s - said_s >= _REPORT_S:
+        if now_s - said_s >= every_s:
             said_s = now_s
-            pipe.send_bytes(pickle.dumps((PROGRESS, share)))
+            send(share)
 
     try:
         work, argument = pickle.loads(received)
         return pickle.dumps((DONE, work(argument, report)))
-    except BrokenPipeError:
-        raise  # of `report`: the parent is gone
     except Exception as error:  # whatever a task raises is its outcome, not the worker's end
         return pickle.dumps((RAISED, _one_line(error), traceback.format_exc()))
 

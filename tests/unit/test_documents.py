@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 import sim
+from sim.cost import capital_of
 from sim.engine.build import build
 from sim.plan.question import load_question
 from sim.study.points import load_study
@@ -178,13 +179,15 @@ def test_the_readme_shows_what_make_run_prints(tmp_path: Path) -> None:
 
 
 def test_the_example_study_checks(tmp_path: Path) -> None:
-    (study,) = blocks("docs/studies.md", "yaml")
+    study, drawn = blocks("docs/studies.md", "yaml")
     base = ROOT / "scenarios" / "quickstart.yaml"
     (tmp_path / base.name).write_text(base.read_text(encoding="utf-8"), encoding="utf-8")
     (tmp_path / "study.yaml").write_text(study, encoding="utf-8")
     points = load_study(tmp_path / "study.yaml").points
     assert len(points) == 4 * 2 * 2
     assert points[-1].labels == (32, "least-outstanding-tokens", "a fifth more")
+    (tmp_path / "drawn.yaml").write_text(drawn, encoding="utf-8")
+    assert len(load_study(tmp_path / "drawn.yaml").points) == 64
 
 
 def test_the_example_plan_checks(tmp_path: Path) -> None:
@@ -204,3 +207,16 @@ def test_the_example_of_collectives_runs(tmp_path: Path) -> None:
     assert domain.split()[:2] == ["domain", "16"]
     assert network.split() == ["network", "16", "125000000.0"]
     assert float(times.split()[0]) == float(times.split()[1])
+
+
+def test_the_document_of_cost_states_prices_and_finds_a_front(tmp_path: Path) -> None:
+    (shown,) = blocks("docs/cost.md", "yaml")
+    (code,) = blocks("docs/cost.md", "python")
+    quickstart = ROOT / "scenarios" / "quickstart.yaml"
+    tree = {"extends": quickstart.name, **yaml.safe_load(shown)}
+    (tmp_path / quickstart.name).write_text(quickstart.read_text(), encoding="utf-8")
+    (tmp_path / "page.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
+    scenario = sim.load_scenario(tmp_path / "page.yaml")
+    assert scenario.costs.nodes == {"dgx-h100": 250e3}
+    assert capital_of(scenario).of("servers") == 16 * 250e3
+    assert python(code, tmp_path) == "[0, 1]\n"

@@ -105,7 +105,8 @@ def test_json_of_an_entry() -> None:
         (
             ("traffic",),
             "unknown catalog kind or name 'traffic' "
-            "(known: breaker, gear, gpu, link, llm, measured, node, plant, precision, rack, "
+            "(known: breaker, cost, gear, gpu, link, llm, measured, node, plant, precision, price, "
+            "rack, "
             "superpod, switch, ups)",
         ),
     ],

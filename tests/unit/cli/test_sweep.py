@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from sim.cli.check import check
 from sim.cli.compare import compare
 from sim.cli.sweep import sweep
 from sim.cli.sweep_table import WIDTH
-from sim.errors import ScenarioError
+from sim.errors import RackplanError, ScenarioError
 from tests.unit.study.studies import SMALL, study_file
 from tests.unit.study.works import InProcess
 
@@ -164,3 +165,47 @@ def test_compare_says_what_is_lost(study: Path) -> None:
     assert worst["at_s"] % 60.0 == 0.0
     plain = json.loads(rackplan(*arguments, "--json").stdout)
     assert "losses" not in plain
+
+
+def test_without_dask_or_a_scheduler_it_says_so(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = ["--scheduler", "tcp://127.0.0.1:9"]
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    made = rackplan("sweep", study, *cluster)
+    assert isinstance(made.exception, RackplanError)
+    assert "pip install 'rackplan[cluster]'" in str(made.exception)
+    assert not Path("runs").exists()
+
+
+GOALS = """
+objective: {minimise: chat.e2e_p50}
+constraints: ["chat.goodput_fraction >= 0", peak_draw_w <= 14.8 kW]
+"""
+
+
+def test_the_best_point_is_told(study: Path) -> None:
+    study.write_text(SMALL + GOALS)
+    made = rackplan("sweep", study)
+    assert made.exit_code == 0, made.output
+    text = " ".join(made.stdout.split())
+    # A second replica draws half a kilowatt more: certain with many requests, not with few.
+    assert "Best to minimise chat.e2e_p50: point 2 (pools[chat].replicas 1, load high): " in text
+    assert "Not told apart from it: point 1 (paired by seed" in text
+    assert re.search(r"  2 +1 +high .* yes +yes\n", made.stdout)
+    content = json.loads(rackplan("sweep", study, "--json").stdout)
+    assert content["answer"]["best"] == 2
+    assert [point["feasible"] for point in content["points"]] == ["yes", "yes", "undecided", "no"]
+    assert content["objectives"] == [{"minimise": "chat.e2e_p50"}]
+
+
+def test_a_front_and_what_the_budget_left(study: Path) -> None:
+    goals = "objectives: [{minimise: chat.e2e_p50}, {minimise: peak_draw_w}]\nbudget: {runs: 6}\n"
+    study.write_text(SMALL + goals)
+    made = rackplan("sweep", study)
+    assert made.exit_code == 0, made.output
+    text = " ".join(made.stdout.split())
+    assert "Front to minimise chat.e2e_p50 and minimise peak_draw_w, by the means (" in text
+    assert "Not run (budget): " in text
+    assert "2 of 8 runs were not made: the budget is spent" in made.stderr
+    assert "or were not made and are not counted" in text

@@ -157,6 +157,8 @@ def parts(**changes: Any) -> dict[str, Any]:
         ],
         "site": {"gpus": 32, "free_gpus": 24},
         "power": {"stated": True, "provisioned_w": 100e3},
+        "network": None,
+        "costs": None,
         "price_usd_per_j": None,
         "calibration": {"constants": {}, "own": None, "sample": 0},
         "facility": Facility().plain(),

@@ -74,16 +74,40 @@ def _wait_for_the_end(log: Path) -> None:
             print("clean", os.getpid(), file=file, flush=True)
 
 
-class InProcess:
-    """An executor that runs tasks here, in a chosen order; some lose their worker for good."""
+def tick(argument: tuple[str, int, Path], report: Report) -> str:
+    """Say at once that all is well, or report for ever; then note that the clean-up was reached."""
+    what, number, log = argument
+    with log.open("a") as file:
+        print("waits" if what == "wait" else number, os.getpid(), file=file, flush=True)
+        try:
+            while what == "wait":
+                report(0.5)
+                time.sleep(0.01)
+        finally:
+            print("clean", os.getpid(), file=file, flush=True)
+    return what
 
-    def __init__(self, *, backwards: bool = False, lost: Iterable[str] = ()) -> None:
-        self.backwards, self.lost = backwards, set(lost)
+
+class InProcess:
+    """An executor that runs tasks here, in a chosen order; some lose their worker for good.
+
+    ``lazy``: in their own order, each taken when the one before has ended.
+    """
+
+    def __init__(
+        self, *, backwards: bool = False, lost: Iterable[str] = (), lazy: bool = False
+    ) -> None:
+        self.backwards, self.lost, self.lazy = backwards, set(lost), lazy
         self.ran: list[str] = []
 
     def map(self, work: Work, tasks: Iterable[Task]) -> Generator[Outcome, None, None]:
         """One outcome for each task."""
-        for task in sorted(tasks, key=lambda task: task.name, reverse=self.backwards):
+        ordered = (
+            sorted(tasks, key=lambda task: task.name, reverse=self.backwards)
+            if (not self.lazy)
+            else tasks
+        )
+        for task in ordered:
             self.ran.append(task.name)
             if task.name in self.lost:
                 yield Outcome(task, failure=Failure("died", "its worker was killed by SIGKILL"))
