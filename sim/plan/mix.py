@@ -141,7 +141,7 @@ def load_mix(
     source = source_of(spec, sets, allow_outside)
     document = source.document(sets)
     refuse_names(spec, document)
-    prices = prices_of(spec)
+    prices = prices_of(spec, document)
     draft = Draft(spec, source, tuple(sets), document, rows_of(spec, document))
     every = [options_of(pool) for pool in spec.pools]
     known = KnownChoices(draft, every)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from sim import catalog
+from sim.cost.prices import CostError, PriceBook
 from sim.errors import Problem, ScenarioError, UnknownName, did_you_mean
-from sim.plan.mix_prices import NoPrice, RackPrice, price_of_rack
+from sim.plan.mix_prices import RackPrice, price_of_rack
 from sim.spec.document import Document
 from sim.spec.mix import MixSpec, Named
 
@@ -74,19 +75,20 @@ def rows_of(spec: MixSpec, document: Document) -> tuple[str, ...]:
     return tuple(row.text for row in spec.rows) or tuple(_row_names(document))
 
 
-def prices_of(spec: MixSpec) -> dict[str, RackPrice]:
+def prices_of(spec: MixSpec, document: Document) -> dict[str, RackPrice]:
     """Rack type → its price.
 
     Raises:
         ScenarioError: of one nobody states it.
     """
+    book = PriceBook(document.spec.costs)
     found: dict[str, RackPrice] = {}
     problems = []
     for pool in spec.pools:
         for index, rack in enumerate(pool.racks):
             try:
-                found[rack.text] = price_of_rack(rack.text, spec.prices)
-            except NoPrice as error:
+                found[rack.text] = price_of_rack(rack.text, spec.prices, book)
+            except CostError as error:
                 path = f"question.cheapest.{pool.name}.racks[{index}]"
                 problems.append(Problem(rack.mark, path, str(error)))
     if problems:

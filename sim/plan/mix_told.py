@@ -242,6 +242,9 @@ def _gap(plan: MixPlan, bound: float) -> str:
 
 def _notes(plan: MixPlan) -> Iterator[str]:
     mix = plan.mix
+    for name, price in mix.prices.items():
+        if not price.stated:
+            yield f"A {name} rack costs {price.usd:,.0f} USD: {price.origin}"
     if mix.left_out:
         yield "Left out: " + "; ".join(mix.left_out)
     refused = [f"{mix.text(vector)} ({reason})" for vector, reason in plan.found.refused[:3]]

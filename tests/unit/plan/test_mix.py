@@ -11,6 +11,8 @@ import pytest
 
 from sim.cli.summary import console
 from sim.cli.told_text import print_told
+from sim.cost.prices import PriceBook
+from sim.cost.tco import price_of_node
 from sim.errors import RackplanError, ScenarioError
 from sim.plan.handover import every_load
 from sim.plan.kinds import How
@@ -29,6 +31,7 @@ from sim.plan.mix_answer import (
 from sim.plan.mix_asked import MixAnswer, MixAsked
 from sim.plan.mix_conflict import LOAD, Condition
 from sim.plan.mix_lay import dealt, rack_names
+from sim.plan.mix_prices import price_of_rack
 from sim.plan.mix_program import POWER
 from sim.plan.mix_told import headline
 from sim.plan.mix_types import FEWER, MORE, OTHER
@@ -242,6 +245,18 @@ def test_each_half_of_a_pair_is_bounded_alone(tmp_path: Path) -> None:
     halves = 1.0 / pair["chat"].saturation_per_s + 1.0 / pair["dec"].saturation_per_s
     # An iteration's fixed time is shared where both are done at once, so halves may be longer.
     assert 0.8 < halves * both["chat"].saturation_per_s < 1.6
+
+
+def test_prices_come_from_the_question_the_base_or_the_data(tmp_path: Path) -> None:
+    text = RACKS.replace("  prices: {dgx-a100-row-1: 200_000 USD, dgx-h100-2: 620_000 USD}\n", "")
+    mix = asked(tmp_path, "costs={racks: {dgx-a100-row-1: 150_000 USD}}", text=text)
+    a100, h100 = mix.prices.values()
+    assert (a100.usd, a100.origin) == (150_000.0, "stated: costs.racks.dgx-a100-row-1")
+    assert h100.usd == 2 * price_of_node("dgx-h100").total_usd
+    assert h100.origin.startswith("2 × ")
+    assert "source: " in h100.origin
+    stated = price_of_rack("dgx-h100-2", {"dgx-h100-2": 1.0}, PriceBook())
+    assert (stated.usd, stated.origin) == (1.0, "question.prices.dgx-h100-2")
 
 
 def test_steps_of_resources_are_not_asked_for_here(tmp_path: Path) -> None:
