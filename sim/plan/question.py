@@ -103,6 +103,17 @@ def load_question(
         ScenarioError: everything that is wrong, of the study and of both ends.
     """
     spec = read_question(path, allow_outside=allow_outside)
+    return checked_question(spec, sets=sets, seeds=seeds, allow_outside=allow_outside)
+
+
+def checked_question(
+    spec: QuestionSpec, *, sets: Sequence[str], seeds: int | None, allow_outside: bool
+) -> Question:
+    """Check both ends of a question that has been read.
+
+    Raises:
+        ScenarioError: everything that is wrong with them.
+    """
     source = source_of(spec, sets, allow_outside)
     ends = [_end(spec, source, sets, value) for value in (spec.values[0], spec.values[-1])]
     _refuse(spec, [end if isinstance(end, list) else [] for end in ends])
