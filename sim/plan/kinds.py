@@ -19,6 +19,7 @@ KINDS = {
     "maximum": "sim.plan.least_asked",
     "survives": "sim.plan.survives_asked",
     "upgrade": "sim.plan.upgrade_asked",
+    "cheapest": "sim.plan.mix_asked",
     "until": "sim.plan.until_asked",
     "build_out": "sim.plan.build_out_asked",
 }

@@ -20,6 +20,7 @@ from sim.paths import share
 from sim.plan.build_out_asked import BuildOutAnswer, BuildOutAsked
 from sim.plan.kinds import KINDS, How, load
 from sim.plan.least_asked import LeastAnswer, LeastAsked
+from sim.plan.mix_asked import MixAnswer
 from sim.plan.runs import Making
 from sim.plan.until_asked import UntilAnswer
 from sim.results.explain import explain_replica, replica_named
@@ -202,6 +203,27 @@ def test_a_plan_asks_a_question_and_has_an_answer(file: Path, tmp_path: Path) ->
         # Nothing trips in so short a run, so there the first value holds.
         rare = any(line.chance for line in asked.question.objectives)
         assert rare or 0 < plan.answer.point < asked.question.last
+
+
+@pytest.mark.parametrize("file", ASKING["cheapest"], ids=lambda file: file.stem)
+def test_a_mix_asks_a_question_and_has_an_answer(file: Path, tmp_path: Path) -> None:
+    first = file.read_text().splitlines()[0]
+    assert first.startswith("# ")
+    assert first.endswith("?")
+    asked = load(file, sets=SHORT, seeds=2)
+    assert asked.name == file.stem
+    answer = asked.answer(Making(InProcess(), tmp_path, "compiled"), How())
+    assert isinstance(answer, MixAnswer)
+    plan = answer.plan
+    assert plan.best is not None
+    assert plan.found.complete
+    assert plan.found.bound <= plan.best.cost.price
+    assert file.stem in answer.told().asked
+    assert json.loads(json.dumps(answer.content(), allow_nan=False))["name"] == file.stem
+    if file.stem == "prefill-to-decode":
+        (steps,) = plan.stairs.values()
+        prefills, decodes = (n for _, n in plan.best.seen.vector)
+        assert any((step.first, step.second) == (prefills, decodes) for step in steps)
 
 
 @pytest.mark.parametrize("file", ASKING["until"], ids=lambda file: file.stem)
