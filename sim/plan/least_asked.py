@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sim.plan.content import content_of, shadows_content
-from sim.plan.kinds import How
+from sim.plan.failing import in_words, moment_of
+from sim.plan.kinds import How, refuse_shadow
 from sim.plan.least import Plan, make_plan
 from sim.plan.least_told import told_of
 from sim.plan.question import Question, load_question
 from sim.plan.runs import Making, PlanRuns
 from sim.plan.shadow import Shadows, shadows
 from sim.plan.told import Told
+from sim.plan.worst import WorstRuns
+from sim.spec.failing import FailingSpec
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,8 @@ class LeastAnswer:
 
     plan: Plan
     worth: Shadows | None
+    #: Sentences on the failures that the answer survives.
+    failures: tuple[str, ...] = ()
 
     @property
     def answered(self) -> bool:
@@ -31,11 +37,15 @@ class LeastAnswer:
 
     def content(self) -> dict[str, Any]:
         """All of it in JSON types."""
-        return {**content_of(self.plan), "shadow": shadows_content(self.worth)}
+        return {
+            **content_of(self.plan),
+            "shadow": shadows_content(self.worth),
+            "failures": list(self.failures),
+        }
 
     def told(self) -> Told:
         """All of it for a reader."""
-        return told_of(self.plan, self.worth)
+        return told_of(self.plan, self.worth, self.failures)
 
 
 @dataclass(frozen=True)
@@ -60,9 +70,37 @@ class LeastAsked:
         Raises:
             RunFailed, RackplanError: as ``make_plan``.
         """
-        runs = PlanRuns(self.question, making)
-        plan = make_plan(self.question, runs)
-        return LeastAnswer(plan, shadows(plan, runs) if how.shadow else None)
+        failing = self.question.spec.failing
+        if failing is None:
+            runs = PlanRuns(self.question, making)
+            plan = make_plan(self.question, runs)
+            return LeastAnswer(plan, shadows(plan, runs) if how.shadow else None)
+        refuse_shadow(how, "an answer that survives failures")
+        worst = WorstRuns(self.question, failing, making)
+        plan = make_plan(self.question, worst)
+        return LeastAnswer(plan, None, tuple(_failures(plan, worst, failing)))
+
+
+def _failures(plan: Plan, runs: WorstRuns, failing: FailingSpec) -> Iterator[str]:
+    """With which failures the lines are judged, and which is the worst."""
+    ran = [point for point in plan.points if point.seeds]
+    at = plan.answer or (ran[-1] if ran else None)
+    if at is None:
+        return
+    failures = runs.failures(at.point)
+    kinds = Counter(one.kind for one in failures)
+    counts = ", ".join(f"{number} of kind {kind}" for kind, number in kinds.items())
+    moment = moment_of(failing, plan.question.scenario(at.point))
+    yield (
+        f"values are those of the worst under each seed of {len(failures)} failures, one at a time "
+        f"({counts}), {in_words(moment)}, and of the whole site"
+    )
+    for line in plan.question.objectives:
+        worst = runs.worst(at.point, line.text)
+        what = (
+            "no failure is worse than none" if worst is None else f"the worst is that of {worst[0]}"
+        )
+        yield f"{line.text} at {at.value}: {what}"
 
 
 def load(

@@ -28,14 +28,16 @@ from sim.units import format_si
 _MEANT = {CERTAIN: GOOD, NONE: BAD, NONE_LIKELY: BAD}
 
 
-def told_of(plan: Plan, worth: Shadows | None) -> Told:
-    """The whole answer."""
+def told_of(plan: Plan, worth: Shadows | None, failures: tuple[str, ...] = ()) -> Told:
+    """The whole answer; ``failures``: sentences on those that it survives."""
     spec = plan.question.spec
     goal = "least" if spec.goal == MINIMUM else "largest"
     lines = ", ".join(line.text for line in plan.question.objectives)
     parts = []
     if any(point.seeds for point in plan.points):
         parts.append(Part("Evidence", (), (_table(plan),), tuple(_charts(plan))))
+    if failures:
+        parts.append(Part("Failures", failures))
     if worth is not None:
         parts.append(told_of_shadows(worth))
     parts.extend(told_of_conflicts(plan))
@@ -44,7 +46,7 @@ def told_of(plan: Plan, worth: Shadows | None) -> Told:
     parts.append(Part("Limits and bounds", limits))
     return Told(
         asked=f"{plan.question.name}: the {goal} {spec.where} of {spec.base}, {spec.values[0]} to "
-        f"{spec.values[-1]}, that meets {lines}",
+        f"{spec.values[-1]}, that meets {lines}{' whatever one part fails' if failures else ''}",
         headline=headline_of(plan),
         meant=_MEANT.get(plan.status, OPEN),
         reasons=tuple(_evidence(plan)),

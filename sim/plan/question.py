@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from sim.check.scenario import Scenario
 from sim.errors import Mark, Problem, ScenarioError
+from sim.plan.failing import failures_of, moment_of
 from sim.plan.lines import (
     as_subject,
     at_label,
@@ -62,6 +64,11 @@ class Question:
     def label(self, point: int) -> str:
         """A point in words: ``pools[chat].replicas 30``."""
         return f"{self.spec.where} {self.values[point]}"
+
+    def events(self, point: int) -> list[Any]:
+        """The events of a point, as written."""
+        changes = _value(self.spec, self.values[point])
+        return list(self._source.document(self._sets, changes).tree.get("events") or ())
 
     def scenario(self, point: int, sets: Sequence[str] = ()) -> Scenario:
         """What is run at a point: without ``expect``, and with counts in place of every request.
@@ -120,6 +127,9 @@ def checked_question(
     easiest = ends[-1] if spec.goal == MINIMUM else ends[0]
     assert isinstance(easiest, Scenario)
     objectives = objectives_of(spec, source, sets, easiest)
+    if spec.failing is not None:
+        moment_of(spec.failing, easiest)
+        failures_of(spec.failing, easiest)
     values = [value for value in spec.values if isinstance(value, (int, float, str))]
     ordered = values if spec.goal == MINIMUM else values[::-1]
     count = spec.seeds if seeds is None else seeds

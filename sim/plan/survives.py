@@ -8,11 +8,12 @@ is the paired difference to the site without it, under the same arrivals.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sim.check.scenario import Scenario
-from sim.errors import Problem, ScenarioError, did_you_mean
+from sim.errors import ScenarioError
+from sim.plan.failing import Failure, Moment, failures_of, moment_of
 from sim.plan.line_at import LineAt, line_at
 from sim.plan.lines import (
     as_subject,
@@ -26,30 +27,15 @@ from sim.plan.lines import (
 from sim.plan.margins import Objective
 from sim.plan.runs import PlanRuns
 from sim.plan.search import ERROR, Tested, certify
-from sim.site.fabric.types import LEVELS, VERTICES, Fabric
-from sim.spec.merge import Change, change_of
-from sim.spec.nodes import Entry, Node, list_node, mapping_node
+from sim.spec.merge import change_of
 from sim.spec.reader import Source
-from sim.spec.survives import Failing, SurvivesSpec, read_survives
+from sim.spec.survives import SurvivesSpec, read_survives
 from sim.study.intervals import Interval
 from sim.study.seeds import binding_limits
 from sim.study.sequence import seen
-from sim.units import format_si
 
-#: Kinds of the power tree that may fail as such; "row" and "hall" are all racks of one.
-_POWER = ("utility", "generator", "msb", "ups", "cooling", "pdu", "rack", "server")
-KINDS = (*_POWER, "row", "hall", *LEVELS)
 #: The point at which nothing fails.
 WHOLE = 0
-
-
-@dataclass(frozen=True)
-class Failure:
-    """What fails at once, as messages call it; ``kind``: as the study asked for it."""
-
-    label: str
-    kind: str
-    names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -61,7 +47,7 @@ class Losses:
         failures: in order.
         objectives: the lines that must hold.
         seeds: common to all points.
-        at_s, until_s: when each fails and is whole again; None: for good.
+        moment: when each fails.
         warnings: of the base.
     """
 
@@ -69,8 +55,7 @@ class Losses:
     failures: tuple[Failure, ...]
     objectives: tuple[Objective, ...]
     seeds: tuple[int, ...]
-    at_s: float
-    until_s: float | None
+    moment: Moment
     warnings: tuple[str, ...]
     _source: Source
     _sets: tuple[str, ...]
@@ -95,29 +80,15 @@ class Losses:
         if key not in self._made:
             changes = [*plain_runs(self.spec.mark), *map(change_of, sets)]
             if point != WHOLE:
-                changes.append(self._events(self.failures[point - 1]))
+                own = self._source.document(self._sets).tree.get("events")
+                change = self.moment.with_failure(own, self.failures[point - 1])
+                changes.append(change_of(change))
             try:
                 self._made[key] = checked(self._source, self._sets, changes)
             except ScenarioError as error:
                 label = self.label(point)
                 raise ScenarioError(at_label(p, label) for p in error.problems) from None
         return self._made[key]
-
-    def _events(self, failure: Failure) -> Change:
-        """The base's own events, and this failure."""
-        mark = self.spec.mark
-        own = self._source.document(self._sets).root.at(("events",))
-        events = list(own.value) if own is not None and isinstance(own.value, tuple) else []
-        moments = [("fail", self.at_s)]
-        if self.until_s is not None:
-            moments.append(("restore", self.until_s))
-        for what, at_s in moments:
-            for name in failure.names:
-                entries = {"at": f"{at_s!r} s", what: name}
-                events.append(
-                    mapping_node(mark, {k: Entry(mark, Node(mark, v)) for k, v in entries.items()})
-                )
-        return Change("events", list_node(mark, tuple(events)))
 
 
 def load_losses(
@@ -139,18 +110,14 @@ def load_losses(
     except ScenarioError as error:
         raise ScenarioError(as_subject(spec, p) for p in error.problems) from None
     objectives = objectives_of(spec, source, sets, base)
-    failures = tuple(_failures(spec, base))
-    at_s = base.warm_up_s if spec.at_s is None else spec.at_s
-    if at_s >= base.duration_s:
-        message = f"requests are measured until {format_si(base.duration_s, 's')} only"
-        raise ScenarioError([Problem(spec.mark, "question.at", message)])
+    failures = failures_of(spec.failing, base)
+    moment = moment_of(spec.failing, base)
     found = Losses(
         spec=spec,
         failures=failures,
         objectives=objectives,
         seeds=tuple(range(base.seed, base.seed + (spec.seeds if seeds is None else seeds))),
-        at_s=at_s,
-        until_s=None if spec.for_s is None else at_s + spec.for_s,
+        moment=moment,
         warnings=base.warnings,
         _source=source,
         _sets=tuple(sets),
@@ -158,90 +125,6 @@ def load_losses(
     for point in range(1, len(failures) + 1):
         found.scenario(point)
     return found
-
-
-def _failures(spec: SurvivesSpec, base: Scenario) -> Iterator[Failure]:
-    """Every failure that is asked for, once.
-
-    Raises:
-        ScenarioError: something has no such part.
-    """
-    parts = _Parts(base)
-    problems: list[Problem] = []
-    seen: set[frozenset[str]] = set()
-    found: list[Failure] = []
-    for item in spec.failing:
-        for failure in parts.of(item, problems):
-            if frozenset(failure.names) not in seen:
-                seen.add(frozenset(failure.names))
-                found.append(failure)
-    if not spec.failing:
-        message = "missing: what may fail, such as survives: [ups, pdu, leaf]"
-        problems.append(Problem(spec.mark, "question.survives", message))
-    if problems:
-        raise ScenarioError(problems)
-    yield from found
-
-
-class _Parts:
-    """The parts of a site by kind and by name."""
-
-    def __init__(self, base: Scenario) -> None:
-        self._base = base
-        self._nodes = {node.name: node.kind for node in base.power.nodes}
-        self._fabric: Fabric | None = None
-
-    def of(self, item: Failing, problems: list[Problem]) -> Iterator[Failure]:
-        """The failures that an item asks for; what there is none of goes to ``problems``."""
-        first = item.names[0]
-        if item.together:
-            for name in item.names:
-                self._known(name, item, problems)
-            yield Failure(" + ".join(item.names), "together", item.names)
-        elif first in KINDS:
-            found = list(self._of_kind(first))
-            if not found:
-                network = first in LEVELS and self._base.fabric is None
-                why = "the base has no 'fabric'" if network else f"the base has no {first}"
-                problems.append(Problem(item.mark, item.path, why))
-            yield from found
-        elif self._known(first, item, problems):
-            yield Failure(first, self._nodes.get(first, "part"), (first,))
-
-    def _of_kind(self, kind: str) -> Iterator[Failure]:
-        site = self._base.site
-        if kind in LEVELS:
-            fabric = self._network()
-            for name, code in zip(fabric.names, fabric.kinds, strict=True) if fabric else ():
-                if VERTICES[int(code)] == kind:
-                    yield Failure(name, kind, (name,))
-        elif kind in ("row", "hall"):
-            rows = site.rack_row
-            groups = rows if kind == "row" else site.row_hall[rows]
-            names = site.row_names if kind == "row" else site.hall_names
-            for at, name in enumerate(names):
-                racks = [site.rack_names[int(r)] for r in (groups == at).nonzero()[0]]
-                yield Failure(name, kind, tuple(racks))
-        else:
-            for node in self._base.power.nodes:
-                if node.kind == kind:
-                    yield Failure(node.name, kind, (node.name,))
-
-    def _network(self) -> Fabric | None:
-        if self._fabric is None and self._base.fabric is not None:
-            self._fabric = self._base.fabric.build(self._base.site)
-        return self._fabric
-
-    def _known(self, name: str, item: Failing, problems: list[Problem]) -> bool:
-        """Whether a name is of a part; links and cables are left to the check of events."""
-        fabric = self._network()
-        names = [*self._nodes, *(fabric.names if fabric else ())]
-        if name in names or "/" in name or name.removesuffix(".module") in self._nodes:
-            return True
-        hint = did_you_mean(name, [*KINDS, *names])
-        message = f"the base has no part called {name!r}{hint}"
-        problems.append(Problem(item.mark, item.path, message))
-        return False
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from sim.plan.failing import in_words
 from sim.plan.line_at import cell, change_cell
 from sim.plan.survives import Survival, Survived
 from sim.plan.told import BAD, BARS, GOOD, OPEN, Chart, Part, Series, Table, Told
-from sim.results.wording import span
 from sim.study.judge import NO, UNDECIDED, YES
 
 #: Rows of a table; of more failures than these the worst are shown.
@@ -19,10 +19,9 @@ def told_of_survival(found: Survival) -> Told:
     """The whole answer."""
     losses = found.losses
     lines = ", ".join(line.text for line in losses.objectives)
-    how_long = "for good" if losses.until_s is None else f"for {span(losses.until_s - losses.at_s)}"
     return Told(
         asked=f"{losses.name}: does {losses.spec.base} meet {lines} with each of "
-        f"{len(losses.failures)} failures, one at a time, at {span(losses.at_s)}, {how_long}?",
+        f"{len(losses.failures)} failures, one at a time, {in_words(losses.moment)}?",
         headline=_headline(found),
         meant=_meant(found),
         reasons=tuple(_reasons(found)),

@@ -24,6 +24,7 @@ from sim.spec.axes import (
     sound_path,
     stepped,
 )
+from sim.spec.failing import FAILING, FailingSpec, read_failing
 from sim.spec.files import real_path, text_of
 from sim.spec.loader import compose
 from sim.spec.merge import Change
@@ -64,6 +65,7 @@ class QuestionSpec:
         each: path, how much of it comes with each one of what is counted, and its unit or "".
         subject_to: the node of the lines that must hold; None: those that the base expects.
         seeds: that a point gets at most, from the base's own seed on.
+        failing: what must be survived too; None: nothing fails.
     """
 
     file: str
@@ -79,6 +81,7 @@ class QuestionSpec:
     each: tuple[Each, ...]
     subject_to: Node | None
     seeds: int
+    failing: FailingSpec | None
 
 
 def read_question(path: str | os.PathLike[str], *, allow_outside: bool = False) -> QuestionSpec:
@@ -88,15 +91,32 @@ def read_question(path: str | os.PathLike[str], *, allow_outside: bool = False) 
         ScenarioError: everything that is wrong with the file itself.
     """
     reader, found = open_reader(path, "question", KEYS, REQUIRED)
-    sought = reader.part("question", lambda node: read_sought(node, found))
-    spec = question_spec(reader, found, sought, allow_outside)
+    sought = reader.part("question", lambda node: read_sought(node, found, also=FAILING))
+    failing = reader.part("question", lambda node: _failing(node, found))
+    spec = question_spec(reader, found, sought, allow_outside, failing)
     if found.problems:
         raise ScenarioError(found.problems)
     return spec
 
 
+def _failing(node: Node, found: Findings) -> FailingSpec | None:
+    """What must be survived beside what is sought."""
+    if not isinstance(node.value, Mapping):
+        return None
+    parts = {key: entry.node for key, entry in node.value.items() if key in FAILING}
+    if "survives" in parts:
+        return read_failing(node, parts, _PATH, found)
+    for key, part in parts.items():
+        found.add(part, (*_PATH, key), f"{key} of what? write survives: [ups] beside it")
+    return None
+
+
 def question_spec(
-    reader: Reader, found: Findings, sought: Sought | None, allow_outside: bool
+    reader: Reader,
+    found: Findings,
+    sought: Sought | None,
+    allow_outside: bool,
+    failing: FailingSpec | None = None,
 ) -> QuestionSpec:
     """A question from what is sought and the rest of its study; problems go to ``found``."""
     base, base_mark, bound = reader.base(allow_outside)
@@ -116,6 +136,7 @@ def question_spec(
         each=each,
         subject_to=reader.part("subject_to", lambda node: read_lines(node, found)),
         seeds=SEEDS if seeds is None else seeds,
+        failing=failing,
     )
 
 

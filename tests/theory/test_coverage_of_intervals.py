@@ -126,7 +126,9 @@ def test_of_a_run_over_seeds(measured: Measured) -> None:
         assert value is not None
         share = held(value, interval(name))
         print(f"{load}: {name} over {FEW} seeds: {100 * share:.1f} %")
-        assert share >= (LEAST if load != "94 %" else 0.70)
+        # Where late requests are rare, most seeds have none and a few have many.
+        least = 0.85 if name.endswith("goodput_fraction") else LEAST
+        assert share >= (least if load != "94 %" else 0.70)
 
 
 def test_of_a_line_of_a_plan(measured: Measured) -> None:
