@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from sim.plan.least.shadow import _ratio
 from sim.plan.margins import late_share
-from sim.plan.shadow import _ratio
 from sim.study.across import across
 from sim.study.intervals import Interval, student
 from sim.study.sequence import first_look, seen

@@ -15,7 +15,7 @@ import sim
 from sim.cost import capital_of
 from sim.engine.build import build
 from sim.plan.kinds import load as load_plan
-from sim.plan.question import load_question
+from sim.plan.least.question import load_question
 from sim.spec.months import month_text
 from sim.study.points import load_study
 from tests.unit.place.lists import random_lists, write

@@ -17,12 +17,12 @@ from sim.cli.summary_places import places_sentence
 from sim.cli.summary_retries import retry_sentence
 from sim.cli.summary_weights import weights_sentence
 from sim.paths import share
-from sim.plan.build_out_asked import BuildOutAnswer, BuildOutAsked
+from sim.plan.growth.build_out_asked import BuildOutAnswer, BuildOutAsked
+from sim.plan.growth.until_asked import UntilAnswer
 from sim.plan.kinds import KINDS, How, load
-from sim.plan.least_asked import LeastAnswer, LeastAsked
-from sim.plan.mix_asked import MixAnswer
+from sim.plan.least.asked import LeastAnswer, LeastAsked
+from sim.plan.mix.asked import MixAnswer
 from sim.plan.runs import Making
-from sim.plan.until_asked import UntilAnswer
 from sim.results.explain import explain_replica, replica_named
 from sim.spec.question import asked_of
 from sim.spec.study import asks_question

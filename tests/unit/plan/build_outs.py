@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from sim.errors import Mark
-from sim.plan.build_out import solve
-from sim.plan.schedule import Schedule
+from sim.plan.growth.build_out import solve
+from sim.plan.growth.schedule import Schedule
 from sim.spec.build_out import Batch, BuildOutSpec, Contract, UnitType
 from sim.spec.growth import GrowthSpec, Stated
 from sim.spec.months import read_month

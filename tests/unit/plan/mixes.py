@@ -6,8 +6,8 @@ import itertools
 import math
 from pathlib import Path
 
-from sim.plan.mix import Mix, load_mix
-from sim.plan.mix_answer import MixPlan, make_mix_plan
+from sim.plan.mix.answer import MixPlan, make_mix_plan
+from sim.plan.mix.points import Mix, load_mix
 from sim.plan.runs import Making, PlanRuns
 from sim.study.here import InThisProcess
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sim.plan.build_out_limits import (
+from sim.plan.growth.build_out_limits import (
     LEAD_OF_POWER,
     LEAD_OF_UNITS,
     POWER,
@@ -17,7 +17,7 @@ from sim.plan.build_out_limits import (
     physics,
     waits,
 )
-from sim.plan.schedule import SECONDS_A_MONTH
+from sim.plan.growth.schedule import SECONDS_A_MONTH
 from tests.unit.plan.build_outs import START, build_out, contract, solved, there, unit
 
 

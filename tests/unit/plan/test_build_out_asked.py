@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sim.errors import ScenarioError
-from sim.plan.build_out_asked import BuildOutAnswer
+from sim.plan.growth.build_out_asked import BuildOutAnswer
 from sim.plan.kinds import How, load
 from sim.plan.runs import Making
 from sim.plan.told import BAD, GOOD, OPEN, Table

@@ -11,9 +11,9 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from sim.plan.crossing import Capacity, crossing
-from sim.plan.forecast import Forecast, auto_ets, drift, seasonal
-from sim.plan.history import Peaks
+from sim.plan.growth.crossing import Capacity, crossing
+from sim.plan.growth.forecast import Forecast, auto_ets, drift, seasonal
+from sim.plan.growth.history import Peaks
 
 AHEAD = 36
 SERIES = 60

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from sim.errors import Mark, RackplanError, ScenarioError
-from sim.plan.crossing import EXCEEDED, NOT_WITHIN, WITHIN, Capacity, Crossing, crossing
-from sim.plan.forecast import auto_ets, drift, forecast, has_extra, seasonal
-from sim.plan.history import read_peaks
+from sim.plan.growth.crossing import EXCEEDED, NOT_WITHIN, WITHIN, Capacity, Crossing, crossing
+from sim.plan.growth.forecast import auto_ets, drift, forecast, has_extra, seasonal
+from sim.plan.growth.history import read_peaks
 from sim.spec.growth import GrowthSpec, History, Launch, Stated
 from sim.spec.months import month_text, read_month, read_span
 
@@ -184,7 +184,7 @@ def test_a_season_is_found_beside_a_trend() -> None:
 
 
 def test_which_forecast_was_used_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sim.plan.forecast.has_extra", lambda: False)
+    monkeypatch.setattr("sim.plan.growth.forecast.has_extra", lambda: False)
     spec = GrowthSpec("/s", history(tmp_path, LONG), ())
     made = forecast(spec, 6)
     assert made.method.startswith("24 months of peaks.csv: median drift")

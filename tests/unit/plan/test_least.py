@@ -11,8 +11,8 @@ import pytest
 
 from sim.check.scenario import Scenario
 from sim.errors import BuildError, RackplanError
-from sim.plan.content import content_of
-from sim.plan.least import (
+from sim.plan.least.content import content_of
+from sim.plan.least.find import (
     CERTAIN,
     LIKELY,
     NEAR,
@@ -24,7 +24,7 @@ from sim.plan.least import (
     Plan,
     make_plan,
 )
-from sim.plan.question import Question
+from sim.plan.least.question import Question
 from sim.plan.runs import RunFailed
 from sim.study.judge import NO, YES
 from sim.study.local import LocalExecutor
@@ -109,7 +109,7 @@ def test_values_that_cannot_be_built(tmp_path: Path, monkeypatch: pytest.MonkeyP
             if scenario.pools[0].replicas not in fine:
                 raise BuildError("pools[0]", "no place")
 
-        monkeypatch.setattr("sim.plan.least.build", build)
+        monkeypatch.setattr("sim.plan.least.find.build", build)
 
     only(range(1, 4))
     few = answered(asked(tmp_path), tmp_path / "runs")

@@ -14,11 +14,9 @@ from sim.cli.told_text import print_told
 from sim.cost.prices import PriceBook
 from sim.cost.tco import price_of_node
 from sim.errors import RackplanError, ScenarioError
-from sim.plan.handover import every_load
 from sim.plan.kinds import How
 from sim.plan.load import Loads
-from sim.plan.mix import Mix
-from sim.plan.mix_answer import (
+from sim.plan.mix.answer import (
     CERTAIN,
     FOUND,
     LIKELY,
@@ -28,13 +26,15 @@ from sim.plan.mix_answer import (
     NOT_FOUND,
     MixPlan,
 )
-from sim.plan.mix_asked import MixAnswer, MixAsked
-from sim.plan.mix_conflict import LOAD, Condition
-from sim.plan.mix_lay import dealt, rack_names
-from sim.plan.mix_prices import price_of_rack
-from sim.plan.mix_program import POWER
-from sim.plan.mix_told import headline
-from sim.plan.mix_types import FEWER, MORE, OTHER
+from sim.plan.mix.asked import MixAnswer, MixAsked
+from sim.plan.mix.conflict import LOAD, Condition
+from sim.plan.mix.handover import every_load
+from sim.plan.mix.lay import dealt, rack_names
+from sim.plan.mix.points import Mix
+from sim.plan.mix.prices import price_of_rack
+from sim.plan.mix.program import POWER
+from sim.plan.mix.told import headline
+from sim.plan.mix.types import FEWER, MORE, OTHER
 from sim.plan.runs import Making
 from sim.study.here import InThisProcess
 from tests.unit.plan.mixes import (

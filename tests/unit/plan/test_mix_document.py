@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sim.plan.mix import load_mix
+from sim.plan.mix.points import load_mix
 from tests.unit.test_documents import ROOT, blocks
 
 

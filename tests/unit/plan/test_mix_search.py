@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from sim.plan.margins import Objective
-from sim.plan.mix_program import Program
-from sim.plan.mix_search import MixFound, MixSearch, Reach
-from sim.plan.mix_types import FEWER, MORE, OTHER, Choice, Cut, Kind, Limits, Mixes, Vector
+from sim.plan.mix.program import Program
+from sim.plan.mix.search import MixFound, MixSearch, Reach
+from sim.plan.mix.types import FEWER, MORE, OTHER, Choice, Cut, Kind, Limits, Mixes, Vector
 from sim.results.metrics import lookup
 
 DEFINITION = lookup("chat.ttft_p99", workloads=["chat"], pools=[], power_nodes=[])

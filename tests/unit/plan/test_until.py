@@ -11,11 +11,11 @@ import pytest
 
 from sim.cli.app import app
 from sim.errors import ScenarioError
+from sim.plan.growth.until_asked import UntilAnswer, UntilAsked, capacity_of
 from sim.plan.kinds import How, load
-from sim.plan.least import make_plan
+from sim.plan.least.find import make_plan
 from sim.plan.runs import Making
 from sim.plan.told import BAD, GOOD, OPEN
-from sim.plan.until_asked import UntilAnswer, UntilAsked, capacity_of
 from sim.study.here import InThisProcess
 from tests.unit.plan.questions import BASE, asked, runs_of
 

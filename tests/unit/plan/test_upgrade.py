@@ -9,10 +9,10 @@ import pytest
 
 from sim.cost import capital_of
 from sim.errors import ScenarioError
-from sim.plan.question import load_question
+from sim.plan.least.question import load_question
 from sim.plan.runs import Making
-from sim.plan.upgrade import Capacity, Upgraded, UpgradePlan, Upgrades, _gain, load_upgrades
-from sim.plan.upgrade_asked import UpgradeAnswer, UpgradeAsked
+from sim.plan.upgrade.asked import UpgradeAnswer, UpgradeAsked
+from sim.plan.upgrade.find import Capacity, Upgraded, UpgradePlan, Upgrades, _gain, load_upgrades
 from sim.study.here import InThisProcess
 from sim.study.intervals import Interval
 from tests.unit.plan.questions import BASE, answered, question_file, runs_of

@@ -8,12 +8,12 @@ import pytest
 
 from sim.errors import RackplanError, ScenarioError
 from sim.plan.kinds import How
-from sim.plan.least import make_plan
-from sim.plan.least_asked import LeastAsked
-from sim.plan.question import Question, load_question
+from sim.plan.least.asked import LeastAsked
+from sim.plan.least.find import make_plan
+from sim.plan.least.question import Question, load_question
+from sim.plan.least.worst import WorstRuns
 from sim.plan.runs import Making, PlanRuns
-from sim.plan.survives import load_losses
-from sim.plan.worst import WorstRuns
+from sim.plan.survives.find import load_losses
 from sim.study.here import InThisProcess
 
 #: Three racks on three PDUs; a replica takes a server, and placement spreads them over the racks.

@@ -12,7 +12,7 @@ import pytest
 
 from sim.errors import ScenarioError
 from sim.plan.kinds import load
-from sim.plan.question import load_question
+from sim.plan.least.question import load_question
 from sim.study.points import load_study
 
 FOLDER = Path(__file__).resolve().parents[2] / "broken" / "studies"
