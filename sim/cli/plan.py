@@ -63,11 +63,13 @@ def plan(
         bool, typer.Option("--allow-outside", help="let paths lead out of the study's folder")
     ] = False,
 ) -> None:
-    """Find the least or the most of something that still meets every line, and show the evidence.
+    """Answer the question of a study, with the evidence, what binds, and what would conflict.
 
-    A bound is reckoned before anything is run; two seeds find the place; then the answer and its
-    neighbour get more seeds until a confidence sequence decides (docs/plan.md). Runs that are in
-    OUT already are not made again, so a plan that was stopped goes on where it was.
+    Questions: the least or the most of something that meets every line, also with failures; which
+    failures a site survives; which upgrade adds most for a dollar; the cheapest hardware; until
+    when it lasts; what to order when (docs/plan.md, mix.md, growth.md). Runs get more seeds until a
+    confidence sequence decides. Runs that are in OUT already are not made again, so a plan that was
+    stopped goes on where it was.
 
     Exits with 0 if there is an answer, 1 if no value meets the lines, 2 if the study or a point is
     wrong, 3 if a run failed, 130 if stopped by Ctrl-C.

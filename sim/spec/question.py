@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path as FilePath
 
-from sim.errors import Mark, ScenarioError
+from sim.errors import Mark, Problem, ScenarioError, did_you_mean
 from sim.spec.axes import (
     MOST_LEVELS,
     Findings,
@@ -143,16 +143,21 @@ def question_spec(
 def asked_of(path: str | os.PathLike[str], kinds: tuple[str, ...]) -> str:
     """Which of the kinds of questions a study asks: a key of its ``question:``.
 
-    Where it asks none, or several, the first kind, whose reader says what is wrong.
+    Where there is no question, or several, the first kind, whose reader says what is wrong.
 
     Raises:
-        ScenarioError: the file cannot be read at all.
+        ScenarioError: the file cannot be read at all, or asks for something else.
     """
     shown, real = real_path(path)
     root, _ = compose(text_of(shown, real, Mark(shown)), shown)
     question = root.at(_PATH)
     keys = question.value if question is not None and isinstance(question.value, dict) else {}
-    return next((kind for kind in kinds if kind in keys), kinds[0])
+    asked = next((kind for kind in kinds if kind in keys), None)
+    if asked is None and keys:
+        hint = next((text for text in (did_you_mean(key, kinds, 0) for key in keys) if text), "")
+        message = f"asks for none of {', '.join(kinds)}{hint}"
+        raise ScenarioError([Problem(root.mark_of(_PATH, key=True), "question", message)])
+    return asked or kinds[0]
 
 
 def read_plan_seeds(value: object) -> int:

@@ -97,3 +97,11 @@ def test_check_and_the_other_command(question: Path, tmp_path: Path) -> None:
     planned = rackplan("plan", study_file(tmp_path, SMALL))
     assert isinstance(planned.exception, ScenarioError)
     assert "this study has axes: 'rackplan sweep FILE' runs it" in str(planned.exception)
+
+
+def test_a_question_of_no_kind_is_told_the_kinds(question: Path) -> None:
+    question.write_text(QUESTION.replace("minimum:", "minimun:"))
+    made = rackplan("plan", question)
+    assert isinstance(made.exception, ScenarioError)
+    assert "question: asks for none of minimum, maximum, survives" in str(made.exception)
+    assert "(did you mean 'minimum'?)" in str(made.exception)
