@@ -22,15 +22,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path as FilePath
 
 from sim.errors import Mark, ScenarioError, did_you_mean
-from sim.spec.axes import Findings, read_changes
-from sim.spec.merge import Change
+from sim.spec.axes import Findings
+from sim.spec.basis import KEYS, Basis, read_basis
 from sim.spec.nodes import Node, Path, show
 from sim.spec.quantity import read_quantity
-from sim.spec.question import KEYS, REQUIRED, SEEDS, read_lines, read_plan_seeds
-from sim.spec.study import open_reader, read_name
+from sim.spec.question import REQUIRED
+from sim.spec.study import open_reader
 from sim.units import UnitError
 
 CHEAPEST = "cheapest"
@@ -73,11 +72,10 @@ class PoolMix:
 
 
 @dataclass(frozen=True)
-class MixSpec:
+class MixSpec(Basis):
     """A question for a mix as read; nothing in it has been looked up yet.
 
     Attributes:
-        file, name, base, base_mark, root, changes, subject_to, seeds: as ``QuestionSpec`` has them.
         mark: of the question.
         pools: what may be chosen for each.
         limits: "power" (W), "racks", "cost" (USD) → the most; ``limit_marks``: where each is.
@@ -87,12 +85,6 @@ class MixSpec:
         runs: that are looked at at most.
     """
 
-    file: str
-    name: str
-    base: str
-    base_mark: Mark
-    root: FilePath
-    changes: tuple[Change, ...]
     mark: Mark
     pools: tuple[PoolMix, ...]
     limits: Mapping[str, float]
@@ -100,8 +92,6 @@ class MixSpec:
     life_years: float | None
     rows: tuple[Named, ...]
     runs: int
-    subject_to: Node | None
-    seeds: int
     limit_marks: Mapping[str, Mark] = field(default_factory=dict)
     price_marks: Mapping[str, Mark] = field(default_factory=dict)
 
@@ -126,16 +116,9 @@ def read_mix(path: str | os.PathLike[str], *, allow_outside: bool = False) -> Mi
         ScenarioError: everything that is wrong with the file itself.
     """
     reader, found = open_reader(path, "question", KEYS, REQUIRED)
-    base, base_mark, bound = reader.base(allow_outside)
     asked = reader.part("question", lambda node: _question(node, found)) or _Asked()
-    seeds = reader.value("seeds", read_plan_seeds)
     spec = MixSpec(
-        file=reader.file,
-        name=reader.value("name", read_name) or "",
-        base=base,
-        base_mark=base_mark,
-        root=bound,
-        changes=reader.part("set", lambda node: read_changes(node, ("set",), found)) or (),
+        **read_basis(reader, found, allow_outside),
         mark=asked.mark,
         pools=asked.pools,
         limits=asked.limits,
@@ -143,8 +126,6 @@ def read_mix(path: str | os.PathLike[str], *, allow_outside: bool = False) -> Mi
         life_years=asked.life_years,
         rows=asked.rows,
         runs=asked.runs,
-        subject_to=reader.part("subject_to", lambda node: read_lines(node, found)),
-        seeds=SEEDS if seeds is None else seeds,
         limit_marks=asked.limit_marks,
         price_marks=asked.price_marks,
     )

@@ -13,26 +13,23 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path as FilePath
 
 from sim.errors import Mark, Problem, ScenarioError, did_you_mean
 from sim.spec.axes import (
     MOST_LEVELS,
     Findings,
     number_and_unit,
-    read_changes,
     sound_path,
     stepped,
 )
+from sim.spec.basis import KEYS, Basis, read_basis
 from sim.spec.failing import FAILING, FailingSpec, read_failing
 from sim.spec.files import real_path, text_of
 from sim.spec.loader import compose
-from sim.spec.merge import Change
 from sim.spec.nodes import Node, Path, Scalar, show
 from sim.spec.study import REQUIRED as OF_STUDIES
-from sim.spec.study import Reader, open_reader, read_name, read_seeds
+from sim.spec.study import Reader, open_reader
 
-KEYS = ("rackplan", "kind", "name", "base", "set", "question", "subject_to", "seeds")
 REQUIRED = {
     **{key: OF_STUDIES[key] for key in ("rackplan", "name", "base")},
     "question": "what is to be found, such as {minimum: 'pools[chat].replicas', from: 1, to: 64}",
@@ -40,8 +37,6 @@ REQUIRED = {
 MINIMUM, MAXIMUM = "minimum", "maximum"
 #: Keys of what is sought.
 SOUGHT = (MINIMUM, MAXIMUM, "from", "to", "step", "each")
-#: Seeds that a point gets at most, where the study does not say.
-SEEDS = 16
 _PATH: Path = ("question",)
 #: Digits of the values of a grid in percent.
 _DIGITS = 4
@@ -51,36 +46,22 @@ Each = tuple[str, Decimal, str]
 
 
 @dataclass(frozen=True)
-class QuestionSpec:
-    """A question as read; nothing in it has been looked up yet.
+class QuestionSpec(Basis):
+    """A question for the least or the most, as read.
 
     Attributes:
-        file: the file as the user named it.
-        base: the base scenario as messages name it; ``base_mark``: where it is named.
-        root: the folder in whose tree everything must lie.
-        changes: to the base, before anything else.
         goal: "minimum" or "maximum".
         where: the path whose value is sought; ``mark``: where it is written.
         values: that may be the answer, ascending.
         each: path, how much of it comes with each one of what is counted, and its unit or "".
-        subject_to: the node of the lines that must hold; None: those that the base expects.
-        seeds: that a point gets at most, from the base's own seed on.
         failing: what must be survived too; None: nothing fails.
     """
 
-    file: str
-    name: str
-    base: str
-    base_mark: Mark
-    root: FilePath
-    changes: tuple[Change, ...]
     goal: str
     where: str
     mark: Mark
     values: tuple[Scalar, ...]
     each: tuple[Each, ...]
-    subject_to: Node | None
-    seeds: int
     failing: FailingSpec | None
 
 
@@ -119,23 +100,14 @@ def question_spec(
     failing: FailingSpec | None = None,
 ) -> QuestionSpec:
     """A question from what is sought and the rest of its study; problems go to ``found``."""
-    base, base_mark, bound = reader.base(allow_outside)
     goal, where, mark, values, each = sought or ("", "", Mark(reader.file), (), ())
-    seeds = reader.value("seeds", read_plan_seeds)
     return QuestionSpec(
-        file=reader.file,
-        name=reader.value("name", read_name) or "",
-        base=base,
-        base_mark=base_mark,
-        root=bound,
-        changes=reader.part("set", lambda node: read_changes(node, ("set",), found)) or (),
+        **read_basis(reader, found, allow_outside),
         goal=goal,
         where=where,
         mark=mark,
         values=values,
         each=each,
-        subject_to=reader.part("subject_to", lambda node: read_lines(node, found)),
-        seeds=SEEDS if seeds is None else seeds,
         failing=failing,
     )
 
@@ -158,22 +130,6 @@ def asked_of(path: str | os.PathLike[str], kinds: tuple[str, ...]) -> str:
         message = f"asks for none of {', '.join(kinds)}{hint}"
         raise ScenarioError([Problem(root.mark_of(_PATH, key=True), "question", message)])
     return asked or kinds[0]
-
-
-def read_plan_seeds(value: object) -> int:
-    """How many seeds a point of a plan gets at most; raises ``ValueError`` where that is none."""
-    seeds = read_seeds(value)
-    if seeds < 2:
-        raise ValueError("a plan compares seeds: it needs 2 at least, and 5 to be certain of much")
-    return seeds
-
-
-def read_lines(node: Node, found: Findings) -> Node:
-    """The node of ``subject_to``, which is a list."""
-    if not isinstance(node.value, tuple) or not node.value:
-        message = "expected lines as in expect:, such as [chat.ttft_p99 <= 2 s]"
-        found.add(node, ("subject_to",), f"{message}, not {show(node.plain())}")
-    return node
 
 
 #: Goal, path with its place, values, and what comes with each one of them.

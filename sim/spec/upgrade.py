@@ -13,11 +13,11 @@ from typing import Any
 
 from sim.errors import Mark, ScenarioError
 from sim.spec.axes import Findings, read_changes
+from sim.spec.basis import KEYS
 from sim.spec.fields import Fields
 from sim.spec.merge import Change
 from sim.spec.nodes import Node, Path, show
 from sim.spec.question import (
-    KEYS,
     MAXIMUM,
     SOUGHT,
     QuestionSpec,
