@@ -15,9 +15,13 @@ from sim.spec.question import asked_of
 
 #: Key of ``question:`` → the module here whose ``load`` reads and checks such a study.
 KINDS = {
-    "minimum": "sim.plan.least_asked",
-    "maximum": "sim.plan.least_asked",
-    "survives": "sim.plan.survives_asked",
+    "minimum": "sim.plan.least.asked",
+    "maximum": "sim.plan.least.asked",
+    "survives": "sim.plan.survives.asked",
+    "upgrade": "sim.plan.upgrade.asked",
+    "cheapest": "sim.plan.mix.asked",
+    "until": "sim.plan.growth.until_asked",
+    "build_out": "sim.plan.growth.build_out_asked",
 }
 
 

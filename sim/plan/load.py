@@ -78,7 +78,7 @@ class PoolLoad:
 
 
 @dataclass(frozen=True)
-class _Stream:
+class Stream:
     """A workload as its pool sees it: mean rate and request, and the share that must be served."""
 
     rate_per_s: float
@@ -105,19 +105,20 @@ class Loads:
             if why:
                 found.append(PoolLoad(pool.name, pool.replicas, unknown=why))
                 continue
-            streams = [self._stream(w, scenario, pool, total) for w in mine]
+            streams = [self.stream(w, scenario, pool, total) for w in mine]
             streams = [stream for stream in streams if stream.work.prefilled > 0.0]
-            found.append(_loaded(pool, streams, self._tpot_s(mine)))
+            found.append(loaded(pool, streams, self.tpot_s(mine)))
         return found
 
-    def _stream(
+    def stream(
         self, workload: Workload, scenario: Scenario, pool: Pool, total_per_s: float
-    ) -> _Stream:
+    ) -> Stream:
+        """A workload as a pool sees it; ``total_per_s``: the stated rates of all workloads."""
         work, rate_per_s = self._measured(workload, scenario, pool)
         if workload.rate_per_s is not None and not _varies(workload):
             rate_per_s = workload.rate_per_s
         lost = self._may_be_lost(workload, total_per_s)
-        return _Stream(rate_per_s, work, 1.0 - lost)
+        return Stream(rate_per_s, work, 1.0 - lost)
 
     def _may_be_lost(self, workload: Workload, total_per_s: float) -> float:
         """The share of a workload that may be late or lost by the lines; 1 if none asks for it."""
@@ -132,7 +133,7 @@ class Loads:
                     shares.append((1.0 - line.limit) * total_per_s / workload.rate_per_s)
         return min(shares)
 
-    def _tpot_s(self, workloads: Iterable[Workload]) -> float:
+    def tpot_s(self, workloads: Iterable[Workload]) -> float:
         """The longest that an iteration may be on average."""
         most = math.inf
         for workload in workloads:
@@ -168,6 +169,11 @@ def _unknown(pool: Pool, workloads: Iterable[Workload], scenario: Scenario) -> s
     """Why the steady state of a pool is not known; "" if it is."""
     if pool.decode is not None:
         return "its requests are decoded by another pool"
+    return unsteady(pool, workloads, scenario)
+
+
+def unsteady(pool: Pool, workloads: Iterable[Workload], scenario: Scenario) -> str:
+    """Why a pool has no steady state, or none that is known; "" if it has."""
     if pool.moves or any(event.pool == pool.name for event in scenario.events):
         return "the number of its replicas changes during the run"
     for workload in workloads:
@@ -185,7 +191,8 @@ def _window(pool: Pool) -> int:
     return next(iter(pool.models.values())).cost[0].window
 
 
-def _loaded(pool: Pool, streams: Sequence[_Stream], tpot_s: float) -> PoolLoad:
+def loaded(pool: Pool, streams: Sequence[Stream], tpot_s: float) -> PoolLoad:
+    """A pool under its streams; ``tpot_s``: the longest that its iterations may be on average."""
     rate_per_s = sum(stream.rate_per_s for stream in streams)
     if not rate_per_s:
         return PoolLoad(pool.name, pool.replicas, unknown="no request arrives")
@@ -209,7 +216,7 @@ def _top(pool: Pool, model: ReplicaModel, work: Work) -> float:
     return saturation(model.cost[0], work, _limits(pool, model)).rate_per_s
 
 
-def _infeasible(pool: Pool, model: ReplicaModel, streams: Sequence[_Stream], tpot_s: float) -> str:
+def _infeasible(pool: Pool, model: ReplicaModel, streams: Sequence[Stream], tpot_s: float) -> str:
     """Why what is required of a replica cannot be served."""
     required = [(stream.work, stream.rate_per_s * stream.required) for stream in streams]
     rate_per_s = sum(rate for _, rate in required) / pool.replicas

@@ -177,6 +177,14 @@ def _next_look(before: Tested | None, error: float, most: int) -> int:
     return min(most, seeds)
 
 
+def share_of(index: int, error: float = ERROR) -> float:
+    """The error of the point that is tested as number ``index`` (from 0); all are ``error``."""
+    if index < _SHARES:
+        return error / FIRST
+    later = index - _SHARES + 1
+    return error * (1.0 - _SHARES / FIRST) * 6.0 / (math.pi * later) ** 2
+
+
 @dataclass
 class Search:
     """One search.
@@ -251,11 +259,7 @@ class Search:
         self.tested |= certify(self.objectives, self.evidence, waiting, self.most, self.screened)
 
     def _share(self, index: int) -> float:
-        """The error of the point that is tested as number ``index`` (from 0)."""
-        if index < _SHARES:
-            return self.error / FIRST
-        later = index - _SHARES + 1
-        return self.error * (1.0 - _SHARES / FIRST) * 6.0 / (math.pi * later) ** 2
+        return share_of(index, self.error)
 
     def _good(self, point: int) -> bool:
         """Whether a point holds by its evidence, or where that is not enough by the sample."""

@@ -24,12 +24,13 @@ from sim.spec.axes import (
     sound_path,
     stepped,
 )
+from sim.spec.failing import FAILING, FailingSpec, read_failing
 from sim.spec.files import real_path, text_of
 from sim.spec.loader import compose
 from sim.spec.merge import Change
 from sim.spec.nodes import Node, Path, Scalar, show
 from sim.spec.study import REQUIRED as OF_STUDIES
-from sim.spec.study import open_reader, read_name, read_seeds
+from sim.spec.study import Reader, open_reader, read_name, read_seeds
 
 KEYS = ("rackplan", "kind", "name", "base", "set", "question", "subject_to", "seeds")
 REQUIRED = {
@@ -37,7 +38,8 @@ REQUIRED = {
     "question": "what is to be found, such as {minimum: 'pools[chat].replicas', from: 1, to: 64}",
 }
 MINIMUM, MAXIMUM = "minimum", "maximum"
-_KEYS = (MINIMUM, MAXIMUM, "from", "to", "step", "each")
+#: Keys of what is sought.
+SOUGHT = (MINIMUM, MAXIMUM, "from", "to", "step", "each")
 #: Seeds that a point gets at most, where the study does not say.
 SEEDS = 16
 _PATH: Path = ("question",)
@@ -45,7 +47,7 @@ _PATH: Path = ("question",)
 _DIGITS = 4
 
 
-_Each = tuple[str, Decimal, str]
+Each = tuple[str, Decimal, str]
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ class QuestionSpec:
         each: path, how much of it comes with each one of what is counted, and its unit or "".
         subject_to: the node of the lines that must hold; None: those that the base expects.
         seeds: that a point gets at most, from the base's own seed on.
+        failing: what must be survived too; None: nothing fails.
     """
 
     file: str
@@ -75,9 +78,10 @@ class QuestionSpec:
     where: str
     mark: Mark
     values: tuple[Scalar, ...]
-    each: tuple[_Each, ...]
+    each: tuple[Each, ...]
     subject_to: Node | None
     seeds: int
+    failing: FailingSpec | None
 
 
 def read_question(path: str | os.PathLike[str], *, allow_outside: bool = False) -> QuestionSpec:
@@ -87,11 +91,38 @@ def read_question(path: str | os.PathLike[str], *, allow_outside: bool = False) 
         ScenarioError: everything that is wrong with the file itself.
     """
     reader, found = open_reader(path, "question", KEYS, REQUIRED)
+    sought = reader.part("question", lambda node: read_sought(node, found, also=FAILING))
+    failing = reader.part("question", lambda node: _failing(node, found))
+    spec = question_spec(reader, found, sought, allow_outside, failing)
+    if found.problems:
+        raise ScenarioError(found.problems)
+    return spec
+
+
+def _failing(node: Node, found: Findings) -> FailingSpec | None:
+    """What must be survived beside what is sought."""
+    if not isinstance(node.value, Mapping):
+        return None
+    parts = {key: entry.node for key, entry in node.value.items() if key in FAILING}
+    if "survives" in parts:
+        return read_failing(node, parts, _PATH, found)
+    for key, part in parts.items():
+        found.add(part, (*_PATH, key), f"{key} of what? write survives: [ups] beside it")
+    return None
+
+
+def question_spec(
+    reader: Reader,
+    found: Findings,
+    sought: Sought | None,
+    allow_outside: bool,
+    failing: FailingSpec | None = None,
+) -> QuestionSpec:
+    """A question from what is sought and the rest of its study; problems go to ``found``."""
     base, base_mark, bound = reader.base(allow_outside)
-    asked = reader.part("question", lambda node: _question(node, found))
-    goal, where, mark, values, each = asked or ("", "", Mark(reader.file), (), ())
+    goal, where, mark, values, each = sought or ("", "", Mark(reader.file), (), ())
     seeds = reader.value("seeds", read_plan_seeds)
-    spec = QuestionSpec(
+    return QuestionSpec(
         file=reader.file,
         name=reader.value("name", read_name) or "",
         base=base,
@@ -105,10 +136,8 @@ def read_question(path: str | os.PathLike[str], *, allow_outside: bool = False) 
         each=each,
         subject_to=reader.part("subject_to", lambda node: read_lines(node, found)),
         seeds=SEEDS if seeds is None else seeds,
+        failing=failing,
     )
-    if found.problems:
-        raise ScenarioError(found.problems)
-    return spec
 
 
 def asked_of(path: str | os.PathLike[str], kinds: tuple[str, ...]) -> str:
@@ -142,19 +171,26 @@ def read_lines(node: Node, found: Findings) -> Node:
     return node
 
 
-_Asked = tuple[str, str, Mark, tuple[Scalar, ...], tuple[_Each, ...]]
+#: Goal, path with its place, values, and what comes with each one of them.
+Sought = tuple[str, str, Mark, tuple[Scalar, ...], tuple[Each, ...]]
 
 
-def _question(node: Node, found: Findings) -> _Asked | None:
-    parts = found.mapping(node, _PATH, _KEYS)
+def read_sought(
+    node: Node, found: Findings, at: Path = _PATH, also: tuple[str, ...] = ()
+) -> Sought | None:
+    """What is sought, of a mapping that stands at ``at``; None where it cannot be read.
+
+    ``also``: keys that it has beside those, which somebody else reads.
+    """
+    parts = found.mapping(node, at, (*SOUGHT, *also))
     goals = [key for key in (MINIMUM, MAXIMUM) if key in parts]
     if len(goals) != 1:
         if parts or not found.problems:
             which = "one of minimum and maximum, not both" if goals else "minimum or maximum"
             message = f"expected {which}: the path whose value is sought"
-            found.add(node, _PATH, message)
+            found.add(node, at, message)
         return None
-    goal, path = goals[0], (*_PATH, goals[0])
+    goal, path = goals[0], (*at, goals[0])
     where = parts[goal]
     if not isinstance(where.value, str):
         message = f"expected a path such as 'pools[chat].replicas', not {show(where.plain())}"
@@ -165,18 +201,21 @@ def _question(node: Node, found: Findings) -> _Asked | None:
     missing = [key for key in ("from", "to") if key not in parts]
     if missing:
         message = f"missing: {' and '.join(missing)} (the values that may be the answer)"
-        found.add(node, _PATH, message)
+        found.add(node, at, message)
         return None
-    values = tuple(_values(node, parts, found))
+    values = tuple(_values(node, at, parts, found))
     if values and len(values) < 2:
-        found.add(node, _PATH, "from and to are the same: there is nothing to find")
-    each = tuple(_each(parts["each"], where.value, values, found)) if "each" in parts else ()
+        found.add(node, at, "from and to are the same: there is nothing to find")
+    each: tuple[Each, ...] = ()
+    if "each" in parts:
+        each = tuple(_each(parts["each"], (*at, "each"), where.value, values, found))
     return goal, where.value, where.mark, values, each
 
 
-def _each(node: Node, counted: str, values: tuple[Scalar, ...], found: Findings) -> Iterator[_Each]:
+def _each(
+    node: Node, path: Path, counted: str, values: tuple[Scalar, ...], found: Findings
+) -> Iterator[Each]:
     """What comes with each one of what is counted."""
-    path = (*_PATH, "each")
     if not isinstance(node.value, Mapping) or not node.value:
         message = "expected paths and whole numbers, such as {'pools[chat].replicas': 8}"
         found.add(node, path, message)
@@ -198,42 +237,41 @@ def _each(node: Node, counted: str, values: tuple[Scalar, ...], found: Findings)
             yield where, number, unit
 
 
-def _values(node: Node, parts: dict[str, Node], found: Findings) -> list[Scalar]:
+def _values(node: Node, at: Path, parts: dict[str, Node], found: Findings) -> list[Scalar]:
     """The grid, ascending."""
-    ends = [number_and_unit(parts[key], (*_PATH, key), found) for key in ("from", "to")]
+    ends = [number_and_unit(parts[key], (*at, key), found) for key in ("from", "to")]
     if ends[0] is None or ends[1] is None:
         return []
     (first, unit), (last, other) = ends[0], ends[1]
     if unit != other:
-        found.add(node, _PATH, f"from and to need the same unit, not {unit!r} and {other!r}")
+        found.add(node, at, f"from and to need the same unit, not {unit!r} and {other!r}")
         return []
     if last < first:
-        found.add(parts["to"], (*_PATH, "to"), f"{last} is below {first}: from is the least value")
+        found.add(parts["to"], (*at, "to"), f"{last} is below {first}: from is the least value")
         return []
     whole = not unit and first == int(first) and last == int(last)
     step, step_unit = (Decimal(1), "" if whole else "%")
     if "step" in parts:
-        read = number_and_unit(parts["step"], (*_PATH, "step"), found)
+        read = number_and_unit(parts["step"], (*at, "step"), found)
         if read is None:
             return []
         step, step_unit = read
     if step_unit == "%" and unit != "%":
-        return _in_percent(parts.get("step", node), first, last, step, unit, found)
+        return _in_percent(parts.get("step", node), (*at, "step"), first, last, step, unit, found)
     if step_unit != unit:
         found.add(
             parts["step"],
-            (*_PATH, "step"),
+            (*at, "step"),
             f"expected a step in {unit!r} or in %, not {step_unit!r}",
         )
         return []
-    return stepped(node, _PATH, (first, last, step), unit, found)
+    return stepped(node, at, (first, last, step), unit, found)
 
 
 def _in_percent(
-    node: Node, first: Decimal, last: Decimal, step: Decimal, unit: str, found: Findings
+    node: Node, path: Path, first: Decimal, last: Decimal, step: Decimal, unit: str, found: Findings
 ) -> list[Scalar]:
     """From ``first`` to ``last``, each ``step`` percent above the one before, to four digits."""
-    path = (*_PATH, "step")
     if first <= 0:
         found.add(
             node, path, f"steps in percent never leave {first}; state one in {unit or 'numbers'}"

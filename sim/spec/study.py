@@ -293,11 +293,16 @@ class Reader:
             self._found.add(node, path, str(error))
         return None
 
-    def base(self, allow_outside: bool) -> tuple[str, Mark, FilePath]:
-        """The base as messages name it, where it is named, and the folder that bounds its tree."""
+    def folders(self, allow_outside: bool) -> Folders:
+        """The folders that the study's files may lie in."""
         bound = self._folder.parent if self._folder.name == STUDIES else self._folder
         whose = "the study's folder" if bound == self._folder else f"the folder above {STUDIES}/"
-        folders = Folders(bound, allow_outside, {self.file: self._folder}, whose)
+        return Folders(bound, allow_outside, {self.file: self._folder}, whose)
+
+    def base(self, allow_outside: bool) -> tuple[str, Mark, FilePath]:
+        """The base as messages name it, where it is named, and the folder that bounds its tree."""
+        folders = self.folders(allow_outside)
+        bound = folders.root
         node = self._nodes.get("base")
         if node is None:
             return "", Mark(self.file), bound

@@ -13,27 +13,15 @@ from pathlib import Path as FilePath
 
 from sim.errors import Mark, ScenarioError
 from sim.spec.axes import Findings, read_changes
+from sim.spec.failing import FAILING, FailingSpec, read_failing
 from sim.spec.merge import Change
-from sim.spec.nodes import Node, Path, show
-from sim.spec.quantity import read_quantity
+from sim.spec.nodes import Node, Path
 from sim.spec.question import KEYS, SEEDS, read_lines, read_plan_seeds
 from sim.spec.question import REQUIRED as OF_QUESTIONS
 from sim.spec.study import open_reader, read_name
-from sim.units import UnitError
 
 REQUIRED = {**OF_QUESTIONS, "question": "what may fail, such as {survives: [ups, pdu, leaf]}"}
-_KEYS = ("survives", "at", "for")
 _PATH: Path = ("question",)
-
-
-@dataclass(frozen=True)
-class Failing:
-    """An item of the list: names that fail together, or one kind or name; where it stands."""
-
-    names: tuple[str, ...]
-    together: bool
-    mark: Mark
-    path: str
 
 
 @dataclass(frozen=True)
@@ -41,9 +29,8 @@ class SurvivesSpec:
     """Such a study as read; nothing in it has been looked up yet.
 
     Attributes:
-        file, name, base, base_mark, root, changes, mark, subject_to, seeds: as of any question.
+        file, name, base, base_mark, root, changes, subject_to, seeds: as of any question.
         failing: what may fail.
-        at_s: when; None: at the end of the warm-up. ``for_s``: for how long; None: for good.
     """
 
     file: str
@@ -52,12 +39,14 @@ class SurvivesSpec:
     base_mark: Mark
     root: FilePath
     changes: tuple[Change, ...]
-    mark: Mark
-    failing: tuple[Failing, ...]
-    at_s: float | None
-    for_s: float | None
+    failing: FailingSpec
     subject_to: Node | None
     seeds: int
+
+    @property
+    def mark(self) -> Mark:
+        """Where the question is written."""
+        return self.failing.mark
 
 
 def read_survives(path: str | os.PathLike[str], *, allow_outside: bool = False) -> SurvivesSpec:
@@ -68,8 +57,7 @@ def read_survives(path: str | os.PathLike[str], *, allow_outside: bool = False) 
     """
     reader, found = open_reader(path, "question", KEYS, REQUIRED)
     base, base_mark, bound = reader.base(allow_outside)
-    asked = reader.part("question", lambda node: _question(node, found))
-    mark, failing, at_s, for_s = asked or (Mark(reader.file), (), None, None)
+    failing = reader.part("question", lambda node: _question(node, found))
     seeds = reader.value("seeds", read_plan_seeds)
     spec = SurvivesSpec(
         file=reader.file,
@@ -78,10 +66,7 @@ def read_survives(path: str | os.PathLike[str], *, allow_outside: bool = False) 
         base_mark=base_mark,
         root=bound,
         changes=reader.part("set", lambda node: read_changes(node, ("set",), found)) or (),
-        mark=mark,
-        failing=failing,
-        at_s=at_s,
-        for_s=for_s,
+        failing=failing or FailingSpec((), None, None, Mark(reader.file)),
         subject_to=reader.part("subject_to", lambda node: read_lines(node, found)),
         seeds=SEEDS if seeds is None else seeds,
     )
@@ -90,51 +75,5 @@ def read_survives(path: str | os.PathLike[str], *, allow_outside: bool = False) 
     return spec
 
 
-_Asked = tuple[Mark, tuple[Failing, ...], float | None, float | None]
-
-
-def _question(node: Node, found: Findings) -> _Asked:
-    parts = found.mapping(node, _PATH, _KEYS)
-    failing: list[Failing] = []
-    where = parts.get("survives")
-    if where is not None:
-        if not isinstance(where.value, tuple) or not where.value:
-            what = "an empty one" if where.value == () else show(where.plain())
-            message = f"expected a list such as [ups, pdu, leaf], not {what}"
-            found.add(where, (*_PATH, "survives"), message)
-        else:
-            for index, item in enumerate(where.value):
-                one = _item(item, (*_PATH, "survives", index), found)
-                if one is not None:
-                    failing.append(one)
-    at_s, for_s = (
-        _time(parts[key], (*_PATH, key), found) if key in parts else None for key in ("at", "for")
-    )
-    if for_s == 0.0:
-        found.add(parts["for"], (*_PATH, "for"), "must be above 0 s; leave it out for good")
-    return node.mark, tuple(failing), at_s, for_s
-
-
-def _item(item: Node, path: Path, found: Findings) -> Failing | None:
-    shown = f"question.survives[{path[-1]}]"
-    if isinstance(item.value, str) and item.value:
-        return Failing((item.value,), False, item.mark, shown)
-    if isinstance(item.value, tuple) and item.value:
-        names = [one.value for one in item.value]
-        if all(isinstance(name, str) and name for name in names):
-            return Failing(tuple(str(name) for name in names), True, item.mark, shown)
-    message = "expected a kind (ups), a name (ups-a) or a list of names that fail together"
-    found.add(item, path, f"{message}, not {show(item.plain())}")
-    return None
-
-
-def _time(node: Node, path: Path, found: Findings) -> float | None:
-    try:
-        seconds = read_quantity(node.plain(), "time")
-    except (UnitError, ValueError) as error:
-        found.add(node, path, str(error))
-        return None
-    if seconds < 0.0:
-        found.add(node, path, f"must be at least 0 s, not {show(node.plain())}")
-        return None
-    return seconds
+def _question(node: Node, found: Findings) -> FailingSpec:
+    return read_failing(node, found.mapping(node, _PATH, FAILING), _PATH, found)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from sim.perf.step import Batch
-from sim.plan.least import make_plan
+from sim.plan.least.find import make_plan
+from sim.plan.least.question import load_question
 from sim.plan.margins import Objective
-from sim.plan.question import load_question
 from sim.plan.runs import Making, PlanRuns
 from sim.plan.search import Search
 from sim.results.metrics import lookup

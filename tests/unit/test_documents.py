@@ -7,13 +7,16 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 import sim
 from sim.cost import capital_of
 from sim.engine.build import build
-from sim.plan.question import load_question
+from sim.plan.kinds import load as load_plan
+from sim.plan.least.question import load_question
+from sim.spec.months import month_text
 from sim.study.points import load_study
 from tests.unit.place.lists import random_lists, write
 
@@ -199,6 +202,22 @@ def test_the_example_plan_checks(tmp_path: Path) -> None:
     assert question.values == tuple(range(1, 33))
     assert [line.limit for line in question.objectives] == [0.01, 0.99]
     assert len(question.seeds) == 16
+
+
+def test_the_examples_of_growth_check(tmp_path: Path) -> None:
+    stated, history, until, build_out = blocks("docs/growth.md", "yaml")
+    quickstart = ROOT / "scenarios" / "quickstart.yaml"
+    (tmp_path / quickstart.name).write_text(quickstart.read_text(encoding="utf-8"))
+    peaks = ROOT / "scenarios" / "studies" / "chat-peaks.csv"
+    (tmp_path / peaks.name).write_text(peaks.read_text(encoding="utf-8"))
+    growing = "rackplan: 1\nkind: study\nname: page\nquestion: {until: {capacity: 290 /s}}\n"
+    starts = []
+    for number, text in enumerate((growing + stated, growing + history, until, build_out)):
+        file = tmp_path / f"page-{number}.yaml"
+        file.write_text(text, encoding="utf-8")
+        asked: Any = load_plan(file)
+        starts.append(month_text(asked.forecast.start))
+    assert starts == ["2026-12", "2026-11", "2026-12", "2026-12"]
 
 
 def test_the_example_of_collectives_runs(tmp_path: Path) -> None:

@@ -187,7 +187,8 @@ def test_whatever_the_numbers_the_parts_sum(site: Built, power: RunPower) -> Non
 def test_more_contracted_power_is_never_less_useful(site: Built, more_w: float) -> None:
     wider = replace(site.power, provisioned_w=site.provisioned_w + more_w)
     before, after = planned(site), planned(replace(site, power=wider))
-    assert after.useful.mw >= before.useful.mw
+    # Parts are whole milliwatts that sum exactly, so each may have been rounded the other way.
+    assert after.useful.mw >= before.useful.mw - len(before.parts)
     assert after.provisioned_mw >= before.provisioned_mw
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from sim.plan.least import Plan, make_plan
-from sim.plan.question import Question, load_question
+from sim.plan.least.find import Plan, make_plan
+from sim.plan.least.question import Question, load_question
 from sim.plan.runs import Making, PlanRuns
 from sim.study.executor import Executor
 from sim.study.here import InThisProcess

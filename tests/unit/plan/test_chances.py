@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from sim.errors import ScenarioError
+from sim.plan.least.on_paper import on_paper
+from sim.plan.least.question import load_question
 from sim.plan.line_at import cell, line_at
-from sim.plan.on_paper import on_paper
-from sim.plan.question import load_question
 from sim.plan.search import judged
 from sim.study.judge import NO, UNDECIDED, YES
 from tests.unit.plan.questions import BASE, QUESTION, answered, asked, question_file

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sim.plan.conflict import Conflicts, Holding, minimal, shared
-from sim.plan.least import NONE, NONE_LIKELY, Plan
-from sim.plan.least_told import told_of
+from sim.plan.least.conflict import Conflicts, Holding, minimal, shared
+from sim.plan.least.find import NONE, NONE_LIKELY, Plan
+from sim.plan.least.told import told_of
 from tests.unit.plan.questions import QUESTION, answered, asked, runs_of
 from tests.unit.plan.test_margins import objective
 

@@ -11,8 +11,8 @@ import pytest
 
 from sim.check.scenario import Scenario
 from sim.errors import BuildError, RackplanError
-from sim.plan.content import content_of
-from sim.plan.least import (
+from sim.plan.least.content import content_of
+from sim.plan.least.find import (
     CERTAIN,
     LIKELY,
     NEAR,
@@ -24,7 +24,7 @@ from sim.plan.least import (
     Plan,
     make_plan,
 )
-from sim.plan.question import Question
+from sim.plan.least.question import Question
 from sim.plan.runs import RunFailed
 from sim.study.judge import NO, YES
 from sim.study.local import LocalExecutor
@@ -109,7 +109,7 @@ def test_values_that_cannot_be_built(tmp_path: Path, monkeypatch: pytest.MonkeyP
             if scenario.pools[0].replicas not in fine:
                 raise BuildError("pools[0]", "no place")
 
-        monkeypatch.setattr("sim.plan.least.build", build)
+        monkeypatch.setattr("sim.plan.least.find.build", build)
 
     only(range(1, 4))
     few = answered(asked(tmp_path), tmp_path / "runs")
@@ -140,8 +140,9 @@ def test_even_the_last_misses(tmp_path: Path, out: Path) -> None:
 
 
 @pytest.mark.deep
-@pytest.mark.parametrize("case", range(20))
+@pytest.mark.parametrize("case", range(100))
 def test_random_small_sites(case: int, tmp_path: Path) -> None:
+    """Least replicas, by one line or two, or the largest rate, against every point and seed."""
     rng = np.random.default_rng(case)
     replicas = int(rng.integers(2, 12))
     sets = [
@@ -153,7 +154,15 @@ def test_random_small_sites(case: int, tmp_path: Path) -> None:
         + str(rng.choice(["random", "round-robin", "power-of-two"]))
         + "}",
     ]
-    text = QUESTION.replace("150 ms", f"{rng.integers(100, 600)} ms").replace("to: 6", "to: 20")
+    line = f"chat.ttft_p99 <= {rng.integers(100, 600)} ms"
+    text = QUESTION.replace("chat.ttft_p99 <= 150 ms", line).replace("to: 6", "to: 20")
+    if case % 4 == 2:
+        text = text.replace(line, f"{line}, chat.tpot_p90 <= {rng.integers(8, 30)} ms")
+    if case % 4 == 3:
+        sought = "{maximum: 'workload[chat].rate', from: 20 /s, to: 200 /s, step: 13 %}"
+        text = RATE.replace("chat.ttft_p99 <= 150 ms", line).replace(
+            "{maximum: 'workload[chat].rate', from: 90 /s, to: 140 /s, step: 15 %}", sought
+        )
     question = asked(tmp_path, *sets, text=text)
     plan = answered(question, tmp_path / "runs")
     assert_as_exhaustive(question, plan, tmp_path / "runs")

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from sim.errors import RackplanError
 from sim.plan.assumptions import told_of_assumptions
-from sim.plan.least_told import told_of
+from sim.plan.least.told import told_of
 from sim.plan.pictures import svg_of
 from sim.plan.report import check_report, page_of, write_report
 from sim.plan.told import BARS, GOOD, LINE, POINTS, WATERFALL, Chart, Part, Series, Table, Told
@@ -87,7 +87,7 @@ def test_a_page_runs_nothing_and_loads_nothing(tmp_path: Path) -> None:
 def test_a_plans_page_says_what_it_rests_on(tmp_path: Path) -> None:
     question = asked(tmp_path)
     runs = runs_of(question, tmp_path / "runs")
-    from sim.plan.least import make_plan
+    from sim.plan.least.find import make_plan
 
     plan = make_plan(question, runs)
     more = told_of_assumptions(runs.making.example, {"beta": "a word"}, ("mind the gap",))

@@ -6,10 +6,10 @@ import math
 
 import pytest
 
-from sim.plan.least import make_plan
-from sim.plan.question import Question
+from sim.plan.least.find import make_plan
+from sim.plan.least.question import Question
+from sim.plan.least.shadow import RATE_STEP, Shadows, Worth, _ratio, shadows, steps_of
 from sim.plan.runs import PlanRuns
-from sim.plan.shadow import RATE_STEP, Shadows, Worth, _ratio, shadows, steps_of
 from sim.study.intervals import Interval, student
 from tests.unit.plan.questions import BASE, asked, runs_of
 

@@ -8,8 +8,8 @@ import pytest
 
 from sim.errors import ScenarioError
 from sim.plan.runs import Making, PlanRuns
-from sim.plan.survives import Losses, Survival, load_losses, survive
-from sim.plan.survives_asked import SurvivesAnswer
+from sim.plan.survives.asked import SurvivesAnswer
+from sim.plan.survives.find import Losses, Survival, load_losses, survive
 from sim.study.here import InThisProcess
 from sim.study.judge import NO, YES
 

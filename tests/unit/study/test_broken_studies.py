@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from sim.errors import ScenarioError
-from sim.plan.question import load_question
+from sim.plan.kinds import load
+from sim.plan.least.question import load_question
 from sim.study.points import load_study
 
 FOLDER = Path(__file__).resolve().parents[2] / "broken" / "studies"
@@ -19,6 +20,8 @@ FILES = sorted(file.name for file in FOLDER.glob("*.yaml"))
 
 
 QUESTIONS = FOLDER.with_name("questions")
+#: Questions of growth: until when, and what to order when.
+GROWTH = FOLDER.with_name("growth")
 #: Sound scenarios that the questions are about.
 BASES = ("base.yaml", "peaks.yaml", "silent.yaml")
 
@@ -53,3 +56,15 @@ def test_a_broken_question_has_exactly_its_messages(
     with pytest.raises(ScenarioError) as caught:
         load_question(file)
     assert [str(problem) for problem in caught.value.problems] == expected(file, QUESTIONS)
+
+
+@pytest.mark.parametrize(
+    "file", sorted(f.name for f in GROWTH.glob("*.yaml") if f.name not in BASES)
+)
+def test_a_broken_question_of_growth_has_exactly_its_messages(
+    file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(GROWTH)
+    with pytest.raises(ScenarioError) as caught:
+        load(file)
+    assert [str(problem) for problem in caught.value.problems] == expected(file, GROWTH)

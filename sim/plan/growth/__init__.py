@@ -1,0 +1,1 @@
+"""Until when a capacity lasts under growth, and what to order when."""

@@ -1,0 +1,1 @@
+"""The cheapest mix of hardware and parallelism: a program proposes, runs verify, cuts exclude."""

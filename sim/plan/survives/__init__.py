@@ -1,0 +1,1 @@
+"""Which single failures a site survives, and what each of them costs."""

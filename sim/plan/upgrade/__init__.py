@@ -1,0 +1,1 @@
+"""Which upgrade adds most capacity for a dollar."""
