@@ -31,6 +31,7 @@ from tests.property.random_outages import with_changes, with_outages
 from tests.property.random_paths import with_paths
 from tests.property.random_retries import with_retries
 from tests.property.recorded import LEVELS, record_case
+from tests.property.standstills import STANDSTILLS, check_standstill, that_end
 
 #: Seeds of one test, so that workers share them out.
 CHUNK = 25
@@ -119,12 +120,17 @@ def test_thousands_of_random_outages(first: int) -> None:
     check_outages(first, 10 * CHUNK)
 
 
+def moved_case(seed: int) -> Case:
+    """Replicas that are down are placed on other GPUs."""
+    case = seeded_case(seed, prefixes=seed % 4 == 1)
+    case = (with_outages if seed % 2 else with_changes)(Random(seed), case)
+    return with_moves(Random(~seed), case)
+
+
 def check_moves(first: int, count: int) -> None:
     """Cases in which replicas that are down are placed on other GPUs."""
-    for seed in range(first, first + count):
-        case = seeded_case(seed, prefixes=seed % 4 == 1)
-        case = (with_outages if seed % 2 else with_changes)(Random(seed), case)
-        case = with_moves(Random(~seed), case)
+    for seed in that_end("moves", range(first, first + count)):
+        case = moved_case(seed)
         found = differences(serve_case(case, REFERENCE), serve_case(case, CANDIDATE))
         assert found[:MOST_LINES] == [], seed
 
@@ -140,16 +146,20 @@ def test_thousands_of_random_moves(first: int) -> None:
     check_moves(first, 10 * CHUNK)
 
 
+def retried_case(seed: int) -> Case:
+    """Clients send again; outages in half."""
+    case = with_retries(Random(~seed), seeded_case(seed, prefixes=seed % 4 == 1))
+    return with_outages(Random(seed), case) if seed % 2 else case
+
+
 def check_retries(first: int, count: int) -> Counter[str]:
     """Cases whose clients send again, with outages in half; how attempts ended, and how the last.
 
     What holds without is a law here as well: one row for each request.
     """
     seen: Counter[str] = Counter()
-    for seed in range(first, first + count):
-        case = with_retries(Random(~seed), seeded_case(seed, prefixes=seed % 4 == 1))
-        if seed % 2:
-            case = with_outages(Random(seed), case)
+    for seed in that_end("retries", range(first, first + count)):
+        case = retried_case(seed)
         expected, found = serve_case(case, REFERENCE), serve_case(case, CANDIDATE)
         assert differences(expected, found)[:MOST_LINES] == [], seed
         assert broken_retries(case, expected)[:MOST_LINES] == [], seed
@@ -236,13 +246,17 @@ def test_thousands_of_random_paths(first: int) -> None:
     check_paths(first, 10 * CHUNK)
 
 
+def changed_case(seed: int) -> Case:
+    """Replicas are taken away and limits change; half have outages and retries."""
+    case = with_changes(Random(seed), seeded_case(seed, prefixes=seed % 4 == 1))
+    return with_outages(Random(seed), with_retries(Random(~seed), case)) if seed % 2 else case
+
+
 def check_changes(first: int, count: int) -> Counter[str]:
     """Cases in which replicas are taken away and limits change; half have outages and retries."""
     seen: Counter[str] = Counter()
-    for seed in range(first, first + count):
-        case = with_changes(Random(seed), seeded_case(seed, prefixes=seed % 4 == 1))
-        if seed % 2:
-            case = with_outages(Random(seed), with_retries(Random(~seed), case))
+    for seed in that_end("changes", range(first, first + count)):
+        case = changed_case(seed)
         expected, found = serve_case(case, REFERENCE), serve_case(case, CANDIDATE)
         assert differences(expected, found)[:MOST_LINES] == [], seed
         seen.update(row["kind"] for row in expected.tables.get("events", []))
@@ -261,6 +275,21 @@ def test_random_changes(first: int) -> None:
 @pytest.mark.parametrize("first", range(11_100, 13_100, 10 * CHUNK))
 def test_thousands_of_random_changes(first: int) -> None:
     check_changes(first, 10 * CHUNK)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize(
+    ("make", "seed"),
+    [
+        (make, seed)
+        for make, family in (
+            (moved_case, "moves"), (retried_case, "retries"), (changed_case, "changes")
+        )
+        for seed in STANDSTILLS[family]
+    ],
+)  # fmt: skip
+def test_time_that_stands_still(make: Callable[[int], Case], seed: int) -> None:
+    check_standstill(make(seed))
 
 
 @pytest.mark.parametrize("level", LEVELS, ids=" ".join)

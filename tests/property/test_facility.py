@@ -31,6 +31,7 @@ from tests.property.engine_pair import CANDIDATE, REFERENCE, PlainSink
 from tests.property.random_cases import seeded_case
 from tests.property.random_retries import with_retries
 from tests.property.random_weights import with_weights
+from tests.property.standstills import SAID, STANDSTILLS, that_end
 
 #: Quick ones, so that something happens within seconds.
 ELEMENTS = (Thermal(1.44, 5.0), Thermal(1.1, 0.7), Electronic(1.15, 2.0, 9.0))
@@ -145,14 +146,18 @@ def in_order(name: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
+def world_of(seed: int) -> World:
+    """A random world in which something happens; clients of a third send again, half load."""
+    case = seeded_case(seed, prefixes=seed % 2 == 1)
+    if seed % 3 == 0:
+        case = with_retries(Random(~seed), case)
+    world = random_site(Random(seed), case.world)
+    return with_weights(Random(seed), world) if seed % 2 == 0 else world
+
+
 def check_sites(first: int, count: int, seen: Counter[str]) -> None:
-    for seed in range(first, first + count):
-        case = seeded_case(seed, prefixes=seed % 2 == 1)
-        if seed % 3 == 0:
-            case = with_retries(Random(~seed), case)
-        world = random_site(Random(seed), case.world)
-        if seed % 2 == 0:
-            world = with_weights(Random(seed), world)
+    for seed in that_end("sites", range(first, first + count)):
+        world = world_of(seed)
         one, two = served(world, REFERENCE), served(world, CANDIDATE)
         assert sorted(one) == sorted(two), seed
         if "error" in one:
@@ -191,6 +196,14 @@ def test_random_sites(first: int) -> None:
         "replica-added", "budget-changes", "module-fails", "module-returns", "weights-load",
         "weights-arrived",
     } <= seen.keys()  # fmt: skip
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("seed", STANDSTILLS["sites"])
+def test_time_that_stands_still(seed: int) -> None:
+    one, two = (served(world_of(seed), engine) for engine in (REFERENCE, CANDIDATE))
+    assert SAID in one["error"][0]["message"]
+    assert one == two
 
 
 @pytest.mark.deep

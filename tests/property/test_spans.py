@@ -19,6 +19,7 @@ from tests.property.random_cases import Case, seeded_case
 from tests.property.random_handover import with_handover
 from tests.property.random_outages import with_changes, with_outages
 from tests.property.random_spans import with_spans
+from tests.property.standstills import STANDSTILLS, check_standstill, that_end
 from tests.property.test_handover import short
 from tests.property.test_random_cases import too_rare
 
@@ -111,7 +112,7 @@ def check(kind: str, first: int, count: int) -> Counter[str]:
     """Cases of successive seeds on both engines; in how many each feature was seen."""
     told, failed = "", []
     seen: Counter[str] = Counter()
-    for seed in range(first, first + count):
+    for seed in that_end("spans", range(first, first + count)):
         case = KINDS[kind][0](seed)
         expected, features = watched(case, WatchedSpans)
         moves = [row["move"] for row in expected.tables.get("moves", [])]
@@ -143,3 +144,9 @@ def test_random_replicas_over_several_servers(kind: str) -> None:
 )
 def test_hundreds_of_random_replicas_over_several_servers(kind: str, first: int) -> None:
     check(kind, first, CHUNK)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("seed", STANDSTILLS["spans"])
+def test_time_that_stands_still(seed: int) -> None:
+    check_standstill(changing(seed))

@@ -47,9 +47,10 @@ def peak_bytes(level: str, duration_s: float, folder: Path) -> tuple[int, int]:
 def test_memory_does_not_follow_requests(level: str, tmp_path: Path) -> None:
     peak_bytes(level, 1.0, tmp_path / "first")  # compiles, which takes memory too
     once, few = peak_bytes(level, 60.0, tmp_path / "once")
-    # What others do to the times of writing only adds: the lesser of two is the run's own.
-    tries = [peak_bytes(level, 240.0, tmp_path / f"four-times-{n}") for n in range(2)]
-    four_times, many = min(tries)
+    four_times, many = peak_bytes(level, 240.0, tmp_path / "four-times")
+    if four_times >= 1.1 * once:
+        # What others do to the times of writing only adds: the lesser of two is the run's own.
+        four_times = min(four_times, peak_bytes(level, 240.0, tmp_path / "again")[0])
     assert many > 3.5 * few > 500_000
     # That is at most some 45 bytes for each further request. A row has 100; for exact quantiles
     # measuring a full record holds four numbers of each request.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,7 @@ from sim.place.read import read_lists
 from sim.place.report import report
 from sim.policies.base import policies
 from tests.unit.place.lists import random_lists, write
-
-pytest_plugins = ("pytester",)
+from tests.unit.pytest_plugin.conftest import Session
 
 SCENARIO = """
 rackplan: 1
@@ -46,12 +44,6 @@ OURS = """expect:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where all tests keep their runs, so that each is made once."""
-    return tmp_path_factory.mktemp("runs")
-
-
-@pytest.fixture(scope="module")
 def mean(tmp_path_factory: pytest.TempPathFactory) -> float:
     """What best-fit leaves over the first seeds.
 
@@ -63,16 +55,9 @@ def mean(tmp_path_factory: pytest.TempPathFactory) -> float:
     return float(found.unallocated[:, -1].mean())
 
 
-#: Where machine code is kept: pytester's processes have another home, and would compile it anew.
-CACHE = os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))
-
-
 @pytest.fixture
-def project(
-    pytester: pytest.Pytester, runs: Path, monkeypatch: pytest.MonkeyPatch
-) -> pytest.Pytester:
+def project(pytester: pytest.Pytester, runs: Path) -> pytest.Pytester:
     """A project of its own with lists and one scenario, which a test completes."""
-    monkeypatch.setenv("XDG_CACHE_HOME", CACHE)
     (pytester.path / "tox.ini").write_text(f"[pytest]\nrackplan_out = {runs}\n")
     write(pytester.path, *random_lists(1))
     return pytester
@@ -82,18 +67,15 @@ def expecting(project: pytest.Pytester, lines: str) -> None:
     (project.path / "cluster.rackplan.yaml").write_text(SCENARIO + lines)
 
 
-def run(project: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    options = ("-p", "no:rackplan", "-p", "sim.pytest_plugin", "-p", "no:xdist")
-    return project.runpytest_subprocess(*options, *arguments)
-
-
-def test_lines_pass_fail_or_stay_undecided(project: pytest.Pytester, mean: float) -> None:
+def test_lines_pass_fail_or_stay_undecided(
+    project: pytest.Pytester, run: Session, mean: float
+) -> None:
     assert 0.0 < mean < 0.1
     better = "{better: {policies.placement: [fgd, best-fit]}, metric: unallocated"
     lines = ["placed >= 100", "unallocated <= 0.1 %", f"unallocated <= {mean:.6f}",
              f"{better}, by: 10 %}}", f"{better}, by: 9 points}}"]  # fmt: skip
     expecting(project, f"expect: [{', '.join(lines)}]")
-    result = run(project, "--rackplan-seeds=4")
+    result = run("--rackplan-seeds=4")
     result.assert_outcomes(passed=1, failed=4)
     result.stdout.fnmatch_lines(
         [
@@ -108,14 +90,14 @@ def test_lines_pass_fail_or_stay_undecided(project: pytest.Pytester, mean: float
     assert "Traceback" not in result.stdout.str()
 
 
-def test_a_regression_of_a_policy_is_caught(project: pytest.Pytester) -> None:
+def test_a_regression_of_a_policy_is_caught(project: pytest.Pytester, run: Session) -> None:
     """Although there are results of the policy as it was, of the same name and scenario."""
     expecting(project, OURS)
     conftest = project.path / "conftest.py"
     conftest.write_text(CONFTEST)
-    run(project).assert_outcomes(passed=1)
+    run().assert_outcomes(passed=1)
     conftest.write_text(CONFTEST.replace("pod.request - node.left", "node.left - pod.request"))
-    result = run(project)
+    result = run()
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
@@ -127,24 +109,24 @@ def test_a_regression_of_a_policy_is_caught(project: pytest.Pytester) -> None:
     )
 
 
-def test_a_baseline_tells_of_a_list_that_changed(project: pytest.Pytester) -> None:
+def test_a_baseline_tells_of_a_list_that_changed(project: pytest.Pytester, run: Session) -> None:
     expecting(project, "expect: [placed >= 100]\n")
-    run(project, "--rackplan-update").assert_outcomes(passed=2)
+    run("--rackplan-update").assert_outcomes(passed=2)
     content = json.loads((project.path / "cluster.rackplan.baseline.json").read_text())
     assert {"unallocated", "fragmentation", "failed_gpu"} < set(content["metrics"])
     pods = project.path / "pods.csv"
     pods.write_text(pods.read_text().replace(",12000,24000,", ",24000,24000,"))
-    result = run(project)
+    result = run()
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["*metrics moved by more than 1 %*", "*failed_cpu: was *more"])
 
 
-def test_lists_outside_of_the_folder_are_refused(project: pytest.Pytester) -> None:
+def test_lists_outside_of_the_folder_are_refused(project: pytest.Pytester, run: Session) -> None:
     """``tests/scenarios`` has one that may lead there."""
     inner = project.path / "inner"
     inner.mkdir()
     text = SCENARIO.replace("nodes: ", "nodes: ../").replace("pods: ", "pods: ../")
     (inner / "cluster.rackplan.yaml").write_text(text + "expect: [placed >= 100]\n")
-    result = run(project)
+    result = run()
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*'../nodes.csv' leads out of the scenario's folder*"])
