@@ -24,13 +24,14 @@ def print_told(told: Told, to: Console) -> None:
 
 
 def _print_part(part: Part, to: Console) -> None:
-    if not part.sentences and not part.tables:
+    tables = [table for table in part.tables if not table.page_only]
+    if not part.sentences and not tables:
         return
     to.print()
     to.print(Text(plain_text(part.heading), "bold"))
     for sentence in part.sentences:
         to.print(Text(plain_text(sentence)))
-    for table in part.tables:
+    for table in tables:
         if table.title:
             to.print(Text(plain_text(table.title)))
         to.print(_drawn(table))

@@ -53,7 +53,8 @@ def _x(chart: Chart) -> alt.X:
     """Numbers as such, anything else in its own order."""
     numbers = all(isinstance(x, (int, float)) for one in chart.series for x in one.x)
     if numbers and chart.series and chart.series[0].x:
-        axis = alt.Axis(labelOverlap=True, tickCount=8)
+        whole = all(float(x).is_integer() for one in chart.series for x in one.x)
+        axis = alt.Axis(labelOverlap=True, tickCount=8, format="~g", tickMinStep=1 if whole else 0)
         return alt.X("x:Q", title=chart.x, scale=alt.Scale(zero=False), axis=axis)
     order = [str(x) for x in (chart.series[0].names or chart.series[0].x)] if chart.series else []
     return alt.X(

@@ -25,6 +25,7 @@ class Table:
         words: how cells that say exactly this are meant, such as {"yes": GOOD}.
         chosen: rows that stand for the answer.
         note: what the columns mean, below the table.
+        page_only: too much for a terminal.
     """
 
     columns: tuple[str, ...]
@@ -34,6 +35,7 @@ class Table:
     chosen: frozenset[int] = frozenset()
     title: str = ""
     note: str = ""
+    page_only: bool = False
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from sim.plan.cost_told import Costs, costs_of, told_of_costs
 from sim.plan.failing import in_words, moment_of
 from sim.plan.kinds import How, refuse_shadow
 from sim.plan.least.content import content_of, shadows_content
@@ -29,6 +30,7 @@ class LeastAnswer:
     worth: Shadows | None
     #: Sentences on the failures that the answer survives.
     failures: tuple[str, ...] = ()
+    costs: Costs | None = None
 
     @property
     def answered(self) -> bool:
@@ -41,11 +43,16 @@ class LeastAnswer:
             **content_of(self.plan),
             "shadow": shadows_content(self.worth),
             "failures": list(self.failures),
+            "cost": None if self.costs is None else self.costs.content(),
         }
 
     def told(self) -> Told:
         """All of it for a reader."""
-        return told_of(self.plan, self.worth, self.failures)
+        told = told_of(self.plan, self.worth, self.failures)
+        if self.costs is None or self.plan.answer is None:
+            return told
+        more = told_of_costs(str(self.plan.answer.value), self.costs)
+        return replace(told, parts=(*told.parts, *more))
 
 
 @dataclass(frozen=True)
@@ -74,11 +81,21 @@ class LeastAsked:
         if failing is None:
             runs = PlanRuns(self.question, making)
             plan = make_plan(self.question, runs)
-            return LeastAnswer(plan, shadows(plan, runs) if how.shadow else None)
+            worth = shadows(plan, runs) if how.shadow else None
+            return LeastAnswer(plan, worth, costs=_costs(plan, runs))
         refuse_shadow(how, "an answer that survives failures")
         worst = WorstRuns(self.question, failing, making)
         plan = make_plan(self.question, worst)
-        return LeastAnswer(plan, None, tuple(_failures(plan, worst, failing)))
+        said = tuple(_failures(plan, worst, failing))
+        return LeastAnswer(plan, None, said, _costs(plan, worst))
+
+
+def _costs(plan: Plan, runs: PlanRuns) -> Costs | None:
+    """What the site costs at the answer."""
+    if plan.answer is None:
+        return None
+    point = plan.answer.point
+    return costs_of(plan.question.scenario(point), list(runs.results(point).values()))
 
 
 def _failures(plan: Plan, runs: WorstRuns, failing: FailingSpec) -> Iterator[str]:

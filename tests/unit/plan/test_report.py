@@ -127,3 +127,37 @@ def test_the_command_writes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "the same command finds them again" in page
     wrong = CliRunner().invoke(app, ["plan", "small.yaml", "--report", "no/answer.html"])
     assert isinstance(wrong.exception, RackplanError)
+
+
+def test_what_an_answer_costs_is_what_cost_says_of_its_runs(tmp_path: Path) -> None:
+    from sim.cost import built_of
+    from sim.cost.answer import answer, content_of
+    from sim.plan.kinds import How
+    from sim.plan.least.asked import LeastAsked
+
+    question = asked(tmp_path)
+    runs = runs_of(question, tmp_path / "runs")
+    found = LeastAsked(question).answer(runs.making, How())
+    assert found.plan.answer is not None
+    point = found.plan.answer.point
+    runs.see({point: 5})
+    results = list(runs.results(point).values())
+    same = answer(built_of(question.scenario(point)), results)
+    assert found.costs is not None
+    told = found.told()
+    costs = found.costs.content()
+    assert costs["capital"]["total_usd"] == pytest.approx(content_of(same)["capital"]["total_usd"])
+    (money,) = [part for part in told.parts if part.heading == "What it costs at 5"]
+    assert money.sentences[0].startswith(f"{same.capital.total_usd:,.0f} USD to buy, ")
+    assert "source: " in "".join(cell for row in money.tables[1].rows for cell in row)
+    (power,) = [part for part in told.parts if part.heading.startswith("Where the provisioned")]
+    whole, *parts = power.charts[0].series[0].y
+    assert sum(parts) == pytest.approx(whole)
+    assert all(table.page_only for table in (*money.tables, *power.tables))
+
+
+def test_a_site_without_a_price_says_so(tmp_path: Path) -> None:
+    from sim.plan.cost_told import Costs, told_of_costs
+
+    (part,) = told_of_costs("5", Costs(None, "no price is known of a server"))
+    assert part.sentences == ("not reckoned: no price is known of a server",)
