@@ -24,6 +24,7 @@ from sim.cli.several import (
 
 if TYPE_CHECKING:
     from sim.plan.kinds import Asked
+    from sim.plan.kinds import How as Also
     from sim.plan.runs import Making
     from sim.plan.told import Answer
 
@@ -52,9 +53,13 @@ def plan(
     scheduler: Scheduler = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
     shadow: Annotated[
-        bool,
-        typer.Option("--shadow", help="also what one step more of each resource would buy"),
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--shadow/--no-shadow",
+            help="what one step more of each resource would buy (default: where there is that)",
+            show_default=False,
+        ),
+    ] = None,
     report: Annotated[
         Path | None,
         typer.Option("--report", metavar="FILE", help="also write the answer as one HTML page"),
@@ -74,6 +79,7 @@ def plan(
     Exits with 0 if there is an answer, 1 if no value meets the lines, 2 if the study or a point is
     wrong, 3 if a run failed, 130 if stopped by Ctrl-C.
     """
+    from sim.plan.kinds import How as Also
     from sim.plan.kinds import load
 
     asked = load(file, sets=sets or (), seeds=seeds, allow_outside=allow_outside)
@@ -84,7 +90,8 @@ def plan(
 
         check_report(report)
     start_s = time.monotonic()
-    answer, making = _answer(asked, How(jobs, out, engine, fresh, stuck_after, scheduler), shadow)
+    how = How(jobs, out, engine, fresh, stuck_after, scheduler)
+    answer, making = _answer(asked, how, Also(shadow is True, shadow is None))
     took_s = time.monotonic() - start_s
     if report is not None:
         _report(report, file, asked, answer, making)
@@ -130,14 +137,13 @@ def _report(path: Path, file: str, asked: Asked, answer: Answer, making: Making)
 WIDTH = 120
 
 
-def _answer(asked: Asked, how: How, shadow: bool) -> tuple[Answer, Making]:
+def _answer(asked: Asked, how: How, also: Also) -> tuple[Answer, Making]:
     """Answer; progress and messages go to standard error.
 
     Raises:
         typer.Exit: a run failed although its scenario is right, or Ctrl-C.
         RackplanError: the input is wrong.
     """
-    from sim.plan.kinds import How as Also
     from sim.plan.runs import Making, RunFailed
 
     def notice(text: str) -> None:
@@ -150,7 +156,7 @@ def _answer(asked: Asked, how: How, shadow: bool) -> tuple[Answer, Making]:
     try:
         with stopped("runs"), executor_of(how, notice=notice, kept=True) as executor:
             making = Making(executor, how.place, how.engine, how.fresh, notice, ended)
-            return asked.answer(making, Also(shadow)), making
+            return asked.answer(making, also), making
     except RunFailed as error:
         if error.input_wrong:
             raise

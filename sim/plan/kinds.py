@@ -50,9 +50,16 @@ class Asked(Protocol):
 
 @dataclass(frozen=True)
 class How:
-    """What a user may add to a question; ``shadow``: what one step more of each resource buys."""
+    """What a user may add to a question.
+
+    Attributes:
+        shadow: what one step more of each resource buys is asked for; refused where there is no
+            such thing.
+        shadow_if_any: the same, left out where there is no such thing.
+    """
 
     shadow: bool = False
+    shadow_if_any: bool = False
 
 
 def refuse_shadow(how: How, what: str) -> None:

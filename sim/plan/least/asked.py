@@ -81,7 +81,7 @@ class LeastAsked:
         if failing is None:
             runs = PlanRuns(self.question, making)
             plan = make_plan(self.question, runs)
-            worth = shadows(plan, runs) if how.shadow else None
+            worth = shadows(plan, runs) if how.shadow or how.shadow_if_any else None
             return LeastAnswer(plan, worth, costs=_costs(plan, runs))
         refuse_shadow(how, "an answer that survives failures")
         worst = WorstRuns(self.question, failing, making)
