@@ -38,7 +38,6 @@ def told_of(plan: Plan, worth: Shadows | None) -> Told:
         parts.append(Part("Evidence", (), (_table(plan),), tuple(_charts(plan))))
     if worth is not None:
         parts.append(told_of_shadows(worth))
-    parts.extend(told_of_conflicts(plan))
     parts.extend(_paper(plan))
     limits = sentences(tuple(_binding(plan)), tuple(_bounds(plan)), plan.notes)
     parts.append(Part("Limits and bounds", limits))
@@ -47,7 +46,7 @@ def told_of(plan: Plan, worth: Shadows | None) -> Told:
         f"{spec.values[-1]}, that meets {lines}",
         headline=headline_of(plan),
         meant=_MEANT.get(plan.status, OPEN),
-        reasons=tuple(_evidence(plan)),
+        reasons=(*told_of_conflicts(plan), *_evidence(plan)),
         parts=tuple(parts),
     )
 
@@ -216,7 +215,7 @@ def _table(plan: Plan) -> Table:
         chosen=frozenset(chosen),
         note=f"mean ± 95 % at any look over 2 to {len(plan.question.seeds)} seeds; late: share of "
         "arrivals without the latency in time, and in brackets the quantile itself, mean over "
-        "seeds",
+        "seeds; verdicts hold together at 95 %, so each needs more than its own interval",
     )
 
 

@@ -192,7 +192,7 @@ def _prices(plan: MixPlan) -> tuple[Chart, ...]:
     mix = plan.mix
     if len(plan.tried) < 2:
         return ()
-    verdicts = ["holds" if one.seen.holds else "misses a line" for one in plan.tried]
+    verdicts = ["holds" if one.seen.holds else "misses" for one in plan.tried]
     bars = Series(
         "price",
         tuple(one.cost.price for one in plan.tried),
