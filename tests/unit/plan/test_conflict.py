@@ -121,6 +121,29 @@ def test_an_answer_between_points_that_miss_is_found(tmp_path: Path) -> None:
     assert "no value does both; at 4 chat.ttft_p99 <= 150 ms has " in said
 
 
+RATES = "'workload[chat].rate', from: 30 /s, to: 430 /s, step: 20 /s"
+
+
+def test_the_most_replicas_that_a_line_bears(tmp_path: Path) -> None:
+    """One replica takes the least energy and is too few for the load; that hides no answer."""
+    five_j, six_j = energies_j(tmp_path, 5, 6)
+    line = f"power[utility].energy_j <= {(five_j + six_j) / 2.0:.0f} J"
+    text = QUESTION.replace("minimum", "maximum").replace(
+        "subject_to: [", f"subject_to: ['{line}', "
+    )
+    plan = answered(asked(tmp_path, text=text), tmp_path / "runs")
+    assert plan.answer is not None
+    assert plan.answer.value == 5
+    assert any("and below cannot be served, and was left out" in note for note in plan.notes)
+    # Nor does a load that is too much at the far end: the least rate with so much output.
+    less = "chat.output_tokens_per_s >= 2400 tokens/s"
+    rate = QUESTION.replace("'pools[chat].replicas', from: 1, to: 6", RATES)
+    rate = rate.replace("subject_to: [", f"subject_to: ['{less}', ")
+    found = answered(asked(tmp_path, text=rate), tmp_path / "runs")
+    assert found.answer is not None
+    assert found.answer.value == "70 /s"  # of 40 tokens each: 2,800 a second, at 50 /s 2,000
+
+
 def told(plan: Plan) -> str:
     return "\n".join(told_of(plan, None).reasons)
 
