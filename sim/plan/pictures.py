@@ -20,7 +20,7 @@ def svg_of(chart: Chart) -> str:
     """A chart drawn; text that comes from files is escaped by the renderer."""
     drawn = {LINE: _lines, POINTS: _points, BARS: _bars, WATERFALL: _waterfall}[chart.kind](chart)
     layers = alt.layer(*drawn, *_limits(chart)).properties(width=_WIDTH, height=_HEIGHT)
-    shown = layers.configure_view(stroke=None).configure_axis(gridColor="#e6e6e6", labelLimit=220)
+    shown = layers.configure_view(stroke=None).configure_axis(gridColor="#e6e6e6", labelLimit=340)
     out = io.StringIO()
     shown.save(out, format="svg")
     return out.getvalue()
@@ -54,7 +54,7 @@ def _x(chart: Chart) -> alt.X:
     numbers = all(isinstance(x, (int, float)) for one in chart.series for x in one.x)
     if numbers and chart.series and chart.series[0].x:
         whole = all(float(x).is_integer() for one in chart.series for x in one.x)
-        axis = alt.Axis(labelOverlap=True, tickCount=8, format="~g", tickMinStep=1 if whole else 0)
+        axis = alt.Axis(labelOverlap=True, tickCount=8, tickMinStep=1.0 if whole else alt.Undefined)
         return alt.X("x:Q", title=chart.x, scale=alt.Scale(zero=False), axis=axis)
     order = [str(x) for x in (chart.series[0].names or chart.series[0].x)] if chart.series else []
     return alt.X(
@@ -102,6 +102,9 @@ def _points(chart: Chart) -> list[Any]:
 def _bars(chart: Chart) -> list[Any]:
     base = _chart(_rows(chart.series)).encode(x=_x(chart))
     bars = base.mark_bar(size=16).encode(y=_y(chart, zero=True), color=_colour(chart))
+    if any(one.chosen for one in chart.series):
+        strong = alt.condition("datum.chosen", alt.value(1.0), alt.value(0.4))
+        bars = bars.encode(opacity=strong)
     errors = base.transform_filter("isValid(datum.low) && isValid(datum.high)").mark_errorbar()
     return [bars, errors.encode(y=alt.Y("low:Q", title=chart.y), y2="high:Q")]
 

@@ -56,6 +56,9 @@ def check_report(path: Path) -> None:
     """
     if path.is_dir():
         raise RackplanError(f"--report {path}: is a folder; name a file, such as answer.html")
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        # A page is put in place of what is there: of a device or a link that would be the end.
+        raise RackplanError(f"--report {path}: is no plain file; name one, such as answer.html")
     if not path.parent.is_dir():
         raise RackplanError(f"--report {path}: there is no folder {path.parent}")
 

@@ -112,6 +112,12 @@ class Answer(Protocol):
         ...
 
 
+def digits(value: float) -> str:
+    """Four digits, all of those before the point, and no exponent: ``404.3``, ``15,950``."""
+    whole = abs(value) >= 1000.0
+    return f"{value:,.0f}" if whole else f"{value:.4g}"
+
+
 def sentences(*groups: Sequence[str]) -> tuple[str, ...]:
     """Groups of sentences, one after the other, without empty ones."""
     return tuple(one for group in groups for one in group if one)

@@ -51,7 +51,10 @@ class RunEnd:
 
 def run_one(run: Run, report: Report) -> RunEnd:
     """Do one run in this process; its results are on disk before this returns."""
-    sink = ParquetSink(run.folder)
+    try:
+        sink = ParquetSink(run.folder)
+    except ResultError as error:
+        return RunEnd(None, str(error))
     finished = False
     try:
         result = run_scenario(
@@ -64,6 +67,10 @@ def run_one(run: Run, report: Report) -> RunEnd:
         finished = True
     except SimulationError as error:
         return RunEnd(None, f"the simulation cannot go on: {error}")
+    except ResultError as error:
+        return RunEnd(None, str(error))
+    except OSError as error:  # a full disk, say: no fault of the scenario, and none of the program
+        return RunEnd(None, f"files cannot be read or written: {error}")
     except RackplanError as error:
         return RunEnd(None, str(error), input_wrong=True)
     finally:

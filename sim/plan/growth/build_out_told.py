@@ -10,7 +10,7 @@ import numpy as np
 from sim.plan.growth.build_out_limits import Limit, Wait
 from sim.plan.growth.forecast import Forecast
 from sim.plan.growth.schedule import Schedule
-from sim.plan.told import BAD, GOOD, LINE, OPEN, Chart, Part, Series, Table, Told
+from sim.plan.told import BAD, GOOD, LINE, OPEN, Chart, Part, Series, Table, Told, digits
 from sim.results.wording import percent
 from sim.spec.build_out import BuildOutSpec
 from sim.spec.months import month_text, span_text
@@ -34,7 +34,7 @@ def told_of(
 def usd(value: float) -> str:
     """A sum of money: ``3.21 M USD``, ``850,000 USD``."""
     if abs(value) >= 999_500.0:
-        return f"{value / 1e6:,.4g} M USD"
+        return f"{digits(value / 1e6)} M USD"
     return f"{value:,.0f} USD"
 
 
@@ -63,8 +63,8 @@ class _Telling:
         return Told(
             asked=f"{spec.name}: what to order when, {self._month(0)} to {upto}, so that the "
             f"{spec.plan_for.upper()} of the load is carried at least discounted cost",
-            headline=f"{word}  {spec.plan_for.upper()} plan: {usd(best.costs.total)} discounted at "
-            f"{percent(spec.discount)} a year",
+            headline=f"{word}  {spec.plan_for.upper()} plan: {usd(best.costs.total)} net of "
+            f"residual value, discounted at {percent(spec.discount)} a year",
             meant=meant,
             reasons=tuple(self._now(waits)),
             parts=(
@@ -162,23 +162,23 @@ class _Telling:
         """Where the load is not served, and whether money would help."""
         best, unit = self._best, self._spec.growth.unit
         total, least = float(best.short.sum()), float(unavoidable.short.sum())
-        told = [f"Not served: {total:,.4g} {unit or 'units'} × months in all"]
+        told = [f"Not served: {digits(total)} {unit or 'units'} × months in all"]
         if least <= 1e-6 * total:
             told.append("All of it could be carried: to fall short is cheaper, at the price stated")
         else:
             told.append(f"{percent(least / total)} of it no money avoids, within these limits")
             told += [
-                f"  without the limit of {one.name} {one.short:,.4g} are left"
+                f"  without the limit of {one.name} {digits(one.short)} are left"
                 for one in limits
                 if one.short < 0.999 * total
             ]
         rows = tuple(
             (
                 self._month(t),
-                f"{best.load[t]:,.4g}",
-                f"{best.capacity[t]:,.4g}",
-                f"{best.short[t]:,.4g}",
-                f"{unavoidable.short[t]:,.4g}" if unavoidable.short[t] > 0.0 else "-",
+                f"{digits(best.load[t])}",
+                f"{digits(best.capacity[t])}",
+                f"{digits(best.short[t])}",
+                f"{digits(unavoidable.short[t])}" if unavoidable.short[t] > 0.0 else "-",
             )
             for t in np.flatnonzero(best.short > 0.0).tolist()
         )
@@ -196,7 +196,7 @@ class _Telling:
                 one.name,
                 (usd(one.saving_usd) if one.binds else "does not bind")
                 + ("" if one.proven else " (solver's time was up)"),
-                f"{one.short:,.4g}",
+                f"{digits(one.short)}",
             )
             for one in limits
         )
@@ -235,7 +235,7 @@ class _Telling:
         yield from self._forecast.notes
         for launch in spec.growth.launches:
             yield (
-                f"Known to come: {launch.load:,.4g} {spec.growth.unit} from "
+                f"Known to come: {digits(launch.load)} {spec.growth.unit} from "
                 f"{month_text(launch.month)} on"
             )
         yield (

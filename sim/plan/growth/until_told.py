@@ -9,7 +9,7 @@ from sim.plan.growth.crossing import EXCEEDED, NOT_WITHIN, Capacity, Crossing
 from sim.plan.growth.forecast import Forecast
 from sim.plan.least.find import Plan
 from sim.plan.least.told import told_of as told_of_plan
-from sim.plan.told import BAD, GOOD, LINE, OPEN, Chart, Part, Series, Table, Told, sentences
+from sim.plan.told import BAD, GOOD, LINE, OPEN, Chart, Part, Series, Table, Told, digits, sentences
 from sim.spec.months import month_text, span_text
 from sim.spec.until import UntilSpec
 
@@ -50,12 +50,13 @@ def _headline(spec: UntilSpec, forecast: Forecast, found: Crossing) -> str:
     ends = _ends(found, forecast.start)
     if found.status == NOT_WITHIN:
         until = month_text(forecast.start + spec.within)
-        return f"NOT WITHIN {span_text(spec.within)}  by P50 the load fits until {until}{ends}"
+        first = ends.replace("(", "(the first month that does not fit, ")
+        return f"NOT WITHIN {span_text(spec.within)}  by P50 the load fits until {until}{first}"
     assert found.middle is not None
     if found.status == EXCEEDED:
         return f"ALREADY EXCEEDED  in {month_text(found.middle)}{ends}"
-    text = f"UNTIL {month_text(found.middle - 1)}  by P50; the load of {month_text(found.middle)}"
-    return f"{text} does not fit{ends}"
+    first = f"{month_text(found.middle)} is the first month that does not fit"
+    return f"UNTIL {month_text(found.middle - 1)}  by P50; {first}{ends}"
 
 
 def _ends(found: Crossing, start: int) -> str:
@@ -95,7 +96,7 @@ def _reasons(
 
 
 def _load(value: float, unit: str) -> str:
-    return f"{value:,.4g} {unit}".strip()
+    return f"{digits(value)} {unit}".strip()
 
 
 def _forecast_part(spec: UntilSpec, forecast: Forecast, capacity: Capacity | None) -> Part:
@@ -125,7 +126,7 @@ def _table(spec: UntilSpec, forecast: Forecast, capacity: Capacity | None) -> Ta
         (
             forecast.months[index],
             *(
-                f"{value:,.4g}{' > capacity' if value > limit else ''}"
+                f"{digits(value)}{' > capacity' if value > limit else ''}"
                 for value in forecast.curves[:, index].tolist()
             ),
         )

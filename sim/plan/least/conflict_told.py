@@ -7,17 +7,13 @@ from collections.abc import Iterator
 from sim.plan.least.conflict import Conflict, Holding
 from sim.plan.least.find import NONE, NONE_LIKELY, Plan
 from sim.plan.line_at import LineAt, cell
-from sim.plan.told import Part
 from sim.spec.question import MINIMUM
 
 
-def told_of_conflicts(plan: Plan) -> Iterator[Part]:
+def told_of_conflicts(plan: Plan) -> Iterator[str]:
     """What stands against an answer; nothing where there is one."""
-    if plan.status not in (NONE, NONE_LIKELY):
-        return
-    sentences = [_sentence(plan, conflict) for conflict in plan.conflicts] or list(_load(plan))
-    if sentences:
-        yield Part("What conflicts", tuple(sentences))
+    if plan.status in (NONE, NONE_LIKELY):
+        yield from [_sentence(plan, conflict) for conflict in plan.conflicts] or _load(plan)
 
 
 def _sentence(plan: Plan, conflict: Conflict) -> str:

@@ -128,10 +128,12 @@ class _Planner:
         self._served: int | None = None
         self._certifiable: int | None = None
         self._least = 0  # nothing before it can be the answer, whatever runs say
+        self._last = question.last  # nothing after it is looked at
 
     def plan(self) -> Plan:
         """Bounds, search, evidence."""
         question = self._question
+        self._leave_out_the_easiest()
         self._served = served = self._first(0, lambda p: not self._why_not_served(p))
         easiest = self.loads(question.last)
         self._notes += [
@@ -165,10 +167,30 @@ class _Planner:
                 found = self._search(first, last)
         return self._told(found, first, last)
 
+    def _leave_out_the_easiest(self) -> None:
+        """Where the load is harder for the easiest points than for the hardest, leave those out.
+
+        The most replicas that a contract bears, say: what draws least may be too few for the load.
+        """
+        for verdict, why in ((NOT_SERVED, self._why_not_served), (NEAR, self._why_near)):
+            if not why(self._last) or why(0):
+                continue
+            fine, out = 0, self._last
+            while out - fine > 1:
+                middle = (fine + out) // 2
+                fine, out = (fine, middle) if why(middle) else (middle, out)
+            self._last = fine
+            self._excluded(out, verdict, why(out))
+            side = "above" if self._question.spec.goal == MINIMUM else "below"
+            what = "cannot be served" if verdict == NOT_SERVED else "is not certifiable"
+            value = self._question.label(out)
+            self._notes.append(f"{value} and {side} {what}, and was left out: {why(out)}")
+
     def _search(self, first: int, last: int) -> Found:
         question = self._question
         seeds = len(question.seeds)
-        return Search(question.objectives, self._runs, first, last, seeds, self._known).run()
+        near = self._known and self._last == question.last
+        return Search(question.objectives, self._runs, first, last, seeds, near).run()
 
     def _only_up_to(self, holding: Sequence[Holding], last: int) -> str:
         """What to say of values that were left out because a line gets worse along the way."""
@@ -208,7 +230,7 @@ class _Planner:
 
     def _first(self, low: int, fine: Callable[[int], bool]) -> int | None:
         """The first point from ``low`` on that is fine, by bisection; None if the last is not."""
-        last = self._question.last
+        last = self._last
         if not fine(last):
             return None
         missing, holding = low - 1, last
@@ -226,7 +248,7 @@ class _Planner:
         Raises:
             RackplanError: neither end can be built.
         """
-        last = self._question.last
+        last = self._last
         wrong = {point: self._why_not_built(point) for point in (first, last)}
         if wrong[first] and wrong[last]:
             raise RackplanError(f"{self._question.label(last)}: {wrong[last]}")

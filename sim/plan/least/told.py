@@ -40,7 +40,6 @@ def told_of(plan: Plan, worth: Shadows | None, failures: tuple[str, ...] = ()) -
         parts.append(Part("Failures", failures))
     if worth is not None:
         parts.append(told_of_shadows(worth))
-    parts.extend(told_of_conflicts(plan))
     parts.extend(_paper(plan))
     limits = sentences(tuple(_binding(plan)), tuple(_bounds(plan)), plan.notes)
     parts.append(Part("Limits and bounds", limits))
@@ -49,7 +48,7 @@ def told_of(plan: Plan, worth: Shadows | None, failures: tuple[str, ...] = ()) -
         f"{spec.values[-1]}, that meets {lines}{' whatever one part fails' if failures else ''}",
         headline=headline_of(plan),
         meant=_MEANT.get(plan.status, OPEN),
-        reasons=tuple(_evidence(plan)),
+        reasons=(*told_of_conflicts(plan), *_evidence(plan)),
         parts=tuple(parts),
     )
 
@@ -132,6 +131,11 @@ def headline_of(plan: Plan) -> str:
             value = ran[-1].value
             missed = missed if ran[-1].worst is None else ran[-1].worst.objective.text
         sure = "" if plan.status == NONE else ", as far as these seeds tell"
+        together = [line.objective.text for one in plan.conflicts[:1] for line in one.lines]
+        if together and together != [missed]:
+            ends = f"{spec.values[0]} to {spec.values[-1]}"
+            what = " and ".join(together)
+            return f"NONE  no {spec.where} from {ends} meets {what}, as far as these seeds tell"
         return f"NONE  even {spec.where} {value} misses {missed}{sure}"
     word = {CERTAIN: "ANSWER", LIKELY: "LIKELY", NOT_CERTIFIABLE: "ANSWER"}[plan.status]
     return f"{word}  {spec.where} = {plan.answer.value}{_width(plan)}"
@@ -167,7 +171,7 @@ def _evidence(plan: Plan) -> Iterator[str]:
             "seeds; that is not certain at 95 %"
         )
     if before is None:
-        yield "it is the first value asked about: what lies beyond was not looked at"
+        yield f"it is the {_end(plan)} value asked about: what lies beyond was not looked at"
     elif before.verdict == NO:
         yield f"{before.value} does not{_by(before)} (certain at 95 %, {before.seeds} seeds)"
     elif before.verdict == UNDECIDED:
@@ -182,6 +186,11 @@ def _evidence(plan: Plan) -> Iterator[str]:
             yield f"  ({before.seeds} seeds of it, which prove nothing: it {looks}{_by(before)})"
     else:
         yield f"{before.value} {before.verdict}: {before.reason}"
+
+
+def _end(plan: Plan) -> str:
+    """Which end of the range is the hardest to hold."""
+    return "least" if plan.question.spec.goal == MINIMUM else "largest"
 
 
 def _by(point: PointAt) -> str:
@@ -208,7 +217,7 @@ def _table(plan: Plan) -> Table:
         chosen=frozenset(chosen),
         note=f"mean ± 95 % at any look over 2 to {len(plan.question.seeds)} seeds; late: share of "
         "arrivals without the latency in time, and in brackets the quantile itself, mean over "
-        "seeds",
+        "seeds; verdicts hold together at 95 %, so each needs more than its own interval",
     )
 
 
@@ -230,7 +239,7 @@ def _binding(plan: Plan) -> Iterator[str]:
         return
     yield f"Binding limit {where}: {top['label']} in {top['seeds']} of {seeds} runs"
     if top["next_step"] and plan.answer is None:
-        yield f"What would help there: {top['next_step']}"
+        yield f"Against that limit: {top['next_step']}"
 
 
 def _bounds(plan: Plan) -> Iterator[str]:
@@ -242,7 +251,7 @@ def _bounds(plan: Plan) -> Iterator[str]:
     first = plan.question.values[0]
     text = f"Bound without a run: {plan.bound}"
     if plan.bound == first:
-        text += ", the first value asked about, can be served by the mean load"
+        text += f", the {_end(plan)} value asked about; the mean load can be served"
     else:
         text += f"; with {beyond} the mean load cannot be served"
     if plan.certifiable is not None and plan.certifiable != plan.bound:

@@ -13,21 +13,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sim.plan.mix.program import PIECES, POWER, PRICE, RACKS, Program, Relaxed
-from sim.plan.mix.types import Mixes
+from sim.plan.mix.types import Cut, Mixes
 
-#: Conditions of pools.
-LOAD, RANGE = "load", "range"
+#: Conditions of pools, and a line that must hold.
+LOAD, RANGE, LINE = "load", "range", "line"
 
 
 @dataclass(frozen=True)
 class Condition:
     """Something that a mix has to meet.
 
-    ``kind``: a limit's name, ``LOAD`` or ``RANGE``; ``pool``: of those two, else -1.
+    ``kind``: a limit's name, ``LOAD``, ``RANGE`` or ``LINE``; ``pool``: of the first two of these,
+    else -1; ``line``: the text of a line, else "".
     """
 
     kind: str
     pool: int = -1
+    line: str = ""
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,9 @@ class Member:
     """A condition of a conflict.
 
     ``needed``: what it would have to be for a mix to be possible (W, racks, price, GPUs, replicas;
-    of a load the share that can be served); None: no number is enough. ``alone``: all others are in
-    force then; else only those of the conflict, for others are in the way too.
+    of a load the share that can be served); None: no number is enough, or it is a line.
+    ``alone``: all others are in force then; else only those of the conflict, for others are in the
+    way too.
     """
 
     condition: Condition
@@ -44,8 +47,8 @@ class Member:
     alone: bool = True
 
 
-def conditions_of(mixes: Mixes) -> list[Condition]:
-    """All there are, in the order in which they are left out."""
+def conditions_of(mixes: Mixes, cuts: Sequence[Cut] = ()) -> list[Condition]:
+    """All, in the order in which they are left out; of lines those that excluded mixes."""
     limits = mixes.limits
     finite = [
         (PRICE, limits.cost), (RACKS, limits.racks), (POWER, limits.power_w),
@@ -55,6 +58,7 @@ def conditions_of(mixes: Mixes) -> list[Condition]:
     return [
         *(Condition(RANGE, p) for p in pools),
         *(Condition(name) for name, value in finite if value != float("inf")),
+        *(Condition(LINE, line=text) for text in dict.fromkeys(c.line for c in cuts if c.line)),
         *(Condition(LOAD, p) for p in pools),
     ]
 
@@ -65,7 +69,7 @@ def conflict(program: Program, least: Sequence[Sequence[int]]) -> tuple[Member, 
     Args:
         program: infeasible with ``least``.
     """
-    kept = conditions_of(program.mixes)
+    kept = conditions_of(program.mixes, program.cuts)
     out: list[Condition] = []
     for condition in tuple(kept):
         if program.cheapest(least, relaxed=_relaxed([*out, condition])) is None:
@@ -74,8 +78,8 @@ def conflict(program: Program, least: Sequence[Sequence[int]]) -> tuple[Member, 
     members = []
     for condition in kept:
         needed = _needed(program, least, [condition])
-        alone = needed is not None
-        if needed is None:
+        alone = needed is not None or condition.kind == LINE
+        if not alone:
             needed = _needed(program, least, [condition, *out])
         members.append(Member(condition, needed, alone))
     return tuple(members)
@@ -83,9 +87,10 @@ def conflict(program: Program, least: Sequence[Sequence[int]]) -> tuple[Member, 
 
 def _relaxed(out: Sequence[Condition]) -> Relaxed:
     return Relaxed(
-        limits=frozenset(one.kind for one in out if one.pool < 0),
+        limits=frozenset(one.kind for one in out if one.pool < 0 and one.kind != LINE),
         loads=frozenset(one.pool for one in out if one.kind == LOAD),
         ranges=frozenset(one.pool for one in out if one.kind == RANGE),
+        lines=frozenset(one.line for one in out if one.kind == LINE),
     )
 
 
@@ -94,6 +99,8 @@ def _needed(
 ) -> float | None:
     """How far the first condition has to give where these are left out."""
     condition, relaxed = out[0], _relaxed(out)
+    if condition.kind == LINE:
+        return None
     if condition.kind == LOAD:
         share = program.share_served(condition.pool, least, relaxed)
         return share if share > 0.0 else None

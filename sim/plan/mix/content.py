@@ -74,7 +74,7 @@ def content_of_mix(plan: MixPlan) -> dict[str, Any]:
                     {
                         "condition": condition(mix, member),
                         "needed": member.needed,
-                        "in_words": needed(mix, member),
+                        "in_words": needed(plan, member),
                     }
                     for member in plan.conflict
                 ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sim.cost.per_token import ratio
 from sim.plan.mix.points import Mix
 from sim.plan.mix.types import Vector
 from sim.plan.runs import PlanRuns
@@ -16,7 +17,7 @@ HOURS_PER_YEAR = 8760.0
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean over seeds with its interval (Student's t, 95 %)."""
+    """A mean over seeds, or a ratio of sums, with its interval (Student's t, 95 %)."""
 
     value: float
     interval: Interval
@@ -57,16 +58,15 @@ def cost_of(mix: Mix, vector: Vector, runs: PlanRuns) -> Cost:
     per_mtoken = None
     if hourly is not None and all(tokens):
         costs = energy_per_h or [0.0] * len(tokens)
-        per_mtoken = [
-            (hourly + of_energy) / (3600.0 * rate / 1e6)
-            for of_energy, rate in zip(costs, tokens, strict=True)
-        ]
+        per_mtoken = _ratio(
+            [hourly + of_energy for of_energy in costs], [3600.0 * rate / 1e6 for rate in tokens]
+        )
     return Cost(
         price,
         hourly,
         None if energy_per_h is None else _mean(energy_per_h),
         _mean(tokens),
-        None if per_mtoken is None else _mean(per_mtoken),
+        per_mtoken,
     )
 
 
@@ -82,6 +82,16 @@ def _tokens_per_s(result: RunResult, workloads: Sequence[str]) -> float:
 def _energy_per_h(result: RunResult, window_s: float) -> float | None:
     cost = result.metrics["energy_cost"].si
     return None if cost is None else 3600.0 * cost / window_s
+
+
+def _ratio(tops: Sequence[float], bottoms: Sequence[float]) -> Mean | None:
+    """Σ tops / Σ bottoms, as ``rackplan cost`` has it: seeds with more tokens count for more."""
+    found = ratio(tops, bottoms)
+    if found is None:
+        return None
+    low = found.value if found.low is None else found.low
+    high = found.value if found.high is None else found.high
+    return Mean(found.value, Interval(low, high))
 
 
 def _mean(values: Sequence[float]) -> Mean:

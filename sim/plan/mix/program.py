@@ -33,11 +33,12 @@ _TOGETHER = 1e-3
 
 @dataclass(frozen=True)
 class Relaxed:
-    """What is left out of a program: limits by name, the load or the range of pools."""
+    """What is left out of a program: limits by name, lines by text, loads or ranges of pools."""
 
     limits: frozenset[str] = frozenset()
     loads: frozenset[int] = frozenset()
     ranges: frozenset[int] = frozenset()
+    lines: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -108,7 +109,9 @@ def ranges(
         for p, (of, of_least) in enumerate(zip(mixes.choices, least, strict=True))
     ]
     high = [[choice.most for choice in choices] for choices in mixes.choices]
-    held = [cut for cut in cuts if not relaxed.loads & cut.at.keys()]
+    held = [
+        cut for cut in cuts if not relaxed.loads & cut.at.keys() and cut.line not in relaxed.lines
+    ]
     for p in relaxed.ranges:
         refuted = [cut.at[p][1] + 1 for cut in held if p in cut.at]
         high[p] = [max(most, n, *refuted) for most, n in zip(high[p], low[p], strict=True)]

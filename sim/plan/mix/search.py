@@ -234,6 +234,6 @@ class MixSearch:
             if line.answer == NO if sure else line.mean > 0.0:
                 reach = self.reach[line.objective.text]
                 at = {pool: vector[pool] for pool in reach.pools}
-                cut = Cut(at, reach.side, sure)
+                cut = Cut(at, reach.side, sure, line.objective.text)
                 if cut not in self.program.cuts:
                     self.program.cuts.append(cut)

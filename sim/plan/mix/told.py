@@ -15,11 +15,14 @@ from sim.plan.mix.answer import (
     NOT_CERTIFIABLE,
     NOT_FOUND,
     SATURATION,
+    Alternative,
     MixPlan,
     Tried,
 )
+from sim.plan.mix.points import Mix
 from sim.plan.mix.search import MOST_REFUSED
 from sim.plan.mix.stairs import Step
+from sim.plan.mix.types import Vector
 from sim.plan.mix.words import BY, condition, hardware, mean, needed, per_mtoken, priced
 from sim.plan.told import BAD, BARS, GOOD, LINE, OPEN, Chart, Part, Series, Table, Told, sentences
 from sim.results.wording import percent
@@ -63,8 +66,10 @@ def headline(plan: MixPlan) -> str:
     if plan.status == NOT_FOUND:
         return f"NOT FOUND  within {_used_up(plan)}; at least {_left(plan)}"
     parts = [condition(mix, member) for member in plan.conflict]
-    last = f" and {parts[-1]}" if len(parts) > 1 else ""
-    return f"NONE  {', '.join(parts[:-1]) or parts[-1]}{last} conflict, {BY[plan.conflict_by]}"
+    if len(parts) == 1:
+        return f"NONE  {parts[0]} cannot be met, {BY[plan.conflict_by]}"
+    which = f"{', '.join(parts[:-1])} and {parts[-1]}"
+    return f"NONE  {which} conflict, {BY[plan.conflict_by]}"
 
 
 def _used_up(plan: MixPlan) -> str:
@@ -82,12 +87,13 @@ def _reasons(plan: MixPlan) -> Iterator[str]:
     mix, best = plan.mix, plan.best
     if best is None:
         for member in plan.conflict:
-            yield f"{condition(mix, member)}: {needed(mix, member)}"
+            yield f"{condition(mix, member)}: {needed(plan, member)}"
         if plan.status == NOT_FOUND:
             yield "state more 'runs' in the question: runs that are there are found again"
         return
     if mix.bought:
-        yield f"{hardware(mix, best.seen.vector)}; all that fit on these racks are used"
+        filled = "; all that fit on these racks are used" if _filled(mix, best.seen.vector) else ""
+        yield f"{hardware(mix, best.seen.vector)}{filled}"
     yield from _costs(plan, best)
     how = "certain at 95 %" if best.seen.sure else "in the means only, which is not certain at 95 %"
     yield f"It meets every line over all {best.seen.tested.seeds} common seeds ({how})"
@@ -109,6 +115,17 @@ def _reasons(plan: MixPlan) -> Iterator[str]:
         yield f"Not certain: cheaper ones, from {_left(plan)} on, are not all refuted at 95 %"
 
 
+def _filled(mix: Mix, vector: Vector) -> bool:
+    """Whether none of a mix's racks have room for one more replica of a pool that uses them."""
+    mixes = mix.mixes
+    pieces = mixes.pieces(vector)
+    more = (
+        tuple((c, n + (p == pool)) for p, (c, n) in enumerate(vector))
+        for pool in range(len(vector))
+    )
+    return all(mixes.pieces(one) != pieces for one in more)
+
+
 def _costs(plan: MixPlan, best: Tried) -> Iterator[str]:
     cost = best.cost
     rate = mean(cost.tokens_per_s, "tokens/s", "tokens_per_s")
@@ -128,6 +145,17 @@ def _costs(plan: MixPlan, best: Tried) -> Iterator[str]:
     else:
         hourly += f" and energy {mean(cost.energy_per_h, 'USD', 'money')}/h"
     yield f"{per_mtoken(cost)} within the objectives: {hourly}, {rate}"
+    yield (
+        "Network, building, plant, maintenance and interest are not in that; 'rackplan cost' has "
+        "the whole bill of a site"
+    )
+
+
+def _by(other: Alternative) -> str:
+    """What an alternative rests on."""
+    if other.vector is None:
+        return "all are refuted, near saturation or over a limit"
+    return "runs: it holds" if other.holds else "not run: nothing excludes it"
 
 
 def _table(plan: MixPlan) -> Table:
@@ -164,7 +192,7 @@ def _prices(plan: MixPlan) -> tuple[Chart, ...]:
     mix = plan.mix
     if len(plan.tried) < 2:
         return ()
-    verdicts = ["holds" if one.seen.holds else "misses a line" for one in plan.tried]
+    verdicts = ["holds" if one.seen.holds else "misses" for one in plan.tried]
     bars = Series(
         "price",
         tuple(one.cost.price for one in plan.tried),
@@ -188,7 +216,7 @@ def _beside(plan: MixPlan) -> Iterator[Table]:
                     other.without,
                     "none" if other.vector is None else mix.text(other.vector),
                     priced(mix, other.price),
-                    {None: "not run: nothing excludes it", True: "runs: it holds"}[other.holds],
+                    _by(other),
                 )
                 for other in plan.alternatives
             ),

@@ -128,11 +128,13 @@ class Cut:
         at: pool → (choice, replicas), of the pools that the evidence is about.
         side: ``MORE``, ``FEWER`` or ``OTHER``.
         sure: whether the evidence decided, or only the means over all common seeds.
+        line: the text of the line that was missed; "": the mix cannot be built.
     """
 
     at: Mapping[int, tuple[int, int]]
     side: str
     sure: bool = True
+    line: str = ""
 
     def excludes(self, vector: Vector) -> bool:
         """Whether a mix is one of those that are excluded."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
-from sim.plan.mix.answer import EVIDENCE, MEAN_LOAD, MEANS, SATURATION
-from sim.plan.mix.conflict import LOAD, RANGE, Member
+from sim.plan.line_at import cell
+from sim.plan.mix.answer import EVIDENCE, MEAN_LOAD, MEANS, SATURATION, MixPlan
+from sim.plan.mix.conflict import LINE, LOAD, RANGE, Member
 from sim.plan.mix.cost import Cost, Mean
 from sim.plan.mix.points import Mix
 from sim.plan.mix.program import POWER, PRICE, RACKS
@@ -61,6 +62,8 @@ def per_mtoken(cost: Cost) -> str:
 def condition(mix: Mix, member: Member) -> str:
     """A condition of a conflict, as it was asked for."""
     kind, limits = member.condition.kind, mix.mixes.limits
+    if kind == LINE:
+        return member.condition.line
     if member.condition.pool >= 0:
         name = mix.mixes.pools[member.condition.pool]
         if kind == LOAD:
@@ -70,30 +73,50 @@ def condition(mix: Mix, member: Member) -> str:
     if kind == POWER:
         return f"power of {format_si(limits.power_w, 'W')}"
     if kind == RACKS:
-        return f"{limits.racks:.0f} racks"
+        return f"{limits.racks:.0f} {'rack' if limits.racks == 1 else 'racks'}"
     if kind == PRICE:
         return f"cost of {priced(mix, limits.cost)}"
     return f"the {mix.mixes.kinds[0].most:.0f} GPUs that there are"
 
 
-def needed(mix: Mix, member: Member) -> str:
-    """How far a condition would have to give."""
-    value = member.needed
+def needed(plan: MixPlan, member: Member) -> str:
+    """How far a condition would have to give: at least, as what that leads to was not run."""
+    kind, value = member.condition.kind, member.needed
+    if kind == LINE:
+        return _nearest(plan, member.condition.line)
+    if kind == LOAD and plan.conflict_by in (EVIDENCE, MEANS):
+        return "how much less would do was not looked for; a question with maximum: finds it"
     if value is None:
         return "no number is enough"
-    return f"{_amount(mix, member, value)}{'' if member.alone else ', and other limits give too'}"
+    also = "" if member.alone else ", and other limits give too"
+    return f"{_amount(plan.mix, member, value)}{also}"
+
+
+def _nearest(plan: MixPlan, text: str) -> str:
+    """How near to a line the mixes came that miss it."""
+    missed = [
+        (line.objective.margin(line.value), one.seen.vector, line)
+        for one in plan.tried
+        for line in one.lines
+        if line.objective.text == text and line.objective.margin(line.value) > 0.0
+    ]
+    if not missed:
+        return "no mix that was run misses it in the means"
+    _, vector, line = min(missed, key=lambda one: one[:2])
+    which = "the only mix" if len(missed) == 1 else f"the nearest of {len(missed)} mixes"
+    return f"{which} that missed it in runs, {plan.mix.text(vector)}, has {cell(line)}"
 
 
 def _amount(mix: Mix, member: Member, value: float) -> str:
     kind = member.condition.kind
     if kind == LOAD:
         name = mix.mixes.pools[member.condition.pool]
-        return f"{percent(value)} of the load of {name} can be served"
+        return f"about {percent(value)} of the load of {name} can be served"
     if kind == RANGE:
         name = mix.mixes.pools[member.condition.pool]
-        return f"{value:.0f} replicas of {name} are needed"
+        return f"at least {value:.0f} replicas of {name} are needed"
     if kind == POWER:
-        return f"{format_si(value, 'W')} are needed"
+        return f"at least {format_si(value, 'W')} are needed"
     if kind == RACKS:
-        return f"{value:.0f} racks are needed"
-    return f"{priced(mix, value)} are needed"
+        return f"at least {value:.0f} racks are needed"
+    return f"at least {priced(mix, value)} are needed"

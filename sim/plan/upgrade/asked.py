@@ -136,12 +136,17 @@ def _reasons(found: UpgradePlan) -> Iterator[str]:
         if base.known
         else "as it is the site meets the lines at no value that was asked about"
     )
+    if base.known and base.at_least:
+        yield "it carries all that was asked about: with a larger 'to' options may differ"
     if found.rivals:
         names = ", ".join(one.option.name for one in found.rivals)
         yield f"not told apart per dollar by what is not excluded: {names}"
     for one in found.options:
         if one.gain <= 0.0:
-            what = "makes it worse" if one.gain_interval.high < 0.0 else "adds nothing"
+            what = "adds nothing"
+            if one.gain < 0.0:
+                worse = one.gain_interval.high < 0.0
+                what = "makes it worse" if worse else "looks worse, which is not certain"
             what = what if one.capacity.known else "meets the lines nowhere"
             yield f"{one.option.name} {what}; what ends it then: {one.capacity.binding}"
 

@@ -115,30 +115,45 @@ def test_an_answer_between_points_that_miss_is_found(tmp_path: Path) -> None:
     assert none.answer is None
     assert [len(one.lines) for one in none.conflicts] == [2]
     said = told(none)
-    assert (
-        f"What conflicts: {less} holds from 3 to 4, chat.ttft_p99 <= 150 ms holds from 5: no value"
-        in said
-    )
+    assert f"{less} holds from 3 to 4, chat.ttft_p99 <= 150 ms holds from 5: no value" in said
+    headline = told_of(none, None).headline
+    assert f" from 1 to 6 meets {less} and chat.ttft_p99 <= 150 ms, as far as these" in headline
     assert "no value does both; at 4 chat.ttft_p99 <= 150 ms has " in said
 
 
-def told(plan: Plan) -> str:
-    return "\n".join(
-        f"{part.heading}: {sentence}"
-        for part in told_of(plan, None).parts
-        for sentence in part.sentences
+RATES = "'workload[chat].rate', from: 30 /s, to: 430 /s, step: 20 /s"
+
+
+def test_the_most_replicas_that_a_line_bears(tmp_path: Path) -> None:
+    """One replica takes the least energy and is too few for the load; that hides no answer."""
+    five_j, six_j = energies_j(tmp_path, 5, 6)
+    line = f"power[utility].energy_j <= {(five_j + six_j) / 2.0:.0f} J"
+    text = QUESTION.replace("minimum", "maximum").replace(
+        "subject_to: [", f"subject_to: ['{line}', "
     )
+    plan = answered(asked(tmp_path, text=text), tmp_path / "runs")
+    assert plan.answer is not None
+    assert plan.answer.value == 5
+    assert any("and below cannot be served, and was left out" in note for note in plan.notes)
+    # Nor does a load that is too much at the far end: the least rate with so much output.
+    less = "chat.output_tokens_per_s >= 2400 tokens/s"
+    rate = QUESTION.replace("'pools[chat].replicas', from: 1, to: 6", RATES)
+    rate = rate.replace("subject_to: [", f"subject_to: ['{less}', ")
+    found = answered(asked(tmp_path, text=rate), tmp_path / "runs")
+    assert found.answer is not None
+    assert found.answer.value == "70 /s"  # of 40 tokens each: 2,800 a second, at 50 /s 2,000
+
+
+def told(plan: Plan) -> str:
+    return "\n".join(told_of(plan, None).reasons)
 
 
 def test_what_conflicts_is_said(tmp_path: Path) -> None:
     text = QUESTION.replace("150 ms", "20 ms")
     plan = answered(asked(tmp_path, text=text), tmp_path / "runs")
     assert plan.status in (NONE, NONE_LIKELY)
-    assert "What conflicts: chat.ttft_p99 <= 20 ms holds at no value from 1 to 6" in told(plan)
+    assert "chat.ttft_p99 <= 20 ms holds at no value from 1 to 6" in told(plan)
     assert "nearest to it is 6, with 100 % late" in told(plan)
     loaded = answered(asked(tmp_path, "workload[chat].rate=900 /s"), tmp_path / "runs")
     assert loaded.status == NONE
-    assert (
-        "What conflicts: the load of pool chat, 900 /s, and the end of the range, 6: 6 replicas"
-        in told(loaded)
-    )
+    assert "the load of pool chat, 900 /s, and the end of the range, 6: 6 replicas" in told(loaded)

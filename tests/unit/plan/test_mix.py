@@ -27,12 +27,13 @@ from sim.plan.mix.answer import (
     MixPlan,
 )
 from sim.plan.mix.asked import MixAnswer, MixAsked
-from sim.plan.mix.conflict import LOAD, Condition
+from sim.plan.mix.conflict import LINE, LOAD, Condition
 from sim.plan.mix.handover import every_load
 from sim.plan.mix.lay import dealt, rack_names
 from sim.plan.mix.points import Mix
 from sim.plan.mix.prices import price_of_rack
 from sim.plan.mix.program import POWER
+from sim.plan.mix.program import RACKS as RACK_LIMIT
 from sim.plan.mix.told import headline
 from sim.plan.mix.types import FEWER, MORE, OTHER
 from sim.plan.runs import Making
@@ -143,6 +144,55 @@ def test_conditions_that_conflict_are_named(
     )
     assert "power of 12.0 kW: " in printed(plan, capsys)
     assert not MixAnswer(plan).answered
+
+
+def test_a_line_that_no_mix_meets_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No prompt of 1,500 tokens has its first token within 5 ms, whatever is bought."""
+    text = RACKS.replace("  prices:", "  limits: {racks: 1}\n  prices:").replace("150 ms", "5 ms")
+    plan = answered(asked(tmp_path, text=text), tmp_path / "runs")
+    line = "chat.ttft_p99 <= 5 ms"
+    assert [member.condition for member in plan.conflict] == [
+        Condition(RACK_LIMIT), Condition(LINE, line=line), Condition(LOAD, 0),
+    ]  # fmt: skip
+    assert headline(plan).startswith(f"NONE  1 rack, {line} and the load of chat conflict, ")
+    told = printed(plan, capsys)
+    assert f"{line}: the only mix that missed it in runs, chat 4 " in told
+    assert "late (" in told
+    assert "can be served" not in told  # how much less load would do, no run has shown
+
+
+def test_a_line_that_no_mix_meets_beside_one_that_all_meet(tmp_path: Path) -> None:
+    lines = "[chat.ttft_p99 <= 5 ms, chat.e2e_p99 <= 60 s]"
+    text = RACKS.replace("[chat.ttft_p99 <= 150 ms]", lines)
+    plan = answered(asked(tmp_path, text=text), tmp_path / "runs")
+    named = [one.condition.line for one in plan.conflict if one.condition.kind == LINE]
+    assert named == ["chat.ttft_p99 <= 5 ms"]
+
+
+def test_what_a_million_tokens_cost_is_a_ratio_of_sums(tmp_path: Path) -> None:
+    """As 'rackplan cost' has it: dollars an hour over million tokens an hour, both of all seeds."""
+    text = RACKS.replace("  prices:", "  life: 5 years\n  prices:")
+    plan = answered(asked(tmp_path, text=text), tmp_path / "runs")
+    assert plan.best is not None
+    cost = plan.best.cost
+    assert cost.per_mtoken is not None
+    assert cost.hardware_per_h == pytest.approx(cost.price / (5 * 8760))
+    tokens_per_h = cost.tokens_per_s.value * 3600.0 / 1e6
+    assert cost.per_mtoken.value == pytest.approx(cost.hardware_per_h / tokens_per_h)
+
+
+def test_racks_with_room_are_not_called_full(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where three replicas may be, a rack of 16 H100 has room for a fourth."""
+    text = RACKS.replace("racks: [dgx-a100-row-1, dgx-h100-2]", "racks: [dgx-h100-2]")
+    text = text.replace("dgx-a100-row-1: 200_000 USD, ", "").replace("to: 5", "to: 3")
+    plan = answered(asked(tmp_path, text=text), tmp_path / "runs")
+    told = printed(plan, capsys)
+    assert "1 dgx-h100-2 rack" in told
+    assert "all that fit" not in told
 
 
 def test_a_choice_that_cannot_serve_is_left_out(tmp_path: Path) -> None:

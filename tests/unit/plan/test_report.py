@@ -111,6 +111,10 @@ def test_where_it_cannot_be_written_is_said_first(tmp_path: Path) -> None:
     with pytest.raises(RackplanError, match="there is no folder"):
         check_report(tmp_path / "no" / "a.html")
     check_report(tmp_path / "a.html")
+    (tmp_path / "b.html").symlink_to("/dev/null")  # replacing it would break what it leads to
+    for place in (tmp_path / "b.html", Path("/dev/null")):
+        with pytest.raises(RackplanError, match="is no plain file"):
+            check_report(place)
 
 
 def test_the_command_writes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

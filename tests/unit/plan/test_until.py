@@ -66,8 +66,8 @@ def test_the_month_by_a_stated_capacity(tmp_path: Path) -> None:
     made = answer(tmp_path, STATED)
     told = made.told()
     assert told.headline == (
-        "UNTIL 2027-05  by P50; the load of 2027-06 does not fit  (earliest: 2027-02, latest: not "
-        "in the months looked at)"
+        "UNTIL 2027-05  by P50; 2027-06 is the first month that does not fit  (earliest: 2027-02, "
+        "latest: not in the months looked at)"
     )
     assert told.meant == OPEN
     assert told.reasons[0] == "Capacity: 110 /s, between 104 and 115 /s"
