@@ -19,12 +19,17 @@ from sim.kernels.node_state import WHOLE
 
 
 def new_solver() -> Any:
-    """A HiGHS that writes nothing."""
+    """A HiGHS that writes nothing, on one thread.
+
+    All solvers of a process share one pool of threads, and one that asks for another number than
+    the first fails; workers have one core each.
+    """
     import highspy
 
     with _silent():
         solver = highspy.Highs()  # type: ignore[no-untyped-call]
     solver.setOptionValue("output_flag", False)
+    solver.setOptionValue("threads", 1)
     return solver
 
 

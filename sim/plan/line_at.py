@@ -81,7 +81,7 @@ def change_cell(
     half = (interval.high - interval.low) / 2.0 / factor
     text = (
         plus_minus(change / factor, half, unit, dimension)
-        if 0.0 < half < math.inf
+        if 1e-4 * max(abs(change / factor), 0.1) < half < math.inf
         else quantity(change / factor, unit, dimension)
     )
     return text.replace(" %", " points") if share else text

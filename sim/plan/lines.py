@@ -18,7 +18,7 @@ from sim.spec.merge import Change, apply_change
 from sim.spec.nodes import Entry, Node, list_node, mapping_node
 from sim.spec.reader import Source
 from sim.study.points import Based, base_source, try_base
-from sim.study.sequence import first_look_at_share
+from sim.study.sequence import first_look, first_look_at_share
 from sim.units import UnitError, parse_quantity
 
 #: A line on a share of runs.
@@ -130,8 +130,11 @@ def _at(item: Node, index: int, message: str) -> list[Problem]:
 
 
 def too_few_seeds(objectives: Sequence[Objective], seeds: int) -> tuple[str, ...]:
-    """What to say of lines on shares of runs that so few seeds can never show to hold."""
+    """What to say where so few seeds can never show anything, or not that a share holds."""
     found = []
+    least = first_look(ERROR / FIRST)
+    if seeds < least:
+        found.append(f"{seeds} seeds can certify nothing, whatever they show; {least} at least can")
     for line in objectives:
         least = first_look_at_share(line.limit, ERROR / FIRST) if line.chance else 0
         if seeds < least:

@@ -24,6 +24,7 @@ import time
 
 import numpy as np
 
+from sim.errors import RackplanError
 from sim.place.arcs import new_solver
 from sim.plan.growth.schedule import (
     GAP,
@@ -196,10 +197,11 @@ class _Program:
         program.a_matrix_.index_ = np.array([c for _, _, row in self._rows for c in row], np.int32)
         program.a_matrix_.value_ = np.array([v for _, _, row in self._rows for v in row.values()])
         solver = new_solver()
-        for option, value in (("mip_rel_gap", GAP), ("time_limit", float(limit_s)), ("threads", 1)):
+        for option, value in (("mip_rel_gap", GAP), ("time_limit", float(limit_s))):
             solver.setOptionValue(option, value)
         solver.passModel(program)
-        solver.run()
+        if solver.run() == highspy.HighsStatus.kError:
+            raise RackplanError("build_out: the solver failed; this is a defect of rackplan")
         optimal = solver.getModelStatus() == highspy.HighsModelStatus.kOptimal
         values = np.array(solver.getSolution().col_value)
         bound = float(solver.getInfo().mip_dual_bound) * scale

@@ -22,7 +22,7 @@ from sim.plan.lines import (
 )
 from sim.plan.margins import Objective
 from sim.spec.axes import Label
-from sim.spec.merge import Change, change_of
+from sim.spec.merge import Change, change_of, steps_of
 from sim.spec.nodes import Node, Scalar
 from sim.spec.question import MINIMUM, QuestionSpec, read_question
 from sim.spec.reader import Source
@@ -121,11 +121,16 @@ def checked_question(
     Raises:
         ScenarioError: everything that is wrong with them.
     """
+    _refuse_set_of_sought(spec, sets)
     source = source_of(spec, sets, allow_outside)
     ends = [_end(spec, source, sets, value) for value in (spec.values[0], spec.values[-1])]
     _refuse(spec, [end if isinstance(end, list) else [] for end in ends])
     easiest = ends[-1] if spec.goal == MINIMUM else ends[0]
     assert isinstance(easiest, Scenario)
+    other = ends[0] if easiest is ends[-1] else ends[-1]
+    if isinstance(other, Scenario) and other.resolved == easiest.resolved:
+        message = f"{spec.where} changes nothing of what is run: every value has the same answer"
+        raise ScenarioError([Problem(spec.mark, f"question.{spec.goal}", message)])
     objectives = objectives_of(spec, source, sets, easiest)
     if spec.failing is not None:
         moment_of(spec.failing, easiest)
@@ -144,6 +149,22 @@ def checked_question(
         source,
         tuple(sets),
     )
+
+
+def _refuse_set_of_sought(spec: QuestionSpec, sets: Sequence[str]) -> None:
+    """Refuse a change that every point would overwrite.
+
+    Raises:
+        ScenarioError: there is one.
+    """
+    sought = {spec.where: "is what is sought"}
+    sought |= {path: "comes with each one of what is sought" for path, _, _ in spec.each}
+    for text in sets:
+        where = text.partition("=")[0].strip()
+        for path, why in sought.items():
+            if steps_of(where) == steps_of(path):
+                message = f"{path} {why}, so that this would change nothing; change the study"
+                raise ScenarioError([Problem(Mark("--set"), where, message)])
 
 
 def _value(spec: QuestionSpec, value: object) -> list[Change]:

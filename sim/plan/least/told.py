@@ -215,16 +215,25 @@ def _table(plan: Plan) -> Table:
         left=frozenset({1}),
         words={YES: GOOD, NO: BAD, UNDECIDED: OPEN, NEAR: OPEN},
         chosen=frozenset(chosen),
-        note=f"mean ± 95 % at any look over 2 to {len(plan.question.seeds)} seeds; late: share of "
+        note=f"mean ± 95 % at any look, over {_seeds(plan)} seeds; late: share of "
         "arrivals without the latency in time, and in brackets the quantile itself, mean over "
         "seeds; verdicts hold together at 95 %, so each needs more than its own interval",
     )
 
 
+def _seeds(plan: Plan) -> str:
+    most = len(plan.question.seeds)
+    return f"2 to {most}" if most > 2 else "2"
+
+
 def _load(point: PointAt) -> str:
-    """Utilisation of the fullest pool."""
-    known = [load.utilisation for load in point.loads if not load.unknown]
-    return percent(max(known)) if known else "-"
+    """Utilisation of the fullest pool, by name where there are several."""
+    known = [load for load in point.loads if not load.unknown]
+    if not known:
+        return "-"
+    fullest = max(known, key=lambda load: load.utilisation)
+    name = f" {fullest.pool}" if len(known) > 1 else ""
+    return f"{percent(fullest.utilisation)}{name}"
 
 
 def _binding(plan: Plan) -> Iterator[str]:

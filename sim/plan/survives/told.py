@@ -21,12 +21,16 @@ def told_of_survival(found: Survival) -> Told:
     lines = ", ".join(line.text for line in losses.objectives)
     return Told(
         asked=f"{losses.name}: does {losses.spec.base} meet {lines} with each of "
-        f"{len(losses.failures)} failures, one at a time, {in_words(losses.moment)}?",
+        f"{_count(len(losses.failures))}, {in_words(losses.moment)}?",
         headline=_headline(found),
         meant=_meant(found),
         reasons=tuple(_reasons(found)),
         parts=tuple(_parts(found)),
     )
+
+
+def _count(failures: int) -> str:
+    return "one failure" if failures == 1 else f"{failures} failures, one at a time"
 
 
 def answered(found: Survival) -> bool:
@@ -47,7 +51,8 @@ def _headline(found: Survival) -> str:
     if not found.whole.holds:
         return "NO  the lines do not hold even with nothing failed"
     if len(survived) < count:
-        return f"NO  {len(survived)} of {count} failures are survived"
+        each = "failures are" if count > 1 else "failure is"
+        return f"NO  {len(survived)} of {count} {each} survived"
     one = f"when {_label(found.failed[0])} fails"
     which = one if count == 1 else f"with each of the {count} failures"
     return f"{'YES' if sure else 'LIKELY'}  every line holds {which}"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sim.check.scenario import Scenario
-from sim.errors import BuildError, RackplanError
+from sim.errors import BuildError, RackplanError, ScenarioError
 from sim.plan.least.content import content_of
 from sim.plan.least.find import (
     CERTAIN,
@@ -250,3 +250,22 @@ def test_what_cannot_be_measured(tmp_path: Path) -> None:
     question = asked(tmp_path, "workload[chat].rate=0.001 /s")
     with pytest.raises(RackplanError, match="no request of it arrived in the window"):
         answered(question, tmp_path / "runs")
+
+
+def test_a_question_that_changes_nothing_is_refused(tmp_path: Path) -> None:
+    text = QUESTION.replace("pools[chat].replicas", "x-foo")
+    with pytest.raises(
+        ScenarioError, match="question.minimum: x-foo changes nothing of what is run"
+    ):
+        asked(tmp_path, text=text)
+
+
+def test_what_is_sought_cannot_be_set(tmp_path: Path) -> None:
+    with pytest.raises(ScenarioError, match=r"pools\[chat\]\.replicas is what is sought"):
+        asked(tmp_path, "pools[chat].replicas=3")
+
+
+def test_too_few_seeds_to_certify_anything_are_said(tmp_path: Path) -> None:
+    few = asked(tmp_path, text=QUESTION.replace("seeds: 6", "seeds: 4"))
+    assert "4 seeds can certify nothing, whatever they show; 5 at least can" in few.warnings
+    assert not any("certify" in text for text in asked(tmp_path).warnings)

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ("pytester",)
-
 #: Where machine code is kept: pytester's processes have another home, and would compile it anew.
 CACHE = os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))
 #: Without the entry point, which may be of another installation.

@@ -130,9 +130,10 @@ class Losing:
         self.lost = lost
 
     def map(self, work: Work, tasks: Iterable[Task]) -> Generator[Outcome, None, None]:
-        yield from InProcess().map(work, [t for t in tasks if t.name not in self.lost])
+        every = list(tasks)
+        yield from InProcess().map(work, [t for t in every if t.name not in self.lost])
         for name in sorted(self.lost):
-            (task,) = [t for t in tasks if t.name == name]
+            (task,) = [t for t in every if t.name == name]
             yield Outcome(task, failure=Failure("died", "its worker died"))
 
 
