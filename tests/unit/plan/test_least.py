@@ -255,7 +255,7 @@ def test_what_cannot_be_measured(tmp_path: Path) -> None:
 def test_a_question_that_changes_nothing_is_refused(tmp_path: Path) -> None:
     text = QUESTION.replace("pools[chat].replicas", "x-foo")
     with pytest.raises(
-        ScenarioError, match="question.minimum: x-foo changes nothing of what is run"
+        ScenarioError, match=r"question\.minimum: x-foo changes nothing of what is run"
     ):
         asked(tmp_path, text=text)
 
