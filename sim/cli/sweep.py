@@ -50,6 +50,10 @@ def sweep(
     stuck_after: StuckAfter = STUCK_AFTER,
     scheduler: Scheduler = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="FILE", help="also write the study as one HTML page"),
+    ] = None,
     allow_outside: Annotated[
         bool, typer.Option("--allow-outside", help="let paths lead out of the study's folder")
     ] = False,
@@ -74,9 +78,18 @@ def sweep(
     study = load_study(file, sets=sets or (), seeds=seeds, allow_outside=allow_outside)
     for text in study.warnings:
         print(f"warning: {text}", file=sys.stderr)
+    if report is not None:
+        from sim.plan.report import check_report
+
+        check_report(report)
     how = How(jobs, out, engine, fresh, stuck_after, scheduler)
     result = _run(study, how)
     folder = save(result, out)
+    if report is not None:
+        from sim.cli.sweep_page import write_study_page
+
+        write_study_page(report, result, file)
+        print(f"Page: {report}", file=sys.stderr)
     if as_json:
         print(json.dumps({"study": str(folder), **content_of(result)}, indent=2))
     else:

@@ -209,3 +209,22 @@ def test_a_front_and_what_the_budget_left(study: Path) -> None:
     assert "Not run (budget): " in text
     assert "2 of 8 runs were not made: the budget is spent" in made.stderr
     assert "or were not made and are not counted" in text
+
+
+def test_a_page_shows_the_front(study: Path) -> None:
+    goals = "objectives: [{minimise: chat.e2e_p50}, {minimise: peak_draw_w}]\n"
+    study.write_text(SMALL[: SMALL.index("baseline:")] + goals)
+    made = rackplan("sweep", study, "--report", "page.html", "--json")
+    assert made.exit_code == 0, made.output
+    front = json.loads(made.stdout)["answer"]["front"]
+    page = Path("page.html").read_text(encoding="utf-8")
+    assert page.count('<tr class="chosen">') == len(front) >= 1
+    assert "the front is marked" in page
+    assert "chat.e2e_p50 (s)" in page
+    assert "<script" not in page
+    study.write_text(SMALL[: SMALL.index("baseline:")] + "objective: {minimise: chat.e2e_p50}\n")
+    assert rackplan("sweep", study, "--report", "page.html").exit_code == 0
+    page = Path("page.html").read_text(encoding="utf-8")
+    assert "chat.e2e_p50 along pools[chat].replicas" in page
+    assert page.count('<tr class="chosen">') == 1
+    assert isinstance(rackplan("sweep", study, "--report", "no/page.html").exception, RackplanError)
