@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RUNNING = (
     "dashboard", "determinism", "golden", "packaging", "property", "theory", "unit/cli",
     "unit/engine", "unit/policies", "unit/results", "unit/study", "unit/test_documents.py",
-    "unit/test_scenarios.py",
+    "unit/test_scenarios.py", "unit/test_questions.py", "unit/plan", "unit/cost",
 )  # fmt: skip
 
 
