@@ -95,6 +95,12 @@ def plan(
     took_s = time.monotonic() - start_s
     if report is not None:
         _report(report, file, asked, answer, making)
+    _show(answer, making, took_s, as_json)
+    raise typer.Exit(0 if answer.answered else 1)
+
+
+def _show(answer: Answer, making: Making, took_s: float, as_json: bool) -> None:
+    """Print the answer on standard output."""
     if as_json:
         content = {**answer.content(), "engine": making.engine}
         content["runs"] = {"made": making.made, "found": making.found}
@@ -106,9 +112,8 @@ def plan(
 
         to = console(WIDTH)
         print_told(answer.told(), to)
-        counts = f"{making.made} made, {making.found} found in {out}"
+        counts = f"{making.made} made, {making.found} found in {making.out}"
         to.print(plain_text(f"Runs: {counts}, {span(took_s)} ({making.engine} engine)"))
-    raise typer.Exit(0 if answer.answered else 1)
 
 
 def _report(path: Path, file: str, asked: Asked, answer: Answer, making: Making) -> None:

@@ -73,7 +73,7 @@ def sweep(
     others are shown), 130 if stopped by Ctrl-C.
     """
     from sim.study.points import load_study
-    from sim.study.sweep_files import content_of, save
+    from sim.study.sweep_files import save
 
     study = load_study(file, sets=sets or (), seeds=seeds, allow_outside=allow_outside)
     for text in study.warnings:
@@ -90,14 +90,21 @@ def sweep(
 
         write_study_page(report, result, file)
         print(f"Page: {report}", file=sys.stderr)
+    _show(result, folder, as_json)
+    raise typer.Exit(FAILED if result.failed else 0)
+
+
+def _show(result: StudyResult, folder: Path, as_json: bool) -> None:
+    """Print the study on standard output."""
     if as_json:
+        from sim.study.sweep_files import content_of
+
         print(json.dumps({"study": str(folder), **content_of(result)}, indent=2))
     else:
         from sim.cli.summary import console
         from sim.cli.sweep_table import WIDTH, print_study
 
         print_study(result, folder, console(WIDTH))
-    raise typer.Exit(FAILED if result.failed else 0)
 
 
 def _run(study: Study, how: How) -> StudyResult:

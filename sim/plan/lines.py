@@ -163,6 +163,20 @@ def checked(source: Source, sets: Sequence[str], changes: Sequence[Change]) -> S
     return serving(check(source.document(sets, changes)), "the base of a study")
 
 
+def checked_at(
+    label: str, source: Source, sets: Sequence[str], changes: Sequence[Change]
+) -> Scenario:
+    """The base with the changes of one point.
+
+    Raises:
+        ScenarioError: what is wrong with it, with the point's label.
+    """
+    try:
+        return checked(source, sets, changes)
+    except ScenarioError as error:
+        raise ScenarioError(at_label(problem, label) for problem in error.problems) from None
+
+
 def at_label(problem: Problem, label: str) -> Problem:
     """A problem of one point only."""
     return Problem(problem.mark, problem.path, f"{problem.message} (at {label})")

@@ -14,6 +14,7 @@ from sim.plan.lines import (
     as_subject,
     at_label,
     checked,
+    checked_at,
     lines_of,
     objectives_of,
     plain_runs,
@@ -81,13 +82,10 @@ class Question:
         """
         key = (point, "\n".join(sets))
         if key not in self._made:
-            spec, label = self.spec, self.label(point)
-            changes = [*_value(spec, self.values[point]), *plain_runs(spec.mark)]
-            try:
-                every = [*changes, *map(change_of, sets)]
-                self._made[key] = checked(self._source, self._sets, every)
-            except ScenarioError as error:
-                raise ScenarioError(at_label(p, label) for p in error.problems) from None
+            changes = _value(self.spec, self.values[point])
+            changes += [*plain_runs(self.spec.mark), *map(change_of, sets)]
+            label = self.label(point)
+            self._made[key] = checked_at(label, self._source, self._sets, changes)
         return self._made[key]
 
 

@@ -68,17 +68,7 @@ def content_of_mix(plan: MixPlan) -> dict[str, Any]:
                 {"limit": s.limit, "step": s.step, "price": s.before, "price_then": s.after}
                 for s in plan.shadows
             ],
-            "conflict": {
-                "by": plan.conflict_by,
-                "conditions": [
-                    {
-                        "condition": condition(mix, member),
-                        "needed": member.needed,
-                        "in_words": needed(plan, member),
-                    }
-                    for member in plan.conflict
-                ],
-            },
+            "conflict": _conflict(plan),
             "ratios": [
                 {
                     "prefill": mix.mixes.pools[first],
@@ -100,6 +90,21 @@ def content_of_mix(plan: MixPlan) -> dict[str, Any]:
     )
     assert isinstance(content, dict)
     return content
+
+
+def _conflict(plan: MixPlan) -> dict[str, Any]:
+    """What cannot be met together, and how far each condition would have to give."""
+    return {
+        "by": plan.conflict_by,
+        "conditions": [
+            {
+                "condition": condition(plan.mix, member),
+                "needed": member.needed,
+                "in_words": needed(plan, member),
+            }
+            for member in plan.conflict
+        ],
+    }
 
 
 def _mix(mix: Mix, vector: Vector) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from sim.plan.failing import Failure, Moment, failures_of, moment_of
 from sim.plan.line_at import LineAt, line_at
 from sim.plan.lines import (
     as_subject,
-    at_label,
     checked,
+    checked_at,
     lines_of,
     objectives_of,
     plain_runs,
@@ -83,11 +83,8 @@ class Losses:
                 own = self._source.document(self._sets).tree.get("events")
                 change = self.moment.with_failure(own, self.failures[point - 1])
                 changes.append(change_of(change))
-            try:
-                self._made[key] = checked(self._source, self._sets, changes)
-            except ScenarioError as error:
-                label = self.label(point)
-                raise ScenarioError(at_label(p, label) for p in error.problems) from None
+            label = self.label(point)
+            self._made[key] = checked_at(label, self._source, self._sets, changes)
         return self._made[key]
 
 
