@@ -1,6 +1,6 @@
-"""Which runs there are: the real folders directly under one root.
+"""Which results there are: the real folders directly under one root.
 
-A run is chosen by its name in this listing. A name from a URL is only compared with it, never
+A result is chosen by its name in this listing. A name from a URL is only compared with it, never
 joined to a path.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 #: Environment variable with the folder that holds the run folders.
@@ -18,21 +18,30 @@ ROOT_VARIABLE = "RACKPLAN_RUNS"
 RUN_VARIABLE = "RACKPLAN_RUN"
 
 MANIFEST = "manifest.json"
-#: A file that only the results of several seeds have.
-SEEDS = "by_seed.json"
-#: A folder that only the results of a placement have.
-PLACEMENTS = "placements"
+#: Kinds of results.
+RUN, PLACEMENT, SEEDS, STUDY, PLAN = "run", "placement", "seeds", "study", "plan"
+#: What only the folders of a kind have, beside their manifest; a run has none of these.
+_MARKS = {
+    "by_seed.json": SEEDS,
+    "study.json": STUDY,
+    "answer.json": PLAN,
+    "placements": PLACEMENT,
+}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Names of the runs under a root, newest first, and what was left out and why."""
+    """Names of the results under a root by kind, newest first, and what was left out and why."""
 
     root: Path
-    names: tuple[str, ...]
-    left_out: tuple[str, ...]
-    missing: str  # why there is no listing at all; "" otherwise
+    kinds: dict[str, str] = field(default_factory=dict)  # name → kind
+    left_out: tuple[str, ...] = ()
+    missing: str = ""  # why there is no listing at all; "" otherwise
+
+    def names(self, *kinds: str) -> tuple[str, ...]:
+        """The results of these kinds."""
+        return tuple(name for name, kind in self.kinds.items() if kind in kinds)
 
 
 def root_folder() -> Path:
@@ -40,9 +49,9 @@ def root_folder() -> Path:
     return Path(os.environ.get(ROOT_VARIABLE, "runs")).resolve()
 
 
-def list_runs(root: Path) -> Listing:
-    """The runs that are real folders directly under ``root``."""
-    found: list[tuple[float, str]] = []
+def list_results(root: Path) -> Listing:
+    """The results that are real folders directly under ``root``."""
+    found: list[tuple[float, str, str]] = []
     left_out: list[str] = []
     try:
         with os.scandir(root) as entries:
@@ -53,13 +62,18 @@ def list_runs(root: Path) -> Listing:
                 if reason:
                     left_out.append(f"{entry.name!r}: {reason}")
                     continue
-                # A run that is being replaced is gone for a moment.
+                # A result that is being replaced is gone for a moment.
                 with suppress(FileNotFoundError):
-                    found.append((Path(entry.path, MANIFEST).stat().st_mtime, entry.name))
+                    written = Path(entry.path, MANIFEST).stat().st_mtime
+                    found.append((written, entry.name, _kind(Path(entry.path))))
     except OSError as error:
-        return Listing(root, (), (), f"the folder {root} cannot be read: {error.strerror}")
-    found.sort(key=lambda run: (-run[0], run[1]))
-    return Listing(root, tuple(name for _, name in found), tuple(sorted(left_out)), "")
+        return Listing(root, missing=f"the folder {root} cannot be read: {error.strerror}")
+    found.sort(key=lambda one: (-one[0], one[1]))
+    return Listing(root, {name: kind for _, name, kind in found}, tuple(sorted(left_out)))
+
+
+def _kind(folder: Path) -> str:
+    return next((kind for mark, kind in _MARKS.items() if (folder / mark).exists()), RUN)
 
 
 def _is_folder_or_link(entry: os.DirEntry[str]) -> bool:
@@ -67,16 +81,12 @@ def _is_folder_or_link(entry: os.DirEntry[str]) -> bool:
 
 
 def _left_out(entry: os.DirEntry[str], root: Path) -> str:
-    """Why an entry of the root is no run; "" for a run."""
+    """Why an entry of the root is no result; "" for one."""
     if entry.is_symlink():
         return "it is a link, and links are not followed"
     manifest = Path(entry.path, MANIFEST)
     if not manifest.is_file():
         return f"it has no {MANIFEST}, so it is not the result of a run"
-    if Path(entry.path, SEEDS).is_file():
-        return "it holds metrics over several seeds, not a run; its runs are beside it"
-    if Path(entry.path, PLACEMENTS).is_dir():
-        return f"it is a placement, which has no page yet; 'rackplan show {entry.name}' prints it"
     if not manifest.resolve().is_relative_to(root):
         return "its manifest leads out of the folder"
     if not _NAME.fullmatch(entry.name):

@@ -1,21 +1,31 @@
-"""Reads a run into what the pages show; every failure is one line that says why."""
+"""Reads results into what the pages show; every failure is one line that says why.
+
+Pages ask for small frames by SQL over the Parquet files of a run (``ask``), so that no large table
+is ever in memory. No text of a user enters SQL: it travels in bound parameters.
+"""
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import duckdb
+import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import streamlit as st
 
-from dashboard.listing import MANIFEST, Listing
-from dashboard.series import Draw, Latency, draw_series, latency_series
+from dashboard.listing import MANIFEST, PLACEMENT, RUN, Listing
 from sim.errors import RackplanError, ResultError
+from sim.results.kind import is_placement
 from sim.results.metrics import Metric
+from sim.results.placement_tables import EVERY_TABLE
 from sim.results.result import RunResult, open_run
+from sim.results.schema import schema
 from sim.results.verdict import Verdict, verdict
 
 _LONGEST_REASON = 300
@@ -23,6 +33,7 @@ _LONGEST_REASON = 300
 _FAILURES = (
     RackplanError,
     pa.ArrowException,
+    duckdb.Error,
     ArithmeticError,
     AttributeError,
     KeyError,
@@ -34,7 +45,7 @@ _T = TypeVar("_T")
 
 
 class Unreadable(Exception):
-    """A run that cannot be shown; the message is one line."""
+    """A result that cannot be shown; the message is one line."""
 
 
 @dataclass(frozen=True)
@@ -55,29 +66,94 @@ class Missing:
 
 
 @dataclass(frozen=True)
-class RunView:
-    """All that the pages show of one run, in plain values."""
+class View:
+    """A run or a placement as all pages see it.
+
+    Attributes:
+        name: its folder under the root.
+        stamp: changes when its files are written again.
+        result: manifest, metrics, rows of each table; tables are asked for by ``ask``.
+    """
 
     name: str
-    scenario: str
-    seed: int
-    engine: str
-    outcome: str
-    record: str
+    stamp: tuple[int, ...]
+    result: RunResult = field(repr=False)
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """What the run says of itself."""
+        return self.result.manifest
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """Full name (``chat.ttft_p99``) → metric."""
+        return self.result.metrics
+
+    @property
+    def outcome(self) -> str:
+        """ "complete" or "partial"."""
+        return self.result.outcome
+
+    @property
+    def scenario(self) -> str:
+        """Name of the scenario."""
+        return str(self.manifest["scenario"])
+
+    @property
+    def seed(self) -> int:
+        """Seed of all randomness."""
+        return int(self.manifest["seed"])
+
+    @property
+    def engine(self) -> str:
+        """What computed it."""
+        return str(self.manifest["engine"])
+
+    @property
+    def rackplan(self) -> str:
+        """Version that made it."""
+        return str(self.manifest["versions"].get("rackplan", "unknown"))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the run warned of."""
+        return tuple(str(warning) for warning in self.manifest["warnings"])
+
+    @property
+    def expectations(self) -> tuple[Expectation, ...]:
+        """The ``expect:`` lines and how they went."""
+        return tuple(
+            Expectation(
+                text=str(line["text"]),
+                passed=line["passed"] is True,
+                metric=self.metrics.get(str(line["metric"])),
+                reason=str(line["reason"]),
+            )
+            for line in self.manifest["expectations"]
+        )
+
+    def rows(self, table: str) -> int:
+        """Rows of a table; 0 also where it was not recorded."""
+        return self.result.tables.rows.get(table, 0)
+
+
+@dataclass(frozen=True)
+class RunView(View):
+    """A run that served requests."""
+
+    verdict: Verdict
+    workloads: tuple[str, ...]
     simulated_s: float
     warm_up_s: float
     duration_s: float
     measured_s: float
-    rackplan: str
     power_stated: bool
     provisioned_w: float | None
-    workloads: tuple[str, ...]
-    metrics: Mapping[str, Metric]
-    verdict: Verdict
-    expectations: tuple[Expectation, ...]
-    warnings: tuple[str, ...]
-    latency: Mapping[str, Latency | Missing]
-    draw: Draw | Missing
+
+    @property
+    def record(self) -> str:
+        """ "full", "sampled" or "summary"."""
+        return str(self.manifest["record"])
 
     @property
     def end_s(self) -> float:
@@ -91,15 +167,29 @@ def read_run(listing: Listing, name: str) -> RunView:
     Raises:
         Unreadable: it cannot be shown.
     """
-    if name not in listing.names:
+    view = read_view(listing, name)
+    if not isinstance(view, RunView):
+        raise Unreadable(f"{name!r} is a placement: it served no request")
+    return view
+
+
+def read_view(listing: Listing, name: str) -> View:
+    """A run or a placement of the listing, from the cache while its files are the same.
+
+    Raises:
+        Unreadable: it cannot be shown.
+    """
+    if name not in listing.names(RUN, PLACEMENT):
         raise Unreadable(f"there is no run {name!r} in {listing.root}")
-    return _guarded(lambda: _read(str(listing.root), name, _stamp(listing.root / name)))
+    return guarded(lambda: _read(str(listing.root), name, stamp_of(listing.root / name)))
 
 
-def _stamp(folder: Path) -> tuple[int, ...]:
-    """Changes when the run is written again: a cached view is of exactly these files."""
+def stamp_of(
+    folder: Path, parts: tuple[str, ...] = (MANIFEST, "metrics.json", "summary")
+) -> tuple[int, ...]:
+    """Changes when a result is written again: a cached view is of exactly these files."""
     stamp: list[int] = []
-    for part in (MANIFEST, "metrics.json", "summary"):
+    for part in parts:
         path = folder / part
         if path.exists():
             status = path.stat()
@@ -107,9 +197,10 @@ def _stamp(folder: Path) -> tuple[int, ...]:
     return tuple(stamp)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
-def _read(root: str, name: str, stamp: tuple[int, ...]) -> RunView:
-    return _view(open_run(Path(root, name)), name)
+# A resource, not data: views are never changed, and a copy of a manifest takes longer than a page.
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _read(root: str, name: str, stamp: tuple[int, ...]) -> View:
+    return _view(open_run(Path(root, name)), name, stamp)
 
 
 #: Metrics that the pages show without asking whether they are there.
@@ -128,61 +219,145 @@ def _check_metrics(result: RunResult, workloads: tuple[str, ...]) -> None:
         raise ResultError(f"its metrics.json lacks {', '.join(lacking)}")
 
 
-def _view(result: RunResult, name: str) -> RunView:
+def _view(result: RunResult, name: str, stamp: tuple[int, ...]) -> View:
     manifest = result.manifest
-    window, power = manifest["window"], manifest["power"]
-    workloads = tuple(str(workload["name"]) for workload in manifest["workloads"])
-    _check_metrics(result, workloads)
-    end_s = min(float(window["duration_s"]), float(manifest["simulated_s"]))
-    return RunView(
-        name=name,
-        scenario=manifest["scenario"],
-        seed=int(manifest["seed"]),
-        engine=manifest["engine"],
-        outcome=result.outcome,
-        record=manifest["record"],
-        simulated_s=float(manifest["simulated_s"]),
-        warm_up_s=float(window["warm_up_s"]),
-        duration_s=float(window["duration_s"]),
-        measured_s=float(window["measured_s"]),
-        rackplan=str(manifest["versions"].get("rackplan", "unknown")),
-        power_stated=bool(power["stated"]),
-        provisioned_w=_number(power["provisioned_w"]),
-        workloads=workloads,
-        metrics=dict(result.metrics),
-        verdict=verdict(result),
-        expectations=tuple(_expectation(line, result) for line in manifest["expectations"]),
-        warnings=tuple(str(warning) for warning in manifest["warnings"]),
-        latency={
-            workload: _part(partial(latency_series, result, workload, end_s))
-            for workload in workloads
-        },
-        draw=_part(partial(draw_series, result, end_s)),
-    )
+    if is_placement(manifest):
+        view = View(name, stamp, result)
+    else:
+        window, power = manifest["window"], manifest["power"]
+        workloads = tuple(str(workload["name"]) for workload in manifest["workloads"])
+        _check_metrics(result, workloads)
+        view = RunView(
+            name=name,
+            stamp=stamp,
+            result=result,
+            verdict=verdict(result),
+            workloads=workloads,
+            simulated_s=float(manifest["simulated_s"]),
+            warm_up_s=float(window["warm_up_s"]),
+            duration_s=float(window["duration_s"]),
+            measured_s=float(window["measured_s"]),
+            power_stated=bool(power["stated"]),
+            provisioned_w=number(power["provisioned_w"]),
+        )
+    # Read once here, so that a page never meets a damaged one.
+    assert isinstance(view.expectations, tuple)
+    return view
 
 
-def _number(value: Any) -> float | None:
+def number(value: Any) -> float | None:
+    """A number of a manifest, which may be absent."""
     return None if value is None else float(value)
 
 
-def _expectation(line: Mapping[str, Any], result: RunResult) -> Expectation:
-    return Expectation(
-        text=str(line["text"]),
-        passed=line["passed"] is True,
-        metric=result.metrics.get(str(line["metric"])),
-        reason=str(line["reason"]),
+_NAMED = re.compile(r"\b(?:from|join)\s+([a-z][a-z_]*)")
+_TABLES = {name.replace("/", "_"): name for name in EVERY_TABLE}
+#: DuckDB's word for an Arrow type, for tables that no file holds a row of.
+_DUCK = {"double": "double", "float": "float", "bool": "boolean", "string": "varchar",
+         "int8": "tinyint", "int16": "smallint", "int32": "integer", "int64": "bigint"}  # fmt: skip
+
+
+def ask(view: View, sql: str, /, **parameters: Any) -> pd.DataFrame:
+    """What a query over the tables of a run gives, from the cache while its files are the same.
+
+    Tables have their own names in ``sql``, with ``_`` for ``/``: ``from summary_power where node =
+    $node``. A table that was not recorded has no rows. ``parameters`` are bound, never written into
+    the text, which is a constant of this code.
+
+    Raises:
+        ResultError: a table is not what the run wrote.
+    """
+    return _ask(view, view.name, view.stamp, sql, tuple(sorted(parameters.items())))
+
+
+@st.cache_data(max_entries=1024, show_spinner=False)
+def _ask(
+    _view: View,
+    name: str,
+    stamp: tuple[int, ...],
+    sql: str,
+    parameters: tuple[tuple[str, Any], ...],
+) -> pd.DataFrame:
+    folder = _view.result.folder
+    assert folder is not None
+    bound = dict(parameters)
+    sources = []
+    for word in dict.fromkeys(_NAMED.findall(sql)):
+        if word not in _TABLES:
+            continue
+        table = _TABLES[word]
+        if not _view.rows(table):
+            sources.append(f"{word} as ({_empty(table)})")
+            continue
+        files = [str(file) for file in _view.result.tables.files[table]]
+        _check_rows(_view, table, files)
+        bound[f"files_of_{word}"] = files
+        sources.append(f"{word} as (select * from read_parquet($files_of_{word}))")
+    with_tables = f"with {', '.join(sources)} {sql}" if sources else sql
+    with _database(str(folder.parent)).cursor() as cursor:
+        return cursor.execute(with_tables, bound).df()
+
+
+def _empty(table: str) -> str:
+    columns = ", ".join(
+        f"null::{_DUCK[str(field.type)]} as {field.name}" for field in schema(table)
     )
+    return f"select {columns} where false"
 
 
-def _part(read: Callable[[], _T]) -> _T | Missing:
+def _check_rows(view: View, table: str, files: list[str]) -> None:
+    """Raises ResultError: the files do not hold what the manifest says."""
+    wanted, found = schema(table), 0
+    for file in files:
+        try:
+            part = pq.ParquetFile(file)
+        except (pa.ArrowException, OSError) as error:
+            raise ResultError(f"{file} cannot be read as Parquet: {error}") from error
+        if part.schema_arrow.names != wanted.names:
+            raise ResultError(
+                f"{file} does not have the columns of table {table!r}; it was written by another "
+                "version of rackplan"
+            )
+        found += part.metadata.num_rows
+    if found != view.rows(table):
+        raise ResultError(
+            f"table {table!r} has {found} rows where the manifest says {view.rows(table)}: the "
+            "result was changed or cut"
+        )
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _database(root: str) -> duckdb.DuckDBPyConnection:
+    """A connection that reads files under ``root`` and nothing else, and installs nothing."""
+    connection = duckdb.connect(
+        config={
+            "threads": min(4, os.cpu_count() or 1),
+            "memory_limit": "2GB",
+            "temp_directory": "",
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+    )
+    connection.execute("set allowed_directories = $roots", {"roots": [root]})
+    connection.execute("set enable_external_access = false")
+    connection.execute("set lock_configuration = true")
+    return connection
+
+
+def part(read: Callable[[], _T]) -> _T | Missing:
     """What ``read`` returns, or why not: one damaged table does not hide the rest of a run."""
     try:
-        return _guarded(read)
+        return guarded(read)
     except Unreadable as error:
         return Missing(str(error))
 
 
-def _guarded(read: Callable[[], _T]) -> _T:
+def guarded(read: Callable[[], _T]) -> _T:
+    """What ``read`` returns.
+
+    Raises:
+        Unreadable: it met files that are not what a run writes.
+    """
     try:
         return read()
     except RackplanError as error:

@@ -1,4 +1,4 @@
-"""What surrounds every page: the choice of a run, and what is said when there is none."""
+"""What surrounds every page: its question, the choice of a result, and what is said without one."""
 
 from __future__ import annotations
 
@@ -6,99 +6,126 @@ import os
 
 import streamlit as st
 
-from dashboard.listing import RUN_VARIABLE, Listing, list_runs, root_folder
-from dashboard.load import RunView, Unreadable, read_run
+from dashboard.listing import PLACEMENT, RUN, RUN_VARIABLE, Listing, list_results, root_folder
+from dashboard.load import RunView, Unreadable, View, read_view
+from dashboard.parts import notice
 from dashboard.style import apply_style
 from sim.results.wording import span
 
 _KEY = "run"
-_UNKNOWN = "unknown_run"
+_UNKNOWN = "unknown-{}"
 
 
-def chosen_run() -> RunView | None:
-    """The run that the user chose, or None after the page has said why there is none."""
+def open_page(title: str, question: str) -> Listing:
+    """Put the head of a page; what results there are."""
     apply_style()
-    listing = list_runs(root_folder())
-    if not listing.names:
-        _nothing(listing)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small", key="page-head"):
+        with st.container(key="page-title", width="content"):
+            st.text(title)
+        with st.container(key="page-question", width="stretch"):
+            st.text(question)
+    return list_results(root_folder())
+
+
+def chosen_run(title: str, question: str) -> RunView | None:
+    """The run that the user chose, or None after the page has said why there is none."""
+    view = chosen_view(title, question)
+    if view is None or isinstance(view, RunView):
+        return view
+    notice(
+        "none",
+        f"{view.name} is a placement",
+        "It served no request, so there is nothing to show here: see Placement and Scenario.",
+    )
+    return None
+
+
+def chosen_view(title: str, question: str) -> View | None:
+    """The same of a run or a placement."""
+    listing = open_page(title, question)
+    names = listing.names(RUN, PLACEMENT)
+    if not names:
+        no_result(listing, "run", "rackplan run scenarios/quickstart.yaml")
         return None
-    _note_unknown(listing)
+    name = choose(listing, names, "Run", _KEY, _first(names))
+    try:
+        view = read_view(listing, name)
+    except Unreadable as error:
+        notice("bad", f"{name} cannot be shown", str(error))
+        left_out(listing)
+        return None
+    _facts(view)
+    left_out(listing)
+    if view.outcome == "partial":
+        reason = str(view.manifest.get("reason"))
+        until = (
+            f"at {span(view.simulated_s)} of {span(view.duration_s)}"
+            if isinstance(view, RunView)
+            else "early"
+        )
+        notice("near", f"A partial run: it stopped {until} ({reason})",
+               "What is here ends there; no objective is judged.", key="partial")  # fmt: skip
+    return view
+
+
+def choose(listing: Listing, names: tuple[str, ...], label: str, key: str, first: int = 0) -> str:
+    """One of ``names`` by a box in the sidebar, which the URL has as ``key``.
+
+    A name in the URL that is none of them is told, and the first one is taken.
+    """
+    unknown = _UNKNOWN.format(key)
+    asked = st.query_params.get(key)
+    if asked is not None and asked not in names:
+        # The widget is about to drop it.
+        st.session_state[unknown] = asked[:128]
+    elif asked is not None:
+        st.session_state.pop(unknown, None)
     with st.sidebar:
         name = st.selectbox(
-            "Run",
-            listing.names,
-            index=_first(listing),
-            key=_KEY,
+            label,
+            names,
+            index=first,
+            key=key,
             bind="query-params",
-            on_change=_forget_unknown,
+            on_change=lambda: st.session_state.pop(unknown, None),
             help="folders of results, newest first",
         )
-    unknown = st.session_state.get(_UNKNOWN)
-    if unknown:
-        _state("near", "No run of that name here", f"{unknown!r} is not in {listing.root}.")
-    try:
-        run = read_run(listing, str(name))
-    except Unreadable as error:
-        _state("bad", f"{name} cannot be shown", str(error))
-        _left_out(listing)
-        return None
-    _facts(run)
-    _left_out(listing)
-    return run
+    if st.session_state.get(unknown):
+        words = f"{st.session_state[unknown]!r} is not in {listing.root}."
+        notice("near", f"No {label.lower()} of that name here", words, key=f"unknown-{key}")
+    return str(name)
 
 
-def _first(listing: Listing) -> int:
+def _first(names: tuple[str, ...]) -> int:
     """Index of the run to show when the URL names none."""
     wanted = os.environ.get(RUN_VARIABLE, "")
-    return listing.names.index(wanted) if wanted in listing.names else 0
+    return names.index(wanted) if wanted in names else 0
 
 
-def _note_unknown(listing: Listing) -> None:
-    """Keep a name of the URL that no run has: the widget is about to drop it."""
-    asked = st.query_params.get(_KEY)
-    if asked is not None and asked not in listing.names:
-        st.session_state[_UNKNOWN] = asked[:128]
-    elif asked is not None:
-        _forget_unknown()
+def no_result(listing: Listing, what: str, command: str) -> None:
+    """Say that there is no result of the kind that a page shows, and how to get one."""
+    why = listing.missing or f"The folder {listing.root} holds no result of a {what}."
+    notice("none", f"No {what} to show yet", f"{why}\nMake one, then reload this page: {command}")
+    left_out(listing)
 
 
-def _forget_unknown() -> None:
-    st.session_state.pop(_UNKNOWN, None)
-
-
-def _nothing(listing: Listing) -> None:
-    why = listing.missing or f"The folder {listing.root} holds no result of a run."
-    _state(
-        "none",
-        "No run to show yet",
-        f"{why}\nMake one, then reload this page: rackplan run scenarios/quickstart.yaml",
-    )
-    _left_out(listing)
-
-
-def _state(state: str, title: str, detail: str) -> None:
-    """A coloured block of plain text."""
-    with st.container(key=f"{state}-block-notice"):
-        with st.container(key="title-notice"):
-            st.text(title)
-        st.text(detail)
-
-
-def _facts(run: RunView) -> None:
+def _facts(view: View) -> None:
     """Where the numbers come from, in the sidebar."""
-    lines = [
-        run.name,
-        f"scenario {run.scenario}",
-        f"seed {run.seed}, {run.engine} engine",
-        f"{span(run.duration_s)} of arrivals",
-        f"measured {span(run.measured_s)} after {span(run.warm_up_s)} of warm-up",
-        f"rackplan {run.rackplan}, record {run.record}",
-    ]
+    lines = [view.name, f"scenario {view.scenario}", f"seed {view.seed}, {view.engine} engine"]
+    if isinstance(view, RunView):
+        lines += [
+            f"{span(view.duration_s)} of arrivals",
+            f"measured {span(view.measured_s)} after {span(view.warm_up_s)} of warm-up",
+            f"rackplan {view.rackplan}, record {view.record}",
+        ]
+    else:
+        lines.append(f"rackplan {view.rackplan}")
     with st.sidebar, st.container(key="small-facts"):
         st.text("\n".join(lines))
 
 
-def _left_out(listing: Listing) -> None:
+def left_out(listing: Listing) -> None:
+    """Say in the sidebar which folders are no results, and why."""
     if not listing.left_out:
         return
     count = len(listing.left_out)

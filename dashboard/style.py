@@ -34,6 +34,8 @@ div[data-testid="stMetric"] > div {padding: 0;}
 div[data-testid="stMetricValue"] {font-size: 1.55rem; line-height: 1.3;}
 div[data-testid="stMetricDelta"] {font-size: .8rem;}
 div[data-testid="stText"] {font-size: .9rem; line-height: 1.35;}
+div[class*="st-key-page-title"] div[data-testid="stText"] {font-weight: 700; font-size: 1.25rem;}
+div[class*="st-key-page-question"] div[data-testid="stText"] {font-size: .95rem; opacity: .8;}
 div[class*="st-key-title"] div[data-testid="stText"] {font-weight: 650; font-size: 1rem;}
 div[class*="st-key-head"] div[data-testid="stText"] {font-weight: 600;}
 div[class*="st-key-small"] div[data-testid="stText"] {font-size: .78rem; opacity: .8;}
@@ -56,6 +58,8 @@ class Ink:
     text: str
     faint: str
     band: str
+    grid: str
+    page: str
 
 
 def apply_style() -> None:
@@ -66,8 +70,8 @@ def apply_style() -> None:
 def ink() -> Ink:
     """Colours for text and lines inside charts, which do not follow the page by themselves."""
     if st.context.theme.type == "dark":
-        return Ink(text="#FAFAFA", faint="#B5B9C1", band="#FFFFFF")
-    return Ink(text="#31333F", faint="#5F6470", band="#000000")
+        return Ink("#FAFAFA", faint="#B5B9C1", band="#FFFFFF", grid="#3A3F4B", page="#0E1117")
+    return Ink("#31333F", faint="#5F6470", band="#000000", grid="#E0E2E8", page="#FFFFFF")
 
 
 def plain(text: object) -> str:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pandas as pd
 import streamlit as st
 
-from dashboard import charts, verdicts
-from dashboard.axes import Window
-from dashboard.load import Missing, RunView
-from dashboard.series import Latency
+from dashboard import verdicts
+from dashboard.charts import overview as charts
+from dashboard.charts.axes import Window
+from dashboard.frames.events import bands
+from dashboard.frames.overview import Draw, Latency, draw_series, latency_series
+from dashboard.load import Missing, RunView, part
+from dashboard.parts import absent, bin_text, card, chart, head, table
 from dashboard.shell import chosen_run
-from dashboard.style import MARKS, ink, plain
-from sim.results.metrics import Metric
-from sim.results.wording import percent, shown, span
+from dashboard.style import MARKS, ink
+from sim.results.wording import percent, shown
 from sim.units import format_si
 
 #: A minimum that lets two charts stand side by side from a 1,280-pixel window on.
@@ -23,7 +23,7 @@ _CHART_PX = 460
 
 def overview() -> None:
     """Draw the page."""
-    run = chosen_run()
+    run = chosen_run("Overview", "Does this run meet its objectives within its power?")
     if run is None:
         return
     _verdict(run)
@@ -66,7 +66,7 @@ def _cards(run: RunView) -> None:
     cards = st.columns(4, gap="small")
     site = run.metrics
     rate, arrivals = site["goodput_per_s"], site["arrival_rate"]
-    _card(
+    card(
         cards[0],
         "Goodput",
         site["goodput_fraction"],
@@ -78,31 +78,15 @@ def _cards(run: RunView) -> None:
     if objective_s is not None:
         of = f"objective {format_si(objective_s, 's')}"
     label = "TTFT p99, worst workload" if several else "TTFT p99"
-    _card(cards[1], label, p99, f"{name}: {of}" if several else of)
+    card(cards[1], label, p99, f"{name}: {of}" if several else of)
     peak, headroom = site["peak_draw_w"].value, site["headroom_w"].value
     of = "no budget is stated" if run.power_stated else "power is unlimited"
     if peak is not None and headroom is not None and peak + headroom > 0.0:
         of = f"{percent(peak / (peak + headroom))} of {format_si(peak + headroom, 'W')}"
-    _card(cards[2], "Peak draw", site["peak_draw_w"], of)
+    card(cards[2], "Peak draw", site["peak_draw_w"], of)
     provisioned = run.provisioned_w
     of = "" if provisioned is None else f"{format_si(provisioned, 'W')} provisioned"
-    _card(cards[3], "Goodput per MW", site["goodput_per_mw"], of)
-
-
-def _card(place: st.delta_generator.DeltaGenerator, label: str, metric: Metric, of: str) -> None:
-    """A number with its definition as help, and what to compare it with, or why it is missing."""
-    text = metric.definition.definition
-    if metric.value is None:
-        of, text = "not measured", f"{text}\\\n{plain('Not measured: ' + metric.reason)}"
-    place.metric(
-        label,
-        "–" if metric.value is None else shown(metric),
-        delta=plain(of) or None,
-        delta_color="off",
-        delta_arrow="off",
-        help=text,
-        border=True,
-    )
+    card(cards[3], "Goodput per MW", site["goodput_per_mw"], of)
 
 
 def _latency(run: RunView) -> None:
@@ -115,23 +99,29 @@ def _latency(run: RunView) -> None:
                 index=run.workloads.index(workload),
                 key=f"workload-{run.name}",
             )
-    _head("Time to first token, by arrival")
-    series = run.latency[workload]
+    head("Time to first token, by arrival")
+    series = part(lambda: latency_series(run, workload))
     if isinstance(series, Missing):
-        _absent(f"{series.reason}.", "Look at its rate, its duration and what was refused.")
+        absent(f"{series.reason}.", "Look at its rate, its duration and what was refused.")
         return
-    window = Window(run.end_s, run.warm_up_s)
-    st.altair_chart(
-        charts.latency_chart(series, window, ink()),
-        key="latency-chart",
-        alt=f"TTFT p50 and p99 of {workload} over simulated time, with its objective",
-    )
     frame = series.frame.rename(columns={"p50": "ttft_p50_s", "p99": "ttft_p99_s", "n": "requests"})
-    _foot(_latency_caption(series), frame, f"{run.name}-ttft.csv", "latency")
+    chart(
+        charts.latency_chart(series, Window(run.end_s, run.warm_up_s), ink(), _bands(run)),
+        "latency",
+        f"TTFT p50 and p99 of {workload} over simulated time, with its objective",
+        _latency_caption(series),
+        frame,
+        f"{run.name}-ttft",
+    )
+
+
+def _bands(run: RunView) -> pd.DataFrame | None:
+    found = part(lambda: bands(run))
+    return None if isinstance(found, Missing) else found
 
 
 def _latency_caption(series: Latency) -> str:
-    text = f"p50 and p99 of arrivals in {_bin(series.bin_s)}"
+    text = f"p50 and p99 of arrivals in {bin_text(series.bin_s)}"
     text += (
         f", each within {percent(series.relative_error)}" if series.relative_error else ", exact"
     )
@@ -144,38 +134,40 @@ def _latency_caption(series: Latency) -> str:
     return text
 
 
-def _bin(width_s: float) -> str:
-    return f"bins of {width_s:g} s" if width_s < 120.0 else f"bins of {span(width_s)}"
-
-
 def _power(run: RunView) -> None:
-    _head("Power drawn from the utility")
-    series = run.draw
+    head("Power drawn from the utility")
+    series = part(lambda: draw_series(run))
     if isinstance(series, Missing):
-        _absent(f"{series.reason}.", "Run the scenario again.")
+        absent(f"{series.reason}.", "Run the scenario again.")
         return
-    st.altair_chart(
-        charts.draw_chart(series, Window(run.end_s, run.warm_up_s), ink()),
-        key="power-chart",
-        alt="Mean and peak draw of the site over simulated time, with its budget",
+    chart(
+        charts.draw_chart(series, Window(run.end_s, run.warm_up_s), ink(), _bands(run)),
+        "power",
+        "Mean and peak draw of the site over simulated time, with its budget",
+        _draw_caption(run, series),
+        series.frame,
+        f"{run.name}-draw",
     )
-    text = f"mean and peak in {_bin(series.bin_s)}, losses included"
+
+
+def _draw_caption(run: RunView, series: Draw) -> str:
+    text = f"mean and peak in {bin_text(series.bin_s)}, losses included"
     if series.budget_w is None:
         text += "; no budget is stated" if run.power_stated else "; power is unlimited"
     for name, limit in charts.far_limits(series).items():
         text += f"; {name} {format_si(limit, 'W')}, far above"
-    _foot(text, series.frame, f"{run.name}-draw.csv", "power")
+    return text
 
 
 def _objectives(run: RunView) -> None:
-    _head("Objectives")
-    _table(verdicts.objective_rows(run), "objectives-table")
+    head("Objectives")
+    table(verdicts.objective_rows(run), "objectives-table")
 
 
 def _expectations(run: RunView) -> None:
-    _head("Expectations")
+    head("Expectations")
     if not run.expectations:
-        _absent(
+        absent(
             "The scenario states none.",
             "Add lines such as 'chat.ttft_p99 <= 2 s' under 'expect:' and run it again.",
         )
@@ -194,54 +186,17 @@ def _expectations(run: RunView) -> None:
     if not any(row["why"] for row in rows):
         for row in rows:
             del row["why"]
-    _table(rows, "expectations-table")
+    table(rows, "expectations-table")
 
 
 def _warnings(run: RunView) -> None:
-    _head("Warnings")
+    head("Warnings")
     if not run.warnings:
-        _absent("None.", "")
+        absent("None.", "")
         return
     # Lines of text wrap; a table would cut a long warning off.
     for warning in run.warnings:
         st.text(f"{MARKS['near']} {warning}")
-
-
-def _table(rows: Sequence[dict[str, str]], key: str) -> None:
-    """Rows of text; a table's cells are drawn, so nothing in them is taken for markup."""
-    st.dataframe(
-        pd.DataFrame(rows),
-        hide_index=True,
-        key=key,
-        row_height=30,
-        column_config={"": st.column_config.TextColumn("", width=36)},
-    )
-
-
-def _head(text: str) -> None:
-    with st.container(key=f"head-{text.split()[0].lower()}"):
-        st.text(text)
-
-
-def _absent(reason: str, cure: str) -> None:
-    """An empty part of the page: what is missing and why, and how to get it."""
-    st.text(f"{reason} {cure}".strip())
-
-
-def _foot(text: str, frame: pd.DataFrame, file_name: str, key: str) -> None:
-    """What a chart shows and how, and its numbers as a file."""
-    with st.container(horizontal=True, wrap=False, vertical_alignment="center", key=f"small-{key}"):
-        st.text(text, width="stretch")
-        st.download_button(
-            "CSV",
-            data=frame.to_csv(index=False).encode(),
-            file_name=file_name,
-            mime="text/csv",
-            on_click="ignore",
-            type="tertiary",
-            key=f"{key}-csv",
-            help="the numbers of this chart",
-        )
 
 
 overview()

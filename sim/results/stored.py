@@ -31,12 +31,19 @@ class MissingTable(ResultError, KeyError):
 class Tables(Mapping[str, pa.Table]):
     """Name → ``pyarrow.Table``, read when asked for; units are in the field metadata.
 
-    ``rows``: name → number of rows, known without reading.
+    ``rows``: name → number of rows, known without reading. ``files``: name → its part files in
+    order, none of a table in memory.
     """
 
-    def __init__(self, loaders: Mapping[str, Loader], rows: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        loaders: Mapping[str, Loader],
+        rows: Mapping[str, int],
+        files: Mapping[str, Sequence[Path]] = MappingProxyType({}),
+    ) -> None:
         self._loaders = dict(loaders)
         self.rows = MappingProxyType(dict(rows))
+        self.files = MappingProxyType({name: tuple(parts) for name, parts in files.items()})
 
     def select(self, name: str, columns: Sequence[str] | None) -> pa.Table:
         """Only some columns of a table (all of them for None), which is all that is read.
@@ -97,10 +104,12 @@ def in_folder(folder: Path, rows: Mapping[str, int]) -> Tables:
         ResultError: a table's folder or a part is missing, superfluous, or a link.
     """
     loaders: dict[str, Loader] = {}
+    files: dict[str, list[Path]] = {}
     for name, count in rows.items():
         parts = max(1, -(-count // PART_ROWS))
-        loaders[name] = _folder_loader(name, count, _part_files(folder, name, parts))
-    return Tables(loaders, rows)
+        files[name] = _part_files(folder, name, parts)
+        loaders[name] = _folder_loader(name, count, files[name])
+    return Tables(loaders, rows, files)
 
 
 def _part_files(folder: Path, name: str, parts: int) -> list[Path]:

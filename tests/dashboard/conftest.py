@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -97,14 +100,53 @@ def runs(made: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def app(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
-    """``app(root, run=…)``: the app over a folder after its first run."""
+    """``app(root, "power", run=…)``: a page over a folder after its first run."""
 
-    def start(root: Path, **query: str) -> AppTest:
+    def start(root: Path, page: str = "overview", **query: str) -> AppTest:
         monkeypatch.setenv(ROOT_VARIABLE, str(root))
         monkeypatch.delenv(RUN_VARIABLE, raising=False)
         test = AppTest.from_file(str(APP), default_timeout=30)
         for name, value in query.items():
             test.query_params[name] = value
-        return test.run()
+        # The app always opens its first page; the parameters wait for the page that takes them.
+        test.run()
+        if page != "overview":
+            for name, value in query.items():
+                test.query_params[name] = value
+            test.switch_page(f"views/{page}.py").run()
+        return test
 
     return start
+
+
+def damage(runs: Path, change: Callable[[dict[str, Any]], None], name: str = "complete") -> None:
+    """Change the manifest of a run under ``runs``."""
+    file = runs / name / "manifest.json"
+    manifest = json.loads(file.read_text())
+    change(manifest)
+    file.write_text(json.dumps(manifest))
+
+
+def texts(app: AppTest) -> list[str]:
+    """All plain text of a page, in order."""
+    return [element.value for element in app.text]
+
+
+def specification(app: AppTest, place: int) -> dict[str, Any]:
+    """The Vega-Lite specification of a chart of the page, without its data."""
+    spec = json.loads(app.get("vega_lite_chart")[place].proto.spec)
+    assert isinstance(spec, dict)
+    return spec
+
+
+def chart_rows(app: AppTest, place: int) -> list[list[dict[str, Any]]]:
+    """The rows of each of the frames that a chart of the page was sent."""
+    return [
+        pa.ipc.open_stream(data.data.data).read_all().to_pylist()
+        for data in app.get("vega_lite_chart")[place].proto.datasets
+    ]
+
+
+def table(app: AppTest, place: int) -> list[dict[str, Any]]:
+    """The rows of a table of the page."""
+    return [dict(row) for row in app.dataframe[place].value.to_dict("records")]

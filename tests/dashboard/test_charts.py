@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dashboard.axes import Window, clock_of, log_axis, power_unit
-from dashboard.charts import draw_chart, far_limits, latency_chart
-from dashboard.series import Draw, Latency
+from dashboard.charts.axes import Window, clock_of, log_axis, power_unit
+from dashboard.charts.overview import draw_chart, far_limits, latency_chart
+from dashboard.frames.overview import Draw, Latency
 from dashboard.style import Ink
 
-INK = Ink(text="#111111", faint="#222222", band="#333333")
+INK = Ink(text="#111111", faint="#222222", band="#333333", grid="#444444", page="#555555")
 
 
 def latency(p50: list[float], p99: list[float], objective_s: float | None) -> Latency:

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from sim.results.result import open_run
+from tests.dashboard.conftest import chart_rows, damage, specification, table, texts
 
 App = Callable[..., AppTest]
-
-
-def texts(app: AppTest) -> list[str]:
-    return [element.value for element in app.text]
-
-
-def specification(app: AppTest, place: int) -> dict[str, Any]:
-    spec = json.loads(app.get("vega_lite_chart")[place].proto.spec)
-    assert isinstance(spec, dict)
-    return spec
 
 
 def axis_titles(spec: dict[str, Any]) -> set[str]:
@@ -39,16 +28,7 @@ def axis_titles(spec: dict[str, Any]) -> set[str]:
 
 def labels(app: AppTest, place: int) -> set[str]:
     """Names of limits and bands in a chart, which travel as data."""
-    found: set[str] = set()
-    for data in app.get("vega_lite_chart")[place].proto.datasets:
-        rows = pa.ipc.open_stream(data.data.data).read_all()
-        if "label" in rows.column_names:
-            found |= set(rows.column("label").to_pylist())
-    return found
-
-
-def table(app: AppTest, place: int) -> list[dict[str, Any]]:
-    return [dict(row) for row in app.dataframe[place].value.to_dict("records")]
+    return {row["label"] for rows in chart_rows(app, place) for row in rows if row.get("label")}
 
 
 def test_a_complete_run_is_judged_and_drawn(app: App, made: Path) -> None:
@@ -216,13 +196,6 @@ def test_a_missing_root_says_so(app: App, tmp_path: Path) -> None:
     page = app(tmp_path / "gone")
     assert not page.exception
     assert any("gone cannot be read: No such file or directory" in text for text in texts(page))
-
-
-def damage(runs: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    file = runs / "complete" / "manifest.json"
-    manifest = json.loads(file.read_text())
-    change(manifest)
-    file.write_text(json.dumps(manifest))
 
 
 @pytest.mark.parametrize(

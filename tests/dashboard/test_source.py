@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,16 +43,43 @@ def test_html_is_one_constant() -> None:
     assert uses == [("style.py", "st.html(_STYLE)")]
 
 
-def test_the_dashboard_runs_nothing() -> None:
-    for file in FILES:
-        for node in ast.walk(ast.parse(file.read_text())):
-            names = []
-            if isinstance(node, ast.ImportFrom):
-                names = [node.module or ""]
-            elif isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            for name in names:
-                assert not name.startswith("sim.") or name.startswith(
-                    ("sim.results", "sim.units", "sim.paths", "sim.errors")
-                ), f"{file.name} imports {name}"
-                assert name not in ("subprocess", "os.system", "importlib")
+#: Files that may start processes.
+STARTERS: set[str] = set()
+
+
+def imported(file: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            names.add(node.module or "")
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(FOLDER).as_posix())
+def test_only_the_starter_of_runs_starts_processes(file: Path) -> None:
+    forbidden = {"subprocess", "multiprocessing", "importlib", "pickle"}
+    if file.name in STARTERS:
+        forbidden -= {"subprocess"}
+    assert not imported(file) & forbidden
+
+
+def test_no_page_loads_the_engine() -> None:
+    """Kernels take seconds to load, and a page runs no scenario in its own process."""
+    modules = [
+        ".".join(("dashboard", *file.relative_to(FOLDER).with_suffix("").parts))
+        for file in FILES
+        if "views" not in file.parts and file.name not in ("app.py", "__init__.py")
+    ]
+    views = [name for file in FILES if "views" in file.parts for name in sorted(imported(file))]
+    wanted = [*modules, *(name for name in views if name.startswith(("sim.", "dashboard.")))]
+    code = (
+        f"import importlib, sys\nfor name in {wanted!r}: importlib.import_module(name)\n"
+        "print(sorted({'numba', 'simpy', 'sim.engine'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], cwd=FOLDER.parent, capture_output=True,
+        text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == "[]"

@@ -8,18 +8,25 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 
-from dashboard.series import _minutes_per_bin, draw_series, latency_series
+from dashboard.frames.bins import minutes_per_bin
+from dashboard.frames.overview import draw_series, latency_series
+from dashboard.listing import list_results
+from dashboard.load import RunView, read_run
 from sim.errors import ResultError
 from sim.results.bins import LATENCY_ERROR
 from sim.results.freeze import freeze
 from sim.results.memory import MemorySink
-from sim.results.result import open_run
 from tests.unit.results.by_hand import fill, parts, summariser
 
 
+def view(root: Path, name: str) -> RunView:
+    return read_run(list_results(root), name)
+
+
 def test_fine_bins_hold_the_quantiles_of_their_arrivals(made: Path) -> None:
-    result = open_run(made / "complete")
-    series = latency_series(result, "chat", 30.0)
+    run = view(made, "complete")
+    result = run.result
+    series = latency_series(run, "chat")
     rows = result.tables["requests"].to_pandas()
     ttft = rows["first_token_s"] - rows["arrival_s"]
     assert series.relative_error == 0.0
@@ -34,14 +41,15 @@ def test_fine_bins_hold_the_quantiles_of_their_arrivals(made: Path) -> None:
 
 
 def test_bins_widen_until_a_quantile_means_something(made: Path) -> None:
-    series = latency_series(open_run(made / "two"), "code", 30.0)
-    assert series.bin_s > latency_series(open_run(made / "two"), "chat", 30.0).bin_s
+    series = latency_series(view(made, "two"), "code")
+    assert series.bin_s > latency_series(view(made, "two"), "chat").bin_s
     assert series.frame["n"].sum() >= 20
 
 
 def test_counted_bins_are_within_the_stated_error_of_the_metrics(made: Path) -> None:
-    result = open_run(made / "summary")
-    series = latency_series(result, "chat", 200.0)
+    run = view(made, "summary")
+    result = run.result
+    series = latency_series(run, "chat")
     assert series.bin_s == 60.0
     assert series.relative_error == LATENCY_ERROR
     assert list(series.frame["t_s"]) == [0.0, 60.0, 120.0, 180.0]
@@ -52,8 +60,9 @@ def test_counted_bins_are_within_the_stated_error_of_the_metrics(made: Path) -> 
 
 
 def test_draw_per_bin_integrates_to_the_energy_of_the_table(made: Path) -> None:
-    result = open_run(made / "complete")
-    draw = draw_series(result, 30.0)
+    run = view(made, "complete")
+    result = run.result
+    draw = draw_series(run)
     rows = result.tables["power"]
     rows = rows.filter(pc.equal(rows.column("node"), 0)).to_pandas()
     time = np.append(rows["t_s"].to_numpy(), 30.0).clip(max=30.0)
@@ -65,23 +74,25 @@ def test_draw_per_bin_integrates_to_the_energy_of_the_table(made: Path) -> None:
 
 
 def test_the_highest_draw_of_the_window_is_the_metric(made: Path) -> None:
-    result = open_run(made / "complete")
-    frame = draw_series(result, 30.0).frame
+    run = view(made, "complete")
+    result = run.result
+    frame = draw_series(run).frame
     measured = frame[frame["t_s"] >= 5.0]
     assert measured["max_w"].max() == pytest.approx(result.metrics["peak_draw_w"].value)
 
 
 def test_fine_draw_agrees_with_the_summary_per_minute(made: Path) -> None:
-    result = open_run(made / "summary")
+    run = view(made, "summary")
+    result = run.result
     summary = result.tables["summary/power"].to_pandas()
     summary = summary[(summary["node"] == 0) & (summary["minute"] < 4)]
-    draw = draw_series(result, 200.0)
+    draw = draw_series(run)
     assert draw.bin_s == 60.0
     assert draw.frame["max_w"].to_numpy() == pytest.approx(summary["max_w"].to_numpy())
     assert draw.frame["mean_w"].to_numpy() == pytest.approx(summary["mean_w"].to_numpy())
 
 
-def test_a_minute_without_a_row_is_drawn_as_the_one_before_it() -> None:
+def test_a_minute_without_a_row_is_drawn_as_the_one_before_it(tmp_path: Path) -> None:
     kinds = ["utility", "ups", "server"]
     sink = summariser(MemorySink(), record="summary", power_kinds=kinds, duration_s=7200.0)
     power = {"node": [1, 0, 0, 0], "t_s": [0.0, 0.0, 90.0, 3600.0],
@@ -89,7 +100,8 @@ def test_a_minute_without_a_row_is_drawn_as_the_one_before_it() -> None:
     fill(sink, power=power)
     result = freeze(sink, parts(record="summary", duration_s=7200.0, simulated_s=7200.0))
     assert result.tables["summary/power"].num_rows < 10
-    draw = draw_series(result, 7200.0)
+    result.save(tmp_path / "by-hand")
+    draw = draw_series(view(tmp_path, "by-hand"))
     assert draw.bin_s == 60.0
     expected = [4000.0, 6000.0, *[8000.0] * 58, *[1000.0] * 60]
     assert draw.frame["mean_w"].tolist() == expected
@@ -98,9 +110,10 @@ def test_a_minute_without_a_row_is_drawn_as_the_one_before_it() -> None:
 
 
 def test_a_stopped_run_is_drawn_to_where_it_stopped(made: Path) -> None:
-    result = open_run(made / "stopped.partial")
+    run = view(made, "stopped.partial")
+    result = run.result
     simulated_s = float(result.manifest["simulated_s"])
-    draw = draw_series(result, simulated_s)
+    draw = draw_series(run)
     assert draw.budget_w == 45_000.0
     assert draw.frame["mean_w"].notna().all()
     assert draw.frame["t_s"].max() < simulated_s <= draw.frame["t_s"].max() + draw.bin_s
@@ -108,9 +121,9 @@ def test_a_stopped_run_is_drawn_to_where_it_stopped(made: Path) -> None:
 
 def test_a_workload_without_a_request_is_missing_and_says_why(made: Path) -> None:
     with pytest.raises(ResultError, match="no request of chat arrived"):
-        latency_series(open_run(made / "idle"), "chat", 30.0)
+        latency_series(view(made, "idle"), "chat")
 
 
 @pytest.mark.parametrize("end_s", [60.0, 3600.0, 86_400.0, 30 * 86_400.0, 1e9])
 def test_no_run_is_so_long_that_a_chart_has_more_bins_than_pixels(end_s: float) -> None:
-    assert end_s / 60.0 / _minutes_per_bin(end_s) <= 480
+    assert end_s / 60.0 / minutes_per_bin(end_s) <= 480

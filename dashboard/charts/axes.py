@@ -107,3 +107,15 @@ def power_unit(watts: float) -> tuple[float, str]:
         if watts >= factor:
             return factor, unit
     return 1.0, "W"
+
+
+def moment_words(t_s: float, end_s: float) -> str:
+    """A moment as the axis of a run of ``end_s`` shows it: ``95 s``, ``12:30``, ``2+06:15``."""
+    if end_s <= 180.0:
+        return f"{t_s:g} s"
+    if end_s <= 7200.0:
+        minutes, seconds = divmod(round(t_s), 60)
+        return f"{minutes}:{seconds:02}"
+    days, rest = divmod(round(t_s), 86_400)
+    clock = f"{rest // 3600:02}:{rest % 3600 // 60:02}"
+    return clock if end_s < 172_800.0 else f"{days}+{clock}"

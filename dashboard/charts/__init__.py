@@ -1,0 +1,1 @@
+"""The charts, as Altair specifications made from frames: one file a page."""
