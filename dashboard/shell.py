@@ -86,7 +86,6 @@ def choose(listing: Listing, names: tuple[str, ...], label: str, key: str, first
             on_change=lambda: st.session_state.pop(unknown, None),
             help="folders of results, newest first",
             key=key,
-            required=True,
         )
     remember(key, name)
     if st.session_state.get(unknown):

@@ -17,8 +17,8 @@ _LAST, _WRITTEN = "last-{}", "written-{}"
 def keep(key: str, options: Sequence[Any], first: Any) -> str | None:
     """Give the widget ``key`` its value before it is drawn (with that key and no default).
 
-    It is what the URL asks for, if that is new; else what was chosen here or, under the same key, on
-    another page; else ``first``.
+    It is what the URL asks for, if that is new; else what was chosen here or, under the same key,
+    on another page; else ``first``.
 
     Returns:
         What the URL newly asks for and no option is, if so.

@@ -133,14 +133,14 @@ _NODES = """
     from placements where node is not null group by node order by node
 """
 _PODS = """
-    select pod, outcome, node, gpu_bits from placements
+    select pod, coalesce(node, '') as node, gpu_bits from placements
     where outcome = $outcome order by pod limit $most
 """
 MOST_PODS = 2_000
 
 
 def pods_of(view: View, outcome: str) -> pd.DataFrame:
-    """Pods that ended so, at most ``MOST_PODS``: ``pod``, ``outcome``, ``node``, ``gpus``.
+    """Pods that ended so, at most ``MOST_PODS``: ``pod``, ``node`` and ``gpus`` ("" = nowhere).
 
     Raises:
         ResultError: the table is unreadable.

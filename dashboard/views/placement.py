@@ -8,7 +8,16 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.charts.placement import PICKED, reason_bars
-from dashboard.frames.placement import MOST_PODS, Placed, Pods, placed, pods, pods_of, sentences
+from dashboard.frames.placement import (
+    MOST_PODS,
+    Placed,
+    Pods,
+    placed,
+    pods,
+    pods_of,
+    reason_words,
+    sentences,
+)
 from dashboard.load import Missing, RunView, View, part
 from dashboard.parts import absent, card, chart, foot, head, notice, table
 from dashboard.shell import chosen_view
@@ -107,6 +116,7 @@ def _refusals(run: RunView, found: Placed) -> None:
             columns={"reason_code": "reason", "such_as": "such as"}
         ),
         "refusals-table",
+        {"such as": st.column_config.TextColumn(width="large")},
     )
 
 
@@ -159,9 +169,10 @@ def _outcomes(view: View, found: Pods) -> None:
     if isinstance(shown, Missing):
         absent(shown.reason)
         return
-    table(shown, "pods-table", height=240)
+    table(shown.rename(columns={"gpus": "GPUs"}), "pods-table", height=240)
     more = f"the first {MOST_PODS:,} " if len(shown) == MOST_PODS else ""
-    foot(f"{more}pods with the outcome {outcome}", "pods", f"{view.name}-{outcome}", shown)
+    words = f"{more}pods: {reason_words(outcome)}"
+    foot(words, "pods", f"{view.name}-pods-{outcome}", shown)
 
 
 def _picked(clicked: Any, field: str) -> str | None:
