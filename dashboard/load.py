@@ -10,9 +10,9 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import duckdb
 import pandas as pd
@@ -300,6 +300,38 @@ def _ask(
     with_tables = f"with {', '.join(sources)} {sql}" if sources else sql
     with _database(str(folder.parent)).cursor() as cursor:
         return cursor.execute(with_tables, bound).df()
+
+
+_P = ParamSpec("_P")
+
+
+def per_run(
+    function: Callable[Concatenate[RunView, _P], _T],
+) -> Callable[Concatenate[RunView, _P], _T]:
+    """Keep what a function makes of a run while the run's files are the same.
+
+    Its result is small and plain, its other arguments are plain values.
+    """
+    where = f"{function.__module__}.{function.__qualname__}"
+
+    @wraps(function)
+    def kept(run: RunView, *arguments: _P.args, **named: _P.kwargs) -> _T:
+        given = (arguments, tuple(sorted(named.items())))
+        return cast(_T, _kept(function, run, where, run.name, run.stamp, given))
+
+    return kept
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _kept(
+    _function: Callable[..., Any],
+    _run: RunView,
+    where: str,
+    name: str,
+    stamp: tuple[int, ...],
+    given: tuple[tuple[Any, ...], tuple[tuple[str, Any], ...]],
+) -> Any:
+    return _function(_run, *given[0], **dict(given[1]))
 
 
 def _empty(table: str) -> str:
