@@ -6,4 +6,6 @@ from __future__ import annotations
 PAGES = (
     ("overview", "Overview"),
     ("placement", "Placement"),
+    ("capacity", "Capacity"),
+    ("validity", "Validity"),
 )
