@@ -11,7 +11,7 @@ import streamlit as st
 # Okabe and Ito's palette, which people with any colour vision can tell apart; the blue is lighter
 # than theirs because #0072B2 is too dim on a dark page.
 GOOD, NEAR, BAD = "#009E73", "#E69F00", "#D55E00"
-BLUE, GREY = "#2B8CC4", "#8A8F98"
+BLUE, GREY, PURPLE = "#2B8CC4", "#8A8F98", "#CC79A7"
 
 #: Key of a coloured block → its colour; the style sheet and the pages agree on these.
 STATES = {"good": GOOD, "near": NEAR, "bad": BAD, "none": GREY}
