@@ -54,12 +54,10 @@ def forest_chart(found: Forest, ink: Ink) -> alt.LayerChart:
             axis=alt.Axis(tickCount=5, grid=False),
         )
 
-    colour = alt.Color(
-        "what:N", scale=alt.Scale(domain=names, range=colours), legend=legend("circle")
-    )
-    shape = alt.Shape(
-        "what:N", scale=alt.Scale(domain=names, range=shapes), legend=legend("circle")
-    )
+    # The legend has no hollow points; where all are, the caption says what they are.
+    words = None if set(frame["verdict"]) == {NOT_JUDGED} else legend("circle")
+    colour = alt.Color("what:N", scale=alt.Scale(domain=names, range=colours), legend=words)
+    shape = alt.Shape("what:N", scale=alt.Scale(domain=names, range=shapes), legend=words)
     tip = [
         alt.Tooltip("metric:N", title="metric"),
         alt.Tooltip("words:N", title="difference"),
@@ -106,9 +104,13 @@ def _arrows(frame: pd.DataFrame, x, y, colour, tip, ink: Ink) -> list[alt.Chart]
         mine["number"] = [f"{value:+,.3g} %" for value in mine["percent"]]
         base = alt.Chart(mine)
         layers += [
-            base.mark_point(shape=shape, size=110, filled=True, opacity=1).encode(
-                y=y, x=x("shown"), color=colour, tooltip=tip
-            ),
+            base.mark_point(
+                shape=shape,
+                size=110,
+                filled=set(mine["verdict"]) != {NOT_JUDGED},
+                strokeWidth=2,
+                opacity=1,
+            ).encode(y=y, x=x("shown"), color=colour, tooltip=tip),
             base.mark_text(align=align, dx=dx, fontSize=LABEL_PX, color=ink.text).encode(
                 y=y, x=x("shown"), text="number:N"
             ),

@@ -133,7 +133,7 @@ def _points(frame: pd.DataFrame, across: alt.X, up: alt.Y, tip: Sequence[alt.Too
         return channel(
             "standing:N",
             scale=alt.Scale(domain=present, range=list(values)),
-            legend=legend("circle"),
+            legend=None if present == [POINT] else legend("circle"),
         )
 
     picked = alt.selection_point(

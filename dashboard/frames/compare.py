@@ -99,9 +99,9 @@ def forest(found: Comparison) -> Forest:
     left_out: dict[str, str] = {}
     for line in found.differences:
         if line.difference is None:
-            left_out[line.name] = line.reason or "it was not measured"
+            left_out[line.name] = "not measured"
         elif not line.a:
-            left_out[line.name] = "A is 0, so there is no percentage of it"
+            left_out[line.name] = "A is 0"
         else:
             rows.append(_forest_row(line))
     columns = ["metric", "percent", "low", "high", "verdict", "words", "p", "definition"]
@@ -197,6 +197,18 @@ def counts(found: Comparison) -> str:
     return f"Of {len(found.differences)} metrics: {', '.join(found_in)}"
 
 
+def load_note(found: Comparison) -> str:
+    """That the sides serve different loads, so that a difference is of those, too; "" if not."""
+    paths = [change.path for change in found.changes if change.path.startswith("workload")]
+    if not paths:
+        return ""
+    more = f" and {len(paths) - 2} more" if len(paths) > 2 else ""
+    return (
+        f"the loads differ ({', '.join(paths[:2])}{more}), so differences are of the load as well "
+        "as of the rest"
+    )
+
+
 def _told(line: Difference) -> str:
     assert line.difference is not None
     higher = line.difference > 0.0
@@ -224,7 +236,10 @@ def _absolute(line: Difference) -> str:
     if line.low * line.high < 0.0:
         return ""
     ends = sorted((abs(line.low), abs(line.high)))
-    return f" ({distance(line, ends[0])} to {distance(line, ends[1])})"
+    low, high = (distance(line, end) for end in ends)
+    if low.partition(" ")[2] == high.partition(" ")[2]:
+        low = low.partition(" ")[0]
+    return f" ({low} to {high})"
 
 
 def _ends(ends: Sequence[float]) -> str:

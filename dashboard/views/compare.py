@@ -12,6 +12,7 @@ from dashboard.load import Unreadable
 from dashboard.parts import absent, chart, foot, head, notice, table
 from dashboard.shell import choose, left_out, no_result, open_page
 from dashboard.style import ink
+from sim.results.expected import expected_sentences
 from sim.study.compare import Comparison
 from sim.study.sides import ONE_SEED, Side
 from sim.study.told_difference import explained
@@ -99,7 +100,8 @@ def _answer(found: Comparison) -> None:
         sentence = "Nothing could be judged: see the reasons below."
     lines = [frames.counts(found)] if found.looked_at else []
     lines += [text for text in explained(found) if text.partition(":")[0] not in _names(found)]
-    lines += [f"Note: {note}" for note in found.notes]
+    load = frames.load_note(found)
+    lines += [f"Note: {note}" for note in ([load] if load else []) + list(found.notes)]
     notice(state, sentence, "\n".join(lines), key="answer")
 
 
@@ -142,13 +144,16 @@ def _caption(found: Comparison, drawn: frames.Forest) -> str:
     if (drawn.frame["beyond"] != 0).any():
         text += "; arrows lie off the axis"
     if drawn.left_out:
-        text += f"; not drawn: {', '.join(drawn.left_out)}"
+        why = [f"{name} ({reason})" for name, reason in drawn.left_out.items()]
+        text += f"; not drawn: {', '.join(why)}"
     return text
 
 
 def _reasons(found: Comparison) -> None:
-    """Why some metrics have no number, no percentage or no interval."""
+    """Why some metrics have no number or no interval, and how far off speeds may be."""
     lines = [f"{line.name}: {line.reason}" for line in found.differences if line.reason]
+    for letter, side in (("A", found.a), ("B", found.b)):
+        lines += [f"{letter}: {text}" for text, _ in expected_sentences(side.manifest, {})]
     if lines:
         with st.container(key="small-reasons"):
             st.text("\n".join(lines))

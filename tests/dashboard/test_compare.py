@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ import typer
 from streamlit.testing.v1 import AppTest
 from typer.testing import CliRunner
 
-from dashboard.frames.compare import axis_limit, forest, headline, spoken
+from dashboard.frames.compare import axis_limit, forest, headline, load_note, spoken
 from dashboard.frames.sides import groups, names_of, other_than, read_side, why_not
 from dashboard.listing import list_results
 from sim.cli.compare import compare as command
 from sim.results.result import open_run
+from sim.study.changes import Change
 from sim.study.compare import compare
 from tests.dashboard.conftest import chart_rows, damage, make_run, specification, table, texts
 from tests.dashboard.made_studies import make_seeds
@@ -284,3 +286,14 @@ def test_the_sentence_names_size_direction_and_interval(
         assert float(low) <= float(text) <= float(high)
     real = [d for d in found.differences if d.verdict in ("better", "worse")]
     assert any(spoken(line.name) in sentence for line in real)
+
+
+def test_different_loads_are_told(root: Path, several: tuple[str, str]) -> None:
+    listing = list_results(root)
+    found = compare(*(read_side(listing, name)[0] for name in several))
+    assert load_note(found) == ""
+    paths = [f"workload[chat].{part}" for part in ("rate", "source", "slo")]
+    other = replace(found, changes=tuple(Change(path, 1, 2) for path in paths))
+    assert load_note(other).startswith(
+        "the loads differ (workload[chat].rate, workload[chat].source and 1 more)"
+    )
