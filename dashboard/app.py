@@ -7,9 +7,10 @@ import streamlit as st
 #: The pages in their order in the menu: file, title.
 PAGES = (
     ("overview", "Overview"),
+    ("placement", "Placement"),
     ("compare", "Compare"),
     ("explore", "Explore"),
-)  # fmt: skip
+)
 
 st.set_page_config(page_title="rackplan", layout="wide", initial_sidebar_state="expanded")
 st.navigation(
