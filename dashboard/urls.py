@@ -42,3 +42,11 @@ def remember(key: str, value: Any) -> None:
     if st.session_state.get(_WRITTEN.format(key)) != str(value) or key not in st.query_params:
         st.session_state[_WRITTEN.format(key)] = str(value)
         st.query_params[key] = str(value)
+
+
+def forget(*keys: str) -> None:
+    """Take back what was chosen under these keys, before their widgets are drawn; a value that the
+    URL newly asks for stays."""
+    for key in keys:
+        for name in (key, _LAST.format(key)):
+            st.session_state.pop(name, None)

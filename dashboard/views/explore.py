@@ -20,11 +20,12 @@ from dashboard.load import Missing, Unreadable, part
 from dashboard.parts import absent, chart, foot, head, notice, table
 from dashboard.shell import choose, left_out, no_result, open_page
 from dashboard.style import ink
+from dashboard.urls import forget, keep, remember
 from sim.spec.axes import flow
 from sim.study.naming import seeds_in_words
 
 _COMMAND = "rackplan sweep scenarios/studies/energy-or-latency.yaml"
-_CLICKED = "explore-clicked"
+_CLICKED, _STUDY = "explore-clicked", "explore-study"
 #: Parallel axes beyond this cannot be told apart.
 _MOST_MEASURES = 6
 #: Points of one picture.
@@ -45,6 +46,7 @@ def explore() -> None:
         notice("bad", f"{name} cannot be shown", str(error))
         left_out(listing)
         return
+    _forget_other(study)
     _facts(study)
     sentence, lines, state = study_answer.answer(study)
     notice(state, sentence, "\n".join(lines), key="answer")
@@ -91,11 +93,27 @@ def _chosen_axes(study: StoredStudy, found: Mapping[str, Quantity]) -> tuple[Qua
         # The first picture is of what is upward, along the axis.
         first, second = second, first
     with st.sidebar:
-        x = st.selectbox(
-            "Across", names, index=first, key="x", bind="query-params", help="bottom axis"
-        )
-        y = st.selectbox("Up", names, index=second, key="y", bind="query-params", help="left axis")
-    return found[str(x)], found[str(y)]
+        x = _box("Across", names, names[first], "x", "bottom axis")
+        y = _box("Up", names, names[second], "y", "left axis")
+    return found[x], found[y]
+
+
+def _box(label: str, options: list[str], first: str, key: str, help_text: str) -> str:
+    """A choice that the URL has as ``key``; what the URL asks for in vain is told."""
+    strange = keep(key, options, first)
+    chosen = str(st.selectbox(label, options, index=None, key=key, help=help_text))
+    remember(key, chosen)
+    if strange is not None:
+        notice("near", f"No such choice: {label.lower()}", repr(strange[:128]), key=f"no-{key}")
+    return chosen
+
+
+def _forget_other(study: StoredStudy) -> None:
+    """What was chosen in another study says nothing of this one."""
+    before = st.session_state.get(_STUDY)
+    st.session_state[_STUDY] = study.folder
+    if before is not None and before != study.folder:
+        forget("point", "x", "y", "colour")
 
 
 @st.fragment
@@ -129,12 +147,9 @@ def _chosen_point(study: StoredStudy) -> StudyPoint:
         if clicked[1] in study.by_number:
             st.session_state["point"] = str(clicked[1])
     numbers = [str(point.number) for point in study.points]
-    first = numbers.index(str(frames.default_point(study).number))
-    number = st.selectbox(
-        "Point", numbers, index=first, key="point", bind="query-params",
-        help="or click one in the picture",
-    )  # fmt: skip
-    return study.by_number[int(str(number))]
+    default = str(frames.default_point(study).number)
+    number = _box("Point", numbers, default, "point", "or click one in the picture")
+    return study.by_number[int(number)]
 
 
 def _clicked() -> tuple[str, int] | None:
@@ -282,14 +297,13 @@ def _parallel(study: StoredStudy, found: Mapping[str, Quantity]) -> None:
     names = list(found)
     shown = [found[name] for name in names[:_MOST_MEASURES]]
     with st.sidebar:
-        colour = st.selectbox(
-            "Colour of the parallel axes", [one.name for one in shown], key="colour",
-            bind="query-params", help="the measure that lines are coloured by",
-        )  # fmt: skip
+        measures = [one.name for one in shown]
+        colour = _box("Colour of the parallel axes", measures, measures[0], "colour",
+                      "the measure that lines are coloured by")  # fmt: skip
     frame = frames.parallel_frame(study, shown)
     scales = frames.parallel_scales(study)
     st.echarts_chart(
-        parallel_chart(frame, scales, shown, found[str(colour)], ink()),
+        parallel_chart(frame, scales, shown, found[colour], ink()),
         height=PARALLEL_HEIGHT,
         key="parallel-chart",
         alt="A line for each point over the axes and measures of the study",

@@ -348,3 +348,21 @@ def test_points_beyond_the_axes_are_drawn_at_the_edge(root: Path, two: str) -> N
     assert {row["x"] for row in sent if row["number"] == far} == {high}
     assert all(low <= row["x"] <= high for row in sent)
     assert high < 1e3
+
+
+def test_what_the_url_asks_for_in_vain_is_told(app: App, root: Path, two: str) -> None:
+    page = app(root, "explore", study=two, point="99", x="zz")
+    assert not page.exception
+    said = texts(page)
+    assert "No such choice: point" in said
+    assert "'zz'" in said
+    assert page.selectbox(key="x").value == "chat.ttft_p99"
+
+
+def test_another_study_starts_afresh(app: App, root: Path, two: str, one: str) -> None:
+    study = study_of(root, one)
+    page = app(root, "explore", study=two, point="1")
+    page.selectbox(key="study").set_value(one).run()
+    assert not page.exception
+    assert page.selectbox(key="point").value == str(study.best)
+    assert page.selectbox(key="y").value == "chat.ttft_p99"
