@@ -147,6 +147,17 @@ def limits_of(study: StoredStudy, y: Quantity) -> dict[str, float]:
     return found
 
 
+def named_columns(frame: pd.DataFrame, quantities: Mapping[str, Quantity]) -> pd.DataFrame:
+    """A frame for a file: ``x`` is called as its quantity, with the unit, and so are its ends."""
+    names = {
+        f"{column}{end}": f"{one.title}{end.replace('_', ' ')}"
+        for column, one in quantities.items()
+        for end in ("", "_low", "_high")
+    }
+    words = [f"{column}_words" for column in quantities]
+    return frame.drop(columns=words).rename(columns=names)
+
+
 def parallel_scales(study: StoredStudy) -> list[AxisScale]:
     """How the axes are drawn side by side: a few stated levels lie evenly, whatever their size."""
     scales = []

@@ -253,7 +253,7 @@ def _along(study: StoredStudy, y: Quantity, point: StudyPoint) -> None:
         "along",
         f"{y.name} of each point along {axis.name}, with its interval",
         text,
-        frame,
+        frames.named_columns(frame, {"y": y}).rename(columns={"place": axis.name}),
         f"{study.folder}-along",
         selection=SELECTION,
     )  # fmt: skip
@@ -282,7 +282,7 @@ def _scatter(study: StoredStudy, x: Quantity, y: Quantity, point: StudyPoint) ->
         "scatter",
         f"The points of the study: {y.name} against {x.name}; the front is a line",
         f"{drawn}, means over the seeds; a click shows one. {'. '.join(about)}",
-        frame,
+        frames.named_columns(frame, {"x": x, "y": y}),
         f"{study.folder}-points",
         selection=SELECTION,
     )

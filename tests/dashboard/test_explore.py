@@ -17,6 +17,7 @@ from dashboard.frames.explore import (
     along_frame,
     axis_scale,
     front_line,
+    named_columns,
     parallel_frame,
     parallel_scales,
     reference,
@@ -347,6 +348,11 @@ def test_points_beyond_the_axes_are_drawn_at_the_edge(root: Path, two: str) -> N
     assert len(sent) == len(frame)
     assert {row["x"] for row in sent if row["number"] == far} == {high}
     assert all(low <= row["x"] <= high for row in sent)
+    # Files have the numbers as they are, with their names and units.
+    file = named_columns(frame, {"x": x, "y": y})
+    assert file["chat.ttft_p99 (ms)"].max() == 1e6
+    assert "energy_per_output_token (kWh/Mtoken) low" in file
+    assert not [name for name in file if name.startswith(("x", "y"))]
     assert high < 1e3
 
 
