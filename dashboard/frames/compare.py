@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import streamlit as st
 import yaml
 
 from dashboard.load import guarded
+from sim.errors import ResultError
 from sim.study.compare import Comparison
 from sim.study.compare import compare as compare_sides
 from sim.study.difference import BETTER, DIFFERS, SAME, UNCLEAR, WORSE, Difference
@@ -54,7 +56,12 @@ def _compared(
     stamps: tuple[tuple[int, ...], ...],
     names: tuple[str, ...],
 ) -> Comparison:
-    return compare_sides(_a, _b, list(names) or None)
+    found = compare_sides(_a, _b, list(names) or None)
+    for line in found.differences:
+        numbers = (line.a, line.b, line.difference, line.low, line.high)
+        if not all(number is None or math.isfinite(number) for number in numbers):
+            raise ResultError(f"{line.name} has a value that no run measures")
+    return found
 
 
 def table_rows(found: Comparison) -> list[dict[str, str]]:
@@ -249,7 +256,11 @@ def _ends(ends: Sequence[float]) -> str:
 
 
 def scenario_difference(a: Side, b: Side) -> tuple[str, int]:
-    """The unified difference of the resolved scenarios as YAML, and how many lines were cut off."""
+    """The unified difference of the resolved scenarios as YAML, and how many lines were cut off.
+
+    Raises:
+        ResultError: a scenario is nested as no scenario is.
+    """
     texts = [_yaml(side.manifest["resolved"]) for side in (a, b)]
     names = [f"{letter}: {side.name}" for letter, side in (("A", a), ("B", b))]
     lines = list(difflib.unified_diff(*texts, *names, lineterm="", n=3))
@@ -260,7 +271,10 @@ _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 def _yaml(tree: Any) -> list[str]:
-    text = yaml.dump(tree, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=110)
+    try:
+        text = yaml.dump(tree, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=110)
+    except RecursionError as error:
+        raise ResultError("a resolved scenario is nested too deeply to be one") from error
     return str(text).splitlines()
 
 

@@ -8,7 +8,7 @@ from dashboard.charts.compare import forest_chart
 from dashboard.frames import compare as frames
 from dashboard.frames import sides
 from dashboard.listing import PLACEMENT, RUN, SEEDS, Listing
-from dashboard.load import Unreadable
+from dashboard.load import Missing, Unreadable, part
 from dashboard.parts import absent, chart, foot, head, notice, table
 from dashboard.shell import choose, left_out, no_result, open_page
 from dashboard.style import ink
@@ -68,7 +68,10 @@ def _pair(listing: Listing, a: str, b: str) -> None:
     first, second = read
     with st.sidebar, st.container(key="small-facts"):
         st.text(f"A: {sides.about(first)}\nB: {sides.about(second)}")
-    refused = sides.why_not(first, second)
+    refused = part(lambda: sides.why_not(first, second))
+    if isinstance(refused, Missing):
+        notice("bad", "A and B are not comparable", refused.reason, key="refused")
+        return
     if refused:
         notice("near", "A and B are not comparable", refused, key="refused")
         _scenarios(first, second)
@@ -153,7 +156,9 @@ def _reasons(found: Comparison) -> None:
     """Why some metrics have no number or no interval, and how far off speeds may be."""
     lines = [f"{line.name}: {line.reason}" for line in found.differences if line.reason]
     for letter, side in (("A", found.a), ("B", found.b)):
-        lines += [f"{letter}: {text}" for text, _ in expected_sentences(side.manifest, {})]
+        told = part(lambda side=side: list(expected_sentences(side.manifest, {})))
+        if not isinstance(told, Missing):
+            lines += [f"{letter}: {text}" for text, _ in told]
     if lines:
         with st.container(key="small-reasons"):
             st.text("\n".join(lines))
@@ -161,7 +166,11 @@ def _reasons(found: Comparison) -> None:
 
 def _scenarios(a: Side, b: Side) -> None:
     head("What differs in the scenarios", key="scenarios")
-    text, cut = frames.scenario_difference(a, b)
+    found = part(lambda: frames.scenario_difference(a, b))
+    if isinstance(found, Missing):
+        absent(f"{found.reason}.")
+        return
+    text, cut = found
     if not text:
         absent("The scenarios are the same, line by line.", "Only seeds or versions differ.")
         return

@@ -297,3 +297,46 @@ def test_different_loads_are_told(root: Path, several: tuple[str, str]) -> None:
     assert load_note(other).startswith(
         "the loads differ (workload[chat].rate, workload[chat].source and 1 more)"
     )
+
+
+def deep(depth: int) -> list[Any]:
+    found: list[Any] = []
+    for _ in range(depth):
+        found = [found]
+    return found
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda manifest: manifest["window"].pop("measured_s"),
+        lambda manifest: manifest["window"].update(measured_s="long"),
+        lambda manifest: manifest["pools"][0].update(expected_error={"h100": 3}),
+        lambda manifest: manifest["resolved"].update(deep=deep(600)),
+        lambda manifest: manifest.update(runs={"x": "y"}),
+        lambda manifest: manifest.update(failed=[3]),
+        lambda manifest: manifest.update(inputs=[]),
+    ],
+)
+def test_a_strange_manifest_breaks_no_page(
+    app: App, own: Path, several: tuple[str, str], change: Callable[[dict[str, Any]], None]
+) -> None:
+    damage(own, change, several[1])
+    page = app(own, "compare", a=several[0], b=several[1])
+    assert not page.exception
+    assert page.get("vega_lite_chart") or any(
+        text.startswith(("A and B are not", "B cannot be")) for text in texts(page)
+    )
+
+
+def test_numbers_that_no_run_measures_are_not_drawn(
+    app: App, own: Path, several: tuple[str, str]
+) -> None:
+    file = own / several[1] / "by_seed.json"
+    content = json.loads(file.read_text())
+    content["mean_draw_w"]["values"][0] = float("nan")
+    content["peak_draw_w"]["values"][0] = float("inf")
+    file.write_text(json.dumps(content))
+    page = app(own, "compare", a=several[0], b=several[1])
+    assert not page.exception
+    assert any("no run measures" in text for text in texts(page))
