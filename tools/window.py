@@ -122,7 +122,7 @@ class Window:
 
     def menu(self, title: str) -> float:
         """Choose a page in the menu; seconds until it is painted."""
-        entry = self.page.get_by_test_id("stSidebarNav").get_by_role("link", name=title, exact=True)
+        entry = self.page.locator(".st-key-menu").get_by_role("link", name=title, exact=True)
         return self.after(entry.click)
 
     def after(self, act: Callable[[], Any]) -> float:
