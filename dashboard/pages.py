@@ -6,6 +6,8 @@ from __future__ import annotations
 PAGES = (
     ("overview", "Overview"),
     ("placement", "Placement"),
+    ("compare", "Compare"),
+    ("explore", "Explore"),
     ("capacity", "Capacity"),
     ("validity", "Validity"),
 )
