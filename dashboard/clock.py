@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.charts.axes import moment_words
+from dashboard.clicks import offered
 from dashboard.frames.bins import bin_width_s
 from dashboard.load import RunView
 
@@ -18,17 +19,34 @@ def moments(run: RunView) -> list[float]:
     return [width * index for index in range(count)]
 
 
-def moment(run: RunView, first_s: float = 0.0) -> float:
-    """The start, in seconds, of the bin that the user chose; ``first_s``: what is shown first."""
-    starts = moments(run)
-    named = {moment_words(start, run.end_s): start for start in starts}
-    nearest = min(starts, key=lambda start: abs(start - first_s))
-    label = st.select_slider(
-        "Simulated time",
+def moment(run: RunView, first_s: float = 0.0, label: str = "Simulated time") -> float:
+    """The start, in seconds, of the bin that the user chose; ``first_s``: what is shown first.
+
+    The moment is always in the URL: what is shown first differs between pages and runs.
+    """
+    named = named_moments(run)
+    offered(KEY, named, nearest(run, first_s))
+    chosen = st.select_slider(
+        label,
         list(named),
-        value=moment_words(nearest, run.end_s),
         key=KEY,
         bind="query-params",
         help="start of the bin that is shown",
     )
-    return named[str(label)]
+    return named[str(chosen)]
+
+
+def named_moments(run: RunView) -> dict[str, float]:
+    """The moments of the slider in order: as it shows them → start of the bin in seconds."""
+    return {moment_words(start, run.end_s): start for start in moments(run)}
+
+
+def nearest(run: RunView, t_s: float) -> str:
+    """The moment of the slider whose bin holds ``t_s``, as it shows it."""
+    named = named_moments(run)
+    return min(named, key=lambda word: (named[word] > t_s, abs(named[word] - t_s)))
+
+
+def go_to(run: RunView, t_s: float) -> None:
+    """Show another moment from the next run of the page on: for callbacks of buttons."""
+    st.session_state[KEY] = nearest(run, t_s)

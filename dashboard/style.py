@@ -12,6 +12,8 @@ import streamlit as st
 # than theirs because #0072B2 is too dim on a dark page.
 GOOD, NEAR, BAD = "#009E73", "#E69F00", "#D55E00"
 BLUE, GREY = "#2B8CC4", "#8A8F98"
+#: Colours of names that have no order (tenants), in turn; none of them is a judgement's.
+NAMED = (BLUE, "#CC79A7", "#56B4E9", "#F0E442", "#7F6BB3", "#A6761D", "#44546A")
 
 #: Key of a coloured block → its colour; the style sheet and the pages agree on these.
 STATES = {"good": GOOD, "near": NEAR, "bad": BAD, "none": GREY}
