@@ -121,8 +121,10 @@ def control(run: RunView) -> Block:
     said = [f"{row['pool']} below its highest clock {percent(row['capped'])} of the time"
             for row in slowed.head(_SHOWN).to_dict("records")]  # fmt: skip
     if brakes:
-        said.insert(0, f"{brakes:,} brakes for {span(float(watching['brake_s'].sum()))}")
-    title = f"Power control acted: {commands:,} commands"
+        said.insert(0, f"the brake was on for {span(float(watching['brake_s'].sum()))}")
+    done = [f"{count:,} {word if count == 1 else f'{word}s'}"
+            for count, word in ((commands, "command"), (brakes, "brake")) if count]  # fmt: skip
+    title = f"Power control acted: {', '.join(done)}"
     return Block("near", title, f"{names}: " + ("; ".join(said) or "no clock was kept down"))
 
 
@@ -131,4 +133,4 @@ def _times(count: int) -> str:
 
 
 def _at(run: RunView, t_s: float) -> str:
-    return moment_words(t_s, run.end_s)
+    return moment_words(round(t_s, 1), run.end_s)

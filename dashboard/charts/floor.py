@@ -92,14 +92,16 @@ def plan_chart(tiles: Tiles, chosen: str, ink: Ink) -> alt.LayerChart:
         color=alt.when("datum.light").then(alt.value("#111111")).otherwise(alt.value("#FFFFFF")),
     )
     frame_of = frame.loc[frame["rack"] == chosen, ["line", "column"]]
-    mark = (
+    # Two strokes, so that one of them is seen on any colour.
+    marks = [
         alt.Chart(frame_of)
-        .mark_rect(filled=False, stroke=ink.text, strokeWidth=2.5, cornerRadius=2)
+        .mark_rect(filled=False, stroke=stroke, strokeWidth=width, cornerRadius=2)
         .encode(x=x, y=y)
-    )
+        for stroke, width in ((ink.page, 5.0), (ink.text, 2.5))
+    ]
     height = int(min(_MOST_PX, max(140, 34 + len(lines) * (44 if len(lines) <= 6 else 24))))
     # Only the tiles have the click and tooltips, so what is above them lets both through.
-    return finish([paint, numbers, mark], height)
+    return finish([paint, numbers, *marks], height)
 
 
 def _lines(frame: pd.DataFrame) -> list[str]:

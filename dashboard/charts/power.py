@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import altair as alt
 import pandas as pd
 
+from dashboard.charts.axes import power_unit
 from dashboard.charts.marks import LABEL_PX, finish, words
 from dashboard.frames.power import Ladder
 from dashboard.style import BAD, GOOD, GREY, MARKS, NEAR, Ink
@@ -18,12 +19,12 @@ CLICKED = "bar"
 #: From here on a draw is near its limit; above 1 it is over it.
 NEAR_SHARE = 0.9
 _BAR_PX = 19
-_LABEL_PX, _SIGN_PX = 190, 6
+_LABEL_PX, _SIGN_PX = 190, 5.4
 #: One of each level of the tree; Vega strips spaces that a label begins with.
 _INDENT, _START = "\N{EM SPACE}", "\N{WORD JOINER}"
 _COLOURS = {"good": GOOD, "near": NEAR, "bad": BAD, "none": GREY}
 _MEANING = {"good": "below 90 %", "near": "90 to 100 %", "bad": "over its limit"}
-_ROOM = 0.62  # of the axis, right of the longest bar, for the numbers beside the bars
+_ROOM = 0.85  # of the axis, right of the longest bar, for the numbers beside the bars
 
 
 def state_of(share: float) -> str:
@@ -50,7 +51,7 @@ def ladder_chart(ladder: Ladder, chosen: str, ink: Ink) -> alt.LayerChart:
     frame["rating"] = 100.0 * frame["rating_w"] / frame["limit_w"]
     frame["about"] = frame["name"] + ": " + frame["beside"]
     most = max(100.0, float(frame["use"].max()))
-    width = min(_LABEL_PX, int(20 + _SIGN_PX * frame["label"].str.len().max()))
+    width = min(_LABEL_PX, int(14 + _SIGN_PX * frame["label"].str.len().max()))
     low = frame["rating"].where((frame["rating"] > 100.5) & (frame["rating"] <= 1.3 * most))
     x = alt.X(
         "use:Q",
@@ -114,6 +115,10 @@ def ladder_chart(ladder: Ladder, chosen: str, ink: Ink) -> alt.LayerChart:
     return finish([limit, bars, ticks, text, mark, rows], 46 + _BAR_PX * len(frame))
 
 
+def _several(feeds: list[str]) -> str:
+    return f" ({len(feeds)} feeds)" if len(feeds) > 1 else ""
+
+
 def _beside(row: Mapping[str, object]) -> str:
     draw, limit, share = (float(str(row[key])) for key in ("max_w", "limit_w", "share"))
     if row["note"]:
@@ -124,9 +129,9 @@ def _beside(row: Mapping[str, object]) -> str:
         return "– not metered"
     if math.isnan(limit):
         return f"– {format_si(draw, 'W')}, no limit"
-    return (
-        f"{MARKS[state_of(share)]} {percent(share)}  {format_si(draw, 'W')} of {words(limit, 'W')}"
-    )
+    factor, unit = power_unit(limit)
+    drawn = f"{draw / factor:.3g} / {limit / factor:.3g} {unit}"
+    return f"{MARKS[state_of(share)]} {percent(share)}: {drawn}"
 
 
 def _fed(feeds: list[str]) -> str:
@@ -142,9 +147,9 @@ def diagram(
 ) -> str:
     """A single-line diagram in Graphviz's language.
 
-    ``nodes``: ``node``, ``name``, ``mean_w``, ``max_w``, ``limit_w``, ``share``, ``note``; ``flows``: ``parent``,
-    ``child``, ``w``; ``standby``: names, drawn dashed. Names are data: quotes and backslashes in
-    them are escaped.
+    ``nodes``: ``node``, ``name``, ``mean_w``, ``max_w``, ``limit_w``, ``share``, ``note``;
+    ``flows``: ``parent``, ``child``, ``w``; ``standby``: names, drawn dashed. Names are data:
+    quotes and backslashes in them are escaped.
     """
     lines = [
         "digraph {",

@@ -150,4 +150,4 @@ def lane_chart(lanes: pd.DataFrame, window: Window, ink: Ink, at_s: float) -> al
             tooltip=[alt.Tooltip("kind:N", title="event"), alt.Tooltip("what:N", title="first")],
         )
     )  # fmt: skip
-    return finish([marks, cursor(at_s, clock, window, ink)], 112)
+    return finish([marks, cursor(at_s, clock, window, ink)], 104)

@@ -10,6 +10,7 @@ import pandas as pd
 from dashboard.frames.bins import bin_width_s, draws, power_nodes
 from dashboard.frames.kept import kept
 from dashboard.frames.site import occupants, racks
+from dashboard.frames.tree import loads
 from dashboard.load import RunView, ask
 
 #: A rack counts as idle when its GPUs were outside iterations for so much of the window.
@@ -45,9 +46,10 @@ def rack_draws(run: RunView) -> pd.DataFrame:
 def _rack_draws(run: RunView) -> pd.DataFrame:
     floor = racks(run)
     names = floor.loc[floor["node"] >= 0].set_index("node")["rack"]
-    frame = draws(run, [int(node) for node in names.index])
-    frame.insert(0, "rack", frame.pop("node").map(names))
-    return frame
+    frame = loads(run)
+    frame = frame[frame["node"].isin(names.index)]
+    frame = frame.assign(rack=frame["node"].map(names)).reset_index(drop=True)
+    return frame[["rack", "t_s", "mean_w", "max_w"]]
 
 
 def hottest(run: RunView) -> Hottest | None:
@@ -56,6 +58,10 @@ def hottest(run: RunView) -> Hottest | None:
     Raises:
         RackplanError: see ``rack_draws``.
     """
+    return kept(run, "hottest", lambda: _hottest(run))
+
+
+def _hottest(run: RunView) -> Hottest | None:
     frame = rack_draws(run).merge(racks(run)[["rack", "limit_w"]], on="rack")
     share = (frame["max_w"] / frame["limit_w"]).to_numpy(dtype=float)
     if not np.isfinite(share).any():
@@ -75,6 +81,10 @@ def held(run: RunView) -> pd.DataFrame:
     Raises:
         RackplanError: see ``racks``, ``occupants``.
     """
+    return kept(run, "held", lambda: _held(run))
+
+
+def _held(run: RunView) -> pd.DataFrame:
     floor = racks(run)[["rack", "gpus", "limit_w"]]
     there = occupants(run)
     there["busy_gpu_s"] = there["busy_s"] * there["gpus"]

@@ -109,7 +109,8 @@ def ladder(run: RunView, t_s: float | None, also: str = "") -> Ladder:
     values = peaks(run) if t_s is None else at_moment(run, t_s)
     frame = nodes.loc[shown, ["node", "name", "kind", "depth", "feeds", "rating_w", "budget_w"]]
     frame = frame.merge(values, on="node", how="left")
-    frame["note"] = "" if t_s is None else frame["name"].map(notes(run, t_s)).fillna("")
+    said = {} if t_s is None else notes(run, t_s)
+    frame["note"] = [said.get(name, "") for name in frame["name"]]
     fullest = float(rank[left].max()) if left.any() else -1.0
     return Ladder(
         frame,

@@ -155,6 +155,10 @@ def _against(run: RunView, nodes: pd.DataFrame, frame: pd.DataFrame) -> pd.DataF
 def peaks(run: RunView) -> pd.DataFrame:
     """Of each node but servers the bin in which it came nearest to its limit, or drew most where
     it has none: as ``loads``, one row a node."""
+    return kept(run, "peaks", lambda: _peaks(run))
+
+
+def _peaks(run: RunView) -> pd.DataFrame:
     frame = loads(run)
     rank = frame["share"].fillna(-1.0)
     frame = frame.assign(rank=rank).sort_values(
@@ -195,7 +199,12 @@ def series(run: RunView, name: str) -> Series:
         raise ResultError(f"the run has no power node {name!r}")
     node = found.iloc[0]
     index = int(node["node"])
-    frame = kept(run, "node", lambda: draws(run, [index]), index).drop(columns="node")
+    if node["kind"] == "server":
+        frame = kept(run, "server", lambda: draws(run, [index]), index)
+    else:
+        frame = loads(run)
+        frame = frame[frame["node"] == index].reset_index(drop=True)
+    frame = frame[["t_s", "mean_w", "max_w"]]
     if frame.empty:
         raise ResultError(f"the draw of {name} was not recorded")
     steps = limit_steps(run, node.to_dict())

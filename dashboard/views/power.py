@@ -123,7 +123,8 @@ def _ladder_caption(run: RunView, made: Ladder, when: str) -> str:
 def _diagram(run: RunView, nodes: pd.DataFrame, at_s: float, chosen: str) -> None:
     def drawn() -> tuple[str, pd.DataFrame]:
         now = nodes[["node", "name"]].merge(at_moment(run, at_s), on="node")
-        now["note"] = now["name"].map(notes(run, at_s)).fillna("")
+        said = notes(run, at_s)
+        now["note"] = [said.get(name, "") for name in now["name"]]
         wires = flows(run, at_s)
         return diagram(now, wires, standby(run), chosen, ink()), wires
 
@@ -151,7 +152,7 @@ def _time_line(run: RunView, name: str, at_s: float) -> None:
     else:
         chart(
             node_chart(
-                drawn, window, ink(), at_s, None if isinstance(found, Missing) else found, 250
+                drawn, window, ink(), at_s, None if isinstance(found, Missing) else found, 225
             ),
             "node",
             f"Draw of {name} over simulated time, with its budget and rating",
@@ -262,12 +263,12 @@ def _action_rows(run: RunView, done: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "": [taken.get(value, "") if not pd.isna(value) else "" for value in done["accepted"]],
-            "at": [moment_words(t, run.end_s) for t in done["t_s"]],
+            "at": [moment_words(round(t, 1), run.end_s) for t in done["t_s"]],
             "t (s)": [f"{t:,.1f}" for t in done["t_s"]],
             "controller": done["controller"],
             "step": done["step"],
             "what": done["what"],
-            "why not": done["reason"].fillna(""),
+            "why not": ["" if pd.isna(reason) else reason for reason in done["reason"]],
         }
     )
 
