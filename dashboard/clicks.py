@@ -1,10 +1,12 @@
-"""Choosing by a click in a chart or by a box: whichever came last."""
+"""Choosing by a click in a chart or by a box, whichever came last; and what is offered first."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import streamlit as st
+
+from dashboard.urls import keep, last, remember
 
 
 def choose_by_click(
@@ -19,25 +21,30 @@ def choose_by_click(
     if clicked in names and clicked != st.session_state.get(seen):
         st.session_state[key] = clicked
     st.session_state[seen] = clicked
-    return offered(key, names, first)
-
-
-def offered(key: str, names: Collection[str], first: str) -> str:
-    """What the widget ``key`` chose, or ``first`` where that is none of ``names``.
-
-    Where nothing but an earlier ``first`` stands there, as after a change of the run, the new one
-    takes its place. To be called before the widget is put, which must have no default of its own.
-    """
-    own = f"{key}-offered"
-    asked = st.session_state.get(key, st.query_params.get(key))
-    if asked not in names or asked == st.session_state.get(own) != first:
-        st.session_state[key] = asked = st.session_state[own] = first
-    return str(asked)
+    return offer(key, names, first)
 
 
 def box(label: str, key: str, names: Sequence[str], help_text: str) -> str:
-    """The box of ``choose_by_click``; what it chose is in the URL as ``key``."""
-    return str(st.selectbox(label, names, key=key, bind="query-params", help=help_text))
+    """A box of names whose value was given to it by ``offer``; it is in the URL as ``key``."""
+    name = str(st.selectbox(label, names, index=None, key=key, help=help_text))
+    remember(key, name)
+    return name
+
+
+def offer(key: str, names: Sequence[str], first: str) -> str:
+    """Give the widget ``key`` its value (``urls.keep``), ``first`` where nothing was chosen.
+
+    Where nothing but what was offered before stands there, as after a change of the run, the new
+    ``first`` takes its place.
+    """
+    own = f"{key}-offered"
+    now = st.session_state.get(key, last(key))
+    if now is not None and now == st.session_state.get(own) and first in names:
+        now = st.session_state[key] = first
+    keep(key, names, first)
+    value = str(st.session_state[key])
+    st.session_state[own] = first if value == first else None
+    return value
 
 
 def _clicked(chart_key: str, parameter: str, field: str) -> str | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.charts.axes import moment_words
-from dashboard.clicks import offered
+from dashboard.clicks import offer
 from dashboard.frames.bins import bin_width_s
 from dashboard.load import RunView
+from dashboard.urls import remember
 
 KEY = "t"
 
@@ -19,21 +20,19 @@ def moments(run: RunView) -> list[float]:
     return [width * index for index in range(count)]
 
 
-def moment(run: RunView, first_s: float = 0.0, label: str = "Simulated time") -> float:
+def moment(run: RunView, first_s: float = 0.0, in_url: bool = True) -> float:
     """The start, in seconds, of the bin that the user chose; ``first_s``: what is shown first.
 
-    The moment is always in the URL: what is shown first differs between pages and runs.
+    ``in_url``: put it into the URL, which is a step of the browser's history.
     """
     named = named_moments(run)
-    offered(KEY, named, nearest(run, first_s))
-    chosen = st.select_slider(
-        label,
-        list(named),
-        key=KEY,
-        bind="query-params",
-        help="start of the bin that is shown",
+    offer(KEY, list(named), nearest(run, first_s))
+    label = st.select_slider(
+        "Simulated time", list(named), key=KEY, help="start of the bin that is shown"
     )
-    return named[str(chosen)]
+    if in_url:
+        remember(KEY, label)
+    return named[str(label)]
 
 
 def named_moments(run: RunView) -> dict[str, float]:

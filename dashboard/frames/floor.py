@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from dashboard.frames.bins import bin_width_s, draws, power_nodes
-from dashboard.frames.kept import kept
+from dashboard.frames.bins import bin_width_s, power_nodes
 from dashboard.frames.site import occupants, racks
-from dashboard.frames.tree import loads
-from dashboard.load import RunView, ask
+from dashboard.frames.tree import loads, some_draws
+from dashboard.load import RunView, ask, per_run
 
 #: A rack counts as idle when its GPUs were outside iterations for so much of the window.
 IDLE = 0.9
@@ -32,6 +31,7 @@ class Hottest:
         return self.peak_w / self.limit_w
 
 
+@per_run
 def rack_draws(run: RunView) -> pd.DataFrame:
     """What all racks drew in each bin: ``rack``, ``t_s``, ``mean_w``, ``max_w``.
 
@@ -40,10 +40,6 @@ def rack_draws(run: RunView) -> pd.DataFrame:
     Raises:
         RackplanError: see ``racks``, ``draws``.
     """
-    return kept(run, "rack draws", lambda: _rack_draws(run))
-
-
-def _rack_draws(run: RunView) -> pd.DataFrame:
     floor = racks(run)
     names = floor.loc[floor["node"] >= 0].set_index("node")["rack"]
     frame = loads(run)
@@ -52,16 +48,13 @@ def _rack_draws(run: RunView) -> pd.DataFrame:
     return frame[["rack", "t_s", "mean_w", "max_w"]]
 
 
+@per_run
 def hottest(run: RunView) -> Hottest | None:
     """The rack that came nearest to its limit; None where none was metered or has a limit.
 
     Raises:
         RackplanError: see ``rack_draws``.
     """
-    return kept(run, "hottest", lambda: _hottest(run))
-
-
-def _hottest(run: RunView) -> Hottest | None:
     frame = rack_draws(run).merge(racks(run)[["rack", "limit_w"]], on="rack")
     share = (frame["max_w"] / frame["limit_w"]).to_numpy(dtype=float)
     if not np.isfinite(share).any():
@@ -72,6 +65,7 @@ def _hottest(run: RunView) -> Hottest | None:
     )
 
 
+@per_run
 def held(run: RunView) -> pd.DataFrame:
     """What each rack holds, in site order: ``rack``, ``gpus``, ``taken`` (GPUs with a replica at
     the end of the run), ``tenants`` (names, by GPUs), ``idle`` (share of the GPU-seconds of the
@@ -81,10 +75,6 @@ def held(run: RunView) -> pd.DataFrame:
     Raises:
         RackplanError: see ``racks``, ``occupants``.
     """
-    return kept(run, "held", lambda: _held(run))
-
-
-def _held(run: RunView) -> pd.DataFrame:
     floor = racks(run)[["rack", "gpus", "limit_w"]]
     there = occupants(run)
     there["busy_gpu_s"] = there["busy_s"] * there["gpus"]
@@ -148,7 +138,7 @@ def servers_of(run: RunView, rack: str, t_s: float) -> pd.DataFrame:
     wanted = tuple(int(node) for node in mine["node"])
     if not wanted:
         return mine[["name", "limit_w"]].assign(mean_w=[], max_w=[])
-    drawn = kept(run, "servers", lambda: draws(run, list(wanted)), wanted)
+    drawn = some_draws(run, wanted)
     now = drawn[(drawn["t_s"] - t_s).abs() < 0.5 * bin_width_s(run)].set_index("node")
     for column in ("mean_w", "max_w"):
         mine[column] = now[column].reindex(mine["node"]).to_numpy(dtype=float)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,11 +85,13 @@ class Ladder:
     fullest: float | None
 
 
-def ladder(run: RunView, t_s: float | None, also: str = "") -> Ladder:
+def ladder(
+    run: RunView, t_s: float | None, also: str = "", said: Mapping[str, str] | None = None
+) -> Ladder:
     """Nodes against their limits in the bin from ``t_s``, or each at its own peak (None).
 
     The fullest ones by their peaks, so that the choice does not change with the moment; and the
-    node ``also``.
+    node ``also``. ``said``: what nodes were then (``notes``).
 
     Raises:
         ResultError: a table is unreadable.
@@ -109,8 +112,7 @@ def ladder(run: RunView, t_s: float | None, also: str = "") -> Ladder:
     values = peaks(run) if t_s is None else at_moment(run, t_s)
     frame = nodes.loc[shown, ["node", "name", "kind", "depth", "feeds", "rating_w", "budget_w"]]
     frame = frame.merge(values, on="node", how="left")
-    said = {} if t_s is None else notes(run, t_s)
-    frame["note"] = [said.get(name, "") for name in frame["name"]]
+    frame["note"] = [(said or {}).get(name, "") for name in frame["name"]]
     fullest = float(rank[left].max()) if left.any() else -1.0
     return Ladder(
         frame,

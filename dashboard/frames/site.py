@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 
 from dashboard.frames.bins import power_nodes
-from dashboard.frames.kept import kept
-from dashboard.load import RunView, ask
+from dashboard.load import RunView, ask, per_run
 from sim.errors import ResultError
 from sim.site.build import build_site
 from sim.site.types import HallPlan, RowPlan, Site
@@ -51,6 +50,7 @@ def site_of(run: RunView) -> Site:
     return site
 
 
+@per_run
 def racks(run: RunView) -> pd.DataFrame:
     """All racks in site order, one row each.
 
@@ -62,10 +62,6 @@ def racks(run: RunView) -> pd.DataFrame:
     Raises:
         RackplanError: see ``site_of``, ``power_nodes``.
     """
-    return kept(run, "racks", lambda: _racks(run))
-
-
-def _racks(run: RunView) -> pd.DataFrame:
     site = site_of(run)
     row_of, count = site.rack_row, len(site.rack_names)
     hall_of = site.row_hall[row_of]
@@ -116,6 +112,7 @@ def _watts(limits: Mapping[str, Any], key: str) -> float:
     return np.nan if value is None else float(value)
 
 
+@per_run
 def occupants(run: RunView) -> pd.DataFrame:
     """What of a rack each replica has, at the end of the run: one row per replica and rack.
 
@@ -126,10 +123,6 @@ def occupants(run: RunView) -> pd.DataFrame:
     Raises:
         RackplanError: a table is unreadable, or names a GPU that the site does not have.
     """
-    return kept(run, "occupants", lambda: _occupants(run))
-
-
-def _occupants(run: RunView) -> pd.DataFrame:
     site = site_of(run)
     sql = "select replica, pool, gpus, busy_s, decode_tokens, energy_j from replicas"
     found = ask(run, sql)

@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dashboard.frames.bins import bin_width_s, draws, power_nodes
-from dashboard.frames.kept import kept
-from dashboard.load import RunView, ask
+from dashboard.load import RunView, ask, per_run
 from sim.errors import ResultError
 
 
@@ -46,6 +45,7 @@ def edges(run: RunView) -> pd.DataFrame:
     return ask(run, "select * from power_edges order by child, parent")
 
 
+@per_run
 def tree(run: RunView) -> pd.DataFrame:
     """All nodes in the order of the tree, each once: a node below its first feed.
 
@@ -55,10 +55,6 @@ def tree(run: RunView) -> pd.DataFrame:
     Raises:
         ResultError: a table is unreadable, or its feeds run in a circle.
     """
-    return kept(run, "tree", lambda: _tree(run))
-
-
-def _tree(run: RunView) -> pd.DataFrame:
     nodes = power_nodes(run)
     if nodes.empty:
         raise ResultError("the run has no power node: nothing of its power was metered")
@@ -123,6 +119,7 @@ def limit_steps(run: RunView, node: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["t_s", "limit_w"])
 
 
+@per_run
 def loads(run: RunView) -> pd.DataFrame:
     """All nodes but servers in each bin: ``node``, ``t_s``, ``mean_w``, ``max_w``, ``limit_w`` (in
     force at the bin's start; NaN: none) and ``share`` (max_w of it).
@@ -130,10 +127,6 @@ def loads(run: RunView) -> pd.DataFrame:
     Raises:
         ResultError: see ``tree``, ``draws``.
     """
-    return kept(run, "loads", lambda: _loads(run))
-
-
-def _loads(run: RunView) -> pd.DataFrame:
     nodes = tree(run)
     nodes = nodes[nodes["kind"] != "server"]
     return _against(run, nodes, draws(run, [int(node) for node in nodes["node"]]))
@@ -152,13 +145,10 @@ def _against(run: RunView, nodes: pd.DataFrame, frame: pd.DataFrame) -> pd.DataF
     return frame
 
 
+@per_run
 def peaks(run: RunView) -> pd.DataFrame:
     """Of each node but servers the bin in which it came nearest to its limit, or drew most where
     it has none: as ``loads``, one row a node."""
-    return kept(run, "peaks", lambda: _peaks(run))
-
-
-def _peaks(run: RunView) -> pd.DataFrame:
     frame = loads(run)
     rank = frame["share"].fillna(-1.0)
     frame = frame.assign(rank=rank).sort_values(
@@ -187,6 +177,12 @@ def first_moment(run: RunView) -> float:
     return float(frame.loc[frame[column].idxmax(), "t_s"])
 
 
+@per_run
+def some_draws(run: RunView, nodes: tuple[int, ...]) -> pd.DataFrame:
+    """``bins.draws`` of a few nodes."""
+    return draws(run, list(nodes))
+
+
 def series(run: RunView, name: str) -> Series:
     """A node's draw over time with its limits.
 
@@ -200,7 +196,7 @@ def series(run: RunView, name: str) -> Series:
     node = found.iloc[0]
     index = int(node["node"])
     if node["kind"] == "server":
-        frame = kept(run, "server", lambda: draws(run, [index]), index)
+        frame = some_draws(run, (index,))
     else:
         frame = loads(run)
         frame = frame[frame["node"] == index].reset_index(drop=True)

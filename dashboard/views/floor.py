@@ -10,7 +10,7 @@ from dashboard.charts.floor import CLICKED, plan_chart
 from dashboard.charts.power import NEAR_SHARE, state_of
 from dashboard.charts.tiles import CAPTIONS, WHOLE, choices, tiles
 from dashboard.charts.timeline import node_chart
-from dashboard.clicks import box, choose_by_click
+from dashboard.clicks import box, choose_by_click, offer
 from dashboard.clock import KEY, go_to, moment, named_moments
 from dashboard.frames.bins import bin_width_s
 from dashboard.frames.events import bands
@@ -144,14 +144,14 @@ def _controls(run: RunView) -> tuple[str, float]:
         [1.1, 2.2, 0.55, 0.75], gap="small", vertical_alignment="bottom"
     )
     with what:
-        show = st.selectbox(
-            "Tiles show", choices(run), key="show", bind="query-params",
-            help="the colours keep their meaning at every moment and in every run",
-        )  # fmt: skip
+        shown = choices(run)
+        offer("show", shown, shown[0])
+        show = box("Tiles show", "show", shown,
+                   "the colours keep their meaning at every moment and in every run")  # fmt: skip
     first = part(lambda: first_moment(run))
     with when:
-        at_s = moment(run, 0.0 if isinstance(first, Missing) else first)
-    playing = st.session_state.get(_PLAYING, False)
+        playing = st.session_state.get(_PLAYING, False)
+        at_s = moment(run, 0.0 if isinstance(first, Missing) else first, in_url=not playing)
     with play:
         if st.button("Stop" if playing else "Play", key="play", help="step through the run"):
             st.session_state[_PLAYING] = not playing

@@ -9,7 +9,7 @@ from dashboard import limits_said
 from dashboard.charts.axes import Window, moment_words
 from dashboard.charts.power import CLICKED, diagram, ladder_chart
 from dashboard.charts.timeline import drawn_limits, drawn_rating, lane_chart, node_chart
-from dashboard.clicks import box, choose_by_click
+from dashboard.clicks import box, choose_by_click, offer
 from dashboard.clock import go_to, moment
 from dashboard.frames.bins import bin_width_s
 from dashboard.frames.control import actions, clocks, controllers, lanes
@@ -26,6 +26,7 @@ from sim.units import format_si
 #: Trees up to this many nodes, servers apart, can be drawn as a single-line diagram.
 _DIAGRAM = 40
 _NOW, _PEAK = "Draw at the moment", "Each node's own peak"
+_DIAGRAM_SHOWN = "Single-line diagram"
 
 
 def power() -> None:
@@ -55,12 +56,12 @@ def _detail(run: RunView, nodes: pd.DataFrame) -> None:
         [1.2, 1.2, 2.6, 0.6], gap="small", vertical_alignment="bottom"
     )
     with what:
-        shown = (_NOW, _PEAK, "Single-line diagram")
+        shown: tuple[str, ...] = (_NOW, _PEAK, _DIAGRAM_SHOWN)
         few = int((nodes["kind"] != "server").sum()) <= _DIAGRAM
-        show = st.selectbox(
-            "Nodes show", shown if few else shown[:2], key="bars", bind="query-params",
-            help="the diagram is drawn of trees of up to 40 nodes, servers apart",
-        )  # fmt: skip
+        shown = shown if few else shown[:2]
+        offer("bars", shown, shown[0])
+        show = box("Nodes show", "bars", shown,
+                   "the diagram is drawn of trees of up to 40 nodes, servers apart")  # fmt: skip
     with which:
         box("Node", "node", names, "or click its bar")
     with when:
@@ -70,7 +71,7 @@ def _detail(run: RunView, nodes: pd.DataFrame) -> None:
                   help="go to the moment at which a node came nearest to its limit")  # fmt: skip
     left, right = st.columns([1, 1.1], gap="medium")
     with left:
-        if show == shown[2]:
+        if show == _DIAGRAM_SHOWN:
             _diagram(run, nodes, at_s, chosen)
         else:
             _ladder(run, None if show == _PEAK else at_s, chosen)
@@ -88,7 +89,8 @@ def _fullest(run: RunView, nodes: pd.DataFrame) -> str:
 
 
 def _ladder(run: RunView, at_s: float | None, chosen: str) -> None:
-    made = part(lambda: ladder(run, at_s, chosen))
+    said = {} if at_s is None else _said(run, at_s)
+    made = part(lambda: ladder(run, at_s, chosen, said))
     if isinstance(made, Missing):
         absent(f"{made.reason}.", "Run the scenario again.")
         return
@@ -102,6 +104,12 @@ def _ladder(run: RunView, at_s: float | None, chosen: str) -> None:
         f"{run.name}-ladder",
         selection=CLICKED,
     )
+
+
+def _said(run: RunView, at_s: float) -> dict[str, str]:
+    """What nodes were at a moment; nothing where events are unreadable, which is said elsewhere."""
+    found = part(lambda: notes(run, at_s))
+    return {} if isinstance(found, Missing) else found
 
 
 def _ladder_caption(run: RunView, made: Ladder, when: str) -> str:
@@ -123,7 +131,7 @@ def _ladder_caption(run: RunView, made: Ladder, when: str) -> str:
 def _diagram(run: RunView, nodes: pd.DataFrame, at_s: float, chosen: str) -> None:
     def drawn() -> tuple[str, pd.DataFrame]:
         now = nodes[["node", "name"]].merge(at_moment(run, at_s), on="node")
-        said = notes(run, at_s)
+        said = _said(run, at_s)
         now["note"] = [said.get(name, "") for name in now["name"]]
         wires = flows(run, at_s)
         return diagram(now, wires, standby(run), chosen, ink()), wires

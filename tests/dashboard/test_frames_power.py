@@ -200,7 +200,7 @@ def test_feeds_carry_what_their_parents_deliver(house: RunView, t_s: float) -> N
 
 
 def test_the_ladder_says_what_failed_and_what_it_leaves_out(house: RunView, powered: Path) -> None:
-    bars = power.ladder(house, 15.0).frame.set_index("name")
+    bars = power.ladder(house, 15.0, said=power.notes(house, 15.0)).frame.set_index("name")
     assert bars.loc["ups-a", "note"] == "failed"
     assert bars.loc["ups-a", "max_w"] == 0.0
     assert (bars["note"] != "").sum() == 1
