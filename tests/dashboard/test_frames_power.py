@@ -147,7 +147,7 @@ def test_a_circle_of_feeds_is_refused(house: RunView, monkeypatch: pytest.Monkey
     circle = pd.DataFrame({"child": [1, 2], "parent": [2, 1], "share": [1.0, 1.0]})
     monkeypatch.setattr(tree, "edges", lambda run: circle)
     with pytest.raises(ResultError, match="in a circle"):
-        tree._tree(house)
+        tree.tree.__wrapped__(house)  # type: ignore[attr-defined]
 
 
 def test_a_draw_is_judged_by_the_budget_in_force(house: RunView) -> None:
