@@ -8,9 +8,10 @@ from dashboard.charts.axes import moment_words
 from dashboard.clicks import offer
 from dashboard.frames.bins import bin_width_s
 from dashboard.load import RunView
-from dashboard.urls import remember
+from dashboard.urls import last, remember
 
 KEY = "t"
+_BEFORE = "t-before"
 
 
 def moments(run: RunView) -> list[float]:
@@ -26,6 +27,7 @@ def moment(run: RunView, first_s: float = 0.0, in_url: bool = True) -> float:
     ``in_url``: put it into the URL, which is a step of the browser's history.
     """
     named = named_moments(run)
+    _outrun(in_url)
     offer(KEY, list(named), nearest(run, first_s))
     label = st.select_slider(
         "Simulated time", list(named), key=KEY, help="start of the bin that is shown"
@@ -33,6 +35,25 @@ def moment(run: RunView, first_s: float = 0.0, in_url: bool = True) -> float:
     if in_url:
         remember(KEY, label)
     return named[str(label)]
+
+
+def _outrun(in_url: bool) -> None:
+    """See that a late message from before the moment went into the URL does not undo it.
+
+    While moments pass by without the URL, the browser asks for runs of the page with the old one;
+    the last of them can come after the new one was written, and would look like a step back.
+    """
+    asked, written = st.query_params.get(KEY), last(KEY)
+    if not in_url:
+        st.session_state[_BEFORE] = asked
+        return
+    before = st.session_state.get(_BEFORE)
+    if before is None or written is None or before == written:
+        return
+    if asked == before:
+        st.query_params[KEY] = written
+    else:
+        del st.session_state[_BEFORE]
 
 
 def named_moments(run: RunView) -> dict[str, float]:

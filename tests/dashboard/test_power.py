@@ -144,7 +144,7 @@ def test_what_controllers_did_is_told(app: App, powered: Path) -> None:
     assert {row["controller"] for row in actions} == {"r-pdu-a"}
 
 
-@pytest.mark.parametrize("name", ["complete", "idle", "stopped.partial", "summary", "unlimited"])
+@pytest.mark.parametrize("name", ["idle", "stopped.partial", "unlimited"])
 def test_every_kind_of_run_has_a_page(app: App, made: Path, name: str) -> None:
     page = app(made, "power", run=name)
     assert not page.exception
@@ -183,10 +183,8 @@ def test_a_moment_that_was_chosen_stays(app: App, powered: Path) -> None:
         ("over_limit", 3, "What was over its limit is not known"),
         ("power", 1, "cannot be read as Parquet"),
         ("controllers", 3, "What controllers did is not known"),
-        ("clocks", 3, "What controllers did is not known"),
         ("decisions", 3, "cannot be read as Parquet"),
         ("power_edges", 0, "The electrical tree cannot be shown"),
-        ("power_nodes", 0, "controlled cannot be shown"),
     ],
 )
 def test_a_damaged_table_hides_only_its_part(
@@ -208,7 +206,6 @@ def test_a_damaged_table_hides_only_its_part(
         lambda manifest: manifest["resolved"].update(events=[{"budget": 3}]),
         lambda manifest: manifest["resolved"].update(power="yes"),
         lambda manifest: manifest.pop("resolved"),
-        lambda manifest: manifest["tables"].update(power_nodes=99),
     ],
 )
 def test_a_manifest_with_foreign_values_never_breaks_the_page(
