@@ -26,7 +26,7 @@ def choose_by_click(
 
 def box(label: str, key: str, names: Sequence[str], help_text: str) -> str:
     """A box of names whose value was given to it by ``offer``; it is in the URL as ``key``."""
-    name = str(st.selectbox(label, names, index=None, key=key, help=help_text))
+    name = str(st.selectbox(label, names, key=key, help=help_text))
     remember(key, name)
     return name
 

@@ -27,6 +27,8 @@ from dashboard.style import BAD, BLUE, GOOD, GREY, Ink
 LEFT_PX = 58
 #: A limit this many times above the data is told in words: drawn, it would flatten the line.
 _FAR = 8.0
+#: So is a rating this many times above both the draw and the budget.
+_FAR_RATING = 2.5
 _LANES = {"facility": GREY, "breaker": BAD, "controller": BLUE}
 
 
@@ -114,8 +116,9 @@ def drawn_limits(series: Series) -> pd.DataFrame:
 
 
 def drawn_rating(series: Series) -> float | None:
-    """The rating if it is drawn: it is stated, and not far above the draw."""
-    far = _FAR * max(float(series.frame["max_w"].max()), 1.0)
+    """The rating if it is drawn: it is stated, and does not flatten draw and limit."""
+    tops = [float(series.frame["max_w"].max()), 1.0, *drawn_limits(series)["limit_w"]]
+    far = _FAR_RATING * max(tops)
     return None if series.rating_w is None or series.rating_w > far else series.rating_w
 
 
