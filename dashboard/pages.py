@@ -8,4 +8,8 @@ PAGES = (
     ("floor", "Floor"),
     ("power", "Power"),
     ("placement", "Placement"),
+    ("compare", "Compare"),
+    ("explore", "Explore"),
+    ("capacity", "Capacity"),
+    ("validity", "Validity"),
 )
