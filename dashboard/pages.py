@@ -5,6 +5,8 @@ from __future__ import annotations
 #: File under ``views``, which is also its place in the URL, and title.
 PAGES = (
     ("overview", "Overview"),
+    ("floor", "Floor"),
+    ("power", "Power"),
     ("placement", "Placement"),
     ("compare", "Compare"),
     ("explore", "Explore"),

@@ -32,7 +32,9 @@ def head(text: str, key: str = "") -> None:
 
 def absent(reason: str, cure: str = "") -> None:
     """An empty part of the page: what is missing and why, and how to get it."""
-    st.text(f"{reason} {cure}".strip())
+    # Reasons of errors may end a sentence or not.
+    ended = f"{reason.rstrip('.')}." if reason.endswith("..") else reason
+    st.text(f"{ended} {cure}".strip())
 
 
 def chart(

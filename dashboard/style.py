@@ -15,6 +15,8 @@ BLUE, GREY, PURPLE = "#2B8CC4", "#8A8F98", "#CC79A7"
 ORANGE, GREEN, SKY = "#E69F00", "#009E73", "#56B4E9"
 #: Colours of several things of one kind, in their order.
 SERIES = (BLUE, ORANGE, PURPLE, GREEN, SKY, GREY)
+#: Colours of names that have no order (tenants), in turn; none of them is a judgement's.
+NAMED = (BLUE, PURPLE, SKY, "#F0E442", "#7F6BB3", "#A6761D", "#44546A")
 #: Parts of the provisioned power: what is drawn is blue, what nothing draws is not.
 POWER_PARTS = {"provisioned": GREY, "stranded": PURPLE, "spent": SKY, "useful": BLUE}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard.listing import ROOT_VARIABLE, RUN_VARIABLE
 from sim.engine.api import Interrupted, load_scenario, run_scenario
 from sim.results.parquet import ParquetSink
+from tests.dashboard.power_runs import CONTROLLED, HOUSE, LONG
 
 APP = Path(__file__).resolve().parents[2] / "dashboard" / "app.py"
 
@@ -90,12 +92,34 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def powered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of runs for the pages Floor and Power (``power_runs``), that no test changes."""
+    root = tmp_path_factory.mktemp("powered") / "runs"
+    make_run(root, "house", HOUSE)
+    make_run(root, "controlled", CONTROLLED)
+    make_run(root, "long", LONG)
+    return root
+
+
 @pytest.fixture
 def runs(made: Path, tmp_path: Path) -> Path:
     """A folder of its own with one run, ``complete``, to be damaged."""
     root = tmp_path / "runs"
     shutil.copytree(made / "complete", root / "complete")
     return root
+
+
+@cache
+def _page_hash(page: str) -> str:
+    """By what the app knows a page; an AppTest can name one only after its first run.
+
+    A page that is opened after another one does not see the parameters of the URL in its first
+    run, as it would in a browser.
+    """
+    first = AppTest.from_file(str(APP), default_timeout=30).run()
+    first.switch_page(f"views/{page}.py")
+    return str(first._page_hash)
 
 
 @pytest.fixture
@@ -108,13 +132,9 @@ def app(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
         test = AppTest.from_file(str(APP), default_timeout=30)
         for name, value in query.items():
             test.query_params[name] = value
-        # The app always opens its first page; the parameters wait for the page that takes them.
-        test.run()
         if page != "overview":
-            for name, value in query.items():
-                test.query_params[name] = value
-            test.switch_page(f"views/{page}.py").run()
-        return test
+            test._page_hash = _page_hash(page)
+        return test.run()
 
     return start
 
