@@ -96,6 +96,21 @@ def choose(listing: Listing, names: tuple[str, ...], label: str, key: str, first
     return str(name)
 
 
+def opener(label: str, page: str, key: str, help_text: str, **chosen: str) -> None:
+    """A button that opens a page with other choices than those of this session.
+
+    ``page``: name of its file. ``chosen``: key of a box (``run``) → what it shows there.
+    A link with query parameters does not do: a box that has been seen keeps its choice.
+    """
+
+    def choose_them() -> None:
+        for name, value in chosen.items():
+            st.session_state[name] = value
+
+    if st.button(label, key=key, on_click=choose_them, help=help_text):
+        st.switch_page(f"views/{page}.py", query_params=chosen)
+
+
 def _first(names: tuple[str, ...]) -> int:
     """Index of the run to show when the URL names none."""
     wanted = os.environ.get(RUN_VARIABLE, "")
