@@ -108,7 +108,7 @@ def opener(label: str, page: str, key: str, help_text: str, **chosen: str) -> No
             st.session_state[name] = value
 
     if st.button(label, key=key, on_click=choose_them, help=help_text):
-        st.switch_page(f"views/{page}.py", query_params=chosen)
+        st.switch_page(f"views/{page}.py")
 
 
 def _first(names: tuple[str, ...]) -> int:

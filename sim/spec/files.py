@@ -107,7 +107,7 @@ def _load(
     problems: list[Problem],
     chain: tuple[FilePath, ...],
 ) -> Node:
-    where = "extends" if chain else ""
+    where = "extends" if blame.line else ""  # the top file is named in no other
     if real in chain:
         loop = " → ".join(file.name for file in (*chain[chain.index(real) :], real))
         raise ScenarioError(
