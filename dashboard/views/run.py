@@ -16,8 +16,9 @@ from dashboard.jobs import Job
 from dashboard.listing import PLACEMENT, RUN, Listing, list_results
 from dashboard.load import Missing, RunView, Unreadable, View, part, read_view
 from dashboard.parts import absent, head, notice, table
-from dashboard.shell import choose, left_out, open_page, opener
+from dashboard.shell import choose, left_out, open_page
 from dashboard.style import MARKS
+from dashboard.urls import keep, remember
 from sim.errors import RackplanError
 from sim.paths import share
 from sim.results.wording import span
@@ -87,19 +88,18 @@ def _origin(listing: Listing, view: View | None, there: list[Job]) -> str:
     options += [f"{_SHIPPED}{name}" for name in drafts.shipped()]
     options += [f"{_FILE}{name}" for name in drafts.files_under(listing.root)]
     first = 0 if view is not None else options.index(f"{_SHIPPED}quickstart.yaml")
-    asked = st.query_params.get("from")
-    if asked is not None and asked not in options:
-        notice("near", "No scenario of that name here", f"{asked[:128]!r}", key="unknown-from")
+    strange = keep("from", options, options[first])
+    if strange is not None:
+        notice("near", "No scenario of that name here", f"{strange[:128]!r}", key="unknown-from")
     chosen = st.selectbox(
         "Start from",
         options,
-        index=first,
         key="from",
-        bind="query-params",
         help="a run's scenario as it was written, what was run from here last, a scenario that "
         "comes with rackplan, or a YAML file in the folder of the runs; another choice leaves what "
         "was edited as it is",
     )
+    remember("from", chosen)
     return str(chosen)
 
 
@@ -294,10 +294,7 @@ def _ended(root: Path, job: Job) -> None:
     whole = job.state == jobs.DONE
     title = f"{job.scenario}, seed {job.seed}: {'done' if whole else 'stopped, kept as partial'}"
     notice("good" if whole else "near", title, job.result, key="job-ended")
-    opener(
-        "Open its result", "overview", "open", "opens the page Overview with this run",
-        run=job.result,
-    )  # fmt: skip
+    st.page_link("views/overview.py", label="Open its result", query_params={"run": job.result})
     _effect(root, job)
     _said(job)
 

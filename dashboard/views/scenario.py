@@ -10,8 +10,9 @@ from dashboard.drafts import OF_RUN, like_shipped
 from dashboard.frames import scenario as frames
 from dashboard.load import Missing, View, part
 from dashboard.parts import absent, head, table
-from dashboard.shell import chosen_view, opener
+from dashboard.shell import chosen_view
 from dashboard.style import MARKS
+from dashboard.urls import keep, remember
 
 _WRITTEN, _RESOLVED = "as written", "resolved"
 _CODE_PX, _TABLE_PX = 470, 360
@@ -42,10 +43,12 @@ def _yaml(view: View) -> None:
     forms = (
         (_RESOLVED,) if written is None or isinstance(written, Missing) else (_WRITTEN, _RESOLVED)
     )
+    keep("form", forms, forms[0])
     form = st.selectbox(
-        "The scenario", forms, key="form", bind="query-params", label_visibility="collapsed",
+        "The scenario", forms, key="form", label_visibility="collapsed",
         help="as it was written, or with every default filled in",
     )  # fmt: skip
+    remember("form", form)
     text = written if form == _WRITTEN else part(lambda: frames.resolved_yaml(view))
     if not isinstance(text, str):
         absent(f"{text.reason}." if isinstance(text, Missing) else "It was not kept.")
@@ -96,9 +99,9 @@ def _again(view: View) -> None:
     )
     with st.container(key="small-again"):
         st.text(f"{where}\n{equal}")
-    opener(
-        "Change it and run it", "run", "change", "opens the page Run with this scenario",
-        run=view.name, **{"from": OF_RUN},
+    st.page_link(
+        "views/run.py", label="Change it and run it",
+        query_params={"run": view.name, "from": OF_RUN}, help="opens Run with this scenario",
     )  # fmt: skip
 
 

@@ -16,11 +16,14 @@ from dashboard import jobs
 from dashboard.drafts import Checked, look
 from dashboard.jobs import Job
 from sim.errors import RackplanError
-from sim.results.result import open_run
 from tests.dashboard.conftest import SCENARIO
 
 #: Too long to end by itself, and small on disk.
 LONG = SCENARIO.replace("duration: 30 s", "duration: 300 d\nrecord: summary")
+
+#: What is said of a job whose process has ended.
+SAID = {"pid": 2**22, "tick": "1", "started_s": 1.0, "scenario": "x", "seed": 1, "origin": "",
+        "before": "", "command": "", "target": "x", "file": "edited.yaml"}  # fmt: skip
 
 
 @pytest.fixture
@@ -67,36 +70,6 @@ def leftovers(root: Path) -> list[str]:
     ]
 
 
-def test_a_run_goes_to_its_end_in_a_process_of_its_own(root: Path) -> None:
-    job = begin(root, SCENARIO)
-    assert job.live
-    assert os.getsid(job.pid) == job.pid != os.getsid(0)
-    job = until(root, ended)
-    assert job.state == jobs.DONE
-    assert job.share == 1.0 or job.simulated_s > 0.0
-    run = open_run(root / job.result)
-    assert job.result == job.target == "tiny-" + job.result.split("-")[1] + "-s3"
-    assert run.manifest["seed"] == 3
-    assert run.manifest["written"]["name"] == "tiny"
-    assert "Results: " in job.answer()
-    assert leftovers(root) == []
-
-
-def test_cancelling_keeps_what_was_simulated(root: Path) -> None:
-    begin(root, LONG)
-    job = until(root, lambda job: job.simulated_s > 0.0)
-    assert 0.0 < job.share < 1.0
-    with pytest.raises(RackplanError, match="tiny is running already; one run at a time"):
-        begin(root, SCENARIO)
-    jobs.cancel(job)
-    job = until(root, ended)
-    assert job.state == jobs.STOPPED
-    assert job.result.endswith(".partial")
-    assert open_run(root / job.result).outcome == "partial"
-    assert job.messages().startswith("stopped; what there is: ")
-    assert leftovers(root) == []
-
-
 def test_a_run_that_does_not_heed_is_killed_and_leaves_nothing(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,9 +102,7 @@ def test_the_process_is_told_from_another_with_its_number(root: Path) -> None:
     try:
         folder = root / ".jobs" / "job-aaaaaaaa"
         folder.mkdir(parents=True)
-        said = {"pid": other.pid, "tick": jobs._tick(other.pid), "started_s": 0.0, "scenario": "x",
-                "seed": 1, "origin": "", "before": "", "command": "", "target": "../..",
-                "file": "edited.yaml"}  # fmt: skip
+        said = {**SAID, "pid": other.pid, "tick": jobs._tick(other.pid), "target": "../.."}
         (folder / "job.json").write_text(json.dumps(said))
         (job,) = jobs.jobs(root)
         assert job.state == jobs.FAILED
@@ -177,8 +148,7 @@ def test_old_jobs_make_room(root: Path, monkeypatch: pytest.MonkeyPatch) -> None
     for place in range(3):
         folder = root / ".jobs" / f"job-aaaaaaa{place}"
         folder.mkdir(parents=True)
-        said = {"pid": 2**22, "tick": "1", "started_s": float(place), "scenario": "x", "seed": 1,
-                "origin": "", "before": "", "command": "", "target": "x", "file": "x.yaml"}  # fmt: skip
+        said = {**SAID, "started_s": float(place)}
         (folder / "job.json").write_text(json.dumps(said))
         ids.append(folder.name)
     assert [job.id for job in jobs.jobs(root)] == ids[::-1]

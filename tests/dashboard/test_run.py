@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from dashboard import jobs
+from dashboard.drafts import look
 from dashboard.frames.run import effect_rows
 from dashboard.listing import list_results
 from dashboard.load import read_view
+from sim.errors import RackplanError
 from sim.results.result import open_run
 from sim.results.wording import shown
 from tests.dashboard.conftest import SCENARIO, damage, table, texts
 from tests.dashboard.hostile import BEACON, markup
-from tests.dashboard.test_jobs import LONG, ended, root, until
+from tests.dashboard.test_jobs import LONG, SAID, ended, leftovers, root, until
 
 __all__ = ["root"]  # the fixture
 
@@ -38,7 +43,7 @@ def test_it_starts_from_the_chosen_run(app: App, made: Path) -> None:
     assert page.selectbox(key="from").value == "the chosen run"
     assert "budget: 15 kW" in page.text_area[0].value
     assert page.number_input[0].value == 0
-    assert "✓ tiny: 40.0 s simulated, 16 GPUs" in texts(page)
+    assert "✓ tiny: 40.0 s simulated, 32 GPUs" in texts(page)
     assert not page.button(key="start").disabled
     assert "Nothing yet. Change a value above; this shows the lines that differ." in texts(page)
 
@@ -109,10 +114,16 @@ def test_a_changed_run_is_started_watched_and_compared(app: App, made: Path, roo
     assert "tiny, seed 0: running" in texts(page)
     other = app(root, "run", run="complete")
     assert "tiny, seed 0: running" in texts(other)
+    (job,) = jobs.jobs(root)
+    assert os.getsid(job.pid) == job.pid != os.getsid(0)  # it outlives the server
     job = until(root, ended)
     other.run()
     assert not other.exception
     assert "tiny, seed 0: done" in texts(other)
+    assert job.state == jobs.DONE
+    assert job.result == job.target
+    assert "Results: " in job.answer()
+    assert leftovers(root) == []
     before, after = open_run(root / "complete"), open_run(root / job.result)
     rows = {row["metric"]: row for row in table(other, 0)}
     for name in ("goodput_per_s", "peak_draw_w", "chat.ttft_p99"):
@@ -124,10 +135,9 @@ def test_a_changed_run_is_started_watched_and_compared(app: App, made: Path, roo
     assert any("One seed each: no interval can be given." in text for text in texts(other))
     other.selectbox(key="from").select("what was run last").run()
     assert "rate: 200 /s" in other.text_area[0].value
-    other.button(key="open").click().run()
-    assert not other.exception
-    assert other.selectbox(key="run").value == job.result
-    assert "Overview" in texts(other)
+    links = [link.proto for link in other.get("page_link")]
+    (opened,) = (link for link in links if link.label == "Open its result")
+    assert f"run={job.result}" in opened.query_string
 
 
 def test_a_run_is_cancelled_from_the_page(app: App, root: Path) -> None:
@@ -136,10 +146,17 @@ def test_a_run_is_cancelled_from_the_page(app: App, root: Path) -> None:
     until(root, lambda job: job.simulated_s > 0.0)
     page.run()
     assert any("of 300 d simulated" in text for text in texts(page))
+    found = look(SCENARIO, root)
+    with pytest.raises(RackplanError, match="tiny is running already; one run at a time"):
+        jobs.start(root, SCENARIO, found, 1, "", "")
     page.button(key="cancel").click().run()
     assert not page.exception
     job = until(root, ended)
     page.run()
+    assert job.state == jobs.STOPPED
+    assert open_run(root / job.result).outcome == "partial"
+    assert job.messages().startswith("stopped; what there is: ")
+    assert leftovers(root) == []
     assert "tiny, seed 1: stopped, kept as partial" in texts(page)
     assert not page.button(key="start").disabled
     assert job.result in texts(page)
@@ -148,10 +165,7 @@ def test_a_run_is_cancelled_from_the_page(app: App, root: Path) -> None:
 def test_messages_of_a_failed_run_are_text(app: App, made: Path, tmp_path: Path) -> None:
     folder = tmp_path / ".jobs" / "job-aaaaaaaa"
     folder.mkdir(parents=True)
-    (folder / "job.json").write_text(
-        '{"pid": 4194304, "tick": "1", "started_s": 1.0, "scenario": "%s", "seed": 1, "origin": "",'
-        ' "before": "", "command": "", "target": "x", "file": "edited.yaml"}' % BEACON
-    )
+    (folder / "job.json").write_text(json.dumps({**SAID, "scenario": BEACON}))
     (folder / "messages.txt").write_text(BEACON)
     page = app(tmp_path, "run")
     assert not page.exception
@@ -188,5 +202,5 @@ def test_changes_are_in_percent_points_or_the_metrics_own_unit(made: Path) -> No
     more = effect_rows(before, read_view(listing, "two"))
     two = {row["metric"]: row for row in more}
     assert two["code.ttft_p99"]["before"] == "–"
-    assert two["goodput_per_s"]["change"].endswith(" %")
+    assert two["peak_draw_w"]["change"].endswith(" %")
     assert "before" not in effect_rows(None, after)[0]

@@ -14,26 +14,18 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from dashboard import pages
 from dashboard.listing import list_results
 from sim.cli.dashboard import _FLAGS
-from tests.dashboard.conftest import APP, damage, texts
+from tests.dashboard.conftest import damage, texts
 from tests.dashboard.hostile import BEACON, MARKS, hostile_run, markup, mentions
 from tests.dashboard.test_command import COMMAND, ROOT, free_port
 
 App = Callable[..., AppTest]
 
 
-def _pages() -> list[str]:
-    """The pages of the app, read from its source: importing it would draw it."""
-    import ast
-
-    for node in ast.parse(APP.read_text()).body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "PAGES":
-            return [name for name, _ in ast.literal_eval(node.value)]
-    raise AssertionError("dashboard/app.py has no PAGES")
-
-
-PAGES = _pages()
+#: Pages that are merged later are attacked as well.
+PAGES = [name for name, _ in pages.PAGES]
 
 
 @pytest.fixture(scope="module")
