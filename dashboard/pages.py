@@ -12,4 +12,6 @@ PAGES = (
     ("explore", "Explore"),
     ("capacity", "Capacity"),
     ("validity", "Validity"),
+    ("scenario", "Scenario"),
+    ("run", "Run"),
 )

@@ -47,6 +47,9 @@ div[class*="st-key-page-title"] div[data-testid="stText"] {font-weight: 700; fon
 div[class*="st-key-page-question"] div[data-testid="stText"] {font-size: .95rem; opacity: .8;}
 div[class*="st-key-title"] div[data-testid="stText"] {font-weight: 650; font-size: 1rem;}
 div[class*="st-key-head"] div[data-testid="stText"] {font-weight: 600;}
+div[class*="st-key-editor"] textarea {font-family: "Source Code Pro", ui-monospace, monospace;
+    font-size: .8rem; line-height: 1.4; white-space: pre; overflow-x: auto; tab-size: 2;}
+div[class*="st-key-messages"] code {font-size: .75rem !important; line-height: 1.45;}
 div[class*="st-key-small"] div[data-testid="stText"] {font-size: .78rem; opacity: .8;}
 """
     + "".join(

@@ -41,6 +41,7 @@ from sim.site.types import PowerTree, Site
 from sim.spec import Document
 from sim.spec.hourly import HourlySpec
 from sim.spec.kinds import PLACEMENT
+from sim.spec.written import written
 from sim.units import format_si
 from sim.workload import fitted_source, synthetic_names
 from sim.workload.plan import Workload
@@ -128,6 +129,7 @@ def _check_serving(found: Collector, edit: Edit | None) -> Scenario:
         calibration=Calibration(own, spec.calibration.sample),
         comparisons=comparisons,
         costs=costs,
+        written=written(document),
     )
 
 

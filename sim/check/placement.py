@@ -29,6 +29,7 @@ from sim.spec.kinds import PLACEMENT
 from sim.spec.nodes import Path
 from sim.spec.placement import AS_LISTED
 from sim.spec.scenario import VERSION
+from sim.spec.written import written
 
 _SUFFIXES = (".csv", ".json", ".gz")
 _POLICY: Path = ("policies", "placement")
@@ -69,6 +70,7 @@ def check_placement(found: Collector) -> PlacementScenario:
         warnings=(*found.warnings, *(_relative(found, n, (nodes, pods)) for n in cluster.notes)),
         remarks=found.remarks,
         resolved=_resolved(found, nodes, pods, arrival, policy, expectations),
+        written=written(found.document),
     )
 
 

@@ -233,6 +233,8 @@ class Scenario:
     costs: CostsSpec = field(default_factory=CostsSpec)  # as far as the scenario states them
     #: Of ``expect``; a run has one variant only, so it leaves them to ``sim.study.expect``.
     comparisons: tuple[BetterSpec, ...] = ()
+    #: The scenario as it was written, after `extends` and `--set`: what can be run again.
+    written: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def moves(self) -> bool:

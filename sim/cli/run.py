@@ -14,6 +14,7 @@ import typer
 
 from sim.cli.calibration_table import print_ranges, with_ranges
 from sim.cli.calibrations import load_samples, run_samples, samples_exit_code
+from sim.cli.progress_file import ProgressFile
 from sim.cli.several import (
     FAILED,
     STOPPED,
@@ -74,6 +75,12 @@ def run(
     fresh: Fresh = False,
     stuck_after: StuckAfter = STUCK_AFTER,
     scheduler: Scheduler = None,
+    progress: Annotated[
+        Path | None,
+        typer.Option(
+            "--progress", metavar="FILE", help="keep how far a single run is in FILE, as JSON"
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
     allow_outside: Annotated[
         bool, typer.Option("--allow-outside", help="let paths lead out of the scenario's folder")
@@ -101,6 +108,8 @@ def run(
     if seeds == 1 and uncertainty is None and (jobs is not None or fresh or scheduler is not None):
         message = "--jobs, --fresh and --scheduler are for several seeds: add --seeds 8, say"
         raise RackplanError(message)
+    if progress is not None and (seeds > 1 or uncertainty is not None):
+        raise RackplanError("--progress is of a single run: leave out --seeds and --uncertainty")
     scenario = _loaded(file, sets or (), allow_outside, engine)
     chosen = scenario.seed if seed is None else seed
     how = How(jobs, out, engine, fresh, stuck_after, scheduler)
@@ -111,7 +120,7 @@ def run(
             ranges = run_samples(samples, several, several.by_seed.get(chosen), chosen, how)
         report_seeds(several, as_json, ranges)
         raise typer.Exit(samples_exit_code(ranges, seeds_exit_code(several)))
-    result = _run_one(scenario, chosen, engine, out)
+    result = _run_one(scenario, chosen, engine, out, ProgressFile(progress))
     memory = peak_memory_bytes()
     with _if_too_few(lambda: report(result, as_json, peak_bytes=memory)):
         ranges = run_samples(samples, result, result.metrics, chosen, how)
@@ -149,7 +158,9 @@ def _if_too_few(report_fitted: Callable[[], None]) -> Iterator[None]:
         raise typer.Exit(FAILED) from None
 
 
-def _run_one(scenario: AnyScenario, seed: int, engine: str, out: Path) -> RunResult:
+def _run_one(
+    scenario: AnyScenario, seed: int, engine: str, out: Path, told: ProgressFile
+) -> RunResult:
     """Run one seed in this process.
 
     Raises:
@@ -166,14 +177,17 @@ def _run_one(scenario: AnyScenario, seed: int, engine: str, out: Path) -> RunRes
     try:
         if isinstance(scenario, Scenario):
             prepare(engine)  # says so, if it takes long, before there is a bar
-            with progress_bar(scenario.name) as progress:
+            with progress_bar(scenario.name) as draw:
+                progress = told.following(draw)
                 result = run_scenario(scenario, seed, engine=engine, sink=sink, progress=progress)
         else:
             result = run_scenario(scenario, seed, sink=sink)
         finished = True
+        told.ended(result.name, result.outcome)
     except Interrupted as stop:
         finished = True
         where = f"what there is: {stop.partial.folder}" if stop.partial.folder else "nothing kept"
+        told.ended(stop.partial.name, stop.partial.outcome)
         print(f"stopped; {where}", file=sys.stderr)
         raise typer.Exit(STOPPED) from None
     except KeyboardInterrupt:

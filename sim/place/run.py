@@ -128,4 +128,5 @@ def _manifest(
         "inputs": dict(inputs),
         "sources": [],
         "resolved": scenario.resolved,
+        "written": scenario.written,
     }

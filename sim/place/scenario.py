@@ -27,6 +27,7 @@ class PlacementScenario:
         arrival: demand until which pods arrive, as part of all GPUs; None: each once, as listed.
         quotas: tenant → most GPUs at a time.
         placement: a policy object.
+        written: the scenario as it was written, after `extends` and `--set`.
     """
 
     name: str
@@ -43,3 +44,4 @@ class PlacementScenario:
     warnings: tuple[str, ...]
     remarks: tuple[str, ...]
     resolved: Mapping[str, Any]
+    written: Mapping[str, Any]

@@ -120,6 +120,7 @@ def manifest_parts(
         "sources": list(scenario.sources),
         "inputs": dict(inputs or {}),
         "resolved": scenario.resolved,
+        "written": scenario.written,
     }
 
 
@@ -217,6 +218,7 @@ def manifest_of(
         "inputs": parts["inputs"],
         "sources": parts["sources"],
         "resolved": parts["resolved"],
+        "written": parts["written"],
     }
     plain_content = plain(content)
     assert isinstance(plain_content, dict)

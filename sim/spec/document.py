@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -29,6 +29,7 @@ class Document:
         root: the nodes, for places.
         tree: plain dicts, lists and scalars after ``extends`` and ``--set``.
         folders: where relative paths of each file start, and what they may reach.
+        located: path in the document → the file that is named there, as far as it was asked for.
     """
 
     file: str
@@ -38,6 +39,7 @@ class Document:
     root: Node
     tree: dict[str, Any]
     folders: Folders
+    located: dict[Path, FilePath] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -74,7 +76,9 @@ class Document:
         Raises:
             ScenarioError: it leads out of the folders that may be used.
         """
-        return self.folders.locate(text, self.mark(path), show_path(path))
+        file = self.folders.locate(text, self.mark(path), show_path(path))
+        self.located[path] = file
+        return file
 
 
 def shape(file: str, root: Node, found: list[Problem], folders: Folders) -> Document:

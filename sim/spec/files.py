@@ -25,13 +25,15 @@ class Folders:
 
     ``root`` is the folder of the top file; nothing outside its tree may be used unless
     ``allow_outside``. ``by_file`` maps a file as messages name it to its folder. ``whose`` says in
-    messages what ``root`` is.
+    messages what ``root`` is. ``named`` has every file that was asked for: its place as it is
+    written, links not followed, and what that leads to.
     """
 
     root: FilePath
     allow_outside: bool
     by_file: dict[str, FilePath] = field(default_factory=dict)
     whose: str = "the scenario's folder"
+    named: dict[FilePath, FilePath] = field(default_factory=dict)
 
     def locate(self, text: str, mark: Mark, path: str) -> FilePath:
         """The real path of ``text`` written at ``mark``, relative to the file it is written in.
@@ -53,6 +55,7 @@ class Folders:
                 "move the file there, or pass --allow-outside"
             )
             raise ScenarioError([Problem(mark, path, message)])
+        self.named[FilePath(os.path.normpath(folder / text))] = target
         return target
 
 
@@ -104,7 +107,7 @@ def _load(
     problems: list[Problem],
     chain: tuple[FilePath, ...],
 ) -> Node:
-    where = "extends" if chain else ""
+    where = "extends" if blame.line else ""  # the top file is named in no other
     if real in chain:
         loop = " → ".join(file.name for file in (*chain[chain.index(real) :], real))
         raise ScenarioError(

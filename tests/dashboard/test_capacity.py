@@ -75,8 +75,8 @@ def frames(page: AppTest, place: int, *columns: str) -> list[list[dict[str, Any]
     return [rows for rows in found if rows and set(columns) <= set(rows[0])]
 
 
-def test_an_answer_says_until_when_and_draws_it(page: App, root: Path) -> None:
-    shown = page(root, "capacity")
+def test_an_answer_says_until_when_and_draws_it(app: App, root: Path) -> None:
+    shown = app(root, "capacity")
     assert not shown.exception
     said = texts(shown)
     assert any(
@@ -107,33 +107,33 @@ def test_an_answer_says_until_when_and_draws_it(page: App, root: Path) -> None:
     assert first == {"month": "2027-01", "P10 (/s)": "100", "P50 (/s)": "100", "P90 (/s)": "100"}
 
 
-def test_not_within_the_months_asked_about_is_a_result(page: App, runs: Path) -> None:
+def test_not_within_the_months_asked_about_is_a_result(app: App, runs: Path) -> None:
     leave_plan(runs, STATED.replace("capacity: 110 /s, low: 104 /s, high: 115 /s",
                                     "capacity: 400 /s"))  # fmt: skip
-    shown = page(runs, "capacity")
+    shown = app(runs, "capacity")
     assert not shown.exception
     assert any(text.startswith("✓ NOT WITHIN 12 months") for text in texts(shown))
     assert not [one for one in marks(specification(shown, 0), "point") if one.get("transform")]
 
 
-def test_without_a_run_the_plan_is_shown(page: App, root: Path) -> None:
+def test_without_a_run_the_plan_is_shown(app: App, root: Path) -> None:
     shutil.rmtree(root / "complete")
-    shown = page(root, "capacity")
+    shown = app(root, "capacity")
     assert not shown.exception
     assert "No run to show yet" in texts(shown)
     assert any(text.startswith("! UNTIL") for text in texts(shown))
 
 
 @pytest.mark.parametrize("name", ["../../etc", "complete"])
-def test_a_plan_that_the_url_made_up_is_refused(page: App, root: Path, name: str) -> None:
-    shown = page(root, "capacity", plan=name)
+def test_a_plan_that_the_url_made_up_is_refused(app: App, root: Path, name: str) -> None:
+    shown = app(root, "capacity", plan=name)
     assert not shown.exception
     assert "No plan of that name here" in texts(shown)
 
 
-def test_plans_and_runs_are_chosen_apart(page: App, root: Path) -> None:
+def test_plans_and_runs_are_chosen_apart(app: App, root: Path) -> None:
     other = leave_plan(root, STATED.replace("name: until", "name: other"))
-    shown = page(root, "capacity", plan=other, run="complete")
+    shown = app(root, "capacity", plan=other, run="complete")
     assert not shown.exception
     assert shown.selectbox(key="plan").value == other
     assert shown.selectbox(key="run").value == "complete"
@@ -142,13 +142,13 @@ def test_plans_and_runs_are_chosen_apart(page: App, root: Path) -> None:
     )
 
 
-def test_names_in_an_answer_are_text(page: App, runs: Path) -> None:
+def test_names_in_an_answer_are_text(app: App, runs: Path) -> None:
     chart = Chart(HOSTILE, LINE, HOSTILE, HOSTILE, (Series(HOSTILE, (1.0, 2.0), (HOSTILE, "b")),),
                   ((HOSTILE, 1.5),), HOSTILE)  # fmt: skip
     rows = Table((HOSTILE, HOSTILE), ((HOSTILE, "1"),), title=HOSTILE, note=HOSTILE)
     one = Part(HOSTILE, (HOSTILE,), (rows,), (chart, chart))
     leave_told(runs, Told(HOSTILE, HOSTILE, OPEN, (HOSTILE,), (one, one)))
-    shown = page(runs, "capacity")
+    shown = app(runs, "capacity")
     assert not shown.exception
     assert f"! {HOSTILE}" in texts(shown)
     assert (
@@ -158,20 +158,20 @@ def test_names_in_an_answer_are_text(page: App, runs: Path) -> None:
     assert not any("evil.example" in element.value for element in rendered)
 
 
-def test_too_many_values_are_not_drawn(page: App, runs: Path) -> None:
+def test_too_many_values_are_not_drawn(app: App, runs: Path) -> None:
     many = tuple(float(index) for index in range(6000))
     chart = Chart("many", LINE, "x", "y", (Series("a", many, many),))
     leave_told(runs, Told("asked", "ANSWER", OPEN, (), (Part("P", charts=(chart,)),)))
-    shown = page(runs, "capacity", run="complete")
+    shown = app(runs, "capacity", run="complete")
     assert not shown.exception
     assert "6,000 values: too many to draw" in texts(shown)
     assert len(shown.get("vega_lite_chart")) == 1
 
 
-def test_a_damaged_answer_hides_only_itself(page: App, root: Path) -> None:
+def test_a_damaged_answer_hides_only_itself(app: App, root: Path) -> None:
     (name,) = list_results(root.resolve()).names("plan")
     (root / name / "answer.json").write_text("{")
-    shown = page(root, "capacity")
+    shown = app(root, "capacity")
     assert not shown.exception
     assert f"{name} cannot be shown" in texts(shown)
     assert any("is not JSON" in text for text in texts(shown))
@@ -249,8 +249,8 @@ def test_what_was_drawn_is_what_the_meters_say(made: Path) -> None:
     assert found.useful_w == pytest.approx(gpus_w - idle, rel=1e-6)
 
 
-def test_the_waterfall_is_drawn_with_every_part_and_its_definition(page: App, made: Path) -> None:
-    shown = page(made, "capacity", run="complete")
+def test_the_waterfall_is_drawn_with_every_part_and_its_definition(app: App, made: Path) -> None:
+    shown = app(made, "capacity", run="complete")
     assert not shown.exception
     assert "No plan to show yet" in texts(shown)
     assert any("rackplan plan scenarios/studies/until-when.yaml" in text for text in texts(shown))
@@ -270,9 +270,9 @@ def test_the_waterfall_is_drawn_with_every_part_and_its_definition(page: App, ma
     assert "at peak " in said
 
 
-def test_a_damaged_table_hides_only_the_waterfall(page: App, root: Path) -> None:
+def test_a_damaged_table_hides_only_the_waterfall(app: App, root: Path) -> None:
     (root / "complete" / "replicas" / "part-00000.parquet").write_bytes(b"PAR1 no more")
-    shown = page(root, "capacity")
+    shown = app(root, "capacity")
     assert not shown.exception
     assert any(text.startswith("! UNTIL") for text in texts(shown))
     assert not any(text.startswith("Stranded: ") for text in texts(shown))

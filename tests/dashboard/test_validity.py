@@ -93,8 +93,8 @@ def test_no_run_has_no_error() -> None:
     assert np.isnan(found.median)
 
 
-def test_the_page_says_and_draws_how_far_off_and_on_which_data(page: App, made: Path) -> None:
-    shown = page(made, "validity", run="complete")
+def test_the_page_says_and_draws_how_far_off_and_on_which_data(app: App, made: Path) -> None:
+    shown = app(made, "validity", run="complete")
     assert not shown.exception
     rows = [r for r in rows_of_file() if r["class"] == "seen stack, held out"]
     errors = off(rows, "tpot")
@@ -128,8 +128,8 @@ def test_the_page_says_and_draws_how_far_off_and_on_which_data(page: App, made: 
     assert any("13 runs are off by more than 100 %" in text for text in texts(shown))
 
 
-def test_choices_change_what_is_drawn(page: App, made: Path) -> None:
-    shown = page(made, "validity", run="complete")
+def test_choices_change_what_is_drawn(app: App, made: Path) -> None:
+    shown = app(made, "validity", run="complete")
     shown.selectbox(key="measure").select("throughput").run()
     assert not shown.exception
     drawn = [row for rows in chart_rows(shown, 0) for row in rows if "stack" in row]
@@ -146,8 +146,8 @@ def test_choices_change_what_is_drawn(page: App, made: Path) -> None:
     assert not shown.exception
 
 
-def test_choices_come_from_the_url(page: App, made: Path) -> None:
-    shown = page(made, "validity", run="two", measure="TTFT", size="tokens out")
+def test_choices_come_from_the_url(app: App, made: Path) -> None:
+    shown = app(made, "validity", run="two", measure="TTFT", size="tokens out")
     assert not shown.exception
     assert shown.selectbox(key="measure").value == "TTFT"
     assert shown.selectbox(key="run").value == "two"
@@ -163,9 +163,9 @@ LONG = SCENARIO.replace("input_tokens: 256, output_tokens: 64", "input_tokens: 2
                         "output_tokens: 150").replace("rate: 20 /s", "rate: 2 /s")  # fmt: skip
 
 
-def test_a_pool_inside_the_region_says_its_expected_errors(page: App, tmp_path: Path) -> None:
+def test_a_pool_inside_the_region_says_its_expected_errors(app: App, tmp_path: Path) -> None:
     make_run(tmp_path, "long", LONG)
-    shown = page(tmp_path, "validity")
+    shown = app(tmp_path, "validity")
     assert not shown.exception
     assert "✓ This run: inside the calibrated region: chat" in texts(shown)
     entry = view_of(tmp_path, "long").manifest["pools"][0]["expected_error"]
@@ -190,23 +190,23 @@ def test_lengths_are_judged_as_the_summary_does(made: Path, name: str) -> None:
     assert bool(wanted) == (name not in ("idle", "summary"))  # where no request was recorded
 
 
-def test_a_pool_outside_the_region_is_named(page: App, runs: Path) -> None:
+def test_a_pool_outside_the_region_is_named(app: App, runs: Path) -> None:
     def change(manifest: dict[str, Any]) -> None:
         for entry in manifest["pools"][0]["expected_error"].values():
             entry["outside"] = [f"{HOSTILE} (measured: others)"]
         manifest["warnings"] = [HOSTILE]
 
     damage(runs, change)
-    shown = page(runs, "validity")
+    shown = app(runs, "validity")
     assert not shown.exception
     assert "! This run: outside the calibrated region: chat" in texts(shown)
     assert sum(HOSTILE in text for text in texts(shown)) == 2
     assert not any("evil.example" in element.value for element in shown.markdown)
 
 
-def test_measured_step_times_are_not_of_the_fits(page: App, runs: Path) -> None:
+def test_measured_step_times_are_not_of_the_fits(app: App, runs: Path) -> None:
     damage(runs, lambda manifest: manifest["pools"][0].update(expected_error={}, stack=None))
-    shown = page(runs, "validity")
+    shown = app(runs, "validity")
     assert not shown.exception
     assert "– This run: no pool has predicted step times" in texts(shown)
 
@@ -235,45 +235,45 @@ def test_constants_with_foreign_values_have_a_reason(runs: Path, stated: object)
     assert isinstance(part(lambda: constants(view)), Missing)
 
 
-def test_a_damaged_table_hides_only_the_pools(page: App, runs: Path) -> None:
+def test_a_damaged_table_hides_only_the_pools(app: App, runs: Path) -> None:
     (runs / "complete" / "requests" / "part-00000.parquet").write_bytes(b"PAR1 no more")
     damage(runs, lambda manifest: manifest.update(calibration=[1]))
-    shown = page(runs, "validity")
+    shown = app(runs, "validity")
     assert not shown.exception
     assert "This run: not known" in texts(shown)
     assert len(shown.get("vega_lite_chart")) == 2
 
 
 @pytest.mark.parametrize("name", ["idle", "stopped.partial"])
-def test_odd_runs_are_told(page: App, made: Path, name: str) -> None:
-    shown = page(made, "validity", run=name)
+def test_odd_runs_are_told(app: App, made: Path, name: str) -> None:
+    shown = app(made, "validity", run=name)
     assert not shown.exception
     assert len(shown.get("vega_lite_chart")) == 2
 
 
-def test_without_a_run_the_product_is_shown(page: App, tmp_path: Path) -> None:
-    shown = page(tmp_path, "validity")
+def test_without_a_run_the_product_is_shown(app: App, tmp_path: Path) -> None:
+    shown = app(tmp_path, "validity")
     assert not shown.exception
     assert "No run to show yet" in texts(shown)
     assert len(shown.get("vega_lite_chart")) == 2
 
 
-def test_a_validation_of_ones_own_is_offered(page: App, runs: Path) -> None:
+def test_a_validation_of_ones_own_is_offered(app: App, runs: Path) -> None:
     folder = add_validation(runs)
     lines = (folder / "serving.csv").read_text().splitlines()
     own = [lines[0], *(line for line in lines if ',"seen stack, held out",vllm-0.12-bf16' in line)]
     (folder / "serving.csv").write_text("\n".join(own).replace("qwen3-32b", HOSTILE) + "\n")
     assert list_results(runs.resolve()).names("run") == ("complete",)
-    shown = page(runs, "validity", validation="mine")
+    shown = app(runs, "validity", validation="mine")
     assert not shown.exception
     assert any("45 runs of calibrated stacks" in text for text in texts(shown))
     shown.selectbox(key="validation").select(SHIPPED).run()
     assert any("386 runs of calibrated stacks" in text for text in texts(shown))
 
 
-def test_a_validation_without_a_run_is_told(page: App, runs: Path) -> None:
+def test_a_validation_without_a_run_is_told(app: App, runs: Path) -> None:
     (add_validation(runs) / "serving.csv").write_text("")
-    shown = page(runs, "validity", validation="mine")
+    shown = app(runs, "validity", validation="mine")
     assert not shown.exception
     assert "No predicted serving run" in texts(shown)
 

@@ -167,6 +167,7 @@ def parts(**changes: Any) -> dict[str, Any]:
         "sources": ["a-source"],
         "inputs": {},
         "resolved": {"rackplan": 1, "name": "by-hand"},
+        "written": {"rackplan": 1, "name": "by-hand"},
     }
     return {**content, **changes}
 
