@@ -7,6 +7,8 @@ import streamlit as st
 #: The pages in their order in the menu: file, title.
 PAGES = (
     ("overview", "Overview"),
+    ("latency", "Latency"),
+    ("fabric", "Fabric"),
 )  # fmt: skip
 
 st.set_page_config(page_title="rackplan", layout="wide", initial_sidebar_state="expanded")

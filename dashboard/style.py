@@ -13,6 +13,19 @@ import streamlit as st
 GOOD, NEAR, BAD = "#009E73", "#E69F00", "#D55E00"
 BLUE, GREY = "#2B8CC4", "#8A8F98"
 
+#: What requests spend their time in → its colour, the same everywhere.
+PARTS = {
+    "ingress": GREY,
+    "ingress and egress": GREY,
+    "queue": BLUE,
+    "prefill": "#56B4E9",
+    "wait for room": "#F0E442",
+    "transfer": "#CC79A7",
+    "first decode": "#7A5CA8",
+    "egress": "#B9BDC6",
+    "until it ended": BAD,
+}
+
 #: Key of a coloured block → its colour; the style sheet and the pages agree on these.
 STATES = {"good": GOOD, "near": NEAR, "bad": BAD, "none": GREY}
 MARKS = {"good": "✓", "near": "!", "bad": "✕", "none": "–"}
