@@ -6,19 +6,19 @@ STAMP := $(VENV)/.installed
 # Workers for the test run: the number of cores, two at least.
 JOBS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 2 ] && echo $$n || echo 2)
 
-.PHONY: run test test-deep bench lint format dashboard clean
+.PHONY: run test test-deep bench lint format dashboard screenshots browser clean
 
 run: $(STAMP)
 	$(BIN)/rackplan run scenarios/quickstart.yaml
 
-test: lint
-	$(BIN)/python -m pytest -n $(JOBS) -m "not deep and not bench"
+test: lint browser
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not deep and not bench"
 
-test-deep: $(STAMP)
-	$(BIN)/python -m pytest -n $(JOBS) -m "not bench"
+test-deep: $(STAMP) browser
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not bench"
 
 # Prints every figure and writes them to build/bench.json, or where RACKPLAN_BENCH_JSON says.
-bench: $(STAMP)
+bench: $(STAMP) browser
 	$(BIN)/python -m pytest -m bench -s tests/bench
 
 lint: $(STAMP)
@@ -33,6 +33,14 @@ format: $(STAMP)
 
 dashboard: $(STAMP)
 	$(BIN)/rackplan dashboard
+
+# The pictures of the README, from runs that it makes itself.
+screenshots: $(STAMP) browser
+	$(BIN)/python -m tools.screenshots
+
+# Chromium by apt, which needs root; without, tests that drive it are skipped (in CI they fail).
+browser: $(STAMP)
+	$(BIN)/python tools/browser.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import streamlit as st
 
-#: The pages in their order in the menu: file, title.
-PAGES = (
-    ("overview", "Overview"),
-    ("latency", "Latency"),
-    ("fabric", "Fabric"),
-)  # fmt: skip
+from dashboard import urls
+from dashboard.pages import PAGES
 
 st.set_page_config(page_title="rackplan", layout="wide", initial_sidebar_state="expanded")
-st.navigation(
-    [
-        st.Page(f"views/{name}.py", title=title, url_path=name, default=name == "overview")
-        for name, title in PAGES
-    ],
-    expanded=True,
-).run()
+pages = {
+    name: st.Page(f"views/{name}.py", title=title, url_path=name, default=name == "overview")
+    for name, title in PAGES
+}
+page = st.navigation(list(pages.values()), position="hidden")
+urls.enter(page.title)
+menu = st.sidebar.container(key="menu")
+page.run()
+# A menu of our own, after the page: its links carry the run that was chosen there.
+run = urls.last("run")
+for entry in pages.values():
+    menu.page_link(entry, query_params={"run": run} if run else None, width="stretch")
 # Where a run of the page ends, for whoever waits for it: its number is in the container's class.
 st.session_state["reruns"] = st.session_state.get("reruns", 0) + 1
 st.container(key=f"rerun-{st.session_state['reruns']}").empty()

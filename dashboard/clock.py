@@ -7,6 +7,7 @@ import streamlit as st
 from dashboard.charts.axes import moment_words
 from dashboard.frames.bins import bin_width_s
 from dashboard.load import RunView
+from dashboard.urls import keep, remember
 
 KEY = "t"
 
@@ -23,12 +24,12 @@ def moment(run: RunView, first_s: float = 0.0) -> float:
     starts = moments(run)
     named = {moment_words(start, run.end_s): start for start in starts}
     nearest = min(starts, key=lambda start: abs(start - first_s))
+    keep(KEY, list(named), moment_words(nearest, run.end_s))
     label = st.select_slider(
         "Simulated time",
         list(named),
-        value=moment_words(nearest, run.end_s),
         key=KEY,
-        bind="query-params",
         help="start of the bin that is shown",
     )
+    remember(KEY, label)
     return named[str(label)]

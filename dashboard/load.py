@@ -10,8 +10,9 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property, wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import duckdb
 import pandas as pd
@@ -141,7 +142,6 @@ class View:
 class RunView(View):
     """A run that served requests."""
 
-    verdict: Verdict
     workloads: tuple[str, ...]
     simulated_s: float
     warm_up_s: float
@@ -149,6 +149,11 @@ class RunView(View):
     measured_s: float
     power_stated: bool
     provisioned_w: float | None
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """What its numbers say: it reads tables, so only pages that show it ask for it."""
+        return verdict(self.result)
 
     @property
     def record(self) -> str:
@@ -231,7 +236,6 @@ def _view(result: RunResult, name: str, stamp: tuple[int, ...]) -> View:
             name=name,
             stamp=stamp,
             result=result,
-            verdict=verdict(result),
             workloads=workloads,
             simulated_s=float(manifest["simulated_s"]),
             warm_up_s=float(window["warm_up_s"]),
@@ -296,6 +300,38 @@ def _ask(
     with_tables = f"with {', '.join(sources)} {sql}" if sources else sql
     with _database(str(folder.parent)).cursor() as cursor:
         return cursor.execute(with_tables, bound).df()
+
+
+_P = ParamSpec("_P")
+
+
+def per_run(
+    function: Callable[Concatenate[RunView, _P], _T],
+) -> Callable[Concatenate[RunView, _P], _T]:
+    """Keep what a function makes of a run while the run's files are the same.
+
+    Its result is small and plain, its other arguments are plain values.
+    """
+    where = f"{function.__module__}.{function.__qualname__}"
+
+    @wraps(function)
+    def kept(run: RunView, *arguments: _P.args, **named: _P.kwargs) -> _T:
+        given = (arguments, tuple(sorted(named.items())))
+        return cast(_T, _kept(function, run, where, run.name, run.stamp, given))
+
+    return kept
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _kept(
+    _function: Callable[..., Any],
+    _run: RunView,
+    where: str,
+    name: str,
+    stamp: tuple[int, ...],
+    given: tuple[tuple[Any, ...], tuple[tuple[str, Any], ...]],
+) -> Any:
+    return _function(_run, *given[0], **dict(given[1]))
 
 
 def _empty(table: str) -> str:

@@ -10,6 +10,7 @@ from dashboard.listing import PLACEMENT, RUN, RUN_VARIABLE, Listing, list_result
 from dashboard.load import RunView, Unreadable, View, read_view
 from dashboard.parts import notice
 from dashboard.style import apply_style
+from dashboard.urls import keep, remember
 from sim.results.wording import span
 
 _KEY = "run"
@@ -74,22 +75,19 @@ def choose(listing: Listing, names: tuple[str, ...], label: str, key: str, first
     A name in the URL that is none of them is told, and the first one is taken.
     """
     unknown = _UNKNOWN.format(key)
-    asked = st.query_params.get(key)
-    if asked is not None and asked not in names:
-        # The widget is about to drop it.
-        st.session_state[unknown] = asked[:128]
-    elif asked is not None:
-        st.session_state.pop(unknown, None)
+    strange = keep(key, names, names[first])
+    if strange is not None:
+        st.session_state[unknown] = strange[:128]
     with st.sidebar:
         name = st.selectbox(
             label,
             names,
-            index=first,
-            key=key,
-            bind="query-params",
+            index=None,
             on_change=lambda: st.session_state.pop(unknown, None),
             help="folders of results, newest first",
+            key=key,
         )
+    remember(key, name)
     if st.session_state.get(unknown):
         words = f"{st.session_state[unknown]!r} is not in {listing.root}."
         notice("near", f"No {label.lower()} of that name here", words, key=f"unknown-{key}")

@@ -40,6 +40,8 @@ section[data-testid="stSidebar"] {width: 230px !important; min-width: 230px !imp
 div[data-testid="stSidebarContent"] {padding: 0 .75rem;}
 div[data-testid="stSidebarUserContent"] {padding: .5rem 0;}
 section[data-testid="stSidebar"] div[data-testid="stSelectbox"] input {font-size: .8rem;}
+div[class*="st-key-menu"] {gap: .1rem !important;}
+div[class*="st-key-menu"] a {padding: .1rem .5rem; min-height: 0;}
 div[class*="st-key-small"] button {min-height: 0; padding: 0;}
 div[data-testid="stVerticalBlock"] {gap: .5rem;}
 div[data-testid="stMetric"] {padding: .3rem .75rem .4rem .75rem !important;}

@@ -19,7 +19,7 @@ from dashboard.frames.bins import (
     minutes_per_bin,
     power_nodes,
 )
-from dashboard.load import RunView, ask
+from dashboard.load import RunView, ask, per_run
 from sim.errors import ResultError
 from sim.results.bins import LATENCY_ERROR, histogram_quantile, latency_middles
 from sim.results.metrics import QUANTILES
@@ -63,6 +63,7 @@ class Draw:
     rating_w: float | None
 
 
+@per_run
 def latency_series(run: RunView, workload: str) -> Latency:
     """TTFT quantiles of ``workload`` by bin of arrival in [0, end).
 
@@ -135,6 +136,7 @@ def _counted_latency(run: RunView, workload: str) -> tuple[pd.DataFrame, float]:
     return pd.DataFrame({"t_s": starts, "n": requests, **columns}), MINUTE_S * per_bin
 
 
+@per_run
 def draw_series(run: RunView) -> Draw:
     """The utility's intake in [0, end), per bin.
 

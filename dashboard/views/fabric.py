@@ -17,6 +17,7 @@ from dashboard.load import Missing, RunView, part
 from dashboard.parts import absent, bin_text, chart, foot, head, notice, table
 from dashboard.shell import chosen_run
 from dashboard.style import ink
+from dashboard.urls import choose_one, switched
 from sim.results.measure_links import no_traffic
 from sim.results.wording import percent, span
 from sim.units import format_si
@@ -65,10 +66,9 @@ def _body(run: RunView, tiers: pd.DataFrame, reason: str | None) -> None:
     _sentences(run, tiers)
     names = [str(name) for name in tiers["tier"]]
     boxes = st.columns([2, 2, 3], gap="small", vertical_alignment="bottom")
-    tier = boxes[0].selectbox(
-        "Tier", names, index=frames.first_tier(tiers), key="tier", bind="query-params"
-    )
-    shown = boxes[1].selectbox("Show", list(SHOWN), key="show", bind="query-params")
+    first = names[frames.first_tier(tiers)]
+    tier = choose_one(boxes[0], "Tier", names, "tier", first)
+    shown = choose_one(boxes[1], "Show", list(SHOWN), "show", next(iter(SHOWN)))
     links = part(lambda: frames.links_of(run, str(tier)))
     with st.grid(2, min_column_width=_CHART_PX, key="pictures"):
         with st.container(key="heat"):
@@ -190,9 +190,7 @@ def _pair(links: pd.DataFrame | Missing, place: Any) -> str | None:
         rows = [row for row in (state["selection"]["rows"] if state else []) if row < len(links)]
         if rows:
             _take("table", str(links["pair"].iloc[rows[0]]))
-    if st.session_state.get("pair") not in (None, _WHOLE, *pairs):
-        del st.session_state["pair"]
-    chosen = place.selectbox("Pair of ends", [_WHOLE, *pairs], key="pair", bind="query-params")
+    chosen = choose_one(place, "Pair of ends", [_WHOLE, *pairs], "pair", _WHOLE)
     return None if chosen == _WHOLE else str(chosen)
 
 
@@ -315,7 +313,7 @@ def _link_rows(run: RunView, links: pd.DataFrame) -> pd.DataFrame:
 
 def _tiers(run: RunView, tiers: pd.DataFrame, chosen: str) -> None:
     head("Tiers", "tiers")
-    drawn = st.toggle("Draw how the tiers are joined", key="picture", bind="query-params")
+    drawn = switched(st, "Draw how the tiers are joined", "picture")
     if drawn:
         st.graphviz_chart(charts.tiers_graph(tiers, chosen, ink()), width="stretch")
     window = max(run.measured_s, 1e-9)

@@ -20,6 +20,7 @@ from dashboard.load import Missing, RunView, part
 from dashboard.parts import absent, bin_text, chart, foot, head, table
 from dashboard.shell import chosen_run
 from dashboard.style import ink
+from dashboard.urls import choose_one, switched
 from sim.results.wording import percent, shown, span
 from sim.units import format_si
 
@@ -61,13 +62,9 @@ def _choices(run: RunView) -> tuple[str, Measure, bool]:
     """Workload, measure and whether the tail is shown; all of them in the URL."""
     first = run.workloads.index(verdicts.worst_ttft(run)[0])
     boxes = st.columns([2, 2, 3], gap="small", vertical_alignment="bottom")
-    workload = boxes[0].selectbox(
-        "Workload", run.workloads, index=first, key="workload", bind="query-params"
-    )
-    name = boxes[1].selectbox("Measure", list(MEASURES), key="measure", bind="query-params")
-    tail = boxes[2].toggle(
-        "Tail: share that took longer, log scale", key="tail", bind="query-params"
-    )
+    workload = choose_one(boxes[0], "Workload", run.workloads, "workload", run.workloads[first])
+    name = choose_one(boxes[1], "Measure", list(MEASURES), "measure", "TTFT")
+    tail = switched(boxes[2], "Tail: share that took longer, log scale", "tail")
     return str(workload), MEASURES[str(name)], tail
 
 
@@ -268,10 +265,8 @@ def _worst(run: RunView, workload: str, measure: Measure, missed: Misses | Missi
         )
         return
     options = list(dict.fromkeys([_EVERY, *keys, *every["key"]]))
-    if st.session_state.get("cause") not in (None, *options):
-        del st.session_state["cause"]
     boxes = st.columns([2, 2, 3], gap="small", vertical_alignment="bottom")
-    cause = boxes[0].selectbox("Cause", options, key="cause", bind="query-params")
+    cause = choose_one(boxes[0], "Cause", options, "cause", _EVERY)
     listed: pd.DataFrame | Missing = every
     if cause != _EVERY:
         listed = part(lambda: worst(run, workload, measure.word, str(cause)))
@@ -299,17 +294,13 @@ def _list(run: RunView, workload: str, measure: Measure, listed: pd.DataFrame, p
     }
     at = picked[0] if picked and picked[0] < len(listed) else None
     _take("request", None if at is None else str(listed["number"][at]), _NONE)
-    if st.session_state.get("request") not in (None, _NONE, *numbers):
-        del st.session_state["request"]
     foot(
         f"the slowest misses of {workload}, at most 50 each quarter of an hour, warm-up included; "
         f"of one way not to complete, the first {SHOWN}; longest {_ORDER[measure.word]} first; "
         "choose a row to see what it waited for",
         "worst", f"{run.name}-{workload}-worst", rows,
     )  # fmt: skip
-    chosen = place.selectbox(
-        "Request", [_NONE, *numbers], key="request", bind="query-params"
-    )  # fmt: skip
+    chosen = choose_one(place, "Request", [_NONE, *numbers], "request", _NONE)
     if chosen != _NONE:
         _story(run, workload, str(chosen), numbers[str(chosen)])
 

@@ -11,7 +11,7 @@ from dashboard.charts.axes import Window
 from dashboard.frames.events import bands
 from dashboard.frames.overview import Draw, Latency, draw_series, latency_series
 from dashboard.load import Missing, RunView, part
-from dashboard.parts import absent, bin_text, card, chart, head, table
+from dashboard.parts import absent, bin_text, card, chart, head, notice, table
 from dashboard.shell import chosen_run
 from dashboard.style import MARKS, ink
 from sim.results.wording import percent, shown
@@ -25,6 +25,10 @@ def overview() -> None:
     """Draw the page."""
     run = chosen_run("Overview", "Does this run meet its objectives within its power?")
     if run is None:
+        return
+    judged = part(lambda: run.verdict)
+    if isinstance(judged, Missing):
+        notice("bad", f"{run.name} cannot be judged", judged.reason)
         return
     _verdict(run)
     _cards(run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +27,7 @@ def explain(
     Without --replica: every replica with its place, and how often others were refused before.
     """
     from sim.cli.summary import console, plain_text
+    from sim.policies.purpose import purpose
     from sim.results.explain import explain_replica, placements, replica_named
     from sim.results.kind import serving_only
     from sim.results.result import open_run
@@ -46,19 +48,12 @@ def explain(
             table.add_row(*(plain_text(str(row[key])) for key in row))
         console().print(table)
         return
-    sentences = explain_replica(result, replica_named(result, replica), _purpose)
+    sentences = explain_replica(
+        result, replica_named(result, replica), partial(purpose, "placement")
+    )
     if as_json:
         print(json.dumps({"replica": replica, "sentences": sentences}, indent=2))
         return
     out = console()
     for sentence in sentences:
         out.print(plain_text(sentence))
-
-
-def _purpose(kind: str) -> str:
-    """What a placement policy is for: the first sentence of its own text."""
-    from sim.policies.base import policies
-
-    found = policies("placement").get(kind)
-    text = " ".join((found.__doc__ or "").split()) if found is not None else ""
-    return f"{text.partition('. ')[0].rstrip('.')}." if text else ""

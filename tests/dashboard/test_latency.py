@@ -219,7 +219,7 @@ def test_the_answer_comes_first(app: App, slow: Path) -> None:
 
 def test_measure_tail_and_request_are_in_the_url(app: App, slow: Path) -> None:
     number = str(worst(view(slow, "handed"), "chat", "ttft")["number"][0])
-    page = app(slow, "latency", run="handed", measure="queue", tail="true", request=number)
+    page = app(slow, "latency", run="handed", measure="queue", tail="True", request=number)
     assert not page.exception
     assert page.selectbox(key="measure").value == "queue"
     assert axis_titles(specification(page, 0)) == {

@@ -38,6 +38,7 @@ SHORTER: dict[str, tuple[str, ...]] = {
     "weight-storm": (),
     "day-and-night": (),
     "defragment": (),
+    "lost-feed": (),
     "demand-response": (*SHORT, "policies.power.at=30 s", "policies.power.lasts=5 s"),
 }
 
@@ -233,6 +234,22 @@ def test_clients_who_send_again_make_a_second_outage_of_one() -> None:
     told = retry_sentence(results["again"])
     assert told.startswith("Retries: requests were sent again ")
     assert f"{again['retries'].value:,.0f} times" in told
+
+
+def test_a_brake_that_saves_a_feed_costs_requests_long_after() -> None:
+    file = share("scenarios") / "lost-feed.yaml"
+    results = {
+        name: sim.run_scenario(sim.load_scenario(file, sets=sets)).metrics
+        for name, sets in (("braked", ()), ("free", ("policies.power={kind: none}",)))
+    }
+    over = {
+        name: metrics["power[row-1-pdu-a].over_limit_s"].value for name, metrics in results.items()
+    }
+    assert 3.0 < over["braked"] < 10.0 < 20.0 < over["free"]
+    assert results["braked"]["brakes"].value >= 1
+    good = {name: metrics["chat.goodput_fraction"].value for name, metrics in results.items()}
+    assert good["free"] > 0.999
+    assert 0.5 < good["braked"] < 0.75
 
 
 def good_share(result: sim.RunResult, minute: int) -> float:

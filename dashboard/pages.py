@@ -1,0 +1,11 @@
+"""The pages of the dashboard in the order of its menu."""
+
+from __future__ import annotations
+
+#: File under ``views``, which is also its place in the URL, and title.
+PAGES = (
+    ("overview", "Overview"),
+    ("latency", "Latency"),
+    ("fabric", "Fabric"),
+    ("placement", "Placement"),
+)

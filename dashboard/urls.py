@@ -1,0 +1,79 @@
+"""What a page shows is in its URL: a choice stays when the page changes, and links lead back.
+
+Streamlit's own binding of widgets to the URL forgets a value when the page changes, and leaves out
+a default, which is another one as soon as there is a newer run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+_LAST, _WRITTEN = "last-{}", "written-{}"
+_PAGE, _CHANGED = "page-now", "page-changed"
+
+
+def enter(page: str) -> None:
+    """Note which page is about to run."""
+    st.session_state[_CHANGED] = st.session_state.get(_PAGE) != page
+    st.session_state[_PAGE] = page
+
+
+def keep(key: str, options: Sequence[Any], first: Any) -> str | None:
+    """Give the widget ``key`` its value before it is drawn (with that key and no default).
+
+    It is what the URL asks for, if that is new; else what was chosen here or, under the same key,
+    on another page; else ``first``.
+
+    Returns:
+        What the URL newly asks for and no option is, if so.
+    """
+    asked = st.query_params.get(key)
+    named = {str(option): option for option in options}
+    now, strange = st.session_state.get(key), None
+    if asked is not None and asked != st.session_state.get(_WRITTEN.format(key)):
+        now, strange = named.get(asked), None if asked in named else asked
+    if now not in options:
+        last = st.session_state.get(_LAST.format(key))
+        now = last if last in options else first
+    # Set in any case: on another page it is another widget, which does not know the value.
+    st.session_state[key] = now
+    return strange
+
+
+def remember(key: str, value: Any) -> None:
+    """Put what the widget ``key`` now says into the URL, and keep it for other pages."""
+    st.session_state[_LAST.format(key)] = value
+    written = st.session_state.get(_WRITTEN.format(key))
+    # Each writing is a step of the browser's history. Where the user came back to a step before it,
+    # the key is missing though nothing has changed; to write it again would never let them leave.
+    missing = key not in st.query_params and (written is None or st.session_state.get(_CHANGED))
+    if written != str(value) or missing:
+        st.session_state[_WRITTEN.format(key)] = str(value)
+        st.query_params[key] = str(value)
+    elif key in st.query_params and st.query_params[key] != str(value):
+        st.query_params[key] = str(value)
+
+
+def choose_one(place: Any, label: str, options: Sequence[Any], key: str, first: Any) -> Any:
+    """One of ``options`` by a box at ``place`` (a column, a container), which the URL has."""
+    keep(key, options, first)
+    value = place.selectbox(label, options, index=None, key=key)
+    remember(key, value)
+    return value
+
+
+def switched(place: Any, label: str, key: str) -> bool:
+    """Whether a switch at ``place`` is on, which the URL has; off at first."""
+    keep(key, (False, True), False)
+    value = bool(place.toggle(label, key=key))
+    remember(key, value)
+    return value
+
+
+def last(key: str) -> str | None:
+    """What was chosen under a key, on whatever page."""
+    value = st.session_state.get(_LAST.format(key))
+    return None if value is None else str(value)
