@@ -73,6 +73,25 @@ def switched(place: Any, label: str, key: str) -> bool:
     return value
 
 
+def clicked(key: str, widget: str, parameter: str, field: str, otherwise: Any) -> None:
+    """Let a click in a chart set the box ``key``, before either is drawn.
+
+    ``widget``: key of the chart; ``parameter`` and ``field``: of its point selection. A click of
+    before does not set the box again; one that takes the choice back sets ``otherwise``.
+    """
+    state = st.session_state.get(widget)
+    points = (state["selection"].get(parameter) or []) if state else []
+    set_by(key, widget, str(points[0][field]) if points else None, otherwise)
+
+
+def set_by(key: str, widget: str, picked: str | None, otherwise: Any) -> None:
+    """The same of what was picked in any widget."""
+    before = f"picked-{key}-{widget}"
+    if picked != st.session_state.get(before):
+        st.session_state[before] = picked
+        st.session_state[key] = otherwise if picked is None else picked
+
+
 def last(key: str) -> str | None:
     """What was chosen under a key, on whatever page."""
     value = st.session_state.get(_LAST.format(key))

@@ -17,7 +17,7 @@ from dashboard.load import Missing, RunView, part
 from dashboard.parts import absent, bin_text, chart, foot, head, notice, table
 from dashboard.shell import chosen_run
 from dashboard.style import ink
-from dashboard.urls import choose_one, switched
+from dashboard.urls import choose_one, clicked, keep, set_by, switched
 from sim.results.measure_links import no_traffic
 from sim.results.wording import percent, span
 from sim.units import format_si
@@ -25,6 +25,7 @@ from sim.units import format_si
 #: A minimum that lets two charts stand side by side from a 1,280-pixel window on.
 _CHART_PX = 460
 _WHOLE = "the whole tier"
+_SEEN = "fabric-run"
 _TIER_TABLE = "links-table-tier"
 _LIMITS = ("network", "partition", "weights")
 _KINDS = {"kv": "KV", "weights": "weights", "migration": "KV of migrations"}
@@ -67,14 +68,19 @@ def _body(run: RunView, tiers: pd.DataFrame, reason: str | None) -> None:
     names = [str(name) for name in tiers["tier"]]
     boxes = st.columns([2, 2, 3], gap="small", vertical_alignment="bottom")
     first = names[frames.first_tier(tiers)]
+    if st.session_state.get(_SEEN) not in (None, run.name):
+        st.session_state["tier"] = first  # another run's fullest tier may idle in this one
+    st.session_state[_SEEN] = run.name
     tier = choose_one(boxes[0], "Tier", names, "tier", first)
     shown = choose_one(boxes[1], "Show", list(SHOWN), "show", next(iter(SHOWN)))
     links = part(lambda: frames.links_of(run, str(tier)))
+    pairs = _pairs(links)
+    chosen = choose_one(boxes[2], "Pair of ends", pairs, "pair", _WHOLE)
+    pair = None if chosen == _WHOLE else str(chosen)
     with st.grid(2, min_column_width=_CHART_PX, key="pictures"):
         with st.container(key="heat"):
-            _heat(run, str(tier), str(shown), links, reason)
+            _heat(run, str(tier), str(shown), links, reason, pair)
         with st.container(key="use"):
-            pair = _pair(links, boxes[2])
             _over_time(run, tiers, str(tier), links, pair)
             _transfers(run)
     _links(run, str(tier), links, pair)
@@ -83,8 +89,9 @@ def _body(run: RunView, tiers: pd.DataFrame, reason: str | None) -> None:
 
 def _sentences(run: RunView, tiers: pd.DataFrame) -> None:
     """The answer: what was full for how long, and what that held up."""
-    limits = [limit for limit in run.verdict.limits if limit.kind in _LIMITS]
-    binds = next((limit for limit in limits if limit.binds), None)
+    judged = part(lambda: run.verdict.limits)
+    limits = () if isinstance(judged, Missing) else judged
+    binds = next((limit for limit in limits if limit.binds and limit.kind in _LIMITS), None)
     first = tiers.iloc[frames.first_tier(tiers)]
     seconds = float(first["saturated_s"] or 0.0)
     window = max(run.measured_s, 1e-9)
@@ -109,7 +116,7 @@ def _sentences(run: RunView, tiers: pd.DataFrame) -> None:
     said = [] if isinstance(held, Missing) else [_held_words(one) for one in held]
     if binds is not None:
         said.insert(0, f"Binding: {binds.sentence}.")
-    elif full and run.outcome != "partial":
+    elif full and limits:
         said.insert(0, "The network is no workload's binding limit.")
     if others:
         said.append(f"Also full: {', '.join(others)}.")
@@ -132,7 +139,12 @@ def _held_words(held: Held) -> str:
 
 
 def _heat(
-    run: RunView, tier: str, shown: str, links: pd.DataFrame | Missing, reason: str | None
+    run: RunView,
+    tier: str,
+    shown: str,
+    links: pd.DataFrame | Missing,
+    reason: str | None,
+    pair: str | None,
 ) -> None:
     head(f"{tier}, over the measurement window", "heat")
     if isinstance(links, Missing):
@@ -143,9 +155,8 @@ def _heat(
         absent(why, "" if reason else "Choose another tier.")
         return
     found = frames.heat_map(run, tier, links)
-    chosen = str(st.session_state.get("pair", _WHOLE))
-    event = chart(
-        charts.heat_chart(found, shown, chosen, ink()),
+    chart(
+        charts.heat_chart(found, shown, pair or "", ink()),
         "heat-map",
         f"{shown[0].upper()}{shown[1:]} of the links {tier}, by their two ends",
         _heat_caption(found, shown),
@@ -153,8 +164,6 @@ def _heat(
         f"{run.name}-links",
         selection="pair",
     )
-    points = event["selection"].get("pair") or [] if event else []
-    _take("heat", str(points[0]["pair"]) if points else None)
 
 
 def _heat_caption(found: HeatMap, shown: str) -> str:
@@ -173,25 +182,18 @@ def _heat_caption(found: HeatMap, shown: str) -> str:
     )
 
 
-def _take(source: str, picked: str | None) -> None:
-    """Let a click set the box of pairs; a click of before does not set it again."""
-    before = f"pair-{source}"
-    if picked != st.session_state.get(before):
-        st.session_state[before] = picked
-        st.session_state["pair"] = _WHOLE if picked is None else picked
-
-
-def _pair(links: pd.DataFrame | Missing, place: Any) -> str | None:
-    """The pair of ends that the user chose, None for the whole tier; in the URL."""
-    pairs = [] if isinstance(links, Missing) else frames.natural(set(links["pair"]))
-    if not isinstance(links, Missing):
-        # The table comes below, but what was chosen in it is known.
-        state = st.session_state.get(_TIER_TABLE)
-        rows = [row for row in (state["selection"]["rows"] if state else []) if row < len(links)]
-        if rows:
-            _take("table", str(links["pair"].iloc[rows[0]]))
-    chosen = choose_one(place, "Pair of ends", [_WHOLE, *pairs], "pair", _WHOLE)
-    return None if chosen == _WHOLE else str(chosen)
+def _pairs(links: pd.DataFrame | Missing) -> list[str]:
+    """The pairs to choose from; a click in the heat map or the table below has chosen one."""
+    if isinstance(links, Missing):
+        return [_WHOLE]
+    pairs = [_WHOLE, *frames.natural(set(links["pair"]))]
+    keep("pair", pairs, _WHOLE)
+    clicked("pair", "heat-map-chart", "pair", "pair", _WHOLE)
+    state = st.session_state.get(_TIER_TABLE)
+    rows = [row for row in (state["selection"]["rows"] if state else []) if row < len(links)]
+    if rows:
+        set_by("pair", _TIER_TABLE, str(links["pair"].iloc[rows[0]]), _WHOLE)
+    return pairs
 
 
 def _bands(run: RunView) -> pd.DataFrame | None:

@@ -20,7 +20,7 @@ from dashboard.load import Missing, RunView, part
 from dashboard.parts import absent, bin_text, chart, foot, head, table
 from dashboard.shell import chosen_run
 from dashboard.style import ink
-from dashboard.urls import choose_one, switched
+from dashboard.urls import choose_one, clicked, keep, set_by, switched
 from sim.results.wording import percent, shown, span
 from sim.units import format_si
 
@@ -28,6 +28,7 @@ from sim.units import format_si
 _CHART_PX = 460
 #: What the worst requests are ordered by, for each measure.
 _ORDER = {"ttft": "TTFT", "queue": "TTFT", "tpot": "TPOT", "itl": "TPOT", "e2e": "end-to-end time"}
+_STATES = {True: "good", False: "bad", None: "none"}
 _EVERY, _NONE = "every cause", "none"
 
 
@@ -60,9 +61,10 @@ def _body(run: RunView) -> None:
 
 def _choices(run: RunView) -> tuple[str, Measure, bool]:
     """Workload, measure and whether the tail is shown; all of them in the URL."""
-    first = run.workloads.index(verdicts.worst_ttft(run)[0])
+    worst_one = part(lambda: verdicts.worst_ttft(run)[0])
+    first = run.workloads[0] if isinstance(worst_one, Missing) else worst_one
     boxes = st.columns([2, 2, 3], gap="small", vertical_alignment="bottom")
-    workload = choose_one(boxes[0], "Workload", run.workloads, "workload", run.workloads[first])
+    workload = choose_one(boxes[0], "Workload", run.workloads, "workload", first)
     name = choose_one(boxes[1], "Measure", list(MEASURES), "measure", "TTFT")
     tail = switched(boxes[2], "Tail: share that took longer, log scale", "tail")
     return str(workload), MEASURES[str(name)], tail
@@ -80,10 +82,7 @@ def _sentences(
     if isinstance(missed, Missing):
         title = f"{missed.reason}."
     else:
-        judged = next(w for w in run.verdict.workloads if w.name == workload)
-        state = {True: "good", False: "bad", None: "none"}[judged.met]
-        if run.outcome == "partial":
-            state = "near"
+        state = _state(run, workload)
         title = _met_words(run, workload, missed)
         if missed.n:
             first = missed.frame.iloc[0]
@@ -101,6 +100,14 @@ def _sentences(
         with st.container(key="title-answer"):
             st.text(title)
         st.text(detail)
+
+
+def _state(run: RunView, workload: str) -> str:
+    """Whether the workload met its objectives, as a key of ``style.STATES``."""
+    if run.outcome == "partial":
+        return "near"
+    found = part(lambda: next(w for w in run.verdict.workloads if w.name == workload))
+    return "none" if isinstance(found, Missing) else _STATES[found.met]
 
 
 def _met_words(run: RunView, workload: str, missed: Misses) -> str:
@@ -224,8 +231,10 @@ def _misses(run: RunView, workload: str, missed: Misses | Missing) -> None:
         cure = "" if stated else f"State objectives under 'slo:' of workload {workload}."
         absent(f"None of {missed.arrivals:,} requests missed.", cure)
         return
-    event = chart(
-        charts.misses_chart(missed, str(st.session_state.get("cause", _EVERY)), ink()),
+    keep("cause", [_EVERY, *missed.frame["key"]], _EVERY)
+    clicked("cause", "misses-chart", "cause", "key", _EVERY)
+    chart(
+        charts.misses_chart(missed, str(st.session_state["cause"]), ink()),
         "misses",
         f"Requests of {workload} that missed, by cause",
         f"share of {missed.arrivals:,} arrivals of the measurement window; the cause is the "
@@ -234,21 +243,6 @@ def _misses(run: RunView, workload: str, missed: Misses | Missing) -> None:
         f"{run.name}-{workload}-misses",
         selection="cause",
     )
-    _take("cause", _picked(event, "cause", "key"), _EVERY)
-
-
-def _picked(event: Any, parameter: str, field: str) -> str | None:
-    """What is chosen in a chart."""
-    points = event["selection"].get(parameter) or [] if event else []
-    return str(points[0][field]) if points else None
-
-
-def _take(key: str, picked: str | None, otherwise: str) -> None:
-    """Let a click set the box ``key``, which comes after it; what was clicked before does not."""
-    before = f"{key}-picked"
-    if picked != st.session_state.get(before):
-        st.session_state[before] = picked
-        st.session_state[key] = otherwise if picked is None else picked
 
 
 def _worst(run: RunView, workload: str, measure: Measure, missed: Misses | Missing) -> None:
@@ -293,7 +287,7 @@ def _list(run: RunView, workload: str, measure: Measure, listed: pd.DataFrame, p
         for number, i in zip(listed["number"], listed["request_id"], strict=True)
     }
     at = picked[0] if picked and picked[0] < len(listed) else None
-    _take("request", None if at is None else str(listed["number"][at]), _NONE)
+    set_by("request", key, None if at is None else str(listed["number"][at]), _NONE)
     foot(
         f"the slowest misses of {workload}, at most 50 each quarter of an hour, warm-up included; "
         f"of one way not to complete, the first {SHOWN}; longest {_ORDER[measure.word]} first; "

@@ -6,7 +6,7 @@ SCENARIO = """\
 rackplan: 1
 name: handed
 duration: 20 s
-warm_up: 5 s
+warm_up: 6 s
 drain: 10 s
 site: {halls: [{name: h, rows: [{name: r, racks: [{type: dgx-h100-2, count: 2}]}]}]}
 fabric: {kind: rail-optimised, nic: 20 Gb/s}

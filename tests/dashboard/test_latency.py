@@ -37,10 +37,11 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Runs that miss: TTFT of some, by another pool; queues that time out; failed replicas."""
     root = tmp_path_factory.mktemp("slow") / "runs"
     make_run(root, "handed", HANDED)
-    late = SCENARIO.replace("slo: {ttft: 2 s, tpot: 60 ms}", "timeout: 300 ms\n    slo: {ttft: 60 ms}")
-    make_run(root, "late", late, sets=["pools[chat].replicas=1", "workload[chat].rate=80 /s"])
-    make_run(root, "late-summary", late, sets=["pools[chat].replicas=1", "record=summary",
-             "workload[chat].rate=80 /s"])  # fmt: skip
+    slo = "timeout: 300 ms\n    slo: {ttft: 60 ms}"
+    late = SCENARIO.replace("slo: {ttft: 2 s, tpot: 60 ms}", slo)
+    many = ["pools[chat].replicas=1", "workload[chat].rate=250 /s"]
+    make_run(root, "late", late, sets=many)
+    make_run(root, "late-summary", late, sets=[*many, "record=summary"])
     return root
 
 
@@ -209,7 +210,10 @@ def test_the_answer_comes_first(app: App, slow: Path) -> None:
     assert any(text.endswith(f" {missed} missed") and "of chat met every" in text for text in said)
     assert any("Main cause: TTFT above 200 ms" in text for text in said)
     assert any("within the objective of 200 ms" in text for text in said)
-    assert axis_titles(specification(page, 0)) == {"TTFT (s, log scale)", "share of requests within"}
+    assert axis_titles(specification(page, 0)) == {
+        "TTFT (s, log scale)",
+        "share of requests within",
+    }
     assert axis_titles(specification(page, 1)) == {"TTFT (s, log scale)", "simulated time (s)"}
     assert axis_titles(specification(page, 2)) == {"mean TTFT (s)", "simulated time (s)"}
     assert axis_titles(specification(page, 3)) == {"requests that missed"}
@@ -271,9 +275,7 @@ def test_runs_with_several_workloads_keep_them_apart(app: App, made: Path) -> No
         ("stopped.partial", "A partial run: it stopped"),
     ],
 )
-def test_empty_and_partial_runs_are_explained(
-    app: App, made: Path, name: str, words: str
-) -> None:
+def test_empty_and_partial_runs_are_explained(app: App, made: Path, name: str, words: str) -> None:
     page = app(made, "latency", run=name)
     assert not page.exception
     assert any(words in text for text in texts(page))
