@@ -82,7 +82,6 @@ def choose(listing: Listing, names: tuple[str, ...], label: str, key: str, first
         name = st.selectbox(
             label,
             names,
-            index=None,
             on_change=lambda: st.session_state.pop(unknown, None),
             help="folders of results, newest first",
             key=key,

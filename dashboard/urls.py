@@ -60,7 +60,7 @@ def remember(key: str, value: Any) -> None:
 def choose_one(place: Any, label: str, options: Sequence[Any], key: str, first: Any) -> Any:
     """One of ``options`` by a box at ``place`` (a column, a container), which the URL has."""
     keep(key, options, first)
-    value = place.selectbox(label, options, index=None, key=key)
+    value = place.selectbox(label, options, key=key)
     remember(key, value)
     return value
 

@@ -154,7 +154,8 @@ def _parts(row: Mapping[str, Any], transfers: pd.DataFrame) -> pd.DataFrame:
                    ("first decode", first - egress)]  # fmt: skip
     else:
         points.append(("prefill", first - egress))
-    points += [("egress", first), ("decode", end)]
+    # What never had a first token was not decoded: it ended in the middle of the rest.
+    points += [("until it ended", end)] if pd.isna(first) else [("egress", first), ("decode", end)]
     found, at = [], known["arrival_s"]
     for part, until in points:
         if pd.isna(until):
@@ -162,6 +163,4 @@ def _parts(row: Mapping[str, Any], transfers: pd.DataFrame) -> pd.DataFrame:
         until = max(at, until)
         found.append({"part": part, "start_s": at, "end_s": until, "seconds": until - at})
         at = until
-    if pd.isna(first) and not pd.isna(end) and end > at:
-        found.append({"part": "until it ended", "start_s": at, "end_s": end, "seconds": end - at})
     return pd.DataFrame(found, columns=["part", "start_s", "end_s", "seconds"])

@@ -196,6 +196,16 @@ def test_a_requests_parts_are_its_life(slow: Path) -> None:
     assert len(found.transfers) == 1
 
 
+def test_a_request_without_a_first_token_was_not_decoded(slow: Path) -> None:
+    run = view(slow, "late")
+    number = int(worst(run, "chat", "ttft", "timed-out")["request_id"][0])
+    found = story(run, number)
+    row = requests(run).set_index("request_id").loc[number]
+    assert list(found.parts["part"]) == ["ingress", "until it ended"]
+    assert found.parts["seconds"].sum() == pytest.approx(row["end_s"] - row["arrival_s"])
+    assert found.parts["seconds"].sum() == pytest.approx(0.3)
+
+
 # ---- the page --------------------------------------------------------------------------------
 
 
