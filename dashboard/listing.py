@@ -20,11 +20,13 @@ RUN_VARIABLE = "RACKPLAN_RUN"
 MANIFEST = "manifest.json"
 #: Kinds of results.
 RUN, PLACEMENT, SEEDS, STUDY, PLAN = "run", "placement", "seeds", "study", "plan"
+VALIDATION = "validation"
 #: What only the folders of a kind have, beside their manifest; a run has none of these.
 _MARKS = {
     "by_seed.json": SEEDS,
     "study.json": STUDY,
     "answer.json": PLAN,
+    "serving.csv": VALIDATION,
     "placements": PLACEMENT,
 }
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")

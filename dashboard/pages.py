@@ -8,4 +8,8 @@ PAGES = (
     ("latency", "Latency"),
     ("fabric", "Fabric"),
     ("placement", "Placement"),
+    ("compare", "Compare"),
+    ("explore", "Explore"),
+    ("capacity", "Capacity"),
+    ("validity", "Validity"),
 )

@@ -43,7 +43,11 @@ def chosen_run(title: str, question: str) -> RunView | None:
 
 def chosen_view(title: str, question: str) -> View | None:
     """The same of a run or a placement."""
-    listing = open_page(title, question)
+    return choose_view(open_page(title, question))
+
+
+def choose_view(listing: Listing) -> View | None:
+    """The run or placement that the user chose, or None after saying why there is none."""
     names = listing.names(RUN, PLACEMENT)
     if not names:
         no_result(listing, "run", "rackplan run scenarios/quickstart.yaml")

@@ -11,7 +11,12 @@ import streamlit as st
 # Okabe and Ito's palette, which people with any colour vision can tell apart; the blue is lighter
 # than theirs because #0072B2 is too dim on a dark page.
 GOOD, NEAR, BAD = "#009E73", "#E69F00", "#D55E00"
-BLUE, GREY = "#2B8CC4", "#8A8F98"
+BLUE, GREY, PURPLE = "#2B8CC4", "#8A8F98", "#CC79A7"
+ORANGE, GREEN, SKY = "#E69F00", "#009E73", "#56B4E9"
+#: Colours of several things of one kind, in their order.
+SERIES = (BLUE, ORANGE, PURPLE, GREEN, SKY, GREY)
+#: Parts of the provisioned power: what is drawn is blue, what nothing draws is not.
+POWER_PARTS = {"provisioned": GREY, "stranded": PURPLE, "spent": SKY, "useful": BLUE}
 
 #: What requests spend their time in → its colour, the same everywhere.
 PARTS = {

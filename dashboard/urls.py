@@ -96,3 +96,11 @@ def last(key: str) -> str | None:
     """What was chosen under a key, on whatever page."""
     value = st.session_state.get(_LAST.format(key))
     return None if value is None else str(value)
+
+
+def forget(*keys: str) -> None:
+    """Take back what was chosen under these keys, before their widgets are drawn; a value that the
+    URL newly asks for stays."""
+    for key in keys:
+        for name in (key, _LAST.format(key)):
+            st.session_state.pop(name, None)

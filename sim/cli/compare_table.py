@@ -13,7 +13,6 @@ from sim.cli.losses_table import EXPLAINED, losses_table, missing, worst_of_all
 from sim.cli.summary import plain_text
 from sim.results.expected import expected_sentences
 from sim.results.slices import slice_minutes
-from sim.results.wording import percent, quantity
 from sim.study.changes import ABSENT, Change
 from sim.study.compare import Comparison
 from sim.study.difference import (
@@ -24,19 +23,24 @@ from sim.study.difference import (
     SAME,
     UNCLEAR,
     WORSE,
-    Difference,
 )
-from sim.study.naming import seeds_in_words
-from sim.study.sides import ONE_SEED, PAIRED
+from sim.study.told_difference import (
+    VERDICTS,
+    explained,
+    half_width,
+    relative,
+    signed,
+    value_in_words,
+)
 
-_WORDS: Mapping[str, tuple[str, str]] = {
-    BETTER: ("B better", "green"),
-    WORSE: ("B worse", "red"),
-    DIFFERS: ("B differs", "bold"),
-    UNCLEAR: ("unclear", "yellow"),
-    NOT_SHOWN: ("not shown", "dim"),
-    SAME: ("same", "dim"),
-    NOT_JUDGED: ("not judged", "dim"),
+_STYLES: Mapping[str, str] = {
+    BETTER: "green",
+    WORSE: "red",
+    DIFFERS: "bold",
+    UNCLEAR: "yellow",
+    NOT_SHOWN: "dim",
+    SAME: "dim",
+    NOT_JUDGED: "dim",
 }
 #: Longer values and lists of changes are cut; ``--json`` has all of them.
 _LONGEST_VALUE, _MOST_CHANGES = 40, 20
@@ -51,7 +55,7 @@ def print_comparison(found: Comparison, out: Console) -> None:
     out.print()
     out.print(_table(found))
     out.print()
-    for text in _explained(found):
+    for text in explained(found):
         out.print(Text(plain_text(text)))
     if found.losses:
         _print_losses(found, out)
@@ -98,73 +102,13 @@ def _table(found: Comparison) -> Table:
             header, justify="left" if words else "right", overflow="fold", no_wrap=words
         )
     for line in found.differences:
-        word, style = _WORDS[line.verdict]
         table.add_row(
             Text(plain_text(line.name)),
-            _shown(line, line.a),
-            _shown(line, line.b),
-            _signed(line),
-            _half_width(line),
-            _relative(line),
-            Text(word, style),
+            value_in_words(line, line.a),
+            value_in_words(line, line.b),
+            signed(line),
+            half_width(line),
+            relative(line),
+            Text(VERDICTS[line.verdict], _STYLES[line.verdict]),
         )
     return table
-
-
-def _shown(line: Difference, value: float | None) -> str:
-    if value is None:
-        return "-"
-    return quantity(value, line.definition.unit, line.definition.dimension)
-
-
-def _distance(line: Difference, value: float) -> str:
-    """A difference of two values; of two shares, in percentage points."""
-    if line.definition.dimension == "fraction":
-        return percent(value).replace(" %", " pp")
-    return _shown(line, value)
-
-
-def _signed(line: Difference) -> str:
-    if line.difference is None:
-        return "-"
-    sign = "+" if line.difference > 0.0 else "-" if line.difference < 0.0 else ""
-    return f"{sign}{_distance(line, abs(line.difference))}"
-
-
-def _half_width(line: Difference) -> str:
-    if line.low is None or line.high is None:
-        return "none" if line.p is not None else "-"
-    return _distance(line, (line.high - line.low) / 2.0)
-
-
-def _relative(line: Difference) -> str:
-    if line.difference is None or not line.a:
-        return "-"
-    share = line.difference / abs(line.a)
-    return f"{'+' if share > 0.0 else ''}{percent(share)}"
-
-
-def _explained(found: Comparison) -> Iterator[str]:
-    """How the verdicts came about, and why some lines have none."""
-    if found.pairing == PAIRED:
-        how = f"paired under {seeds_in_words(found.seeds)}"
-    elif found.pairing == ONE_SEED:
-        how = "without an interval"
-    else:
-        how = "not paired"
-    real = sum(line.verdict in (BETTER, WORSE, DIFFERS) for line in found.differences)
-    if found.looked_at:
-        yield (
-            f"{real} of {found.looked_at} differences are real: {how}, 95 %, corrected (Holm) for "
-            f"the {found.looked_at} looked at"
-        )
-    if any(line.verdict == NOT_SHOWN for line in found.differences):
-        yield "not shown: a difference of this size may be chance, or there is none"
-    if any(line.verdict == UNCLEAR for line in found.differences):
-        yield (
-            "unclear: the interval alone leaves 0 out, but among so many metrics one does so by "
-            "chance; name the one that matters beforehand (--metric), or take more seeds"
-        )
-    for line in found.differences:
-        if line.reason:
-            yield f"{line.name}: {line.reason}"

@@ -129,7 +129,7 @@ def _server(app: Path, port: int, root: Path, first: str) -> Iterator[subprocess
     """The server as a child process; Ctrl-C and SIGTERM end it, and so does any error here."""
     # -P: modules in the current folder do not shadow libraries. The app's own package is found by
     # its path instead.
-    command = [sys.executable, "-P", "-m", "streamlit", "run", str(app), *_FLAGS]
+    command = [sys.executable, "-P", str(app.with_name("serve.py")), str(app), *_FLAGS]
     command.append(f"--server.port={port}")
     paths = [str(app.parents[1]), str(Path(__file__).resolve().parents[2])]
     inherited = os.environ.get("PYTHONPATH")

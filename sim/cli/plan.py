@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sim.plan.kinds import Asked
     from sim.plan.kinds import How as Also
     from sim.plan.runs import Making
-    from sim.plan.told import Answer
+    from sim.plan.told import Answer, Part
 
 
 def plan(
@@ -79,12 +79,14 @@ def plan(
     Exits with 0 if there is an answer, 1 if no value meets the lines, 2 if the study or a point is
     wrong, 3 if a run failed, 130 if stopped by Ctrl-C.
     """
+    from sim.plan.answer_files import Evidence, Question, save
     from sim.plan.kinds import How as Also
     from sim.plan.kinds import load
 
     asked = load(file, sets=sets or (), seeds=seeds, allow_outside=allow_outside)
-    for text in asked.warnings:
-        print(f"warning: {text}", file=sys.stderr)
+    text = Path(file).read_text("utf-8", "replace")  # now: what is answered, whatever comes after
+    for warning in asked.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     if report is not None:
         from sim.plan.report import check_report
 
@@ -93,16 +95,21 @@ def plan(
     how = How(jobs, out, engine, fresh, stuck_after, scheduler)
     answer, making = _answer(asked, how, Also(shadow is True, shadow is None))
     took_s = time.monotonic() - start_s
+    more = _more(asked, answer, making)
     if report is not None:
-        _report(report, file, asked, answer, making)
-    _show(answer, making, took_s, as_json)
+        _report(report, file, asked, answer, making, more)
+    question = Question(asked.name, Path(file).name, text, tuple(sets or ()), seeds)
+    example = None if making.example is None else making.example.name
+    evidence = Evidence(making.engine, making.made + making.found, example)
+    folder = save(out, question, answer, evidence, more)
+    _show(answer, making, took_s, folder, as_json)
     raise typer.Exit(0 if answer.answered else 1)
 
 
-def _show(answer: Answer, making: Making, took_s: float, as_json: bool) -> None:
-    """Print the answer on standard output."""
+def _show(answer: Answer, making: Making, took_s: float, folder: Path, as_json: bool) -> None:
+    """Print the answer on standard output, and where it lies."""
     if as_json:
-        content = {**answer.content(), "engine": making.engine}
+        content = {**answer.content(), "engine": making.engine, "folder": str(folder)}
         content["runs"] = {"made": making.made, "found": making.found}
         print(json.dumps({**content, "seconds": round(took_s, 1)}, indent=2))
     else:
@@ -114,21 +121,29 @@ def _show(answer: Answer, making: Making, took_s: float, as_json: bool) -> None:
         print_told(answer.told(), to)
         counts = f"{making.made} made, {making.found} found in {making.out}"
         to.print(plain_text(f"Runs: {counts}, {span(took_s)} ({making.engine} engine)"))
+        to.print(plain_text(f"Answer: {folder}"), soft_wrap=True)
 
 
-def _report(path: Path, file: str, asked: Asked, answer: Answer, making: Making) -> None:
+def _more(asked: Asked, answer: Answer, making: Making) -> tuple[Part, ...]:
+    """What follows the answer for whoever reads it later."""
+    from sim.plan.assumptions import told_of_assumptions
+
+    definitions = answer.content().get("definitions", {})
+    assert isinstance(definitions, dict)
+    return told_of_assumptions(making.example, definitions, tuple(asked.warnings))
+
+
+def _report(
+    path: Path, file: str, asked: Asked, answer: Answer, making: Making, more: tuple[Part, ...]
+) -> None:
     """Write the page.
 
     Raises:
         RackplanError: it cannot be written.
     """
     from sim import __version__
-    from sim.plan.assumptions import told_of_assumptions
     from sim.plan.report import page_of, write_report
 
-    definitions = answer.content().get("definitions", {})
-    assert isinstance(definitions, dict)
-    more = told_of_assumptions(making.example, definitions, tuple(asked.warnings))
     runs = making.made + making.found
     footer = (
         f"rackplan {__version__}, rackplan plan {file}: {runs} runs on the {making.engine} engine; "

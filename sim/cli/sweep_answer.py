@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sim.results.metrics import Metric
-from sim.results.wording import plus_minus, shown
+from sim.results.wording import mean_in_words
 from sim.spec.goals import GoalSpec
 from sim.study.goals import Verdict
 from sim.study.sweep import PointResult, StudyResult
@@ -30,16 +29,6 @@ def answer_lines(result: StudyResult) -> Iterator[str]:
             f"The search stopped after {len(result.points)} points (budget); the same command goes "
             "on from here"
         )
-
-
-def mean_in_words(metric: Metric | None) -> str:
-    """``0.35 ± 0.02 s``; "-" where it was not measured."""
-    if metric is None or metric.value is None:
-        return "-"
-    if metric.low is None or metric.high is None:
-        return shown(metric)
-    half = max(metric.value - metric.low, metric.high - metric.value)
-    return plus_minus(metric.value, half, metric.unit, metric.definition.dimension)
 
 
 def _best(result: StudyResult, found: Verdict, goal: GoalSpec) -> Iterator[str]:

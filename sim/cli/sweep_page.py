@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from sim.cli.sweep_answer import answer_lines, mean_in_words
+from sim.cli.sweep_answer import answer_lines
 from sim.plan.report import page_of, write_report
 from sim.plan.told import BAD, GOOD, OPEN, POINTS, Chart, Part, Series, Table, Told
 from sim.results.metrics import Metric
+from sim.results.wording import mean_in_words
 from sim.spec.goals import GoalSpec
 from sim.study.judge import NO, UNDECIDED, YES
 from sim.study.sweep import PointResult, StudyResult

@@ -12,9 +12,9 @@ from rich.text import Text
 
 from sim.cli.losses_table import EXPLAINED, loss_cells, loss_heads, missing, worst_of_all
 from sim.cli.summary import plain_text
-from sim.cli.sweep_answer import answer_lines, mean_in_words
+from sim.cli.sweep_answer import answer_lines
 from sim.results.expected import expected_sentences, pool_errors
-from sim.results.wording import percent, plus_minus, quantity
+from sim.results.wording import mean_in_words, percent, plus_minus, quantity
 from sim.spec.axes import flow
 from sim.spec.study import TRIP
 from sim.study.difference import Difference

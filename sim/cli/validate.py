@@ -57,17 +57,19 @@ def validate(
     """Predict measured kernels and serving runs, and report how far off the predictions are.
 
     Writes report.md, serving.csv, kernels.csv (matrix products) and a CSV for each other kind of
-    kernel. What the shipped parameters were fitted to is marked, and kept apart from what they
-    never saw.
+    kernel; the dashboard shows such a folder beside runs, under Validity. What the shipped
+    parameters were fitted to is marked, and kept apart from what they never saw.
     """
     from rich.console import Console
 
     from sim.validate.layers_report import write_layers
+    from sim.validate.points import refuse_other_results, write_manifest
     from sim.validate.report import kind_of, report, write_products, write_rows
     from sim.validate.serving import score
 
     if folder is None and against is None:
         raise RackplanError(f"nothing to validate against: give a folder with tables\n{_TABLES}")
+    refuse_other_results(out)
     runs, kernels, layers, unknown = _read(folder, against)
     notes = Console(stderr=True)
     if unknown:
@@ -91,6 +93,7 @@ def validate(
     write_rows(out / "serving.csv", outcomes)
     write_products(out / "kernels.csv", kernels)
     write_layers(out, layers.timings)
+    write_manifest(out, list({run.file for run in runs}), every)
     kinds = {kind: score([o for o in outcomes if kind_of(o) == kind])
              for kind in sorted({kind_of(o) for o in outcomes})}  # fmt: skip
     _print(kinds, kernels, layers, inside, out, as_json)

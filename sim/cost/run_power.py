@@ -137,12 +137,14 @@ def _missed(result: RunResult) -> dict[str, float]:
     pool_of = {workload["name"]: workload["pool"] for workload in result.manifest["workloads"]}
     decodes = {pool["name"]: pool["decode"] for pool in result.manifest["pools"]}
     tokens = {name: [0, 0] for name in decodes}  # met, all
-    for row in result.tables["summary/counts"].to_pylist():
-        if not row["measured"]:
-            continue
+    columns = ["workload", "cause", "measured", "delivered_tokens"]
+    counts = result.tables.select("summary/counts", columns)
+    counts = counts.filter(counts["measured"])
+    summed = counts.group_by(["workload", "cause"]).aggregate([("delivered_tokens", "sum")])
+    for row in summed.to_pylist():
         pool: str | None = pool_of[row["workload"]]
         while pool is not None:
-            tokens[pool][0] += row["delivered_tokens"] if row["cause"] == "met" else 0
-            tokens[pool][1] += row["delivered_tokens"]
+            tokens[pool][0] += row["delivered_tokens_sum"] if row["cause"] == "met" else 0
+            tokens[pool][1] += row["delivered_tokens_sum"]
             pool = decodes[pool]
     return {name: 1.0 - met / total if total else 1.0 for name, (met, total) in tokens.items()}

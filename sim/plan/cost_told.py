@@ -11,7 +11,7 @@ from sim.cost import CostError, built_of
 from sim.cost.answer import Answer, answer, content_of
 from sim.cost.bill import Origin
 from sim.cost.per_token import Estimate
-from sim.cost.waterfall import SPENT, STRANDED
+from sim.cost.waterfall import SPENT, STRANDED, Waterfall
 from sim.errors import ResultError
 from sim.plan.told import WATERFALL, Chart, Part, Series, Table
 from sim.results.result import RunResult
@@ -112,8 +112,6 @@ def _power(at: str, found: Answer) -> Part:
         for part in fall.parts
     ]
     lost = {kind: percent(fall.total_mw(kind) / fall.provisioned_mw) for kind in (STRANDED, SPENT)}
-    names = ("provisioned", *(part.name for part in fall.parts))
-    values = (fall.provisioned_mw / 1e6, *(part.mw / 1e6 for part in fall.parts))
     how = "measured" if fall.measured else "planned"
     return Part(
         f"Where the provisioned power stays at {at} ({how})",
@@ -130,13 +128,16 @@ def _power(at: str, found: Answer) -> Part:
                 page_only=True,
             ),
         ),
-        (
-            Chart(
-                "From provisioned to useful power",
-                WATERFALL,
-                "part",
-                "power (kW)",
-                (Series("power", values, names=names),),
-            ),
-        ),
+        (chart_of(fall),),
     )
+
+
+def chart_of(fall: Waterfall) -> Chart:
+    """The waterfall: provisioned power, then its parts, the useful one last."""
+    series = Series(
+        "power",
+        (fall.provisioned_mw / 1e6, *(part.mw / 1e6 for part in fall.parts)),
+        names=("provisioned", *(part.name for part in fall.parts)),
+        kinds=("provisioned", *(part.kind for part in fall.parts)),
+    )
+    return Chart("From provisioned to useful power", WATERFALL, "part", "power (kW)", (series,))

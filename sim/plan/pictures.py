@@ -1,9 +1,12 @@
-"""Charts of an answer as SVG text."""
+"""Charts of an answer: as layers in any colours, and as SVG text for a page on its own."""
 
 from __future__ import annotations
 
 import io
 import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import altair as alt
@@ -12,18 +15,78 @@ from sim.plan.told import BARS, LINE, POINTS, WATERFALL, Chart, Series
 
 #: Okabe and Ito's colours, which the colour-blind tell apart ("Color Universal Design", 2008).
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_LIMIT = "#8B0000"
+_GREY = "#8A8F98"
 _WIDTH, _HEIGHT = 640, 260
+#: Height of a chart that has a row for each of its names, for one of them and for the rest.
+ROW_PX, _AXES_PX = 24, 70
+_LABEL_PX = 420
+_MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colours of a chart: of series in their order, of limits, of text; ``parts``: of a waterfall's
+    parts by their kind, the first colour being that of any other.
+    """
+
+    colours: tuple[str, ...] = _COLOURS
+    limit: str = "#8B0000"
+    text: str = "#444444"
+    parts: Mapping[str, str] = field(
+        default_factory=lambda: {
+            "provisioned": _GREY, "stranded": "#CC79A7", "spent": "#56B4E9", "useful": "#0072B2",
+        }
+    )  # fmt: skip
 
 
 def svg_of(chart: Chart) -> str:
     """A chart drawn; text that comes from files is escaped by the renderer."""
-    drawn = {LINE: _lines, POINTS: _points, BARS: _bars, WATERFALL: _waterfall}[chart.kind](chart)
-    layers = alt.layer(*drawn, *_limits(chart)).properties(width=_WIDTH, height=_HEIGHT)
-    shown = layers.configure_view(stroke=None).configure_axis(gridColor="#e6e6e6", labelLimit=340)
+    drawn = alt.layer(*layers_of(chart, Look())).properties(width=_WIDTH, height=height_of(chart))
+    shown = drawn.configure_view(stroke=None).configure_axis(
+        gridColor="#e6e6e6", labelLimit=_LABEL_PX
+    )
     out = io.StringIO()
     shown.save(out, format="svg")
     return out.getvalue()
+
+
+def layers_of(chart: Chart, look: Look) -> list[alt.Chart]:
+    """The layers of a chart, without a size."""
+    drawn = {LINE: _lines, POINTS: _points, BARS: _bars, WATERFALL: _waterfall}[chart.kind]
+    return [*drawn(chart, look), *_limits(chart, look)]
+
+
+def height_of(chart: Chart, height: int = _HEIGHT) -> int:
+    """How high a chart is drawn: those with a row for each name as high as these need."""
+    if not lies(chart):
+        return height
+    names = {name for one in chart.series for name in one.names}
+    return _AXES_PX + ROW_PX * max(2, len(names))
+
+
+def lies(chart: Chart) -> bool:
+    """Whether values go to the right, so that long names beside them can be read."""
+    return chart.kind in (BARS, WATERFALL)
+
+
+def rows_of(series: tuple[Series, ...]) -> list[dict[str, Any]]:
+    """One row a value: series, x (or its name), y, low and high; None where there is none."""
+    rows: list[dict[str, Any]] = []
+    for one in series:
+        for index, _ in enumerate(one.y):
+            rows.append(
+                {
+                    "series": one.name,
+                    "x": one.x[index] if one.x else one.names[index],
+                    "name": one.names[index] if one.names else "",
+                    "order": index,
+                    "y": _finite(one.y, index),
+                    "low": _finite(one.low, index),
+                    "high": _finite(one.high, index),
+                    "chosen": index in one.chosen,
+                }
+            )
+    return rows
 
 
 def _finite(values: tuple[float, ...], index: int) -> float | None:
@@ -34,107 +97,202 @@ def _chart(rows: list[dict[str, Any]]) -> alt.Chart:
     return alt.Chart(alt.InlineData(values=rows))
 
 
-def _rows(series: tuple[Series, ...]) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    for one in series:
-        for index, y in enumerate(one.y):
-            x = one.names[index] if one.names else one.x[index]
-            rows.append(
-                {
-                    "series": one.name, "x": x, "order": index, "y": y,
-                    "low": _finite(one.low, index), "high": _finite(one.high, index),
-                    "chosen": index in one.chosen,
-                }
-            )  # fmt: skip
-    return rows
+def _along(chart: Chart) -> list[float | str]:
+    return [x for one in chart.series for x in (one.x or one.names)]
+
+
+def _months(chart: Chart) -> bool:
+    """Whether x is months, which are drawn as time: a few labels, at equal steps."""
+    places = _along(chart)
+    return bool(places) and all(isinstance(x, str) and _MONTH.fullmatch(x) for x in places)
 
 
 def _x(chart: Chart) -> alt.X:
-    """Numbers as such, anything else in its own order."""
-    numbers = all(isinstance(x, (int, float)) for one in chart.series for x in one.x)
-    if numbers and chart.series and chart.series[0].x:
-        whole = all(float(x).is_integer() for one in chart.series for x in one.x)
+    """Numbers and months as such, anything else in its own order."""
+    places = _along(chart)
+    if _months(chart):
+        # Months begin in universal time, whatever the clock of whoever looks.
+        scale, axis = alt.Scale(type="utc"), alt.Axis(format="%Y-%m", labelOverlap=True)
+        return alt.X("x:T", title=chart.x, scale=scale, axis=axis)
+    numbers = [float(x) for x in places if isinstance(x, (int, float))]
+    if numbers and len(numbers) == len(places):
+        whole = all(x.is_integer() for x in numbers)
         axis = alt.Axis(labelOverlap=True, tickCount=8, tickMinStep=1.0 if whole else alt.Undefined)
-        return alt.X("x:Q", title=chart.x, scale=alt.Scale(zero=False), axis=axis)
-    order = [str(x) for x in (chart.series[0].names or chart.series[0].x)] if chart.series else []
+        return alt.X("x:Q", title=chart.x, scale=alt.Scale(zero=False, padding=12), axis=axis)
+    order = list(dict.fromkeys(str(x) for x in places))
     return alt.X(
         "x:N", title=chart.x, sort=order, axis=alt.Axis(labelAngle=-40, labelOverlap=False)
     )
 
 
-def _colour(chart: Chart) -> alt.Color:
+def _colour(chart: Chart, look: Look) -> alt.Color:
     names = [one.name for one in chart.series]
-    legend = alt.Legend(title=None, orient="top") if len(names) > 1 else None
-    return alt.Color("series:N", scale=alt.Scale(domain=names, range=_COLOURS), legend=legend)
+    legend = (
+        alt.Legend(title=None, orient="top", labelLimit=_LABEL_PX, symbolOpacity=1.0)
+        if len(names) > 1
+        else None
+    )
+    colours = [look.colours[index % len(look.colours)] for index in range(len(names))]
+    return alt.Color("series:N", scale=alt.Scale(domain=names, range=colours), legend=legend)
 
 
 def _y(chart: Chart, *, zero: bool) -> alt.Y:
     return alt.Y("y:Q", title=chart.y, scale=alt.Scale(zero=zero))
 
 
-def _lines(chart: Chart) -> list[Any]:
-    base = _chart(_rows(chart.series)).encode(x=_x(chart), color=_colour(chart))
-    band = base.transform_filter("isValid(datum.low) && isValid(datum.high)").mark_errorbar(
-        thickness=1.5
-    )
-    drawn: list[Any] = [
-        band.encode(y=alt.Y("low:Q", title=chart.y), y2="high:Q"),
-        base.mark_line(strokeWidth=1.5).encode(y=_y(chart, zero=False), order="order:Q"),
-        base.mark_point(filled=True, size=45).encode(y=_y(chart, zero=False)),
+def _tooltip(chart: Chart, where: str = "x") -> list[alt.Tooltip]:
+    ends = any(one.low or one.high for one in chart.series)
+    shown = [
+        alt.Tooltip(f"{where}:N", title=chart.x),
+        *([alt.Tooltip("series:N", title="of")] if len(chart.series) > 1 else []),
+        alt.Tooltip("y:Q", title=chart.y, format=",.4~g"),
     ]
-    chosen = base.transform_filter("datum.chosen").mark_point(size=220, strokeWidth=2.5)
-    return [*drawn, chosen.encode(y=_y(chart, zero=False))]
+    if ends:
+        shown += [alt.Tooltip(f"{end}:Q", title=end, format=",.4~g") for end in ("low", "high")]
+    return shown
 
 
-def _points(chart: Chart) -> list[Any]:
-    rows = _rows(
-        tuple(Series(one.name, one.y, one.x, one.low, one.high, (), one.chosen)
-              for one in chart.series)
-    )  # fmt: skip
-    names = [name for one in chart.series for name in (one.names or ("",) * len(one.y))]
-    named = [{**row, "name": name} for row, name in zip(rows, names, strict=True)]
-    base = _chart(named).encode(x=_x(chart), y=_y(chart, zero=False), color=_colour(chart))
-    words = base.mark_text(dy=-9, align="left", color="#444444").encode(text="name:N")
-    chosen = base.transform_filter("datum.chosen").mark_point(size=260, strokeWidth=2.5)
-    return [base.mark_point(filled=True, size=60), chosen, words]
+def _with_ends(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [row for row in rows if row["low"] is not None and row["high"] is not None]
 
 
-def _bars(chart: Chart) -> list[Any]:
-    base = _chart(_rows(chart.series)).encode(x=_x(chart))
-    bars = base.mark_bar(size=16).encode(y=_y(chart, zero=True), color=_colour(chart))
-    if any(one.chosen for one in chart.series):
-        strong = alt.condition("datum.chosen", alt.value(1.0), alt.value(0.4))
-        bars = bars.encode(opacity=strong)
-    errors = base.transform_filter("isValid(datum.low) && isValid(datum.high)").mark_errorbar()
-    return [bars, errors.encode(y=alt.Y("low:Q", title=chart.y), y2="high:Q")]
+def _lines(chart: Chart, look: Look) -> list[alt.Chart]:
+    rows = rows_of(chart.series)
+    for row in rows:
+        row["at"] = row["x"]  # as a tooltip shows it
+    months, y = _months(chart), _y(chart, zero=False)
+    places: dict[str, Any] = {"x": _x(chart), "color": _colour(chart, look)}
+    known = _chart([row for row in rows if row["y"] is not None]).encode(
+        y=y, tooltip=_tooltip(chart, "at"), **places
+    )
+    drawn: list[alt.Chart] = []
+    # A layer without a row has no extent, which a browser's console complains of.
+    if ends := _with_ends(rows):
+        marks = _chart(ends)
+        marks = marks.mark_area(opacity=0.22) if months else marks.mark_rule(strokeWidth=1.5)
+        low = alt.Y("low:Q", title=chart.y, scale=alt.Scale(zero=False))
+        drawn.append(marks.encode(y=low, y2="high:Q", **places))
+    line = _chart(rows).mark_line(strokeWidth=1.8).encode(y=y, order="order:Q", **places)
+    drawn += [line, known.mark_point(filled=True, size=12 if months else 45)]
+    return drawn + _chosen(known, rows)
 
 
-def _waterfall(chart: Chart) -> list[Any]:
+def _chosen(known: alt.Chart, rows: list[dict[str, Any]]) -> list[alt.Chart]:
+    """Rings about the chosen points of ``known``."""
+    if not any(row["chosen"] and row["y"] is not None for row in rows):
+        return []
+    return [known.transform_filter("datum.chosen").mark_point(size=240, strokeWidth=2.5)]
+
+
+def _points(chart: Chart, look: Look) -> list[alt.Chart]:
+    rows = [row for row in rows_of(chart.series) if row["y"] is not None]
+    base = _chart(rows).encode(x=_x(chart), y=_y(chart, zero=False), color=_colour(chart, look))
+    known = base.encode(tooltip=_tooltip(chart))
+    words = base.mark_text(dy=-9, align="left").encode(text="name:N", color=alt.value(look.text))
+    return [known.mark_point(filled=True, size=60), *_chosen(known, rows), words]
+
+
+def _names(names: list[str]) -> alt.Y:
+    """A row for each name, in the order of the chart."""
+    order = list(dict.fromkeys(names))
+    axis = alt.Axis(labelOverlap=False, labelLimit=_LABEL_PX, grid=False, ticks=False)
+    # What the names are is told by the tooltip: a title would stand on the longest of them.
+    return alt.Y("x:N", title=None, sort=order, axis=axis)
+
+
+def _bars(chart: Chart, look: Look) -> list[alt.Chart]:
+    names = [str(name) for one in chart.series for name in one.names]
+    rows = rows_of(chart.series)
+    places: dict[str, Any] = {"y": _names(names), "tooltip": _tooltip(chart)}
+    bars = _chart(rows).encode(
+        x=alt.X("y:Q", title=chart.y, scale=alt.Scale(zero=True), stack=None),
+        color=_colour(chart, look),
+        **places,
+    )
+    drawn = [bars.mark_bar(size=14)]
+    if any(row["chosen"] for row in rows):
+        # They are told by their outline: fading the others would change what colours mean.
+        outline = bars.transform_filter("datum.chosen").mark_bar(size=14, strokeWidth=2.5)
+        drawn.append(outline.encode(stroke=alt.value(look.text)))
+    if ends := _with_ends(rows):
+        low, colour = alt.X("low:Q", title=chart.y), alt.value(look.text)
+        rule = _chart(ends).mark_rule(strokeWidth=1.5)
+        drawn.append(rule.encode(x=low, x2="high:Q", color=colour, **places))
+    return drawn
+
+
+def _short(value: float) -> str:
+    """Three digits; what is next to nothing is said to be."""
+    if 0.0 < value < 1e-3:
+        return "≈ 0"
+    return f"{value:,.3g}" if value < 1e3 else f"{value:,.0f}"
+
+
+def _waterfall(chart: Chart, look: Look) -> list[alt.Chart]:
     (one,) = chart.series
-    rows, level = [], 0.0
+    rows: list[dict[str, Any]] = []
+    level = 0.0
     for index, (name, value) in enumerate(zip(one.names, one.y, strict=True)):
         whole = index in (0, len(one.y) - 1)
         start = 0.0 if whole else level
         end = value if whole else level - value
+        kind = one.kinds[index] if one.kinds else "whole" if whole else "taken off"
         rows.append(
-            {"x": name, "from": start, "y": end, "part": "whole" if whole else "taken off",
-             "text": f"{value:.3g}"}
+            {"x": name, "from": start, "y": end, "value": value, "part": kind,
+             "right": max(start, end), "text": _short(value)}
         )  # fmt: skip
         level = end
-    base = _chart(rows).encode(x=_x(chart))
-    colours = alt.Scale(domain=["whole", "taken off"], range=[_COLOURS[0], _COLOURS[4]])
-    bars = base.mark_bar(size=26).encode(
-        y=_y(chart, zero=True), y2="from:Q", color=alt.Color("part:N", scale=colours, legend=None)
+    kinds = list(dict.fromkeys(str(row["part"]) for row in rows))
+    other = {"whole": look.colours[0], "taken off": look.parts["spent"]} | dict(look.parts)
+    colours = [other.get(kind, look.colours[0]) for kind in kinds]
+    legend = alt.Legend(title=None, orient="top", symbolType="square") if one.kinds else None
+    base = _chart(rows).encode(y=_names(list(one.names)))
+    highest = max((value for value in one.y if math.isfinite(value)), default=0.0) or 1.0
+    x = alt.X("y:Q", title=chart.y, scale=alt.Scale(domain=[0.0, 1.08 * highest], nice=False))
+    bars = base.mark_bar(size=15).encode(
+        x=x,
+        x2="from:Q",
+        color=alt.Color("part:N", scale=alt.Scale(domain=kinds, range=colours), legend=legend),
+        tooltip=[
+            alt.Tooltip("x:N", title=chart.x),
+            alt.Tooltip("value:Q", title=chart.y, format=",.4~g"),
+            alt.Tooltip("part:N", title="kind"),
+        ],
     )
-    return [bars, base.mark_text(dy=-6).encode(y="y:Q", text="text:N")]
+    words = base.mark_text(align="left", dx=4).encode(
+        x=alt.X("right:Q", title=chart.y), text="text:N", color=alt.value(look.text)
+    )
+    return [bars, words]
 
 
-def _limits(chart: Chart) -> list[Any]:
-    if not chart.limits:
-        return []
-    base = _chart([{"name": name, "y": level} for name, level in chart.limits])
-    rule = base.mark_rule(color=_LIMIT, strokeDash=[5, 3]).encode(y="y:Q")
-    words = base.mark_text(align="right", dx=-2, dy=-6, color=_LIMIT).encode(
-        y="y:Q", text="name:N", x=alt.value("width")
+def _limits(chart: Chart, look: Look) -> list[alt.Chart]:
+    """Rules with their names: above the highest, below the lowest, the others at the other end.
+
+    What is above all values has its name below, inside the picture.
+    """
+    known = sorted(
+        ((level, name) for name, level in chart.limits if math.isfinite(level)), reverse=True
     )
-    return [rule, words]
+    values = [v for one in chart.series for v in (*one.y, *one.high) if math.isfinite(v)]
+    highest = max(values, default=0.0)
+    drawn: list[alt.Chart] = []
+    for index, (level, name) in enumerate(known):
+        base = _chart([{"name": name, "y": level}])
+        above = level < highest and (index == 0 or index < len(known) - 1)
+        first = index in (0, len(known) - 1)
+        if lies(chart):
+            x = alt.X("y:Q", title=chart.y)
+            rule = base.mark_rule(color=look.limit, strokeDash=[5, 3]).encode(x=x)
+            right = level < 0.6 * max(highest, *(one for one, _ in known))
+            words = base.mark_text(
+                align="left" if right else "right", baseline="bottom", dy=-2, color=look.limit
+            ).encode(x=x, text="name:N", y=alt.value(0))
+        else:
+            y = alt.Y("y:Q", title=chart.y)
+            rule = base.mark_rule(color=look.limit, strokeDash=[5, 3]).encode(y=y)
+            words = base.mark_text(
+                align="left" if first else "right", dx=4 if first else -4, dy=-7 if above else 8,
+                color=look.limit,
+            ).encode(y=y, text="name:N", x=alt.value(0 if first else "width"))  # fmt: skip
+        drawn += [rule, words]
+    return drawn

@@ -40,7 +40,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Series:
-    """Numbers of one thing: x and y alike long, or names and y; low and high are its interval."""
+    """Numbers of one thing: x and y alike long, or names and y; low and high are its interval.
+
+    ``kinds``: what each part of a waterfall is, such as "stranded"; they share colours.
+    """
 
     name: str
     y: tuple[float, ...]
@@ -49,6 +52,7 @@ class Series:
     high: tuple[float, ...] = ()
     names: tuple[str, ...] = ()
     chosen: frozenset[int] = frozenset()
+    kinds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

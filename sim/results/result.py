@@ -26,6 +26,8 @@ SEVERAL_SEEDS = "seeds"
 STUDY = "study"
 #: The same of metrics with the intervals of the calibration.
 CALIBRATIONS = "calibrations"
+#: The same of the answer of a plan, and of a comparison with measurements.
+PLAN, VALIDATION = "plan", "validation"
 #: Larger files are not read: a manifest is small, so one that is not was not written by a run.
 MAX_JSON_BYTES = 32 * 2**20
 
@@ -223,6 +225,16 @@ def _check_manifest(folder: Path, manifest: Any) -> None:
         raise ResultError(
             f"{folder} holds metrics with the intervals of their calibration; each sample's run is "
             "in a folder of its own beside it"
+        )
+    if manifest.get("kind") == PLAN:
+        raise ResultError(
+            f"{folder} holds the answer of a plan, in answer.json; each run that it rests on is in "
+            "a folder of its own beside it, and rackplan dashboard shows it under Capacity"
+        )
+    if manifest.get("kind") == VALIDATION:
+        raise ResultError(
+            f"{folder} holds predictions beside measurements, in report.md and serving.csv; "
+            "rackplan dashboard shows them under Validity"
         )
     if manifest["format"] != FORMAT:
         wrote = manifest.get("versions")

@@ -47,7 +47,7 @@ def quantity(value: float, unit: str, dimension: str) -> str:
 
 def plus_minus(value: float, half: float, unit: str, dimension: str) -> str:
     """``141.02 ± 0.53 kW``: both in the unit that suits the larger, the second to two digits."""
-    factor, shown_unit = _scale(max(abs(value), half), unit, dimension)
+    factor, shown_unit = scale(max(abs(value), half), unit, dimension)
     shown_half = half * factor
     digits = 2 if shown_half < 1.0 else 1 if shown_half < 9.95 else 0
     if 0.0 < shown_half < 0.1:
@@ -56,7 +56,7 @@ def plus_minus(value: float, half: float, unit: str, dimension: str) -> str:
     return text.rstrip()
 
 
-def _scale(value: float, unit: str, dimension: str) -> tuple[float, str]:
+def scale(value: float, unit: str, dimension: str) -> tuple[float, str]:
     """What to multiply values of the size of ``value`` with, and the unit they are in then."""
     if dimension == "fraction":
         return 100.0, "%"
@@ -79,3 +79,13 @@ def shown(metric: Metric) -> str:
     if metric.value is None:
         return "-"
     return quantity(metric.value, metric.unit, metric.definition.dimension)
+
+
+def mean_in_words(metric: Metric | None) -> str:
+    """``0.35 ± 0.02 s``; "-" where it was not measured."""
+    if metric is None or metric.value is None:
+        return "-"
+    if metric.low is None or metric.high is None:
+        return shown(metric)
+    half = max(metric.value - metric.low, metric.high - metric.value)
+    return plus_minus(metric.value, half, metric.unit, metric.definition.dimension)

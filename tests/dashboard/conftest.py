@@ -119,6 +119,21 @@ def app(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
     return start
 
 
+@pytest.fixture
+def page(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
+    """``page(root, "power", run=…)``: the same, opened by a link of its own without Overview."""
+
+    def start(root: Path, name: str, **query: str) -> AppTest:
+        monkeypatch.setenv(ROOT_VARIABLE, str(root))
+        monkeypatch.delenv(RUN_VARIABLE, raising=False)
+        test = AppTest.from_file(str(APP), default_timeout=30)
+        for key, value in query.items():
+            test.query_params[key] = value
+        return test.switch_page(f"views/{name}.py").run()
+
+    return start
+
+
 def damage(runs: Path, change: Callable[[dict[str, Any]], None], name: str = "complete") -> None:
     """Change the manifest of a run under ``runs``."""
     file = runs / name / "manifest.json"

@@ -24,7 +24,7 @@ def told_of(
     """The whole answer."""
     what = "the capacity stated" if plan is None else plan.question.spec.where
     of = "" if plan is None else f" of {plan.question.spec.base}"
-    parts = [_forecast_part(spec, forecast, capacity)]
+    parts = [_forecast_part(spec, forecast, capacity, found)]
     if plan is not None:
         parts += _plan_parts(plan)
     if capacity is None or found is None:
@@ -99,7 +99,9 @@ def _load(value: float, unit: str) -> str:
     return f"{digits(value)} {unit}".strip()
 
 
-def _forecast_part(spec: UntilSpec, forecast: Forecast, capacity: Capacity | None) -> Part:
+def _forecast_part(
+    spec: UntilSpec, forecast: Forecast, capacity: Capacity | None, found: Crossing | None
+) -> Part:
     unit = spec.growth.unit
     told = [f"Forecast: {forecast.method}", *forecast.notes]
     told += [
@@ -110,7 +112,7 @@ def _forecast_part(spec: UntilSpec, forecast: Forecast, capacity: Capacity | Non
         "Load to come",
         tuple(told),
         (_table(spec, forecast, capacity),),
-        (_fan(spec, forecast, capacity),),
+        (_fan(spec, forecast, capacity, found),),
     )
 
 
@@ -136,11 +138,16 @@ def _table(spec: UntilSpec, forecast: Forecast, capacity: Capacity | None) -> Ta
     return Table(("month", f"P10{unit}", f"P50{unit}", f"P90{unit}"), rows)
 
 
-def _fan(spec: UntilSpec, forecast: Forecast, capacity: Capacity | None) -> Chart:
+def _fan(
+    spec: UntilSpec, forecast: Forecast, capacity: Capacity | None, found: Crossing | None
+) -> Chart:
+    """The loads of all months; marked is the first one that does not fit, by P50."""
     unit = spec.growth.unit
     months: tuple[float | str, ...] = tuple(forecast.months)
     low, middle, high = (tuple(curve.tolist()) for curve in forecast.curves)
-    series = [Series("P50 (band: P10 to P90)", middle, x=months, low=low, high=high)]
+    first = None if found is None or found.middle is None else found.middle - forecast.start
+    marked = frozenset({first}) if first is not None and 0 <= first < len(months) else frozenset()
+    series = [Series("P50 (band: P10 to P90)", middle, x=months, low=low, high=high, chosen=marked)]
     if forecast.past is not None:
         past = forecast.past
         named: tuple[float | str, ...] = tuple(
@@ -161,6 +168,7 @@ def _fan(spec: UntilSpec, forecast: Forecast, capacity: Capacity | None) -> Char
         y=f"peak load ({unit})" if unit else "peak load",
         series=tuple(series),
         limits=tuple(limits),
+        note="ring: the first month whose P50 is above the capacity" if marked else "",
     )
 
 

@@ -13,6 +13,7 @@ from sim.errors import DataError, UnknownName
 from sim.perf import calibration
 from sim.perf.collectives import constants
 from sim.site.load import loss_in_mw, server_out_mw
+from sim.validate.points import shipped
 from sim.workload import fitted_source, synthetic_names
 
 EVERY = [(kind, name) for kind in catalog.KINDS for name in catalog.names(kind)]
@@ -47,6 +48,7 @@ def test_no_source_is_unused() -> None:
         used |= {source["id"] for source in fitted_source(workload).facts["sources"]}
     used.update(calibration.source_ids())
     used.update(constants.source_ids())
+    used.update(shipped().sources)
     assert used == set(load().sources)
 
 

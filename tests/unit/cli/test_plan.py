@@ -14,6 +14,8 @@ from sim.cli.check import check
 from sim.cli.plan import WIDTH, plan
 from sim.cli.sweep import sweep
 from sim.errors import ScenarioError
+from sim.plan.answer_files import read_answer
+from sim.plan.told import BAD
 from tests.unit.plan.questions import QUESTION, question_file
 from tests.unit.study.studies import SMALL, study_file
 from tests.unit.study.works import InProcess
@@ -67,6 +69,11 @@ def test_an_answer(question: Path) -> None:
     assert again["runs"]["made"] == 0
     assert (again["answer"], again["bound"], again["status"]) == (5, 3, "likely")
     assert again["low"] <= 4 <= again["high"]
+    left = read_answer(Path(again["folder"]))
+    assert left.answered
+    assert left.evidence.runs == again["runs"]["found"] > 0
+    assert left.told.parts[0].charts[0].series[0].chosen
+    assert [part.heading for part in left.more][:1] == ["Assumptions"]
     chosen = next(point for point in again["points"] if point["value"] == 5)
     assert chosen["verdict"] == "yes"
     assert 0.0 <= chosen["lines"][0]["value"] <= chosen["lines"][0]["limit"] == 0.01
@@ -83,6 +90,13 @@ def test_none(question: Path) -> None:
     assert made.exit_code == 1
     assert "6: cannot be served: chat: more tokens arrive than iterations take" in made.stdout
     assert "Runs: 0 made" in made.stdout
+    # It leaves its answer all the same, and says where in the last line.
+    left = read_answer(Path(made.stdout.splitlines()[-1].removeprefix("Answer: ")))
+    assert not left.answered
+    assert (left.told.meant, left.content["answer"]) == (BAD, None)
+    assert left.told.headline.startswith("NONE")
+    assert left.question.text == question.read_text()
+    assert left.question.sets == ("workload[chat].rate=900 /s",)
 
 
 def test_check_and_the_other_command(question: Path, tmp_path: Path) -> None:
