@@ -7,6 +7,8 @@ PAGES = (
     ("overview", "Overview"),
     ("floor", "Floor"),
     ("power", "Power"),
+    ("latency", "Latency"),
+    ("fabric", "Fabric"),
     ("placement", "Placement"),
     ("compare", "Compare"),
     ("explore", "Explore"),

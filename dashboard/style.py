@@ -20,6 +20,19 @@ NAMED = (BLUE, PURPLE, SKY, "#F0E442", "#7F6BB3", "#A6761D", "#44546A")
 #: Parts of the provisioned power: what is drawn is blue, what nothing draws is not.
 POWER_PARTS = {"provisioned": GREY, "stranded": PURPLE, "spent": SKY, "useful": BLUE}
 
+#: What requests spend their time in → its colour, the same everywhere.
+PARTS = {
+    "ingress": GREY,
+    "ingress and egress": GREY,
+    "queue": BLUE,
+    "prefill": "#56B4E9",
+    "wait for room": "#F0E442",
+    "transfer": "#CC79A7",
+    "first decode": "#7A5CA8",
+    "egress": "#B9BDC6",
+    "until it ended": BAD,
+}
+
 #: Key of a coloured block → its colour; the style sheet and the pages agree on these.
 STATES = {"good": GOOD, "near": NEAR, "bad": BAD, "none": GREY}
 MARKS = {"good": "✓", "near": "!", "bad": "✕", "none": "–"}

@@ -28,9 +28,13 @@ _FAR, _FAR_LOG = 8.0, 300.0
 
 
 def latency_chart(
-    latency: Latency, window: Window, ink: Ink, bands: pd.DataFrame | None = None
+    latency: Latency,
+    window: Window,
+    ink: Ink,
+    bands: pd.DataFrame | None = None,
+    title: str = "TTFT",
 ) -> alt.LayerChart:
-    """TTFT p50 and p99 per bin of arrival on a log scale, with the objective as a rule."""
+    """p50 and p99 of a latency per bin of arrival on a log scale, its objective as a rule."""
     clock = clock_of(window.end_s)
     frame = placed(latency.frame, latency.bin_s, window, clock)
     for name in ("p50", "p99"):
@@ -39,9 +43,9 @@ def latency_chart(
     values = [v for name in ("p50", "p99") for v in frame[name].dropna()]
     objective = latency.objective_s
     limits = [] if objective is None or is_far(latency) else [objective]
-    y = log_axis([*values, *limits], "TTFT (s, log scale)")
+    y = log_axis([*values, *limits], f"{title} (s, log scale)")
     shown = {"p99": ("p99", BLUE, [1, 0]), "p50": ("p50", BLUE, [2, 2])}
-    tip = {"at": "time", "p50 shown": "TTFT p50", "p99 shown": "TTFT p99", "n": "requests"}
+    tip = {"at": "time", "p50 shown": f"{title} p50", "p99 shown": f"{title} p99", "n": "requests"}
     layers = [
         *warm_up(window, clock, ink),
         *([] if bands is None else event_bands(bands, window, clock, ink)),

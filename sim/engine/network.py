@@ -19,6 +19,7 @@ from sim.errors import PartitionError
 from sim.kernels.flow_network import FlowNetwork
 from sim.kernels.flow_readings import Completion, LinkMeters
 from sim.policies.paths.base import Path, PathPolicy, PathView, Routes, choose_path
+from sim.results.link_slots import LinkSlots
 from sim.results.links import link_tables
 from sim.rng import KeyedBits
 from sim.site.fabric.failures import NetworkState
@@ -71,7 +72,12 @@ class Network:
     """
 
     def __init__(
-        self, fabric: Fabric, policy: PathPolicy, seed: int, env: OrderedEnvironment
+        self,
+        fabric: Fabric,
+        policy: PathPolicy,
+        seed: int,
+        env: OrderedEnvironment,
+        duration_s: float = math.inf,
     ) -> None:
         self.fabric = fabric
         self._env = env
@@ -80,6 +86,7 @@ class Network:
         self._capacities = self._state.capacity_bytes_per_s  # that the solver has
         self._flows = FlowNetwork(self._capacities, metered=True)
         self._meters: LinkMeters | None = None  # of the measurement window
+        self._slots = LinkSlots(duration_s, fabric.links)
         self._policy, self._policy_state = policy, policy.new_state()
         self._rng = KeyedBits(seed, "policy/paths")
         self._started = 0
@@ -144,6 +151,7 @@ class Network:
         flow.cap_bytes_per_s = cap_bytes_per_s
         if flow.number >= 0:
             cap = min(cap_bytes_per_s, self.line_rate(flow), MOST_BYTES_PER_S)
+            self._pass(time_s)
             self._flows.set_cap(time_s, flow.number, cap)
             self._touch()
 
@@ -174,16 +182,35 @@ class Network:
 
     def open_window(self, time_s: float) -> None:
         """The measurement window starts."""
+        self._pass(time_s)
         self._flows.open_window(time_s)
         self._meters = None
 
     def close_window(self, time_s: float) -> None:
         """The measurement window ends."""
+        self._pass(time_s)
         self._meters = self._flows.close_window(time_s)
 
-    def tables(self) -> dict[str, dict[str, Any]]:
-        """What links did in the window: name → columns of ``links`` and ``link_tiers``."""
-        return {} if self._meters is None else link_tables(self.fabric, self._meters)
+    def tables(self, time_s: float = math.inf) -> dict[str, dict[str, Any]]:
+        """What links did until now: name → columns of the tables of links.
+
+        ``time_s``: when the run ended; the window, if any, was closed before.
+        """
+        if time_s < math.inf:
+            self._pass(time_s, last=True)
+        window = {} if self._meters is None else link_tables(self.fabric, self._meters)
+        slots = self._slots.columns()
+        return window | ({"summary/links": slots} if len(slots["link"]) else {})
+
+    def _pass(self, time_s: float, last: bool = False) -> None:
+        """Read the meters at the end of each slot of time before ``time_s``, and there if ``last``.
+
+        Nothing changed since the network was settled, so it is not too late for that.
+        """
+        while (end_s := self._slots.end_s) < time_s or (last and end_s == time_s):
+            self._slots.add(self._flows.read_slot(end_s), end_s)
+        if last and self._slots.start_s < time_s < self._slots.end_s < math.inf:
+            self._slots.add(self._flows.read_slot(time_s), time_s)
 
     # ---- failures ------------------------------------------------------------------------
 
@@ -208,6 +235,7 @@ class Network:
     def _follow(self, time_s: float) -> None:
         """Give links the capacity that is left of them, and flows on dead ones another path."""
         self._known.clear()
+        self._pass(time_s)
         capacity, alive = self._state.capacity_bytes_per_s, self._state.alive
         stranded = [
             flow for flow in self._moving.values() if not all(alive[link] for link in flow.path)
@@ -250,6 +278,7 @@ class Network:
             return
         self._armed_s = math.inf
         self._touch()
+        self._pass(time_s)
         done = [(self._moving.pop(told.flow), told) for told in self._flows.pop_metered(time_s)]
         for flow, told in sorted(done, key=lambda one: (one[1].finish_s, one[0].order)):
             flow.number, flow.told = -1, told
@@ -284,6 +313,7 @@ class Network:
         flow.latency_s = float(self.fabric.latency_s[list(flow.path)].sum()) if flow.path else 0.0
 
     def _start(self, flow: Flow, size_bytes: float, time_s: float) -> None:
+        self._pass(time_s)
         cap = flow.cap_bytes_per_s
         if flow.capped:
             cap = min(cap, self.line_rate(flow), MOST_BYTES_PER_S)
@@ -295,6 +325,7 @@ class Network:
 
     def _stop(self, flow: Flow, time_s: float) -> float:
         """Take a flow out of the solver; the bytes it has left."""
+        self._pass(time_s)
         left_bytes = self._flows.remove(time_s, flow.number)
         del self._moving[flow.number]
         flow.number = -1

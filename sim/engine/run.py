@@ -95,7 +95,9 @@ class _Run:
         self.network: Network | None = None
         self.loader: WeightLoader | None = None
         if world.fabric is not None:
-            self.network = Network(world.fabric, world.scenario.paths, world.seed, self.env)
+            self.network = Network(
+                world.fabric, world.scenario.paths, world.seed, self.env, world.scenario.duration_s
+            )
             self.transfers = Transfers(world, self.places, self.network, self.plane, recorder)
             self.spans = Spans(world, self.network, self.plane, self._cut, self._joined)
             start_neighbours(world.scenario.neighbours, self.network, recorder)
@@ -255,7 +257,7 @@ class _Run:
             if scenario.warm_up_s < time_s < scenario.duration_s:
                 self.network.close_window(time_s)
             self.transfers.finish()
-            for table, columns in self.network.tables().items():
+            for table, columns in self.network.tables(time_s).items():
                 self.recorder.write(table, columns)
             self.migrations.finish()
         if self.loader is not None:

@@ -15,7 +15,15 @@ from sim.kernels.flow_lists import (
     take_slot,
     touch,
 )
-from sim.kernels.flow_meters import advance, begin, count_until, end, forget_links, tell
+from sim.kernels.flow_meters import (
+    advance,
+    begin,
+    count_slots,
+    count_until,
+    end,
+    forget_links,
+    tell,
+)
 from sim.kernels.flow_state import CLEAN, LOWERED, NONE, RISING, Floats, Ints, flows_of
 from sim.kernels.flow_sweep import solve
 from sim.kernels.jit import entry, kernel, rare
@@ -377,4 +385,14 @@ def read_meters(table: Ints, now_s: float, reset: bool) -> int:
     count_until(s, now_s)
     if reset:
         forget_links(s, now_s)
+    return 0
+
+
+@entry
+def read_slots(table: Ints, now_s: float) -> int:
+    """Count what links did until ``now_s``, the end of a slot of time; 0 or a code."""
+    s = flows_of(table)
+    if not move_on(s, now_s):
+        return OVERDUE
+    count_slots(s, now_s)
     return 0

@@ -30,6 +30,9 @@ LINK_METER = np.dtype(
         ("held", np.int64),  # of those that ended: whose bottleneck it was for longest
         ("waiting", np.int32),  # flows whose bottleneck it is
         ("most_waiting", np.int32),
+        ("slot_use_s", np.float64),  # share of its capacity over time, since a slot began
+        ("slot_full_s", np.float64),
+        ("slot_peak", np.float64),  # highest share of its capacity
     ],
     align=True,
 )

@@ -54,6 +54,12 @@ def advance(s: Any, number: int, now_s: float) -> None:
     else:
         part = min(1 + int(use * (USES - 2)), USES - 2)
     s.meters.use_s[number * USES + part] += passed_s
+    if part > 0:
+        m.slot_use_s += use * passed_s
+        if use > m.slot_peak:
+            m.slot_peak = min(use, 1.0)
+        if part == USES - 1:
+            m.slot_full_s += passed_s
 
 
 @kernel
@@ -237,6 +243,15 @@ def count_until(s: Any, now_s: float) -> None:
     for number in range(g.links):
         m = s.meters.link[number]
         if m.flows > 0 or m.down_s > 0.0 or s.link[number].capacity == 0.0:
+            advance(s, number, now_s)
+
+
+@rare
+def count_slots(s: Any, now_s: float) -> None:
+    """Count what links that carried something did until ``now_s``, for their slot of time."""
+    for number in range(s.all[0].links):
+        m = s.meters.link[number]
+        if m.carried > 0.0 or m.slot_peak > 0.0:
             advance(s, number, now_s)
 
 

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sim.kernels import flow_events as events
 from sim.kernels.flow_meter_state import Meters, meters_with_room, new_meters, table_of_meters
-from sim.kernels.flow_readings import Completion, LinkMeters, read
+from sim.kernels.flow_readings import Completion, LinkMeters, SlotMeters, read, take_slot
 from sim.kernels.flow_share import share_of
 from sim.kernels.flow_state import Floats, Flows, Ints, new_flows, table_of_flows, with_room
 
@@ -167,6 +167,16 @@ class FlowNetwork:
             raise ValueError("no window is open: open_window says from when on links are counted")
         self._count(now_s, afresh=False)
         return read(meters, float(now_s) - self._opened_s)
+
+    def read_slot(self, now_s: float) -> SlotMeters:
+        """What links carried since this was asked last, or since the beginning.
+
+        Times are as those of any change. The meters of the window are the same with and without.
+        """
+        link = self._with_meters().link
+        now_s = _time(now_s)
+        self._refuse(events.read_slots(self._table, now_s), now_s)
+        return take_slot(link)
 
     def _count(self, now_s: float, afresh: bool) -> None:
         self._with_meters()

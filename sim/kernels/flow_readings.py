@@ -47,6 +47,22 @@ class Completion(NamedTuple):
         return self.size_bytes / took_s if took_s > 0.0 else float("inf")
 
 
+class SlotMeters(NamedTuple):
+    """What links did in a slot of time. K links carried something in it; the others did nothing.
+
+    Attributes:
+        link: [K] their numbers, ascending.
+        use_s: [K] utilisation (what is carried over capacity; 0 while down) over time.
+        peak_use: [K] highest utilisation.
+        full_s: [K] seconds in which it was full, as ``LinkMeters.saturated_s``.
+    """
+
+    link: Ints
+    use_s: Floats
+    peak_use: Floats
+    full_s: Floats
+
+
 @dataclass(frozen=True)
 class LinkMeters:
     """What links did over a window. K links carried a flow or were down; the others did nothing.
@@ -136,3 +152,12 @@ def read(meters: Meters, window_s: float) -> LinkMeters:
         flows=integers("flows"),
         held_flows=integers("held"),
     )
+
+
+def take_slot(links: NDArray[np.void]) -> SlotMeters:
+    """Copies of the slot's meters ([L] of ``LINK_METER``), which are set to 0."""
+    link = np.flatnonzero(links["slot_peak"] > 0.0)
+    columns = [links[name][link] for name in ("slot_use_s", "slot_peak", "slot_full_s")]
+    for name in ("slot_use_s", "slot_peak", "slot_full_s"):
+        links[name][link] = 0.0
+    return SlotMeters(link, *columns)

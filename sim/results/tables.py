@@ -328,6 +328,19 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
         ("e2e_s", "float64", "s", "arrival to end; null if unfinished"),
         ("outcome", "category", "", "how it ended"),
     ),
+    "summary/links": _columns(
+        ("link", "int32", "", "index of the directed link (table links)"),
+        (
+            "start_s",
+            "float64",
+            "s",
+            "a slot of time in [0, duration) in which it carried something",
+        ),
+        ("slot_s", "float64", "s", "how long the slot is: the same for all but the last"),
+        ("mean_use", "float64", "", "share of its capacity that it carried; down counts as 0"),
+        ("max_use", "float64", "", "highest share of its capacity, exact"),
+        ("saturated_s", "float64", "s", "time full, being the bottleneck of its fastest flows"),
+    ),
     "summary/power": _columns(
         ("node", "int32", "", "index of the power node"),
         ("minute", "int32", "min", "minute; one without a row drew as the one before it did"),

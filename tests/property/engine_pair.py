@@ -27,7 +27,7 @@ CANDIDATE = os.environ.get(
 IN_ORDER = (
     "requests", "attempts", "decisions", "events", "power_edges", "summary/latency",
     "summary/counts", "summary/worst", "moves", "transfers",
-    "links", "link_tiers",
+    "links", "link_tiers", "summary/links",
 )  # fmt: skip
 #: Rows in order for each value of a column; whole runs of them may be written at once.
 IN_ORDER_BY = {

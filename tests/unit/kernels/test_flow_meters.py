@@ -73,6 +73,33 @@ def test_a_window_has_only_what_is_in_it() -> None:
     assert network.close_window(7.0).link.tolist() == []
 
 
+def test_slots_of_time_by_hand_leave_the_window_as_it_is() -> None:
+    # Two flows until 2 s, one until 3 s, then nothing; link 1 is down for half of the first slot.
+    network, plain = (FlowNetwork([10.0, 20.0, 7.0], metered=True) for _ in range(2))
+    slots = []
+    for one in (network, plain):
+        one.open_window(0.0)
+        one.add(0.0, 20.0, [0])
+        one.add(0.0, 10.0, [0])
+        one.set_capacity(0.0, 1, 0.0)
+        one.set_capacity(0.75, 1, 20.0)
+        one.add(0.75, 15.0, [1])
+    for end_s in (1.5, 3.0, 4.5):
+        while network.next_completion_s() <= end_s:
+            network.pop_metered(network.next_completion_s())
+        slots.append(network.read_slot(end_s))
+    finish_all(plain)
+    assert [slot.link.tolist() for slot in slots] == [[0, 1], [0], []]
+    assert slots[0].use_s.tolist() == [1.5, 0.75]  # of 1.5 s; link 1 carried all it could, 15 B
+    assert slots[0].peak_use.tolist() == [1.0, 1.0]
+    assert slots[0].full_s.tolist() == [1.5, 0.75]
+    assert (slots[1].use_s.tolist(), slots[1].full_s.tolist()) == ([1.5], [1.5])
+    found, expected = (one.close_window(5.0) for one in (network, plain))
+    assert found.bytes.tolist() == expected.bytes.tolist() == [30.0, 15.0]
+    assert found.could_bytes.tolist() == expected.could_bytes.tolist()
+    assert found.down_s.tolist() == [0.0, 0.75]
+
+
 def test_a_link_that_is_down_is_neither_idle_nor_full() -> None:
     network = FlowNetwork([10.0, 0.0], metered=True)
     network.open_window(0.0)
@@ -292,6 +319,9 @@ def check_stories(ledger: Ledger) -> None:
          "this network has no meters: make it with metered=True"),
         (True, lambda n: n.close_window(1.0),
          "no window is open: open_window says from when on links are counted"),
+        (False, lambda n: n.read_slot(1.0),
+         "this network has no meters: make it with metered=True"),
+        (True, lambda n: n.read_slot(0.5), "0.5 s is before the last change, at 1.0 s"),
         (True, lambda n: n.open_window(0.5), "0.5 s is before the last change, at 1.0 s"),
         (True, lambda n: n.open_window(9.0),
          "9.0 s is after the completion at 3.0 s: pop it before"),
