@@ -5,15 +5,19 @@ What pages import takes longer than a page: it is loaded while the browser start
 
 from __future__ import annotations
 
+import pkgutil
 import sys
 import threading
 
 
 def load() -> None:
-    """Import what every page needs; a page that comes first waits for the rest of it."""
-    import dashboard.charts.overview
-    import dashboard.frames.overview
-    import dashboard.shell  # noqa: F401
+    """Import what pages need; a page that is asked for before waits for what it needs itself."""
+    import dashboard.shell  # noqa: F401 - the first page begins with it
+    from dashboard import charts, frames
+
+    for package in (frames, charts):
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            __import__(module.name)
 
 
 def main() -> None:

@@ -73,7 +73,7 @@ def forest_chart(found: Forest, ink: Ink) -> alt.LayerChart:
         layers.append(
             alt.Chart(spans)
             .mark_rule(strokeWidth=2.5)
-            .encode(y=y, x=x("from"), x2="to:Q", color=colour, tooltip=tip)
+            .encode(y=y, x=x("from"), x2=alt.X2("to:Q"), color=colour, tooltip=tip)
         )
     for part, filled in ((_solid(inside), True), (_hollow(inside), False)):
         if len(part):
@@ -112,7 +112,7 @@ def _arrows(frame: pd.DataFrame, x, y, colour, tip, ink: Ink) -> list[alt.Chart]
                 opacity=1,
             ).encode(y=y, x=x("shown"), color=colour, tooltip=tip),
             base.mark_text(align=align, dx=dx, fontSize=LABEL_PX, color=ink.text).encode(
-                y=y, x=x("shown"), text="number:N"
+                y=y, x=x("shown"), text=alt.Text("number:N")
             ),
         ]
     return layers

@@ -55,7 +55,7 @@ def scatter_chart(
         layers.append(
             alt.Chart(front)
             .mark_line(interpolate=step, color=BLUE, strokeWidth=1.8)
-            .encode(x=across, y=up, order="x:Q")
+            .encode(x=across, y=up, order=alt.Order("x:Q"))
         )
     layers += _chosen(frame, chosen, across, up, ink)
     tip = [
@@ -98,7 +98,7 @@ def along_chart(
         spans[name] = spans[name].clip(low, high)
     if len(spans):
         rules = alt.Chart(spans).mark_rule(color=GREY, strokeWidth=2)
-        layers.append(rules.encode(x=across, y=_of(up, "y_low"), y2="y_high:Q"))
+        layers.append(rules.encode(x=across, y=_of(up, "y_low"), y2=alt.Y2("y_high:Q")))
     inside = frame.assign(y_low=frame["y_low"].clip(lower=low))
     layers += _chosen(inside, chosen, across, up, ink)
     tip = [
@@ -168,13 +168,13 @@ def _chosen(
         ).encode(x=across, y=up),
         base.mark_text(
             dx=10, dy=-10, align="left", fontSize=LABEL_PX, fontWeight="bold", color=ink.text
-        ).encode(x=across, y=up, text="point:N"),
+        ).encode(x=across, y=up, text=alt.Text("point:N")),
     ]
     bars = base.mark_rule(color=ink.text, strokeWidth=1.4)
     if mine["y_low"].notna().all() and mine["y_high"].notna().all():
-        layers.append(bars.encode(x=across, y=_of(up, "y_low"), y2="y_high:Q"))
+        layers.append(bars.encode(x=across, y=_of(up, "y_low"), y2=alt.Y2("y_high:Q")))
     if "x_low" in mine and mine["x_low"].notna().all() and mine["x_high"].notna().all():
-        layers.append(bars.encode(y=up, x=_as_x(across, "x_low"), x2="x_high:Q"))
+        layers.append(bars.encode(y=up, x=_as_x(across, "x_low"), x2=alt.X2("x_high:Q")))
     return layers
 
 

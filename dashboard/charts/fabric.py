@@ -79,7 +79,7 @@ def heat_chart(found: HeatMap, shown: str, chosen: str, ink: Ink) -> alt.LayerCh
     if len(cells) <= _WITH_NUMBERS and size >= _PX["some"]:
         layers.append(
             base.mark_text(fontSize=10).encode(
-                x=x, y=y, text="number:N",
+                x=x, y=y, text=alt.Text("number:N"),
                 color=alt.condition("datum.value > 0.6", alt.value("#000000"),
                                     alt.value("#FFFFFF")),
             )

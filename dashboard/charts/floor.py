@@ -88,7 +88,7 @@ def plan_chart(tiles: Tiles, chosen: str, ink: Ink) -> alt.LayerChart:
     numbers = base.mark_text(fontSize=_font(narrow, len(lines)), tooltip=None).encode(
         x=x,
         y=y,
-        text="number:N",
+        text=alt.Text("number:N"),
         color=alt.when("datum.light").then(alt.value("#111111")).otherwise(alt.value("#FFFFFF")),
     )
     frame_of = frame.loc[frame["rack"] == chosen, ["line", "column"]]

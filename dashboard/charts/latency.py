@@ -110,7 +110,7 @@ def _quantile_marks(
         data.mark_circle(color=BLUE, size=45, opacity=1).encode(x=x, y=y),
         data.mark_text(
             fontSize=LABEL_PX, color=ink.text, baseline="middle", **side
-        ).encode(x=x, y=y, text="label:N"),
+        ).encode(x=x, y=y, text=alt.Text("label:N")),
     ]  # fmt: skip
 
 
@@ -125,7 +125,7 @@ def _objective(objective_s: float, place: float, x: alt.X, tail: bool) -> list[a
         data.mark_text(
             color=BAD, fontSize=LABEL_PX, fontWeight="bold", align="right" if right else "left",
             dx=-4 if right else 4, baseline="top" if tail else "bottom", dy=4 if tail else -4,
-        ).encode(x=x, y=alt.value(0) if tail else alt.value("height"), text="label:N"),
+        ).encode(x=x, y=alt.YValue(0) if tail else alt.value("height"), text=alt.Text("label:N")),
     ]  # fmt: skip
 
 
@@ -163,7 +163,7 @@ def split_chart(
         axis=alt.Axis(tickCount=5),
     )  # fmt: skip
     bars = alt.Chart(long).mark_rect(stroke=None).encode(
-        x=time_axis(clock, window), x2="end:Q", y=y, y2="to:Q",
+        x=time_axis(clock, window), x2=alt.X2("end:Q"), y=y, y2=alt.Y2("to:Q"),
         color=alt.Color(
             "part:N", legend=legend("square"),
             scale=alt.Scale(domain=shown, range=[PARTS[name] for name in shown]),
@@ -199,13 +199,13 @@ def misses_chart(found: Misses, chosen: str, ink: Ink) -> alt.LayerChart:
     bars = alt.Chart(frame).mark_bar(
         color=BAD, strokeWidth=2, cursor="pointer", height=22
     ).encode(
-        x=x, y=y, stroke=stroke, detail="key:N",
+        x=x, y=y, stroke=stroke, detail=alt.Detail("key:N"),
         tooltip=[alt.Tooltip("label:N", title="cause"), alt.Tooltip("n:Q", title="requests"),
                  alt.Tooltip("share:Q", title="of all arrivals", format=".3~p")],
     ).add_params(pick)  # fmt: skip
     text = alt.Chart(frame).mark_text(
         align="left", dx=5, fontSize=LABEL_PX, color=ink.text
-    ).encode(x=x, y=y, text="text:N")  # fmt: skip
+    ).encode(x=x, y=y, text=alt.Text("text:N"))  # fmt: skip
     return finish([bars, text], height=min(220, 70 + 34 * len(order)))
 
 
@@ -222,7 +222,7 @@ def story_chart(parts: pd.DataFrame) -> alt.LayerChart:
         x=alt.X("from:Q", title="time since it was sent (s)",
                 scale=alt.Scale(domain=[0.0, end], nice=False),
                 axis=alt.Axis(tickCount=8, grid=False)),
-        x2="to:Q", y=alt.value(4), y2=alt.value(30),
+        x2=alt.X2("to:Q"), y=alt.YValue(4), y2=alt.Y2Value(30),
         color=alt.Color("part:N", legend=legend("square"),
                         scale=alt.Scale(domain=shown, range=[PARTS[name] for name in shown])),
         tooltip=[alt.Tooltip("part:N"), alt.Tooltip("took:N", title="took")],

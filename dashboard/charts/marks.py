@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import altair as alt
 import pandas as pd
@@ -19,13 +20,31 @@ _NARROW = 0.04  # share of the time axis below which a band has no room for its 
 _PX_PER_SIGN = 0.0075  # share of a time axis that a letter of a band's name takes, about
 
 
-def finish(layers: Sequence[alt.Chart], height: int = HEIGHT) -> alt.LayerChart:
+class Picture(alt.LayerChart):
+    """Layers that become Vega-Lite without being checked against its schema.
+
+    The check takes longer than all the rest of a chart; tests do it (``checked``).
+    """
+
+    #: Whether pictures are checked after all.
+    checked = False
+
+    def to_dict(self, validate: bool = True, **options: Any) -> dict[str, Any]:
+        """The Vega-Lite specification."""
+        return super().to_dict(validate=validate and self.checked, **options)
+
+
+def finish(layers: Sequence[alt.Chart], height: int = HEIGHT) -> Picture:
     """Layers as one chart in the look of all charts."""
-    return (
-        alt.layer(*layers)
-        .properties(height=height, padding={"left": 2, "right": 8, "top": 0, "bottom": 2})
-        .configure_view(strokeWidth=0)
-        .configure_axis(labelFontSize=LABEL_PX, titleFontSize=LABEL_PX, titlePadding=4)
+    # All at once: each `properties` or `configure` after it would copy the whole chart.
+    return Picture(
+        layer=list(layers),
+        height=height,
+        padding={"left": 2, "right": 8, "top": 0, "bottom": 2},
+        config=alt.Config(
+            view=alt.ViewConfig(strokeWidth=0),
+            axis=alt.AxisConfig(labelFontSize=LABEL_PX, titleFontSize=LABEL_PX, titlePadding=4),
+        ),
     )
 
 
@@ -117,10 +136,10 @@ def warm_up(window: Window, clock: Clock, ink: Ink) -> list[alt.Chart]:
     band = alt.Chart(pd.DataFrame({"time": [0.0], "end": [end], "label": ["warm-up"]}))
     x = time_axis(clock, window)
     return [
-        band.mark_rect(color=ink.band, opacity=0.07).encode(x=x, x2="end:Q"),
+        band.mark_rect(color=ink.band, opacity=0.07).encode(x=x, x2=alt.X2("end:Q")),
         band.mark_text(
             align="left", baseline="bottom", dx=3, dy=-3, fontSize=LABEL_PX, color=ink.faint
-        ).encode(x=x, y=alt.value("height"), text="label:N"),
+        ).encode(x=x, y=alt.YValue("height"), text=alt.Text("label:N")),
     ]
 
 
@@ -141,11 +160,11 @@ def event_bands(bands: pd.DataFrame, window: Window, clock: Clock, ink: Ink) -> 
     base = alt.Chart(frame)
     return [
         base.mark_rect(color=BAD, opacity=0.12).encode(
-            x=x, x2="end:Q", tooltip=[alt.Tooltip("what:N", title="event")]
+            x=x, x2=alt.X2("end:Q"), tooltip=[alt.Tooltip("what:N", title="event")]
         ),
         base.mark_text(
             align="left", baseline="bottom", dx=3, dy=-3, fontSize=LABEL_PX, color=ink.faint
-        ).encode(x=x, y=alt.value("height"), text="label:N"),
+        ).encode(x=x, y=alt.YValue("height"), text=alt.Text("label:N")),
     ]
 
 
@@ -179,7 +198,7 @@ def limit_rule(
         data.mark_text(
             color=colour, align="right", baseline="bottom" if above else "top", dx=-4,
             dy=-3 if above else 5, fontSize=LABEL_PX, fontWeight="bold",
-        ).encode(x=alt.value("width"), y=of(y, "limit"), text="label:N"),
+        ).encode(x=alt.XValue("width"), y=of(y, "limit"), text=alt.Text("label:N")),
     ]  # fmt: skip
 
 

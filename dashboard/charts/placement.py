@@ -36,11 +36,13 @@ def reason_bars(
             alt.FieldEqualPredicate(field=code, equal="placed"), alt.value(GOOD), alt.value(BLUE)
         ),
         stroke=alt.condition(picked, alt.value(ink.text), alt.value(None)),
-        strokeWidth=alt.value(2.5),
+        strokeWidth=alt.StrokeWidthValue(2.5),
         tooltip=[
             alt.Tooltip(f"{words}:N", title="reason"),
             alt.Tooltip("shown:N", title="how many"),
         ],
     )
     ends = base.mark_text(align="left", dx=4, fontSize=LABEL_PX, color=ink.text)
-    return finish([bars.add_params(picked), ends.encode(y=y, x=x, text="shown:N")], height)
+    return finish(
+        [bars.add_params(picked), ends.encode(y=y, x=x, text=alt.Text("shown:N"))], height
+    )

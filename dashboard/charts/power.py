@@ -104,13 +104,13 @@ def ladder_chart(ladder: Ladder, chosen: str, ink: Ink) -> alt.LayerChart:
     text = (
         base.transform_calculate(right=str(1.02 * most))
         .mark_text(align="left", dx=4, fontSize=LABEL_PX, color=ink.text)
-        .encode(x="right:Q", y=y, text="beside:N")
+        .encode(x=alt.X("right:Q"), y=y, text=alt.Text("beside:N"))
     )
     mark = (
         alt.Chart(data[data["name"] == chosen][["label"]])
         .transform_calculate(whole=str(most * (1.0 + _ROOM)))
         .mark_bar(filled=False, stroke=ink.text, strokeWidth=1.5)
-        .encode(x="whole:Q", y=y)
+        .encode(x=alt.X("whole:Q"), y=y)
     )
     return finish([limit, bars, ticks, text, mark, rows], 46 + _BAR_PX * len(frame))
 

@@ -50,7 +50,7 @@ def against(frame: pd.DataFrame, what: str, unit: str, ink: Ink) -> alt.LayerCha
         layers.append(
             alt.Chart(ends)
             .mark_area(color=ink.band, opacity=opacity, clip=True)
-            .encode(x=_of(x, "measured"), y=_of(y, "low"), y2="high:Q")
+            .encode(x=_of(x, "measured"), y=_of(y, "low"), y2=alt.Y2("high:Q"))
         )
     same = pd.DataFrame({"measured": [low, high]})
     layers.append(
@@ -77,7 +77,7 @@ def errors(frame: pd.DataFrame, size: str, title: str, ink: Ink) -> alt.LayerCha
     layers = [
         alt.Chart(pd.DataFrame({"low": [-half], "high": [half]}))
         .mark_rect(color=ink.band, opacity=opacity)
-        .encode(y=_of(y, "low"), y2="high:Q")
+        .encode(y=_of(y, "low"), y2=alt.Y2("high:Q"))
         for half, opacity in _BANDS
     ]
     zero = alt.Chart(pd.DataFrame({"low": [0.0]}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from dashboard.frames.latency import cause_words, key_of, objectives_of
-from dashboard.load import RunView, ask
+from dashboard.load import RunView, ask, per_run
 from sim.errors import ResultError
 from sim.results.tables import OUTCOMES
 
@@ -35,11 +36,14 @@ _ROWS = """
     select request_id, replica, input_tokens, output_tokens, attempts, first_token_s, end_s
     from requests where request_id in (select unnest($ids::bigint[]))
 """
+_BY = {"ttft": "ttft_s", "queue": "ttft_s", "tpot": "tpot_s", "itl": "tpot_s"}
 _LATE = 1e30  # what was never reached is the worst
 
 
+@per_run
 def worst(run: RunView, workload: str, measure: str, cause: str = "") -> pd.DataFrame:
-    """The slowest misses of a workload, worst of ``measure`` first; warm-up included.
+    """The slowest misses of a workload, worst of ``measure`` first; warm-up included; at most
+    ``SHOWN`` where their order is known beforehand.
 
     ``cause``: only those of this ``key``. Requests that did not complete may have ended soon, and
     so be none of the slowest: where rows of requests were recorded, the first of them are taken.
@@ -51,6 +55,7 @@ def worst(run: RunView, workload: str, measure: str, cause: str = "") -> pd.Data
     Raises:
         ResultError: a table is unreadable.
     """
+    by = _BY.get(measure, "e2e_s")
     if cause in OUTCOMES and run.rows("requests"):
         found = ask(run, _OF_OUTCOME, workload=workload, outcome=cause, most=SHOWN)
     else:
@@ -59,6 +64,14 @@ def worst(run: RunView, workload: str, measure: str, cause: str = "") -> pd.Data
         columns=["request_id", "replica", "input_tokens", "output_tokens", "attempts",
                  "first_token_s", "end_s"], dtype=float,
     )  # fmt: skip
+    if cause in ("", "ttft") and by != "tpot_s":
+        # What is first in the list is known without rows, which are then read of few requests.
+        late = found["ttft_s"] > objectives_of(run, workload).get("ttft", math.inf)
+        found = (
+            (found[late | found["ttft_s"].isna()] if cause else found)
+            .sort_values([by, "request_id"], ascending=[False, True], na_position="first")
+            .head(SHOWN)
+        )
     if len(found) and run.rows("requests"):
         rows = ask(run, _ROWS, ids=tuple(sorted(int(number) for number in found["request_id"])))
     frame = found.merge(rows.astype({"request_id": "int64"}), on="request_id", how="left")
@@ -73,8 +86,7 @@ def worst(run: RunView, workload: str, measure: str, cause: str = "") -> pd.Data
     frame["key"] = [key_of(cause, outcome) for cause, outcome in pairs]
     frame["cause"] = [cause_words(cause, outcome, stated) for cause, outcome in pairs]
     frame["number"] = frame["request_id"].astype("int64") & _IN_WORKLOAD
-    by = {"ttft": "ttft_s", "queue": "ttft_s", "tpot": "tpot_s", "itl": "tpot_s"}
-    order = frame[by.get(measure, "e2e_s")].fillna(_LATE)
+    order = frame[by].fillna(_LATE)
     frame = frame.assign(order=order).sort_values(["order", "request_id"], ascending=[False, True])
     if cause:
         frame = frame[frame["key"] == cause]

@@ -279,7 +279,8 @@ def _list(run: RunView, workload: str, measure: Measure, listed: pd.DataFrame, p
         return
     rows = _rows(run, listed)
     # A key of its own for each list, so that no row stays chosen in another.
-    key = f"worst-table-{workload}-{st.session_state.get('cause', _EVERY)}-{measure.word}"
+    number = run.workloads.index(workload)
+    key = f"worst-table-{number}-{st.session_state.get('cause', _EVERY)}-{measure.word}"
     event = table(rows, key, height=min(330, 40 + 30 * len(rows)), selectable=True)
     picked = event["selection"]["rows"] if event else []
     numbers = {

@@ -171,8 +171,8 @@ def _lines(chart: Chart, look: Look) -> list[alt.Chart]:
         marks = _chart(ends)
         marks = marks.mark_area(opacity=0.22) if months else marks.mark_rule(strokeWidth=1.5)
         low = alt.Y("low:Q", title=chart.y, scale=alt.Scale(zero=False))
-        drawn.append(marks.encode(y=low, y2="high:Q", **places))
-    line = _chart(rows).mark_line(strokeWidth=1.8).encode(y=y, order="order:Q", **places)
+        drawn.append(marks.encode(y=low, y2=alt.Y2("high:Q"), **places))
+    line = _chart(rows).mark_line(strokeWidth=1.8).encode(y=y, order=alt.Order("order:Q"), **places)
     drawn += [line, known.mark_point(filled=True, size=12 if months else 45)]
     return drawn + _chosen(known, rows)
 
@@ -188,7 +188,9 @@ def _points(chart: Chart, look: Look) -> list[alt.Chart]:
     rows = [row for row in rows_of(chart.series) if row["y"] is not None]
     base = _chart(rows).encode(x=_x(chart), y=_y(chart, zero=False), color=_colour(chart, look))
     known = base.encode(tooltip=_tooltip(chart))
-    words = base.mark_text(dy=-9, align="left").encode(text="name:N", color=alt.value(look.text))
+    words = base.mark_text(dy=-9, align="left").encode(
+        text=alt.Text("name:N"), color=alt.ColorValue(look.text)
+    )
     return [known.mark_point(filled=True, size=60), *_chosen(known, rows), words]
 
 
@@ -213,11 +215,11 @@ def _bars(chart: Chart, look: Look) -> list[alt.Chart]:
     if any(row["chosen"] for row in rows):
         # They are told by their outline: fading the others would change what colours mean.
         outline = bars.transform_filter("datum.chosen").mark_bar(size=14, strokeWidth=2.5)
-        drawn.append(outline.encode(stroke=alt.value(look.text)))
+        drawn.append(outline.encode(stroke=alt.StrokeValue(look.text)))
     if ends := _with_ends(rows):
         low, colour = alt.X("low:Q", title=chart.y), alt.value(look.text)
         rule = _chart(ends).mark_rule(strokeWidth=1.5)
-        drawn.append(rule.encode(x=low, x2="high:Q", color=colour, **places))
+        drawn.append(rule.encode(x=low, x2=alt.X2("high:Q"), color=colour, **places))
     return drawn
 
 
@@ -251,7 +253,7 @@ def _waterfall(chart: Chart, look: Look) -> list[alt.Chart]:
     x = alt.X("y:Q", title=chart.y, scale=alt.Scale(domain=[0.0, 1.08 * highest], nice=False))
     bars = base.mark_bar(size=15).encode(
         x=x,
-        x2="from:Q",
+        x2=alt.X2("from:Q"),
         color=alt.Color("part:N", scale=alt.Scale(domain=kinds, range=colours), legend=legend),
         tooltip=[
             alt.Tooltip("x:N", title=chart.x),
@@ -260,7 +262,7 @@ def _waterfall(chart: Chart, look: Look) -> list[alt.Chart]:
         ],
     )
     words = base.mark_text(align="left", dx=4).encode(
-        x=alt.X("right:Q", title=chart.y), text="text:N", color=alt.value(look.text)
+        x=alt.X("right:Q", title=chart.y), text=alt.Text("text:N"), color=alt.ColorValue(look.text)
     )
     return [bars, words]
 
@@ -286,13 +288,15 @@ def _limits(chart: Chart, look: Look) -> list[alt.Chart]:
             right = level < 0.6 * max(highest, *(one for one, _ in known))
             words = base.mark_text(
                 align="left" if right else "right", baseline="bottom", dy=-2, color=look.limit
-            ).encode(x=x, text="name:N", y=alt.value(0))
+            ).encode(x=x, text=alt.Text("name:N"), y=alt.value(0))
         else:
             y = alt.Y("y:Q", title=chart.y)
             rule = base.mark_rule(color=look.limit, strokeDash=[5, 3]).encode(y=y)
             words = base.mark_text(
                 align="left" if first else "right", dx=4 if first else -4, dy=-7 if above else 8,
                 color=look.limit,
-            ).encode(y=y, text="name:N", x=alt.value(0 if first else "width"))  # fmt: skip
+            ).encode(
+                y=y, text=alt.Text("name:N"), x=alt.value(0 if first else "width"),
+            )  # fmt: skip
         drawn += [rule, words]
     return drawn

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from dashboard.charts.marks import Picture
 from dashboard.listing import ROOT_VARIABLE, RUN_VARIABLE
 from sim.engine.api import Interrupted, load_scenario, run_scenario
 from sim.results.parquet import ParquetSink
@@ -73,6 +75,21 @@ def make_run(
     except Interrupted as stop:
         return root / stop.partial.name
     return root / name
+
+
+@pytest.fixture(autouse=True)
+def _main_stays_main() -> Iterator[None]:
+    """A script that Streamlit runs becomes ``__main__``, and processes that are spawned afterwards
+    would run it again."""
+    before = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = before
+
+
+@pytest.fixture(autouse=True)
+def _pictures_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against the schema of Vega-Lite, which takes too long while a user waits."""
+    monkeypatch.setattr(Picture, "checked", True)
 
 
 @pytest.fixture(scope="session")
