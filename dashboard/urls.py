@@ -11,35 +11,43 @@ from typing import Any
 
 import streamlit as st
 
-_LAST, _WRITTEN = "last-{}", "written-{}"
-_PAGE, _CHANGED = "page-now", "page-changed"
+_LAST, _WRITTEN, _GIVEN = "last-{}", "written-{}", "given-{}"
+_PAGE, _CHANGED, _VISIT = "page-now", "page-changed", "page-visit"
 
 
 def enter(page: str) -> None:
     """Note which page is about to run."""
-    st.session_state[_CHANGED] = st.session_state.get(_PAGE) != page
+    changed = st.session_state.get(_PAGE) != page
+    st.session_state[_CHANGED] = changed
+    st.session_state[_VISIT] = st.session_state.get(_VISIT, 0) + changed
     st.session_state[_PAGE] = page
 
 
 def keep(key: str, options: Sequence[Any], first: Any) -> str | None:
     """Give the widget ``key`` its value before it is drawn (with that key and no default).
 
-    It is what the URL asks for, if that is new; else what was chosen here or, under the same key,
-    on another page; else ``first``.
+    It is what the user has just chosen; else what the URL asks for, if that is new; else what was
+    chosen before, here or under the same key on another page; else ``first``.
 
     Returns:
         What the URL newly asks for and no option is, if so.
     """
-    asked = st.query_params.get(key)
+    asked, now = st.query_params.get(key), st.session_state.get(key)
+    before, visit = st.session_state.get(_LAST.format(key)), st.session_state.get(_VISIT)
+    # On another page it is another widget, which does not know the value.
+    unknown = st.session_state.get(_GIVEN.format(key)) != visit
+    st.session_state[_GIVEN.format(key)] = visit
     named = {str(option): option for option in options}
-    now, strange = st.session_state.get(key), None
-    if asked is not None and asked != st.session_state.get(_WRITTEN.format(key)):
-        now, strange = named.get(asked), None if asked in named else asked
-    if now not in options:
-        last = st.session_state.get(_LAST.format(key))
-        now = last if last in options else first
-    # Set in any case: on another page it is another widget, which does not know the value.
-    st.session_state[key] = now
+    wanted, strange = now, None
+    # While a slider is dragged, messages come with the URL of a moment ago.
+    dragged = not unknown and now is not None and now != before
+    if asked is not None and asked != st.session_state.get(_WRITTEN.format(key)) and not dragged:
+        wanted, strange = named.get(asked), None if asked in named else asked
+    if wanted not in options:
+        wanted = before if before in options else first
+    # To set what it says already would undo what the user does in the meantime.
+    if unknown or wanted != now:
+        st.session_state[key] = wanted
     return strange
 
 
