@@ -15,7 +15,8 @@ pages = {
 page = st.navigation(list(pages.values()), position="hidden")
 urls.enter(page.title)
 menu = st.sidebar.container(key="menu")
-page.run()
+with urls.one_step():
+    page.run()
 # A menu of our own, after the page: its links carry the run that was chosen there.
 run = urls.last("run")
 for entry in pages.values():

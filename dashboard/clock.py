@@ -67,6 +67,12 @@ def nearest(run: RunView, t_s: float) -> str:
     return min(named, key=lambda word: (named[word] > t_s, abs(named[word] - t_s)))
 
 
+def told(run: RunView, t_s: float) -> str:
+    """A moment in a sentence; one of the warm-up is named so, as no metric counts it."""
+    words = moment_words(t_s, run.end_s)
+    return f"{words} (warm-up)" if t_s < run.warm_up_s else words
+
+
 def go_to(run: RunView, t_s: float) -> None:
     """Show another moment from the next run of the page on: for callbacks of buttons."""
     st.session_state[KEY] = nearest(run, t_s)

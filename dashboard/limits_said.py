@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from dashboard.charts.axes import moment_words
 from dashboard.charts.power import state_of
+from dashboard.clock import told
 from dashboard.frames.control import clocks, controllers
 from dashboard.frames.events import bands
 from dashboard.frames.power import over
@@ -90,7 +90,10 @@ def outages(run: RunView) -> Block:
     )
     names = list(dict.fromkeys(failed["entity"]))
     if 0 < len(names) <= 2:
-        title = f"{' and '.join(names)} out for {span(_covered(failed))}"
+        lasted = [span(_covered(failed[failed["entity"] == name])) for name in names]
+        title = f"{names[0]} out for {lasted[0]}"
+        title += "".join(f", {name} for {how_long}"
+                         for name, how_long in zip(names[1:], lasted[1:], strict=True))  # fmt: skip
     return Block("bad" if len(failed) else "near", title,
                  "; ".join(said) + (f"; {more:,} more" if more else ""))  # fmt: skip
 
@@ -133,4 +136,4 @@ def _times(count: int) -> str:
 
 
 def _at(run: RunView, t_s: float) -> str:
-    return moment_words(round(t_s, 1), run.end_s)
+    return told(run, round(t_s, 1))

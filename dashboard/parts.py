@@ -97,6 +97,8 @@ def _drawer(picture: alt.TopLevelMixin, ending: str, colours: Ink) -> Callable[[
 
 
 _WIDTH = 900
+#: Fonts of a picture's words, first one that has ✓ and ✕: else a text with one is set in a serif.
+_WITH_MARKS = "DejaVu Sans, Arial, sans-serif"
 
 
 def drawn(picture: alt.TopLevelMixin, ending: str, colours: Ink) -> bytes:
@@ -106,7 +108,9 @@ def drawn(picture: alt.TopLevelMixin, ending: str, colours: Ink) -> bytes:
         domainColor=colours.grid, tickColor=colours.grid, labelFontSize=11, titleFontSize=11,
     ).configure_legend(labelColor=colours.text, titleColor=colours.text).configure_view(
         strokeWidth=0
-    ).configure_title(color=colours.text).properties(background=colours.page)  # fmt: skip
+    ).configure_title(color=colours.text).configure_text(
+        font=_WITH_MARKS
+    ).properties(background=colours.page)  # fmt: skip
     if isinstance(picture, (alt.Chart, alt.LayerChart)) and themed.width is alt.Undefined:
         themed = themed.properties(width=_WIDTH)
     out = io.BytesIO() if ending == "png" else io.StringIO()

@@ -6,12 +6,14 @@ a default, which is another one as soon as there is a newer run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import streamlit as st
 
 _LAST, _WRITTEN, _GIVEN = "last-{}", "written-{}", "given-{}"
+_GATHERED, _GATHERS = "to-write", "gathers"
 _PAGE, _CHANGED, _VISIT = "page-now", "page-changed", "page-visit"
 
 
@@ -21,6 +23,28 @@ def enter(page: str) -> None:
     st.session_state[_CHANGED] = changed
     st.session_state[_VISIT] = st.session_state.get(_VISIT, 0) + changed
     st.session_state[_PAGE] = page
+
+
+@contextmanager
+def one_step() -> Iterator[None]:
+    """Write what a whole run of a page remembers at its end, as one step of the browser's history:
+    Back leads off a page at once, however many choices it has. Runs of fragments write directly.
+
+    A run that is cut short writes nothing; the next one of the same page writes it.
+    """
+    if st.session_state[_CHANGED] or _GATHERED not in st.session_state:
+        st.session_state[_GATHERED] = {}
+    st.session_state[_GATHERS] = True
+    try:
+        yield
+        gathered = st.session_state[_GATHERED]
+        if gathered:
+            for key, value in gathered.items():
+                st.session_state[_WRITTEN.format(key)] = value
+            st.query_params.update(gathered)
+            st.session_state[_GATHERED] = {}
+    finally:
+        st.session_state[_GATHERS] = False
 
 
 def keep(key: str, options: Sequence[Any], first: Any) -> str | None:
@@ -58,10 +82,13 @@ def remember(key: str, value: Any) -> None:
     # Each writing is a step of the browser's history. Where the user came back to a step before it,
     # the key is missing though nothing has changed; to write it again would never let them leave.
     missing = key not in st.query_params and (written is None or st.session_state.get(_CHANGED))
-    if written != str(value) or missing:
+    differs = key in st.query_params and st.query_params[key] != str(value)
+    if not (written != str(value) or missing or differs):
+        return
+    if st.session_state.get(_GATHERS):
+        st.session_state[_GATHERED][key] = str(value)
+    else:
         st.session_state[_WRITTEN.format(key)] = str(value)
-        st.query_params[key] = str(value)
-    elif key in st.query_params and st.query_params[key] != str(value):
         st.query_params[key] = str(value)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import altair as alt
 import pandas as pd
@@ -31,8 +33,18 @@ _MARKED = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))
 _PX_PER_SIGN, _LONGEST_PX = 6.2, 230
 
 
-def distribution_chart(found: Distribution, title: str, ink: Ink, tail: bool) -> alt.LayerChart:
-    """The share of requests that a value is not exceeded by; ``tail``: that is exceeded by."""
+def distribution_chart(
+    found: Distribution,
+    title: str,
+    ink: Ink,
+    tail: bool,
+    exact: Mapping[str, float] = MappingProxyType({}),
+) -> alt.LayerChart:
+    """The share of requests that a value is not exceeded by; ``tail``: that is exceeded by.
+
+    ``exact``: quantiles as the metrics have them (``p99`` → s), to be named instead of the middles
+    of their bins.
+    """
     frame = _steps(found, tail)
     objective = None if is_far(found) else found.objective_s
     values = [float(v) for v in found.frame["value_s"] if v > 0.0] or [1e-3]
@@ -66,7 +78,7 @@ def distribution_chart(found: Distribution, title: str, ink: Ink, tail: bool) ->
                 alt.Tooltip("longer:N", title="longer"),
             ],
         ),
-        *_quantile_marks(found, x, y, ink, tail),
+        *_quantile_marks(found, x, y, ink, tail, exact),
     ]
     if objective is not None:
         layers += _objective(objective, math.log(objective / low) / math.log(high / low), x, tail)
@@ -88,7 +100,7 @@ def _decades(least: float) -> list[float]:
 
 
 def _quantile_marks(
-    found: Distribution, x: alt.X, y: alt.Y, ink: Ink, tail: bool
+    found: Distribution, x: alt.X, y: alt.Y, ink: Ink, tail: bool, exact: Mapping[str, float]
 ) -> list[alt.Chart]:
     """Points of the quantiles that the metrics name, with their values."""
     rows = [
@@ -100,7 +112,7 @@ def _quantile_marks(
     if frame.empty:
         return []
     frame["label"] = [
-        f"{name} {words(value, 's')}"
+        f"{name} {words(exact.get(name, value), 's')}"
         for name, value in zip(frame["name"], frame["value"], strict=True)
     ]
     data = alt.Chart(frame)

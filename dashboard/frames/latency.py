@@ -165,6 +165,16 @@ def _within(bins: Any, counts: Any, objective_s: float) -> tuple[float, float]:
     return float(low / total), float(high / total)
 
 
+def quantiles(run: RunView, workload: str, measure: Measure) -> dict[str, float]:
+    """Name → the quantile in seconds that the metrics have, so that a chart says the same one."""
+    found = {name: run.metrics.get(f"{workload}.{measure.word}_{name}") for name in QUANTILES}
+    return {
+        name: metric.value
+        for name, metric in found.items()
+        if metric is not None and metric.value is not None
+    }
+
+
 _EXACT = """
     select floor(arrival_s / $width)::integer as slot, count(*) as n,
            quantile_cont(value, $p50) as p50, quantile_cont(value, $p99) as p99

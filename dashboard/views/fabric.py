@@ -337,7 +337,8 @@ def _tiers(run: RunView, tiers: pd.DataFrame, chosen: str) -> None:
             "held flows": tiers["held_flows"],
         }
     )
-    table(rows, "tiers-table", _bars("peak", "mean"))
+    wide = {"longest full": st.column_config.TextColumn(width=140)}  # else cut by the bars
+    table(rows, "tiers-table", {**_bars("peak", "mean"), **wide})
     foot(
         "all directed links between two kinds, idle ones included"
         + (

@@ -11,7 +11,7 @@ from dashboard.charts.power import NEAR_SHARE, state_of
 from dashboard.charts.tiles import CAPTIONS, WHOLE, choices, tiles
 from dashboard.charts.timeline import node_chart
 from dashboard.clicks import box, choose_by_click, offer
-from dashboard.clock import KEY, go_to, moment, named_moments
+from dashboard.clock import KEY, go_to, moment, named_moments, told
 from dashboard.frames.bins import bin_width_s
 from dashboard.frames.events import bands
 from dashboard.frames.floor import IDLE, held, hottest, rack_draws, replicas_of, servers_of
@@ -62,7 +62,7 @@ def _hot(run: RunView) -> tuple[str, str, str]:
     floor_of = racks(run).set_index("rack")
     share = draws / floor_of["limit_w"].reindex(draws.index)
     near = int((share >= NEAR_SHARE).sum())
-    when = moment_words(found.t_s, run.end_s)
+    when = told(run, found.t_s)
     return (
         state_of(found.share),
         f"Hottest: {found.rack}, {percent(found.share)} of its limit",

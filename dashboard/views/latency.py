@@ -149,8 +149,9 @@ def _distribution(
     if isinstance(found, Missing):
         absent(f"{found.reason}.", "Look at its rate, its duration and what was refused.")
         return
+    exact = frames.quantiles(run, workload, measure)
     chart(
-        charts.distribution_chart(found, measure.title, ink(), tail),
+        charts.distribution_chart(found, measure.title, ink(), tail, exact),
         "distribution",
         f"Share of requests of {workload} by {measure.title}, with its objective",
         _distribution_caption(run, workload, measure, found),

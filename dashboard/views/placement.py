@@ -64,8 +64,8 @@ def _answer(run: RunView, found: Placed) -> None:
     refused = int(found.refusals["n"].sum())
     policies = ", ".join(dict.fromkeys(name for name in found.replicas["policy"] if name))
     nowhere = int((found.replicas["node"] == "").sum())
-    words = f"{first} of {len(found.replicas)} replicas are where {policies or 'the policy'} wanted"
-    words += " them first" if refused else " them first; no suggestion was refused"
+    words = f"{first} of {len(found.replicas)} replicas were put where {policies or 'the policy'}"
+    words += " wanted them first" if refused else " wanted them first; no suggestion was refused"
     if refused:
         worst = found.refusals.iloc[0]
         words += f"; {refused:,} suggestions were refused, mostly: {worst['reason']}"

@@ -118,7 +118,7 @@ def _product(validation: Validation) -> None:
                key="no-points")  # fmt: skip
         return
     places = st.columns(3, gap="small")
-    name = _choice(places[0], "Measure", [words for words, _ in MEASURES.values()], "measure")
+    name = _choice(places[0], "Measure", [words for words, _ in MEASURES.values()], "quantity")
     runs = _choice(places[1], "Measured runs", list(_RUNS), "runs")
     size = _choice(places[2], "Error against", list(_SIZES), "size")
     metric = next(one for one, (words, _) in MEASURES.items() if words == name)

@@ -171,6 +171,23 @@ def test_another_run_is_chosen_and_stays_chosen(window: Window) -> None:
     assert asked(window)["run"] == ["free"]
 
 
+def test_back_leads_off_a_page_that_has_many_choices(window: Window) -> None:
+    window.open(run="free")
+    window.menu("Latency")
+    wait = "() => new URL(location).searchParams.get('request') === 'none'"
+    window.page.wait_for_function(wait)
+    assert asked(window)["measure"] == ["TTFT"]
+    before = window.page.evaluate("history.length")
+    window.menu("Power")
+    window.page.wait_for_function("() => new URL(location).searchParams.has('node')")
+    # The step to the page, and one that fills in all that is chosen there.
+    assert window.page.evaluate("history.length") == before + 2
+    for _ in range(2):
+        window.page.go_back()
+    expect(window.page.locator('[class*="st-key-page-title"]')).to_have_text("Latency")
+    assert asked(window)["request"] == ["none"]
+
+
 def test_charts_come_as_numbers_and_pictures(window: Window, tmp_path: Path) -> None:
     window.open(run="braked")
     for kind, begins in (("CSV", b"t_s,"), ("SVG", b"<svg"), ("PNG", b"\x89PNG")):

@@ -18,6 +18,7 @@ from dashboard.listing import list_results
 from dashboard.load import RunView, read_run
 from sim.errors import ResultError
 from sim.results.bins import LATENCY_ERROR
+from sim.results.wording import shown
 from tests.dashboard.conftest import (
     SCENARIO,
     chart_rows,
@@ -229,6 +230,18 @@ def test_the_answer_comes_first(app: App, slow: Path) -> None:
     assert axis_titles(specification(page, 3)) == {"requests that missed"}
     drawn = {row["part"] for rows in chart_rows(page, 2) for row in rows if "part" in row}
     assert drawn >= {"prefill", "transfer", "first decode"}
+
+
+@pytest.mark.parametrize(("measure", "word"), [("TTFT", "ttft"), ("end-to-end", "e2e")])
+def test_the_chart_names_the_quantiles_that_the_sentence_says(
+    app: App, slow: Path, measure: str, word: str
+) -> None:
+    run = view(slow, "handed")
+    page = app(slow, "latency", run="handed", measure=measure)
+    named = {row["label"] for rows in chart_rows(page, 0) for row in rows if "label" in row}
+    half, most = (shown(run.metrics[f"chat.{word}_{quantile}"]) for quantile in ("p50", "p99"))
+    assert {f"p50 {half}", f"p99 {most}"} <= named
+    assert any(f"half within {half}, 99 % within {most}" in text for text in texts(page))
 
 
 def test_measure_tail_and_request_are_in_the_url(app: App, slow: Path) -> None:

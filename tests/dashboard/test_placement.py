@@ -122,8 +122,8 @@ def test_the_page_says_how_many_are_where_they_were_wanted(app: App, root: Path)
     assert not page.exception
     said = texts(page)
     assert (
-        "1 of 2 replicas are where topology-aware wanted them first; 3 suggestions were refused, "
-        "mostly: taken." in said
+        "1 of 2 replicas were put where topology-aware wanted them first; 3 suggestions were "
+        "refused, mostly: taken." in said
     )
     assert any("its first choice" in text for text in said)
     bars = chart_rows(page, 0)[0]
@@ -186,7 +186,7 @@ def test_runs_without_refusals_say_so(app: App, made: Path, name: str) -> None:
     page = app(made, "placement", run=name)
     assert not page.exception
     said = texts(page)
-    assert any(text.startswith("4 of 4 replicas are where ") for text in said)
+    assert any(text.startswith("4 of 4 replicas were put where ") for text in said)
     assert any(text.startswith("None: every replica got the place") for text in said)
     assert ("What is here ends there; no objective is judged." in said) == ("partial" in name)
 

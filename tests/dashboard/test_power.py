@@ -7,12 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from dashboard import limits_said
+from dashboard.clock import told
+from dashboard.listing import list_results
+from dashboard.load import read_run
 from tests.dashboard.conftest import chart_rows, damage, specification, table, texts
 
 App = Callable[..., AppTest]
@@ -142,6 +147,23 @@ def test_what_controllers_did_is_told(app: App, powered: Path) -> None:
     steps = {row["step"] for row in actions}
     assert {"decides", "clock-commanded", "clock-acted", "brake-on", "brake-off"} <= steps
     assert {row["controller"] for row in actions} == {"r-pdu-a"}
+
+
+def test_two_outages_are_not_added_up(powered: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = read_run(list_results(powered), "house")
+    found = pd.DataFrame(
+        [("ups-a", 3.0, 6.0), ("utility", 8.0, 9.0), ("ups-a", 5.0, 7.5)],
+        columns=["entity", "start_s", "end_s"],
+    )
+    found = found.assign(state="failed", label=found["entity"] + " failed")
+    monkeypatch.setattr(limits_said, "bands", lambda run: found)
+    assert limits_said.outages(run).title == "✕ ups-a out for 4.50 s, utility for 1.00 s"
+
+
+def test_a_moment_of_the_warm_up_is_named_so(made: Path) -> None:
+    run = read_run(list_results(made), "complete")  # 5 s of warm-up
+    assert told(run, 4.9) == "4.9 s (warm-up)"
+    assert told(run, 5.0) == "5 s"
 
 
 @pytest.mark.parametrize("name", ["idle", "stopped.partial", "unlimited"])

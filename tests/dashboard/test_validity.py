@@ -130,7 +130,7 @@ def test_the_page_says_and_draws_how_far_off_and_on_which_data(app: App, made: P
 
 def test_choices_change_what_is_drawn(app: App, made: Path) -> None:
     shown = app(made, "validity", run="complete")
-    shown.selectbox(key="measure").select("throughput").run()
+    shown.selectbox(key="quantity").select("throughput").run()
     assert not shown.exception
     drawn = [row for rows in chart_rows(shown, 0) for row in rows if "stack" in row]
     assert len(drawn) == 535
@@ -147,11 +147,20 @@ def test_choices_change_what_is_drawn(app: App, made: Path) -> None:
 
 
 def test_choices_come_from_the_url(app: App, made: Path) -> None:
-    shown = app(made, "validity", run="two", measure="TTFT", size="tokens out")
+    shown = app(made, "validity", run="two", quantity="TTFT", size="tokens out")
     assert not shown.exception
-    assert shown.selectbox(key="measure").value == "TTFT"
+    assert shown.selectbox(key="quantity").value == "TTFT"
     assert shown.selectbox(key="run").value == "two"
     assert any(text.startswith("TTFT of measured runs") for text in texts(shown))
+
+
+def test_what_was_looked_at_on_latency_does_not_change_what_is_said_here(
+    app: App, made: Path
+) -> None:
+    shown = app(made, "latency", run="complete")
+    shown.selectbox(key="measure").select("TTFT").run()
+    shown.switch_page("views/validity.py").run()
+    assert shown.selectbox(key="quantity").value == "TPOT"
 
 
 def view_of(root: Path, name: str) -> RunView:
