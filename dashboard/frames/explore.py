@@ -226,6 +226,13 @@ def reference(study: StoredStudy, chosen: StudyPoint) -> StudyPoint | None:
     return None if other is chosen else other
 
 
+def reference_words(study: StoredStudy) -> str:
+    """Why that one."""
+    if study.best is not None:
+        return "the best one"
+    return "of the front the one most alike" if study.front else "the first one"
+
+
 def _shared(a: Mapping[str, Label], b: Mapping[str, Label]) -> int:
     return sum(a[axis] == b[axis] for axis in a)
 

@@ -179,6 +179,7 @@ def _detail(listing: Listing, study: StoredStudy, point: StudyPoint) -> None:
     if other is None:
         st.code(frames.settings_text(study, point), "yaml")
     else:
+        st.text(f"against point {other.number}, {frames.reference_words(study)}:")
         text = frames.settings_difference(study, point, other)
         st.code(text or frames.settings_text(study, point), "diff" if text else "yaml")
     _runs(listing, study, point, other)

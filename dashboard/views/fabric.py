@@ -130,11 +130,11 @@ def _sentences(run: RunView, tiers: pd.DataFrame) -> None:
 def _held_words(held: Held) -> str:
     what = _KINDS.get(held.kind, held.kind)
     text = (
-        f"{held.n:,} transfers of {what} took {format_si(held.took_s, 's')} in the mean, "
-        f"{format_si(held.alone_s, 's')} on an empty network"
+        f"In the whole run {held.n:,} transfers of {what} took {format_si(held.took_s, 's')} in "
+        f"the mean, {format_si(held.alone_s, 's')} on an empty network"
     )
     if held.bound:
-        text += f"; {held.bound} held back {held.bound_n:,} of them longest"
+        text += f"; {held.bound} set the rate of {held.bound_n:,} of them for longest"
     return f"{text}."
 
 

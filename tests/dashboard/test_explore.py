@@ -160,6 +160,7 @@ def test_a_chosen_point_shows_its_settings_and_its_runs(app: App, root: Path, tw
     assert against is not None
     assert against.number in study.front
     assert page.code[0].value == settings_difference(study, other, against)
+    assert f"against point {against.number}, of the front the one most alike:" in texts(page)
     assert f"+workload[chat].rate: {other.labels['workload[chat].rate']}" in page.code[0].value
     links = [link.proto for link in page.get("page_link")]
     seeds = [link for link in links if link.label.startswith("seed ")]
