@@ -6,8 +6,6 @@ is ever in memory. No text of a user enters SQL: it travels in bound parameters.
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, wraps
@@ -17,16 +15,14 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 import duckdb
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 import streamlit as st
 
 from dashboard.listing import MANIFEST, PLACEMENT, RUN, Listing
+from dashboard.tables import query
 from sim.errors import RackplanError, ResultError
 from sim.results.kind import is_placement
 from sim.results.metrics import Metric
-from sim.results.placement_tables import EVERY_TABLE
 from sim.results.result import RunResult, open_run
-from sim.results.schema import schema
 from sim.results.verdict import Verdict, verdict
 
 _LONGEST_REASON = 300
@@ -254,13 +250,6 @@ def number(value: Any) -> float | None:
     return None if value is None else float(value)
 
 
-_NAMED = re.compile(r"\b(?:from|join)\s+([a-z][a-z_]*)")
-_TABLES = {name.replace("/", "_"): name for name in EVERY_TABLE}
-#: DuckDB's word for an Arrow type, for tables that no file holds a row of.
-_DUCK = {"double": "double", "float": "float", "bool": "boolean", "string": "varchar",
-         "int8": "tinyint", "int16": "smallint", "int32": "integer", "int64": "bigint"}  # fmt: skip
-
-
 def ask(view: View, sql: str, /, **parameters: Any) -> pd.DataFrame:
     """What a query over the tables of a run gives, from the cache while its files are the same.
 
@@ -282,24 +271,7 @@ def _ask(
     sql: str,
     parameters: tuple[tuple[str, Any], ...],
 ) -> pd.DataFrame:
-    folder = _view.result.folder
-    assert folder is not None
-    bound = dict(parameters)
-    sources = []
-    for word in dict.fromkeys(_NAMED.findall(sql)):
-        if word not in _TABLES:
-            continue
-        table = _TABLES[word]
-        if not _view.rows(table):
-            sources.append(f"{word} as ({_empty(table)})")
-            continue
-        files = [str(file) for file in _view.result.tables.files[table]]
-        _check_rows(_view, table, files)
-        bound[f"files_of_{word}"] = files
-        sources.append(f"{word} as (select * from read_parquet($files_of_{word}))")
-    with_tables = f"with {', '.join(sources)} {sql}" if sources else sql
-    with _database(str(folder.parent)).cursor() as cursor:
-        return cursor.execute(with_tables, bound).df()
+    return query(_view.result, sql, dict(parameters))
 
 
 _P = ParamSpec("_P")
@@ -332,52 +304,6 @@ def _kept(
     given: tuple[tuple[Any, ...], tuple[tuple[str, Any], ...]],
 ) -> Any:
     return _function(_run, *given[0], **dict(given[1]))
-
-
-def _empty(table: str) -> str:
-    columns = ", ".join(
-        f"null::{_DUCK[str(field.type)]} as {field.name}" for field in schema(table)
-    )
-    return f"select {columns} where false"
-
-
-def _check_rows(view: View, table: str, files: list[str]) -> None:
-    """Raises ResultError: the files do not hold what the manifest says."""
-    wanted, found = schema(table), 0
-    for file in files:
-        try:
-            part = pq.ParquetFile(file)
-        except (pa.ArrowException, OSError) as error:
-            raise ResultError(f"{file} cannot be read as Parquet: {error}") from error
-        if part.schema_arrow.names != wanted.names:
-            raise ResultError(
-                f"{file} does not have the columns of table {table!r}; it was written by another "
-                "version of rackplan"
-            )
-        found += part.metadata.num_rows
-    if found != view.rows(table):
-        raise ResultError(
-            f"table {table!r} has {found} rows where the manifest says {view.rows(table)}: the "
-            "result was changed or cut"
-        )
-
-
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _database(root: str) -> duckdb.DuckDBPyConnection:
-    """A connection that reads files under ``root`` and nothing else, and installs nothing."""
-    connection = duckdb.connect(
-        config={
-            "threads": min(4, os.cpu_count() or 1),
-            "memory_limit": "2GB",
-            "temp_directory": "",
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-        }
-    )
-    connection.execute("set allowed_directories = $roots", {"roots": [root]})
-    connection.execute("set enable_external_access = false")
-    connection.execute("set lock_configuration = true")
-    return connection
 
 
 def part(read: Callable[[], _T]) -> _T | Missing:

@@ -12,7 +12,10 @@ import subprocess
 import sys
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-COMMAND = "apt-get update && apt-get install --yes --no-install-recommends chromium"
+_RETRY = "-o Acquire::Retries=3"
+COMMAND = (
+    f"apt-get {_RETRY} update && apt-get {_RETRY} install --yes --no-install-recommends chromium"
+)
 #: Where a browser is, for machines that have it under another name.
 VARIABLE = "RACKPLAN_CHROMIUM"
 
@@ -31,8 +34,14 @@ def missing() -> str:
 
 
 def can_install() -> bool:
-    """Whether this process may install packages by apt."""
-    return shutil.which("apt-get") is not None and os.geteuid() == 0
+    """Whether this process may install packages by apt: as root, or by sudo without a password."""
+    return shutil.which("apt-get") is not None and (os.geteuid() == 0 or _has_sudo())
+
+
+def _has_sudo() -> bool:
+    if shutil.which("sudo") is None:
+        return False
+    return subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False).returncode == 0
 
 
 def main() -> int:
@@ -45,8 +54,9 @@ def main() -> int:
         return 1 if os.environ.get("CI") else 0
     print("installing Chromium for the tests of the dashboard", file=sys.stderr)
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+    as_root = [] if os.geteuid() == 0 else ["sudo", "-n", "--preserve-env=DEBIAN_FRONTEND"]
     done = subprocess.run(
-        ["sh", "-c", f"({COMMAND}) >&2"], env=os.environ | quiet, check=False
+        [*as_root, "sh", "-c", f"({COMMAND}) >&2"], env=os.environ | quiet, check=False
     ).returncode
     if done or not chromium():
         print(f"Chromium could not be installed: {COMMAND}", file=sys.stderr)

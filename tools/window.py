@@ -157,7 +157,7 @@ class Window:
     def picture(self, file: Path) -> Path:
         """Store what is seen; the file."""
         file.parent.mkdir(parents=True, exist_ok=True)
-        self.page.wait_for_timeout(400)  # transitions of the theme, fonts
+        self.page.wait_for_timeout(200)  # fonts and what fades in
         self.page.screenshot(path=file)
         return file
 

@@ -7,7 +7,8 @@ import math
 import altair as alt
 import pandas as pd
 
-from dashboard.charts.axes import Window, clock_of, log_axis, log_span, power_unit
+from dashboard.charts.axes import Window, clock_of, log_axis, log_span
+from dashboard.charts.draw import mean_and_peak
 from dashboard.charts.marks import (
     event_bands,
     finish,
@@ -21,7 +22,7 @@ from dashboard.charts.marks import (
     words,
 )
 from dashboard.frames.overview import Draw, Latency
-from dashboard.style import BAD, BLUE, GOOD, GREY, Ink
+from dashboard.style import BAD, BLUE, GREY, Ink
 
 #: A limit this many times above the data is told in words: drawn, it would flatten the line.
 _FAR, _FAR_LOG = 8.0, 300.0
@@ -75,31 +76,10 @@ def draw_chart(
         if limit is not None and word not in far
     ]
     top = max([float(draw.frame["max_w"].max()), *(limit for limit, *_ in limits), 1.0])
-    factor, unit = power_unit(top)
-    frame = placed(draw.frame, draw.bin_s, window, clock)
-    for name in ("mean", "max"):
-        frame[name] = frame[f"{name}_w"] / factor
-        frame[f"{name} shown"] = [words(value, "W") for value in frame[f"{name}_w"]]
-    y = alt.Y(
-        type="quantitative",
-        title=f"site draw ({unit})",
-        scale=alt.Scale(domain=[0.0, 1.15 * top / factor], nice=False),
-        axis=alt.Axis(tickCount=5),
-    )
-    shown = {"max": ("peak", GOOD, [2, 2]), "mean": ("mean", GOOD, [1, 0])}
-    tip = {"at": "time", "mean shown": "mean draw", "max shown": "peak draw"}
-    layers = [
-        *warm_up(window, clock, ink),
-        *([] if bands is None else event_bands(bands, window, clock, ink)),
-        *lines(frame, shown, clock, window, y),
-        hover(frame, clock, window, tip),
-    ]
-    for limit, word, colour, dash in limits:
-        near = [v - limit / factor for name in ("mean", "max") for v in late(frame, name)]
-        above = stands_above(near, 1.15 * top / factor)
-        label = f"{word} {words(limit, 'W')}"
-        layers += limit_rule(limit / factor, label, colour, dash, y, above)
-    return finish(layers)
+    axis = alt.Axis(tickCount=5)
+    drawn = mean_and_peak(draw.frame, draw.bin_s, top, "site draw", axis, window, clock, ink, bands)
+    rules = [layer for limit, *how in limits for layer in drawn.rule(limit, *how)]
+    return finish([*drawn.layers, *rules])
 
 
 def is_far(latency: Latency) -> bool:

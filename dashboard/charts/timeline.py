@@ -5,23 +5,15 @@ from __future__ import annotations
 import altair as alt
 import pandas as pd
 
-from dashboard.charts.axes import Window, clock_of, power_unit, time_axis
+from dashboard.charts.axes import Window, clock_of, time_axis
+from dashboard.charts.draw import Drawn, mean_and_peak
 from dashboard.charts.marks import (
     cursor,
-    event_bands,
     finish,
-    hover,
-    late,
-    limit_rule,
-    lines,
     of,
-    placed,
-    stands_above,
-    warm_up,
-    words,
 )
 from dashboard.frames.tree import Series
-from dashboard.style import BAD, BLUE, GOOD, GREY, Ink
+from dashboard.style import BAD, BLUE, GREY, Ink
 
 #: Room left of charts that stand above each other, in pixels, so that their times are aligned.
 LEFT_PX = 58
@@ -46,66 +38,33 @@ def node_chart(
     tops = [float(series.frame["max_w"].max()), 1.0, *limits["limit_w"].dropna()]
     rating = drawn_rating(series)
     top = max([*tops, *([] if rating is None else [rating])])
-    factor, unit = power_unit(top)
-    frame = placed(series.frame, series.bin_s, window, clock)
-    for name in ("mean", "max"):
-        frame[name] = frame[f"{name}_w"] / factor
-        frame[f"{name} shown"] = [words(value, "W") for value in frame[f"{name}_w"]]
-    y = alt.Y(
-        type="quantitative",
-        title=f"draw ({unit})",
-        scale=alt.Scale(domain=[0.0, 1.15 * top / factor], nice=False),
-        axis=alt.Axis(tickCount=5, minExtent=LEFT_PX, maxExtent=LEFT_PX),
-    )
-    shown = {"max": ("peak", GOOD, [2, 2]), "mean": ("mean", GOOD, [1, 0])}
-    tip = {"at": "time", "mean shown": "mean draw", "max shown": "peak draw"}
-    layers = [
-        *warm_up(window, clock, ink),
-        *([] if bands is None else event_bands(bands, window, clock, ink)),
-        *lines(frame, shown, clock, window, y),
-        hover(frame, clock, window, tip),
-    ]
+    axis = alt.Axis(tickCount=5, minExtent=LEFT_PX, maxExtent=LEFT_PX)
+    drawn = mean_and_peak(series.frame, series.bin_s, top, "draw", axis, window, clock, ink, bands)
+    layers = list(drawn.layers)
     if len(limits):
-        colour, dash = (BAD, [1, 0]) if series.word == "budget" else (GREY, [5, 3])
-        layers += _limit(series, limits, factor, frame, y, window, colour, dash)
+        layers += _limit(series, limits, drawn, window)
     if rating is not None:
-        near = [v - rating / factor for name in ("mean", "max") for v in late(frame, name)]
-        above = stands_above(near, 1.15 * top / factor)
-        layers += limit_rule(
-            rating / factor, f"rating {words(rating, 'W')}", GREY, [5, 3], y, above
-        )
+        layers += drawn.rule(rating, "rating", GREY, [5, 3])
     return finish([*layers, cursor(at_s, clock, window, ink)], height)
 
 
-def _limit(
-    series: Series,
-    limits: pd.DataFrame,
-    factor: float,
-    frame: pd.DataFrame,
-    y: alt.Y,
-    window: Window,
-    colour: str,
-    dash: list[int],
-) -> list[alt.Chart]:
+def _limit(series: Series, limits: pd.DataFrame, drawn: Drawn, window: Window) -> list[alt.Chart]:
     """The limit as one rule, or as a step line where it changed."""
-    length = y["scale"]["domain"][1]
+    colour, dash = (BAD, [1, 0]) if series.word == "budget" else (GREY, [5, 3])
     last = float(limits["limit_w"].iloc[-1])
-    near = [v - last / factor for name in ("mean", "max") for v in late(frame, name)]
-    above = stands_above(near, length)
-    label = f"{series.word} {words(last, 'W')}"
+    rule = drawn.rule(last, series.word, colour, dash)
     if len(limits) == 1:
-        return limit_rule(last / factor, label, colour, dash, y, above)
+        return rule
     clock = clock_of(window.end_s)
     times = [*limits["t_s"], window.end_s]
     steps = pd.DataFrame(
         {
             "time": [t / clock.unit_s for t in times],
-            "limit": [w / factor for w in [*limits["limit_w"], last]],
+            "limit": [w / drawn.factor for w in [*limits["limit_w"], last]],
         }
     )
     line = alt.Chart(steps).mark_line(interpolate="step-after", color=colour, strokeWidth=1.8)
-    name = limit_rule(last / factor, label, colour, dash, y, above)[1]
-    return [line.encode(x=time_axis(clock, window), y=of(y, "limit")), name]
+    return [line.encode(x=time_axis(clock, window), y=of(drawn.y, "limit")), rule[1]]
 
 
 def drawn_limits(series: Series) -> pd.DataFrame:

@@ -101,7 +101,7 @@ def _chosen_axes(study: StoredStudy, found: Mapping[str, Quantity]) -> tuple[Qua
 def _box(label: str, options: list[str], first: str, key: str, help_text: str) -> str:
     """A choice that the URL has as ``key``; what the URL asks for in vain is told."""
     strange = keep(key, options, first)
-    chosen = str(st.selectbox(label, options, index=None, key=key, help=help_text))
+    chosen = str(st.selectbox(label, options, key=key, help=help_text))
     remember(key, chosen)
     if strange is not None:
         notice("near", f"No such choice: {label.lower()}", repr(strange[:128]), key=f"no-{key}")
