@@ -21,6 +21,9 @@ with urls.one_step():
 run = urls.last("run")
 for entry in pages.values():
     menu.page_link(entry, query_params={"run": run} if run else None, width="stretch")
+if urls.told():
+    with menu.container(key="small-in-vain"):
+        st.text("The address asks for what is not here: " + ", ".join(urls.told()))
 # Where a run of the page ends, for whoever waits for it: its number is in the container's class.
 st.session_state["reruns"] = st.session_state.get("reruns", 0) + 1
 st.container(key=f"rerun-{st.session_state['reruns']}").empty()

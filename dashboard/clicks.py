@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard.urls import keep, last, remember
+from dashboard.urls import keep, last, remember, tell
 
 
 def choose_by_click(
@@ -41,7 +41,7 @@ def offer(key: str, names: Sequence[str], first: str) -> str:
     now = st.session_state.get(key, last(key))
     if now is not None and now == st.session_state.get(own) and first in names:
         now = st.session_state[key] = first
-    keep(key, names, first)
+    tell(key, keep(key, names, first))
     value = str(st.session_state[key])
     st.session_state[own] = first if value == first else None
     return value

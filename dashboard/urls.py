@@ -14,6 +14,7 @@ import streamlit as st
 
 _LAST, _WRITTEN, _GIVEN = "last-{}", "written-{}", "given-{}"
 _GATHERED, _GATHERS = "to-write", "gathers"
+_STRANGE = "asked-in-vain"
 _PAGE, _CHANGED, _VISIT = "page-now", "page-changed", "page-visit"
 
 
@@ -23,6 +24,8 @@ def enter(page: str) -> None:
     st.session_state[_CHANGED] = changed
     st.session_state[_VISIT] = st.session_state.get(_VISIT, 0) + changed
     st.session_state[_PAGE] = page
+    if changed:
+        st.session_state.pop(_STRANGE, None)
 
 
 @contextmanager
@@ -94,7 +97,7 @@ def remember(key: str, value: Any) -> None:
 
 def choose_one(place: Any, label: str, options: Sequence[Any], key: str, first: Any) -> Any:
     """One of ``options`` by a box at ``place`` (a column, a container), which the URL has."""
-    keep(key, options, first)
+    tell(key, keep(key, options, first))
     value = place.selectbox(label, options, key=key)
     remember(key, value)
     return value
@@ -102,7 +105,7 @@ def choose_one(place: Any, label: str, options: Sequence[Any], key: str, first: 
 
 def switched(place: Any, label: str, key: str) -> bool:
     """Whether a switch at ``place`` is on, which the URL has; off at first."""
-    keep(key, (False, True), False)
+    tell(key, keep(key, (False, True), False))
     value = bool(place.toggle(label, key=key))
     remember(key, value)
     return value
@@ -125,6 +128,17 @@ def set_by(key: str, widget: str, picked: str | None, otherwise: Any) -> None:
     if picked != st.session_state.get(before):
         st.session_state[before] = picked
         st.session_state[key] = otherwise if picked is None else picked
+
+
+def tell(key: str, strange: str | None) -> None:
+    """Note what the URL asks for in vain; the page says so at its end (``told``)."""
+    if strange is not None:
+        st.session_state[_STRANGE] = {**st.session_state.get(_STRANGE, {}), key: strange[:128]}
+
+
+def told() -> list[str]:
+    """What the URL of this page asked for in vain: ``node=…``."""
+    return [f"{key}={value}" for key, value in st.session_state.get(_STRANGE, {}).items()]
 
 
 def last(key: str) -> str | None:

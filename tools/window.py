@@ -21,6 +21,8 @@ from tools.browser import chromium, missing
 ROOT = Path(__file__).resolve().parents[1]
 #: A page of Streamlit that is opened by its URL asks these two first under its own path.
 _KNOWN = re.compile(r"/(_stcore/health|_stcore/host-config)$")
+#: What Streamlit's drawing of graphs says each time.
+_OF_GRAPHS = 'No script tag of type "javascript/worker" was found and "useWorker" is true'
 _MOST_MS = 60_000
 
 # The number of the last whole run of the page; -1 before the first.
@@ -112,6 +114,7 @@ class Window:
 
     def _listen(self, message: ConsoleMessage) -> None:
         known = "404" in message.text and _KNOWN.search(message.location.get("url", ""))
+        known = known or _OF_GRAPHS in message.text
         if message.type in ("error", "warning") and not known:
             self.errors.append(f"{message.type}: {message.text}")
 

@@ -23,7 +23,7 @@ from sim.results.wording import percent
 from sim.units import format_si
 
 #: What the tiles can show → its column.
-SHOWN: Mapping[str, str] = {"mean use": "mean_use", "peak use": "max_use", "time full": "full"}
+SHOWN: Mapping[str, str] = {"peak use": "max_use", "mean use": "mean_use", "time full": "full"}
 #: The scale of all of them: 0 to 100 %.
 _SCALE = alt.Scale(domain=[0.0, 1.0], scheme="viridis", clamp=True)
 _WITH_NUMBERS, _WITH_EVERY_NAME = 220, 24

@@ -65,9 +65,17 @@ def _choices(run: RunView) -> tuple[str, Measure, bool]:
     first = run.workloads[0] if isinstance(worst_one, Missing) else worst_one
     boxes = st.columns([2, 2, 3], gap="small", vertical_alignment="bottom")
     workload = choose_one(boxes[0], "Workload", run.workloads, "workload", first)
-    name = choose_one(boxes[1], "Measure", list(MEASURES), "measure", "TTFT")
+    name = choose_one(boxes[1], "Measure", list(MEASURES), "measure", _first(run, str(workload)))
     tail = switched(boxes[2], "Tail: share that took longer, log scale", "tail")
     return str(workload), MEASURES[str(name)], tail
+
+
+def _first(run: RunView, workload: str) -> str:
+    """The measure whose objective most of the misses missed first; TTFT where none did."""
+    missed = part(lambda: frames.misses(run, workload))
+    causes = [] if isinstance(missed, Missing) else list(missed.frame["cause"])
+    of = {measure.word: name for name, measure in MEASURES.items()}
+    return next((of[cause] for cause in causes if cause in of), "TTFT")
 
 
 def _sentences(

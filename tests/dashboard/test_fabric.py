@@ -268,4 +268,4 @@ def test_hostile_names_are_text(app: App, networked: Path, tmp_path: Path) -> No
     page = app(root, "fabric", run="complete", tier=beacon, pair=beacon, show=beacon)
     assert not page.exception
     assert not any("evil" in element.value for element in page.markdown)
-    assert page.selectbox(key="show").value == "mean use"
+    assert page.selectbox(key="show").value == "peak use"

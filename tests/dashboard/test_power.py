@@ -251,3 +251,10 @@ def test_names_of_tables_are_shown_as_text(app: App, houses: Path) -> None:
     assert any(f"ups-a {HOSTILE} failed 10 s to 20 s" in text for text in texts(page))
     assert any(HOSTILE in row["what"] for row in chart_rows(page, 2)[0])
     assert not any("evil" in element.value for element in page.markdown)
+
+
+def test_what_the_address_asks_for_in_vain_is_told(app: App, powered: Path) -> None:
+    page = app(powered, "power", run="house", node="nonsense")
+    assert not page.exception
+    assert "The address asks for what is not here: node=nonsense" in texts(page)
+    assert not any("asks for what" in text for text in texts(app(powered, "power", run="house")))
