@@ -58,7 +58,9 @@ def test_why_requests_missed_is_followed_to_one_of_them(window: Window) -> None:
     wait_for(window, "Main cause: TTFT")
     window.page.locator('path[aria-label*="cause: TTFT"]').first.click(force=True)
     window.page.wait_for_function("() => new URL(location).searchParams.get('cause') === 'ttft'")
-    table = window.page.locator('[class*="st-key-worst-table-0-ttft"]').get_by_test_id("stDataFrame")
+    table = window.page.locator('[class*="st-key-worst-table-0-ttft"]').get_by_test_id(
+        "stDataFrame"
+    )
     table.scroll_into_view_if_needed()
     box = table.bounding_box()
     assert box is not None
