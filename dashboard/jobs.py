@@ -137,7 +137,10 @@ def start(root: Path, text: str, checked: Checked, seed: int, origin: str, befor
             )
         _tidy(root)
         assert checked.scenario is not None
-        folder = Path(tempfile.mkdtemp(prefix="job-", dir=place))
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="job-", dir=place))
+        except OSError as error:
+            raise _cannot(error) from error
         process = None
         try:
             name = put(text, checked, folder / "files")
@@ -161,8 +164,14 @@ def start(root: Path, text: str, checked: Checked, seed: int, origin: str, befor
                 process.kill()
             shutil.rmtree(folder, ignore_errors=True)
             if isinstance(error, OSError):
-                raise RackplanError(f"the run cannot be started: {error.strerror}") from error
+                raise _cannot(error) from error
             raise
+
+
+def _cannot(error: OSError) -> RackplanError:
+    where = f"{error.filename}: " if error.filename else ""
+    why = (error.strerror or "error").lower()
+    return RackplanError(f"the run cannot be started: {where}{why}")
 
 
 def cancel(job: Job) -> None:
@@ -212,8 +221,15 @@ def _place(root: Path) -> Path:
 
 @contextmanager
 def _alone(place: Path) -> Iterator[None]:
-    """No other page, and no other dashboard over the same root, starts a job meanwhile."""
-    lock = os.open(place / ".lock", os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
+    """No other page, and no other dashboard over the same root, starts a job meanwhile.
+
+    Raises:
+        RackplanError: its lock cannot be opened.
+    """
+    try:
+        lock = os.open(place / ".lock", os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise _cannot(error) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -39,6 +39,7 @@ _FAILURES = (
     AttributeError,
     KeyError,
     OSError,
+    RecursionError,
     TypeError,
     ValueError,
 )

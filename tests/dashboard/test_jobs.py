@@ -138,6 +138,14 @@ def test_links_in_the_place_of_jobs_are_not_followed(root: Path, tmp_path: Path)
     assert [path.name for path in elsewhere.iterdir()] == ["job-aaaaaaaa"]
 
 
+def test_a_lock_that_cannot_be_opened_is_told(root: Path, tmp_path: Path) -> None:
+    (root / ".jobs").mkdir()
+    (root / ".jobs" / ".lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RackplanError, match=r"cannot be started: .*\.lock: too many levels"):
+        begin(root, SCENARIO)
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_a_job_whose_files_lie_elsewhere_is_left_out(root: Path, tmp_path: Path) -> None:
     """Its scenario would be shown in the editor, and might name what lies beside it."""
     elsewhere = tmp_path / "elsewhere"
