@@ -42,6 +42,8 @@ KEPT = 10
 _MOST_TEXT = 20_000
 _ID = re.compile(r"job-[a-z0-9_]{8}")
 _FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+#: What reading a folder raises that no job wrote.
+_NO_JOB = (ResultError, KeyError, TypeError, ValueError, ArithmeticError, OSError)
 _MAIN = "from sim.cli import main; main()"
 
 #: States of a job.
@@ -114,7 +116,7 @@ def jobs(root: Path) -> list[Job]:
     with os.scandir(place) as entries:
         for entry in entries:
             if _ID.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
-                with suppress(ResultError, KeyError, TypeError, ValueError, OSError):
+                with suppress(*_NO_JOB):
                     found.append(_read(Path(entry.path)))
     return sorted(found, key=lambda job: (-job.started_s, job.id))
 
@@ -135,7 +137,10 @@ def start(root: Path, text: str, checked: Checked, seed: int, origin: str, befor
             )
         _tidy(root)
         assert checked.scenario is not None
-        folder = Path(tempfile.mkdtemp(prefix="job-", dir=place))
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="job-", dir=place))
+        except OSError as error:
+            raise _cannot(error) from error
         process = None
         try:
             name = put(text, checked, folder / "files")
@@ -159,8 +164,14 @@ def start(root: Path, text: str, checked: Checked, seed: int, origin: str, befor
                 process.kill()
             shutil.rmtree(folder, ignore_errors=True)
             if isinstance(error, OSError):
-                raise RackplanError(f"the run cannot be started: {error.strerror}") from error
+                raise _cannot(error) from error
             raise
+
+
+def _cannot(error: OSError) -> RackplanError:
+    where = f"{error.filename}: " if error.filename else ""
+    why = (error.strerror or "error").lower()
+    return RackplanError(f"the run cannot be started: {where}{why}")
 
 
 def cancel(job: Job) -> None:
@@ -210,8 +221,15 @@ def _place(root: Path) -> Path:
 
 @contextmanager
 def _alone(place: Path) -> Iterator[None]:
-    """No other page, and no other dashboard over the same root, starts a job meanwhile."""
-    lock = os.open(place / ".lock", os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
+    """No other page, and no other dashboard over the same root, starts a job meanwhile.
+
+    Raises:
+        RackplanError: its lock cannot be opened.
+    """
+    try:
+        lock = os.open(place / ".lock", os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise _cannot(error) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -249,8 +267,12 @@ def _reap() -> None:
 
 
 def _read(folder: Path) -> Job:
-    """Raises ResultError, KeyError, TypeError, ValueError: it is not the folder of a job."""
+    """Raises one of ``_NO_JOB``: it is not the folder of a job."""
     said = _mapping(folder / "job.json")
+    if (folder / "files").is_symlink():
+        raise ResultError(f"{folder / 'files'} is a link, and links are not followed")
+    if int(said["seed"]) < 0:
+        raise ResultError(f"{folder / 'job.json'} has a seed below 0")
     progress: dict[str, Any] = {}
     if (folder / "progress.json").exists():
         progress = _mapping(folder / "progress.json")

@@ -35,6 +35,7 @@ _FAILURES = (
     AttributeError,
     KeyError,
     OSError,
+    RecursionError,
     TypeError,
     ValueError,
 )

@@ -10,7 +10,7 @@ from dashboard.listing import PLACEMENT, RUN, RUN_VARIABLE, Listing, list_result
 from dashboard.load import RunView, Unreadable, View, read_view
 from dashboard.parts import notice
 from dashboard.style import apply_style
-from dashboard.urls import keep, remember
+from dashboard.urls import keep, last, remember
 from sim.results.wording import span
 
 _KEY = "run"
@@ -76,10 +76,13 @@ def choose_view(listing: Listing) -> View | None:
 def choose(listing: Listing, names: tuple[str, ...], label: str, key: str, first: int = 0) -> str:
     """One of ``names`` by a box in the sidebar, which the URL has as ``key``.
 
-    A name in the URL that is none of them is told, and the first one is taken.
+    A name in the URL that is none of them (any more) is told, and the first one is taken.
     """
     unknown = _UNKNOWN.format(key)
+    before = last(key)
     strange = keep(key, names, names[first])
+    if strange is None and before not in (None, *names) and st.query_params.get(key) == before:
+        strange = before  # it was shown until now, and is gone
     if strange is not None:
         st.session_state[unknown] = strange[:128]
     with st.sidebar:

@@ -6,7 +6,9 @@ No run is opened: everything that a page shows of a study is in three small file
 from __future__ import annotations
 
 import math
+import stat
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -341,8 +343,10 @@ def _metric(name: str, entry: Mapping[str, Any]) -> Metric:
 
 def _runs(file: Path) -> tuple[tuple[StoredRun, ...], str]:
     """The rows of a study, without their numbers; or none, and why."""
-    if file.is_symlink():
-        return (), f"{ROWS} is a link, and links are not followed"
+    with suppress(OSError):
+        # Neither a link, nor a folder with links in it, nor a pipe that nobody writes to.
+        if not stat.S_ISREG(file.lstat().st_mode):
+            return (), f"{ROWS} is not a file of its own (links are not followed)"
     try:
         rows: Sequence[Mapping[str, Any]] = guarded(
             lambda: pq.read_table(file, columns=_OF_RUNS).to_pylist()

@@ -58,13 +58,17 @@ def stock(site: Site) -> dict[str, GpuStock]:
     """GPU type → what the site has of it, in the order of the site."""
     sizes = np.bincount(site.gpu_domain)
     node_of_domain = {int(d): int(n) for d, n in zip(site.gpu_domain, site.gpu_node, strict=True)}
-    found: dict[str, GpuStock] = {}
+    first: dict[str, int] = {}  # GPU type → the first server that has it
+    domains: dict[str, list[int]] = {}
     for domain, size in enumerate(sizes.tolist()):
         node = node_of_domain[domain]
-        gpu = site.gpu_types[node]
-        have = found.get(gpu.name, GpuStock(gpu, site.node_types[node], ()))
-        found[gpu.name] = GpuStock(gpu, have.node, (*have.domains, size))
-    return found
+        name = site.gpu_types[node].name
+        first.setdefault(name, node)
+        domains.setdefault(name, []).append(size)
+    return {
+        name: GpuStock(site.gpu_types[node], site.node_types[node], tuple(domains[name]))
+        for name, node in first.items()
+    }
 
 
 def no_split(size: int, have: Mapping[str, GpuStock]) -> str:

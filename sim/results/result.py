@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -164,7 +165,7 @@ def open_run(folder: Path | str) -> RunResult:
 
 
 def read_json(file: Path) -> Any:
-    """The content of a JSON file in a results folder.
+    """The content of a JSON file in a results folder; all of its numbers are finite.
 
     Raises:
         ResultError: it is no file of its own, too large, or no JSON.
@@ -177,13 +178,27 @@ def read_json(file: Path) -> Any:
             raise ResultError(
                 f"{file} has {status.st_size:,} bytes; a run writes less than {MAX_JSON_BYTES:,}"
             )
-        return json.loads(file.read_bytes())
+        return json.loads(
+            file.read_bytes(), parse_float=_finite, parse_int=_whole, parse_constant=_finite
+        )
     except OSError as error:
         raise ResultError(f"{file} cannot be read: {error.strerror}") from error
     except RecursionError as error:
         raise ResultError(f"{file} is nested too deeply to be written by a run") from error
     except ValueError as error:
         raise ResultError(f"{file} is not JSON: {error}") from error
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"it has the number {text:.20}, which no run measures")
+    return number
+
+
+def _whole(text: str) -> int:
+    _finite(text)  # what is made a fraction of must fit into one
+    return int(text)
 
 
 #: What a manifest must have for the rest of the code to rely on it: key → type.
@@ -247,6 +262,8 @@ def _check_manifest(folder: Path, manifest: Any) -> None:
     for key, kind in {**_SHAPE, **(_OF_PLACEMENT if placed else _OF_SERVING)}.items():
         if not isinstance(manifest.get(key), kind) or isinstance(manifest.get(key), bool):
             raise ResultError(f"{file} is damaged: {key!r} is missing or not what a run writes")
+    if manifest["seed"] < 0:
+        raise ResultError(f"{file} is damaged: 'seed' is below 0")
     for key in () if placed else ("warm_up_s", "duration_s", "measured_s"):
         if not isinstance(manifest["window"].get(key), (int, float)):
             raise ResultError(f"{file} is damaged: 'window.{key}' is missing or not a number")

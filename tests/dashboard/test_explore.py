@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -276,7 +277,7 @@ def test_failed_points_are_listed(app: App, own: Path, two: str) -> None:
         (lambda c: c["answer"].update(front=[99]), "its answer names points it lacks"),
         (lambda c: c["points"][0]["labels"].pop("policies.routing"), "one label for each axis"),
         (lambda c: c["points"][0].update(point=2), "two points have the same number"),
-        (lambda c: c["points"][0]["metrics"]["chat.ttft_p99"].update(value=float("nan")), "nan"),
+        (lambda c: c["points"][0]["metrics"]["chat.ttft_p99"].update(value=float("nan")), "NaN"),
         (lambda c: c["points"][0]["metrics"].update({"chat.nonsense": {"value": 1, "unit": "s"}}),
          "unknown metric"),
         (lambda c: c["points"][0]["metrics"]["chat.ttft_p99"].update(unit="h"), "is in 'h'"),
@@ -306,6 +307,25 @@ def test_a_damaged_table_takes_only_the_links_away(app: App, own: Path, two: str
     assert not page.exception
     assert any(text.startswith("Its runs are not known: study.parquet") for text in texts(page))
     assert page.get("vega_lite_chart")
+
+
+@pytest.mark.parametrize("kind", ["link", "folder of links", "pipe"])
+def test_a_table_that_is_no_file_of_its_own_is_not_read(
+    own: Path, two: str, tmp_path: Path, kind: str
+) -> None:
+    """A pipe would keep the page waiting for ever; a link may lead out of the root."""
+    file, outside = own / two / "study.parquet", tmp_path / "outside.parquet"
+    file.rename(outside)
+    if kind == "link":
+        file.symlink_to(outside)
+    elif kind == "pipe":
+        os.mkfifo(file)
+    else:
+        file.mkdir()
+        (file / "part.parquet").symlink_to(outside)
+    study = study_of(own, two)
+    assert not study.runs
+    assert "is not a file of its own" in study.runs_missing
 
 
 def test_text_of_files_is_text(app: App, own: Path, two: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -117,7 +118,8 @@ def test_the_process_is_told_from_another_with_its_number(root: Path) -> None:
 @pytest.mark.parametrize(
     "content",
     ["{", "[]", "[" * 200_000, '{"pid": "x"}', '{"pid": 1, "tick": []}', "null",
-     '{"pid": 1, "tick": "1", "started_s": "soon"}'],
+     '{"pid": 1, "tick": "1", "started_s": "soon"}', json.dumps(SAID | {"seed": -5}),
+     json.dumps(SAID | {"seed": math.inf}), json.dumps(SAID | {"pid": math.inf})],
 )  # fmt: skip
 def test_a_folder_that_is_no_job_is_left_out(root: Path, content: str) -> None:
     folder = root / ".jobs" / "job-aaaaaaaa"
@@ -134,6 +136,27 @@ def test_links_in_the_place_of_jobs_are_not_followed(root: Path, tmp_path: Path)
     with pytest.raises(RackplanError, match="is a link, and links are not followed"):
         begin(root, SCENARIO)
     assert [path.name for path in elsewhere.iterdir()] == ["job-aaaaaaaa"]
+
+
+def test_a_lock_that_cannot_be_opened_is_told(root: Path, tmp_path: Path) -> None:
+    (root / ".jobs").mkdir()
+    (root / ".jobs" / ".lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RackplanError, match=r"cannot be started: .*\.lock: too many levels"):
+        begin(root, SCENARIO)
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_job_whose_files_lie_elsewhere_is_left_out(root: Path, tmp_path: Path) -> None:
+    """Its scenario would be shown in the editor, and might name what lies beside it."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "edited.yaml").write_text("secret")
+    folder = root / ".jobs" / "job-aaaaaaaa"
+    folder.mkdir(parents=True)
+    (folder / "job.json").write_text(json.dumps(SAID))
+    assert len(jobs.jobs(root)) == 1
+    (folder / "files").symlink_to(elsewhere)
+    assert jobs.jobs(root) == []
 
 
 def test_messages_that_are_links_are_not_read(root: Path) -> None:

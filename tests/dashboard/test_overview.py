@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -183,6 +184,20 @@ def test_a_run_that_the_url_made_up_is_refused_in_words(app: App, made: Path, ho
     assert any(text.startswith("Binding limit: ") for text in said)
     page.selectbox(key="run").select("two").run()
     assert "No run of that name here" not in texts(page)
+
+
+def test_a_run_that_is_removed_while_it_is_open_is_told(app: App, made: Path, runs: Path) -> None:
+    """Another run takes its place, which must not be taken for it."""
+    shutil.copytree(made / "two", runs / "two")
+    page = app(runs, run="complete")
+    assert "No run of that name here" not in texts(page)
+    shutil.rmtree(runs / "complete")
+    page.run()
+    assert not page.exception
+    assert page.selectbox[0].value == "two"
+    said = texts(page)
+    assert "No run of that name here" in said
+    assert f"'complete' is not in {runs}." in said
 
 
 def test_an_empty_root_says_how_to_get_a_run(app: App, tmp_path: Path) -> None:

@@ -168,6 +168,18 @@ def test_a_manifest_of_foreign_values_breaks_no_page(
     assert texts(shown)
 
 
+@pytest.mark.parametrize("page", ["scenario", "run", "compare", "floor"])
+def test_a_scenario_nested_as_none_is_breaks_no_page(app: App, runs: Path, page: str) -> None:
+    """It can be read as JSON and not be written as YAML."""
+    damage(runs, lambda manifest: manifest.update(written="DEEP", resolved={"a": "DEEP"}))
+    file = runs / "complete" / "manifest.json"
+    deep = '{"a":' * 900 + "1" + "}" * 900
+    file.write_text(file.read_text().replace('"DEEP"', deep))
+    shown = app(runs, page, run="complete", a="complete", b="complete")
+    assert not shown.exception
+    assert texts(shown)
+
+
 @pytest.mark.parametrize(
     "flag",
     [

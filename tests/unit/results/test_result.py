@@ -235,6 +235,9 @@ def test_damaged_manifests_are_refused_in_one_line(tmp_path: Path) -> None:
         ("list", "[1, 2]", "is not the manifest of a run"),
         ("deep", "[" * 200_000, "is nested too deeply"),
         ("long-number", '{"format": ' + "1" * 5000 + "}", "is not JSON"),
+        ("nan", '{"format": NaN}', "is not JSON: it has the number NaN"),
+        ("infinite", '{"format": 1e999}', "is not JSON: it has the number 1e999"),
+        ("beyond", '{"format": 1' + "0" * 400 + "}", "which no run measures"),
         ("other", '{"hello": 1}', "is not the manifest of a run"),
         ("bytes", "\udcff", "is not JSON"),
         ("huge", " " * (MAX_JSON_BYTES + 1), "a run writes less than"),
@@ -248,6 +251,7 @@ def test_damaged_manifests_are_refused_in_one_line(tmp_path: Path) -> None:
         ("no-window", {"window": {}}, "'window.warm_up_s' is missing"),
         ("strange-table", {"tables": {"../../etc": 1}}, "table '../../etc' with 1 rows"),
         ("boolean", {"seed": True}, "'seed' is missing or not what a run writes"),
+        ("negative", {"seed": -1}, "'seed' is below 0"),
         ("nameless", {"pools": [{}]}, "an entry of 'pools' has no name"),
     ):
         folder = damage(name)
