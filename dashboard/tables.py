@@ -64,7 +64,8 @@ def _check_rows(result: RunResult, table: str, files: list[str]) -> None:
             part = pq.ParquetFile(file)
         except (pa.ArrowException, OSError) as error:
             raise ResultError(f"{file} cannot be read as Parquet: {error}") from error
-        if part.schema_arrow.names != wanted.names:
+        found_as = part.schema_arrow
+        if found_as.names != wanted.names or found_as.types != wanted.types:
             raise ResultError(
                 f"{file} does not have the columns of table {table!r}; it was written by another "
                 "version of rackplan"

@@ -136,3 +136,13 @@ def test_a_root_with_odd_signs_is_read(made: Path, tmp_path: Path) -> None:
     shutil.copytree(made / "complete", root / "complete")
     run = read_run(list_results(root.resolve()), "complete")
     assert ask_one(run, "select count(*) as n from requests") == run.rows("requests")
+
+
+def test_a_column_of_another_type_is_refused(runs: Path) -> None:
+    part = runs / "complete" / "power" / "part-00000.parquet"
+    whole = pq.read_table(part)
+    place = whole.schema.get_field_index("in_mw")
+    pq.write_table(whole.set_column(place, "in_mw", whole.column("in_mw").cast("string")), part)
+    run = read_run(list_results(runs.resolve()), "complete")
+    with pytest.raises(ResultError, match="does not have the columns of table 'power'"):
+        ask(run, "select max(in_mw) as highest from power")
