@@ -12,10 +12,10 @@ run: $(STAMP)
 	$(BIN)/rackplan run scenarios/quickstart.yaml
 
 test: lint browser
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not deep and not bench"
+	$(BIN)/python -m pytest -n $(JOBS) -m "not deep and not bench"
 
 test-deep: $(STAMP) browser
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not bench"
+	$(BIN)/python -m pytest -n $(JOBS) -m "not bench"
 
 # Prints every figure and writes them to build/bench.json, or where RACKPLAN_BENCH_JSON says.
 bench: $(STAMP) browser

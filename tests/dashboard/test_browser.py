@@ -25,7 +25,6 @@ from tools.browser import can_install, chromium, missing
 from tools.window import Window, browser, served
 
 pytestmark = [
-    pytest.mark.xdist_group("browser"),
     pytest.mark.skipif(
         chromium() is None and not can_install() and not os.environ.get("CI"), reason=missing()
     ),
