@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -12,15 +11,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, expect
-from typer.testing import CliRunner
 
 from dashboard.pages import PAGES
-from sim.cli.app import app
-from sim.engine.api import load_scenario, run_scenario
-from sim.paths import share
-from sim.results.parquet import ParquetSink
-from tests.dashboard.conftest import SCENARIO, make_run
-from tests.dashboard.test_placement import NODES, PLACEMENT, PODS
+from tests.dashboard.browsed import make_results
 from tools.browser import can_install, chromium, missing
 from tools.window import Window, browser, served
 
@@ -30,65 +23,16 @@ pytestmark = [
     ),
 ]
 PICTURES = Path(__file__).resolve().parents[2] / "build" / "screenshots"
-STUDY = """\
-rackplan: 1
-kind: study
-name: few-points
-base: tiny.yaml
-axes:
-  pools[chat].replicas: [2, 4]
-  workload[chat].rate: [15 /s, 30 /s]
-seeds: 2
-objectives: [{minimise: chat.ttft_p99}, {minimise: energy_per_output_token}]
-"""
-PLAN = """\
-rackplan: 1
-kind: plan
-name: least
-base: tiny.yaml
-"""
-
-
-def command(*arguments: str) -> None:
-    done = CliRunner().invoke(app, [*arguments])
-    assert done.exit_code in (0, 1), done.output
+#: How long a page may take to say what is waited for.
+MOST_MS = 30_000
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One result of each kind, and a run that wants to reach out."""
     folder = tmp_path_factory.mktemp("browsed") / "runs"
-    scenario = share("scenarios") / "lost-feed.yaml"
-    for name, sets in (("free", ("policies.power={kind: none}",)), ("braked", ())):
-        checked = load_scenario(scenario, sets=sets)
-        run_scenario(checked, 1, sink=ParquetSink(folder / name))
-    make_run(folder, "hostile")
-    _reach_out(folder / "hostile" / "manifest.json")
-    make_run(folder, "stopped", sets=["duration=10 min"], stop_s=20.0)
-    beside = folder.parent
-    for name, text in (("nodes.csv", NODES), ("pods.csv", PODS), ("few.yaml", PLACEMENT),
-                       ("tiny.yaml", SCENARIO), ("study.yaml", STUDY)):  # fmt: skip
-        (beside / name).write_text(text)
-    run_scenario(load_scenario(beside / "few.yaml"), 1, sink=ParquetSink(folder / "few"))
-    command("sweep", str(beside / "study.yaml"), "--out", str(folder), "--jobs", "1")
-    os.utime(folder / "braked" / "manifest.json")  # the newest, which is shown first
+    make_results(folder)
     return folder
-
-
-def _reach_out(manifest: Path) -> None:
-    beacon = (
-        "![x](http://evil.example/p.png) <img src='http://evil.example/i.png'> "
-        "<script>fetch('http://evil.example/s')</script> [go](javascript:alert(1)) www.evil.example"
-    )
-    content = json.loads(manifest.read_text())
-    content["scenario"] = content["resolved"]["name"] = beacon
-    content["warnings"] = [beacon]
-    for line in content["expectations"]:
-        line["text"] = line["reason"] = beacon
-    content["definitions"] = dict.fromkeys(content["definitions"], beacon)
-    content["sources"] = [beacon]
-    content["versions"]["rackplan"] = beacon
-    manifest.write_text(json.dumps(content))
 
 
 @pytest.fixture(scope="module")
@@ -214,3 +158,130 @@ def test_a_run_that_is_made_again_is_shown_as_it_is_now(window: Window, root: Pa
     window.open(run="again")
     assert "Objectives missed" in window.text()
     shutil.rmtree(root / "again")
+
+
+def wait_for(window: Window, text: str) -> None:
+    """Until a text is on the page; nothing may have failed by then."""
+    expect(window.page.get_by_test_id("stMain")).to_contain_text(text, timeout=MOST_MS)
+    assert window.exceptions() == []
+
+
+def test_the_time_is_dragged_and_goes_along(window: Window) -> None:
+    window.open("floor", run="braked", t="0:30")
+    window.page.locator('[aria-label^="row-2-rack-1:"]').first.click(force=True)
+    wait_for(window, "Replicas of row-2-rack-1")
+    slider = window.page.get_by_role("slider", name="Simulated time")
+    slider.focus()
+    for _ in range(14):
+        slider.press("ArrowRight")
+    wait_for(window, "Nodes of row-2-rack-1, 1:40")
+    assert asked(window)["t"] == ["1:40"]
+    window.picture(PICTURES / "journey-floor.png")
+    window.menu("Power")
+    wait_for(window, "highest draw at 1:40")
+    assert asked(window)["run"] == ["braked"]
+    window.page.locator('path[aria-label^="ups-a:"]').first.click(force=True)
+    wait_for(window, "ups-a: mean and peak")
+    window.picture(PICTURES / "journey-power.png")
+
+
+def test_the_floor_plays_and_stops_where_it_is(window: Window) -> None:
+    window.open("floor", run="braked", t="0:00")
+    window.page.get_by_role("button", name="Play", exact=True).click()
+    expect(window.page.get_by_role("button", name="Stop", exact=True)).to_be_visible()
+    wait_for(window, ", 0:15")
+    window.page.get_by_role("button", name="Stop", exact=True).click()
+    expect(window.page.get_by_role("button", name="Play", exact=True)).to_be_visible()
+    window.page.wait_for_function("() => new URL(location).searchParams.get('t') !== '0:00'")
+    stopped = asked(window)["t"]
+    window.page.wait_for_timeout(1500)
+    assert asked(window)["t"] == stopped
+
+
+def test_why_requests_missed_is_followed_to_one_of_them(window: Window) -> None:
+    window.open("latency", run="braked")
+    wait_for(window, "Main cause: TTFT")
+    window.page.locator('path[aria-label*="cause: TTFT"]').first.click(force=True)
+    window.page.wait_for_function("() => new URL(location).searchParams.get('cause') === 'ttft'")
+    table = window.page.locator('[class*="st-key-worst-table-0-ttft"]').get_by_test_id(
+        "stDataFrame"
+    )
+    table.scroll_into_view_if_needed()
+    box = table.bounding_box()
+    assert box is not None
+    window.page.mouse.click(box["x"] + 17, box["y"] + 50)
+    wait_for(window, "of chat")
+    window.page.wait_for_function("() => new URL(location).searchParams.has('request')")
+    window.picture(PICTURES / "journey-latency.png")
+
+
+def test_two_runs_are_compared(window: Window) -> None:
+    window.open("compare", a="free", b="braked")
+    wait_for(window, "one seed each")
+    wait_for(window, "kind: polca")  # the difference of the scenarios
+    window.picture(PICTURES / "journey-compare.png")
+    window.open("compare", a="free", b="free")
+    wait_for(window, "A and B are the same result")
+
+
+def test_a_point_of_a_study_is_opened_as_a_run(window: Window) -> None:
+    window.open("explore")
+    window.page.locator('path[aria-label*="point: point 2"]').first.click(force=True)
+    wait_for(window, "Point 2")
+    assert asked(window)["point"] == ["2"]
+    window.picture(PICTURES / "journey-explore.png")
+    window.after(window.page.get_by_role("link", name="seed 1", exact=True).click)
+    expect(window.page.locator('[class*="st-key-page-title"]')).to_have_text("Overview")
+    assert asked(window)["run"][0].startswith("tiny-")
+
+
+@pytest.fixture
+def editor(window: Window) -> Window:
+    window.open("run", run="stopped.partial")
+    wait_for(window, "Ctrl+Enter checks")
+    return window
+
+
+def write(window: Window, before: str, after: str) -> None:
+    """Change the text of the editor, and have it checked."""
+    area = window.page.get_by_test_id("stTextArea").get_by_role("textbox")
+    expect(area).not_to_have_value("")
+    text = area.input_value()
+    assert before in text
+    area.fill(text.replace(before, after))
+    area.press("Control+Enter")
+
+
+def test_a_scenario_is_edited_run_and_opened(editor: Window) -> None:
+    start = editor.page.get_by_role("button", name="Run it", exact=True)
+    write(editor, "replicas: 4", "replicas: many")
+    wait_for(editor, "replicas: expected a whole number")
+    assert "^" in editor.text()
+    expect(start).to_be_disabled()
+    editor.picture(PICTURES / "journey-run-problems.png")
+    write(editor, "replicas: many", "replicas: 3")
+    write(editor, "duration: 10 min", "duration: 20 s")
+    expect(start).to_be_enabled(timeout=MOST_MS)
+    start.click()
+    wait_for(editor, "Open its result")
+    editor.picture(PICTURES / "journey-run-done.png")
+    editor.after(editor.page.get_by_role("link", name="Open its result").click)
+    expect(editor.page.locator('[class*="st-key-page-title"]')).to_have_text("Overview")
+    assert asked(editor)["run"][0].startswith("tiny-")
+    assert "20.0 s of arrivals" in editor.page.get_by_test_id("stSidebar").inner_text()
+
+
+def test_a_run_is_cancelled_and_nothing_is_broken(editor: Window, root: Path) -> None:
+    write(editor, "duration: 10 min", "duration: 400 h")
+    start = editor.page.get_by_role("button", name="Run it", exact=True)
+    expect(start).to_be_enabled(timeout=MOST_MS)
+    start.click()
+    cancel = editor.page.get_by_role("button", name="Cancel", exact=True)
+    expect(cancel).to_be_visible(timeout=MOST_MS)
+    editor.page.reload()  # whoever comes back finds it
+    expect(cancel).to_be_visible(timeout=MOST_MS)
+    cancel.click()
+    expect(cancel).to_be_hidden(timeout=2 * MOST_MS)
+    assert not list(root.glob(".tiny*"))
+    editor.menu("Overview")
+    assert editor.exceptions() == []
