@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[3]
 #: Small products and streams, so that a few seconds give enough of them on a busy machine, too.
 CODE = """
@@ -41,6 +43,9 @@ def test_the_whole_way_on_this_cpu(tmp_path: Path) -> None:
         capture_output=True, text=True, cwd=ROOT, check=False,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
+    if "nothing to fit" in done.stderr and "timed at another clock" in done.stderr:
+        # What was timed while other work slowed this processor down is left out, as it should be.
+        pytest.skip(f"this processor's clock was not steady: {done.stderr.splitlines()[-1]}")
     assert done.returncode == 0, done.stderr
     measured, ended, roofline = json.loads(done.stdout)
     assert measured >= 15, ended
