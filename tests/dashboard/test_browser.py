@@ -201,7 +201,10 @@ def test_the_floor_plays_and_stops_where_it_is(window: Window) -> None:
     window.open("floor", run="braked", t="0:00")
     window.page.get_by_role("button", name="Play", exact=True).click()
     expect(window.page.get_by_role("button", name="Stop", exact=True)).to_be_visible()
-    wait_for(window, ", 0:15")
+    window.page.wait_for_function(
+        """() => { const slider = document.querySelector('input[type="range"], [role="slider"]');
+             return +(slider.value ?? slider.getAttribute('aria-valuenow')) >= 3; }"""
+    )
     window.page.get_by_role("button", name="Stop", exact=True).click()
     expect(window.page.get_by_role("button", name="Play", exact=True)).to_be_visible()
     window.page.wait_for_function("() => new URL(location).searchParams.get('t') !== '0:00'")
