@@ -111,8 +111,8 @@ def control(run: RunView) -> Block:
     """What power control did to clocks and admission."""
     watching, held = part(lambda: controllers(run)), part(lambda: clocks(run))
     if isinstance(watching, Missing) or isinstance(held, Missing):
-        reason = watching.reason if isinstance(watching, Missing) else held.reason  # type: ignore[union-attr]
-        return Block("none", "What controllers did is not known", reason)
+        reasons = [one.reason for one in (watching, held) if isinstance(one, Missing)]
+        return Block("none", "What controllers did is not known", reasons[0])
     if watching.empty:
         return Block("none", "No power control", "no power policy watched a node")
     commands = int(watching[["commands", "cap_commands", "admission_commands"]].to_numpy().sum())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import altair as alt
 import pandas as pd
 
@@ -93,7 +95,14 @@ def _hollow(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[frame["verdict"] == NOT_JUDGED]
 
 
-def _arrows(frame: pd.DataFrame, x, y, colour, tip, ink: Ink) -> list[alt.Chart]:  # type: ignore[no-untyped-def]
+def _arrows(
+    frame: pd.DataFrame,
+    x: Callable[[str], alt.X],
+    y: alt.Y,
+    colour: alt.Color,
+    tip: list[alt.Tooltip],
+    ink: Ink,
+) -> list[alt.Chart]:
     """Differences that lie off the axis, at its end, with their number."""
     layers = []
     for side, shape, align, dx in ((1, "triangle-right", "right", -9),

@@ -36,20 +36,7 @@ def state_of(share: float) -> str:
 
 def ladder_chart(ladder: Ladder, chosen: str, ink: Ink) -> alt.LayerChart:
     """One bar a node in the order of the tree: the highest draw of its limit, with its mark."""
-    frame = ladder.frame.copy()
-    frame["label"] = [
-        _START * (depth > 0)
-        + _INDENT * depth
-        + name
-        + (f" ({len(feeds)} feeds)" if len(feeds) > 1 else "")
-        for depth, name, feeds in zip(frame["depth"], frame["name"], frame["feeds"], strict=True)
-    ]
-    frame["state"] = [state_of(share) for share in frame["share"]]
-    frame["use"] = 100.0 * frame["share"].fillna(0.0)
-    frame["beside"] = [_beside(row) for row in frame.to_dict("records")]
-    frame["fed"] = [_fed(feeds) for feeds in frame["feeds"]]
-    frame["rating"] = 100.0 * frame["rating_w"] / frame["limit_w"]
-    frame["about"] = frame["name"] + ": " + frame["beside"]
+    frame = _rungs(ladder)
     most = max(100.0, float(frame["use"].max()))
     width = min(_LABEL_PX, int(14 + _SIGN_PX * frame["label"].str.len().max()))
     low = frame["rating"].where((frame["rating"] > 100.5) & (frame["rating"] <= 1.3 * most))
@@ -113,6 +100,25 @@ def ladder_chart(ladder: Ladder, chosen: str, ink: Ink) -> alt.LayerChart:
         .encode(x=alt.X("whole:Q"), y=y)
     )
     return finish([limit, bars, ticks, text, mark, rows], 46 + _BAR_PX * len(frame))
+
+
+def _rungs(ladder: Ladder) -> pd.DataFrame:
+    """The ladder's frame with what is drawn and said of each node."""
+    frame = ladder.frame.copy()
+    frame["label"] = [
+        _START * (depth > 0)
+        + _INDENT * depth
+        + name
+        + (f" ({len(feeds)} feeds)" if len(feeds) > 1 else "")
+        for depth, name, feeds in zip(frame["depth"], frame["name"], frame["feeds"], strict=True)
+    ]
+    frame["state"] = [state_of(share) for share in frame["share"]]
+    frame["use"] = 100.0 * frame["share"].fillna(0.0)
+    frame["beside"] = [_beside(row) for row in frame.to_dict("records")]
+    frame["fed"] = [_fed(feeds) for feeds in frame["feeds"]]
+    frame["rating"] = 100.0 * frame["rating_w"] / frame["limit_w"]
+    frame["about"] = frame["name"] + ": " + frame["beside"]
+    return frame
 
 
 def _several(feeds: list[str]) -> str:

@@ -24,6 +24,7 @@ from sim.results.bins import (
     latency_middles,
 )
 from sim.results.metrics import QUANTILES
+from sim.results.wording import percent
 from sim.units import format_si
 
 
@@ -319,3 +320,27 @@ def cause_words(cause: str, outcome: str, stated: Mapping[str, float]) -> str:
         return cause.upper()
     word = "end-to-end" if cause == "e2e" else cause.upper()
     return f"{word} above {format_si(objective, 's')}"
+
+
+def foremost(run: RunView, workload: str) -> str:
+    """The measure, by its name in ``MEASURES``, whose objective most misses missed first; TTFT
+    where none did.
+
+    Raises:
+        ResultError: a table is unreadable.
+    """
+    of = {measure.word: name for name, measure in MEASURES.items()}
+    return next(
+        (of[cause] for cause in misses(run, workload).frame["cause"] if cause in of), "TTFT"
+    )
+
+
+def met_words(run: RunView, workload: str, missed: Misses) -> str:
+    """How many requests met what they should, in words."""
+    count = f"{missed.arrivals:,} requests of {workload}"
+    met = percent(1.0 - missed.n / missed.arrivals)
+    if not objectives_of(run, workload):
+        return f"No objective is stated; {met} of {count} completed"
+    if not missed.n:
+        return f"All {count} met every objective"
+    return f"{met} of {count} met every objective, {missed.n:,} missed"

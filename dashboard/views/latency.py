@@ -65,17 +65,11 @@ def _choices(run: RunView) -> tuple[str, Measure, bool]:
     first = run.workloads[0] if isinstance(worst_one, Missing) else worst_one
     boxes = st.columns([2, 2, 3], gap="small", vertical_alignment="bottom")
     workload = choose_one(boxes[0], "Workload", run.workloads, "workload", first)
-    name = choose_one(boxes[1], "Measure", list(MEASURES), "measure", _first(run, str(workload)))
+    foremost = part(lambda: frames.foremost(run, str(workload)))
+    shown = "TTFT" if isinstance(foremost, Missing) else foremost
+    name = choose_one(boxes[1], "Measure", list(MEASURES), "measure", shown)
     tail = switched(boxes[2], "Tail: share that took longer, log scale", "tail")
     return str(workload), MEASURES[str(name)], tail
-
-
-def _first(run: RunView, workload: str) -> str:
-    """The measure whose objective most of the misses missed first; TTFT where none did."""
-    missed = part(lambda: frames.misses(run, workload))
-    causes = [] if isinstance(missed, Missing) else list(missed.frame["cause"])
-    of = {measure.word: name for name, measure in MEASURES.items()}
-    return next((of[cause] for cause in causes if cause in of), "TTFT")
 
 
 def _sentences(
@@ -91,7 +85,7 @@ def _sentences(
         title = f"{missed.reason}."
     else:
         state = _state(run, workload)
-        title = _met_words(run, workload, missed)
+        title = frames.met_words(run, workload, missed)
         if missed.n:
             first = missed.frame.iloc[0]
             detail = f"Main cause: {first['label']} ({percent(first['share'])} of all arrivals)"
@@ -116,16 +110,6 @@ def _state(run: RunView, workload: str) -> str:
         return "near"
     found = part(lambda: next(w for w in run.verdict.workloads if w.name == workload))
     return "none" if isinstance(found, Missing) else _STATES[found.met]
-
-
-def _met_words(run: RunView, workload: str, missed: Misses) -> str:
-    count = f"{missed.arrivals:,} requests of {workload}"
-    met = percent(1.0 - missed.n / missed.arrivals)
-    if not frames.objectives_of(run, workload):
-        return f"No objective is stated; {met} of {count} completed"
-    if not missed.n:
-        return f"All {count} met every objective"
-    return f"{met} of {count} met every objective, {missed.n:,} missed"
 
 
 def _measure_words(run: RunView, workload: str, measure: Measure, found: Distribution) -> str:

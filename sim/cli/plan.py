@@ -23,6 +23,7 @@ from sim.cli.several import (
 )
 
 if TYPE_CHECKING:
+    from sim.plan.answer_files import Evidence
     from sim.plan.kinds import Asked
     from sim.plan.kinds import How as Also
     from sim.plan.runs import Making
@@ -79,7 +80,7 @@ def plan(
     Exits with 0 if there is an answer, 1 if no value meets the lines, 2 if the study or a point is
     wrong, 3 if a run failed, 130 if stopped by Ctrl-C.
     """
-    from sim.plan.answer_files import Evidence, Question, save
+    from sim.plan.answer_files import Question, save
     from sim.plan.kinds import How as Also
     from sim.plan.kinds import load
 
@@ -99,9 +100,7 @@ def plan(
     if report is not None:
         _report(report, file, asked, answer, making, more)
     question = Question(asked.name, Path(file).name, text, tuple(sets or ()), seeds)
-    example = None if making.example is None else making.example.name
-    evidence = Evidence(making.engine, making.made + making.found, example)
-    folder = save(out, question, answer, evidence, more)
+    folder = save(out, question, answer, _evidence(making), more)
     _show(answer, making, took_s, folder, as_json)
     raise typer.Exit(0 if answer.answered else 1)
 
@@ -122,6 +121,14 @@ def _show(answer: Answer, making: Making, took_s: float, folder: Path, as_json: 
         counts = f"{making.made} made, {making.found} found in {making.out}"
         to.print(plain_text(f"Runs: {counts}, {span(took_s)} ({making.engine} engine)"))
         to.print(plain_text(f"Answer: {folder}"), soft_wrap=True)
+
+
+def _evidence(making: Making) -> Evidence:
+    """What an answer rests on."""
+    from sim.plan.answer_files import Evidence
+
+    example = None if making.example is None else making.example.name
+    return Evidence(making.engine, making.made + making.found, example)
 
 
 def _more(asked: Asked, answer: Answer, making: Making) -> tuple[Part, ...]:

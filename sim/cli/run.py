@@ -103,13 +103,8 @@ def run(
     scenario is wrong, 3 if a seed or a sample failed, 130 if stopped by Ctrl-C (a single run keeps
     what was simulated so far, as partial; several keep the seeds that had finished).
     """
-    from sim.errors import RackplanError
-
-    if seeds == 1 and uncertainty is None and (jobs is not None or fresh or scheduler is not None):
-        message = "--jobs, --fresh and --scheduler are for several seeds: add --seeds 8, say"
-        raise RackplanError(message)
-    if progress is not None and (seeds > 1 or uncertainty is not None):
-        raise RackplanError("--progress is of a single run: leave out --seeds and --uncertainty")
+    for_several = jobs is not None or fresh or scheduler is not None
+    _refuse_mixed(seeds > 1, uncertainty is not None, for_several, progress is not None)
     scenario = _loaded(file, sets or (), allow_outside, engine)
     chosen = scenario.seed if seed is None else seed
     how = How(jobs, out, engine, fresh, stuck_after, scheduler)
@@ -156,6 +151,21 @@ def _if_too_few(report_fitted: Callable[[], None]) -> Iterator[None]:
         report_fitted()
         print(error, file=sys.stderr)
         raise typer.Exit(FAILED) from None
+
+
+def _refuse_mixed(several: bool, sampled: bool, for_several: bool, for_one: bool) -> None:
+    """Refuse options of several runs for one, and those of one for several.
+
+    Raises:
+        RackplanError: they do not go together.
+    """
+    from sim.errors import RackplanError
+
+    if not several and not sampled and for_several:
+        message = "--jobs, --fresh and --scheduler are for several seeds: add --seeds 8, say"
+        raise RackplanError(message)
+    if for_one and (several or sampled):
+        raise RackplanError("--progress is of a single run: leave out --seeds and --uncertainty")
 
 
 def _run_one(

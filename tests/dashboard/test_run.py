@@ -88,13 +88,14 @@ def test_what_was_changed_is_shown_as_lines(app: App, made: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["!!python/object/apply:os.system ['touch /tmp/pwned']", "extends: /etc/passwd\n",
+    ["!!python/object/apply:os.system ['touch FOLDER/pwned']", "extends: /etc/passwd\n",
      f"name: {BEACON!r}\nrackplan: 1\n", f"{SCENARIO}x: '{BEACON}'\n", "x" * (10 << 20), "",
      SCENARIO.replace("source:", "trace: ../../x\n    source:")],
     ids=["tag", "passwd", "name", "key", "10 MB", "empty", "trace"],
 )  # fmt: skip
 def test_crafted_text_in_the_editor_is_only_text(app: App, tmp_path: Path, text: str) -> None:
-    page = edit(app(tmp_path, "run"), text)
+    page = edit(app(tmp_path, "run"), text.replace("FOLDER", str(tmp_path)))
+    assert not (tmp_path / "pwned").exists()
     assert markup(page) == []
     assert page.button(key="start").disabled
     assert any(text.startswith("✕ ") for text in texts(page))
