@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard.charts.axes import moment_words
-from dashboard.clicks import offer
+from dashboard.choices import offer
 from dashboard.frames.bins import bin_width_s
 from dashboard.load import RunView
 from dashboard.urls import last, remember

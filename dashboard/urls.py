@@ -95,41 +95,6 @@ def remember(key: str, value: Any) -> None:
         st.query_params[key] = str(value)
 
 
-def choose_one(place: Any, label: str, options: Sequence[Any], key: str, first: Any) -> Any:
-    """One of ``options`` by a box at ``place`` (a column, a container), which the URL has."""
-    tell(key, keep(key, options, first))
-    value = place.selectbox(label, options, key=key)
-    remember(key, value)
-    return value
-
-
-def switched(place: Any, label: str, key: str) -> bool:
-    """Whether a switch at ``place`` is on, which the URL has; off at first."""
-    tell(key, keep(key, (False, True), False))
-    value = bool(place.toggle(label, key=key))
-    remember(key, value)
-    return value
-
-
-def clicked(key: str, widget: str, parameter: str, field: str, otherwise: Any) -> None:
-    """Let a click in a chart set the box ``key``, before either is drawn.
-
-    ``widget``: key of the chart; ``parameter`` and ``field``: of its point selection. A click of
-    before does not set the box again; one that takes the choice back sets ``otherwise``.
-    """
-    state = st.session_state.get(widget)
-    points = (state["selection"].get(parameter) or []) if state else []
-    set_by(key, widget, str(points[0][field]) if points else None, otherwise)
-
-
-def set_by(key: str, widget: str, picked: str | None, otherwise: Any) -> None:
-    """The same of what was picked in any widget."""
-    before = f"picked-{key}-{widget}"
-    if picked != st.session_state.get(before):
-        st.session_state[before] = picked
-        st.session_state[key] = otherwise if picked is None else picked
-
-
 def tell(key: str, strange: str | None) -> None:
     """Note what the URL asks for in vain; the page says so at its end (``told``)."""
     if strange is not None:

@@ -98,6 +98,8 @@ EXAMPLE: MappingProxyType[str, str] = MappingProxyType(
     }
 )  # fmt: skip
 
+#: From here on whole digits are written as a power of ten: a float knows no more of them.
+_BEYOND = 1e15
 _NUMBER = re.compile(r"[+-]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
@@ -177,11 +179,8 @@ def format_si(value: float, unit: str, digits: int = 3) -> str:
     if unit == "%":
         return f"{value:.{2 if abs(value) < 99.995 else 1}f} %".replace(".00 %", " %")
     if unit in ("", "tokens"):
-        return (
-            f"{value:,.{digits}g} {unit}".strip()
-            if abs(value) < 1
-            else f"{value:,.0f} {unit}".strip()
-        )
+        written = f",.{digits}g" if abs(value) < 1 else ",.0f" if abs(value) < _BEYOND else ".3g"
+        return f"{value:{written}} {unit}".strip()
     factor, prefix = prefix_of(value, unit, digits)
     if factor is None:
         return f"{value:.{digits}g} {unit}"
@@ -201,5 +200,7 @@ def prefix_of(value: float, unit: str, digits: int = 3) -> tuple[float | None, s
 
 
 def _digits(value: float, digits: int) -> str:
+    if abs(value) >= _BEYOND:
+        return f"{value:.{digits}g}"
     whole = len(str(int(abs(value))))
     return f"{value:,.{max(0, digits - whole)}f}"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import streamlit as st
 
 from dashboard.listing import PLAN, Listing
-from dashboard.load import RunView, Unreadable, guarded, stamp_of
+from dashboard.load import RunView, Unreadable, guarded, part, stamp_of
 from sim.cost.of_run import built_of_run
 from sim.cost.run_power import run_power
 from sim.cost.stranded import measured
@@ -22,6 +23,8 @@ from sim.units import format_si
 
 #: Charts of more values than these are not drawn: marks that share a pixel say nothing.
 MOST_MARKS = 5000
+#: Answers that stay in memory.
+_KEPT = 16
 
 
 def read_plan(listing: Listing, name: str) -> SavedPlan:
@@ -36,7 +39,19 @@ def read_plan(listing: Listing, name: str) -> SavedPlan:
     return guarded(lambda: _plan(str(folder), stamp_of(folder, ("manifest.json", ANSWER))))
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
+def first_plan(listing: Listing) -> int:
+    """Index of the plan to show first: the newest that looks ahead by a forecast, else the newest.
+
+    Of the newest ``_KEPT`` only, which is how many are kept in memory.
+    """
+    for index, name in enumerate(listing.names(PLAN)[:_KEPT]):
+        plan = part(partial(read_plan, listing, name))
+        if isinstance(plan, SavedPlan) and "forecast" in plan.content:
+            return index
+    return 0
+
+
+@st.cache_resource(max_entries=_KEPT, show_spinner=False)
 def _plan(folder: str, stamp: tuple[int, ...]) -> SavedPlan:
     return read_answer(Path(folder))
 

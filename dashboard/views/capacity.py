@@ -12,6 +12,7 @@ from dashboard.frames.capacity import (
     MOST_MARKS,
     Stranded,
     chart_frame,
+    first_plan,
     marks,
     part_rows,
     part_words,
@@ -59,7 +60,7 @@ def _plan(listing: Listing) -> SavedPlan | None:
         words = f"{why}\nMake one, then reload this page: {_COMMAND} --out {listing.root}"
         notice("none", "No plan to show yet", words, key="no-plan")
         return None
-    name = choose(listing, names, "Plan", "plan")
+    name = choose(listing, names, "Plan", "plan", first_plan(listing))
     try:
         plan = read_plan(listing, name)
     except Unreadable as error:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import streamlit as st
 
 from dashboard.charts.explore import SELECTION, along_chart, beyond, scatter_chart
 from dashboard.charts.parallel import HEIGHT as PARALLEL_HEIGHT
 from dashboard.charts.parallel import parallel_chart
+from dashboard.choices import choose_one, clicked
 from dashboard.frames import explore as frames
 from dashboard.frames import study_answer
 from dashboard.frames.quantities import Quantity, quantities
@@ -20,12 +20,12 @@ from dashboard.load import Missing, Unreadable, part
 from dashboard.parts import absent, chart, foot, head, notice, table
 from dashboard.shell import choose, left_out, no_result, open_page
 from dashboard.style import ink
-from dashboard.urls import forget, keep, remember
+from dashboard.urls import forget
 from sim.spec.axes import flow
 from sim.study.naming import seeds_in_words
 
 _COMMAND = "rackplan sweep scenarios/studies/energy-or-latency.yaml"
-_CLICKED, _STUDY = "explore-clicked", "explore-study"
+_STUDY = "explore-study"
 #: Parallel axes beyond this cannot be told apart.
 _MOST_MEASURES = 6
 #: Points of one picture.
@@ -93,19 +93,9 @@ def _chosen_axes(study: StoredStudy, found: Mapping[str, Quantity]) -> tuple[Qua
         # The first picture is of what is upward, along the axis.
         first, second = second, first
     with st.sidebar:
-        x = _box("Across", names, names[first], "x", "bottom axis")
-        y = _box("Up", names, names[second], "y", "left axis")
+        x = choose_one(st, "Across", names, "x", names[first], "bottom axis")
+        y = choose_one(st, "Up", names, "y", names[second], "left axis")
     return found[x], found[y]
-
-
-def _box(label: str, options: list[str], first: str, key: str, help_text: str) -> str:
-    """A choice that the URL has as ``key``; what the URL asks for in vain is told."""
-    strange = keep(key, options, first)
-    chosen = str(st.selectbox(label, options, key=key, help=help_text))
-    remember(key, chosen)
-    if strange is not None:
-        notice("near", f"No such choice: {label.lower()}", repr(strange[:128]), key=f"no-{key}")
-    return chosen
 
 
 def _forget_other(study: StoredStudy) -> None:
@@ -141,27 +131,12 @@ def _points(
 
 def _chosen_point(study: StoredStudy) -> StudyPoint:
     """The point in the box, which a click on a picture sets."""
-    clicked = _clicked()
-    if clicked is not None and clicked != st.session_state.get(_CLICKED):
-        st.session_state[_CLICKED] = clicked
-        if clicked[1] in study.by_number:
-            st.session_state["point"] = str(clicked[1])
+    for picture in ("scatter-chart", "along-chart"):
+        clicked("point", picture, SELECTION, "number")
     numbers = [str(point.number) for point in study.points]
     default = str(frames.default_point(study).number)
-    number = _box("Point", numbers, default, "point", "or click one in the picture")
+    number = choose_one(st, "Point", numbers, "point", default, "or click one in the picture")
     return study.by_number[int(number)]
-
-
-def _clicked() -> tuple[str, int] | None:
-    """The picture that was clicked last, and the number of the point there."""
-    known = st.session_state.get(_CLICKED)
-    fresh = []
-    for key in ("scatter-chart", "along-chart"):
-        state: Any = st.session_state.get(key)
-        picked = state["selection"].get(SELECTION) if state else None
-        if picked:
-            fresh.append((key, int(picked[0]["number"])))
-    return next((one for one in fresh if one != known), None)
 
 
 def _detail(listing: Listing, study: StoredStudy, point: StudyPoint) -> None:
@@ -299,8 +274,8 @@ def _parallel(study: StoredStudy, found: Mapping[str, Quantity]) -> None:
     shown = [found[name] for name in names[:_MOST_MEASURES]]
     with st.sidebar:
         measures = [one.name for one in shown]
-        colour = _box("Colour of the parallel axes", measures, measures[0], "colour",
-                      "the measure that lines are coloured by")  # fmt: skip
+        colour = choose_one(st, "Colour of the parallel axes", measures, "colour", measures[0],
+                            "the measure that lines are coloured by")  # fmt: skip
     frame = frames.parallel_frame(study, shown)
     scales = frames.parallel_scales(study)
     st.echarts_chart(

@@ -10,6 +10,7 @@ import streamlit as st
 from dashboard.charts import fabric as charts
 from dashboard.charts.axes import Window
 from dashboard.charts.fabric import SHOWN
+from dashboard.choices import choose_one, clicked, picked, switched
 from dashboard.frames import fabric as frames
 from dashboard.frames.events import bands
 from dashboard.frames.fabric import HeatMap, Held
@@ -17,7 +18,6 @@ from dashboard.load import Missing, RunView, part
 from dashboard.parts import absent, bin_text, chart, foot, head, notice, table
 from dashboard.shell import chosen_run
 from dashboard.style import ink
-from dashboard.urls import choose_one, clicked, keep, set_by, switched
 from sim.results.measure_links import no_traffic
 from sim.results.wording import percent, span
 from sim.units import format_si
@@ -25,7 +25,6 @@ from sim.units import format_si
 #: A minimum that lets two charts stand side by side from a 1,280-pixel window on.
 _CHART_PX = 460
 _WHOLE = "the whole tier"
-_SEEN = "fabric-run"
 _TIER_TABLE = "links-table-tier"
 _LIMITS = ("network", "partition", "weights")
 _KINDS = {"kv": "KV", "weights": "weights", "migration": "KV of migrations"}
@@ -68,23 +67,20 @@ def _body(run: RunView, tiers: pd.DataFrame, reason: str | None) -> None:
     names = [str(name) for name in tiers["tier"]]
     boxes = st.columns([2, 2, 3], gap="small", vertical_alignment="bottom")
     first = names[frames.first_tier(tiers)]
-    if st.session_state.get(_SEEN) not in (None, run.name):
-        st.session_state["tier"] = first  # another run's fullest tier may idle in this one
-    st.session_state[_SEEN] = run.name
     tier = choose_one(boxes[0], "Tier", names, "tier", first)
     shown = choose_one(boxes[1], "Show", list(SHOWN), "show", next(iter(SHOWN)))
-    links = part(lambda: frames.links_of(run, str(tier)))
+    links = part(lambda: frames.links_of(run, tier))
     pairs = _pairs(links)
     chosen = choose_one(boxes[2], "Pair of ends", pairs, "pair", _WHOLE)
-    pair = None if chosen == _WHOLE else str(chosen)
+    pair = None if chosen == _WHOLE else chosen
     with st.grid(2, min_column_width=_CHART_PX, key="pictures"):
         with st.container(key="heat"):
-            _heat(run, str(tier), str(shown), links, reason, pair)
+            _heat(run, tier, shown, links, reason, pair)
         with st.container(key="use"):
-            _over_time(run, tiers, str(tier), links, pair)
+            _over_time(run, tiers, tier, links, pair)
             _transfers(run)
-    _links(run, str(tier), links, pair)
-    _tiers(run, tiers, str(tier))
+    _links(run, tier, links, pair)
+    _tiers(run, tiers, tier)
 
 
 def _sentences(run: RunView, tiers: pd.DataFrame) -> None:
@@ -187,12 +183,11 @@ def _pairs(links: pd.DataFrame | Missing) -> list[str]:
     if isinstance(links, Missing):
         return [_WHOLE]
     pairs = [_WHOLE, *frames.natural(set(links["pair"]))]
-    keep("pair", pairs, _WHOLE)
     clicked("pair", "heat-map-chart", "pair", "pair", _WHOLE)
     state = st.session_state.get(_TIER_TABLE)
     rows = [row for row in (state["selection"]["rows"] if state else []) if row < len(links)]
     if rows:
-        set_by("pair", _TIER_TABLE, str(links["pair"].iloc[rows[0]]), _WHOLE)
+        picked("pair", _TIER_TABLE, str(links["pair"].iloc[rows[0]]), _WHOLE)
     return pairs
 
 

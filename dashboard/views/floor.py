@@ -10,7 +10,7 @@ from dashboard.charts.floor import CLICKED, plan_chart
 from dashboard.charts.power import NEAR_SHARE, state_of
 from dashboard.charts.tiles import CAPTIONS, WHOLE, choices, tiles
 from dashboard.charts.timeline import node_chart
-from dashboard.clicks import box, choose_by_click, offer
+from dashboard.choices import box, choose_one, clicked, offer
 from dashboard.clock import KEY, go_to, moment, named_moments, told
 from dashboard.frames.bins import bin_width_s
 from dashboard.frames.events import bands
@@ -107,7 +107,8 @@ def _plan(run: RunView, plan: pd.DataFrame) -> None:
     hot = part(lambda: hottest(run))
     names = list(plan["rack"])
     first = names[0] if isinstance(hot, Missing) or hot is None else hot.rack
-    chosen = choose_by_click("plan-chart", CLICKED, "rack", "rack", names, first)
+    clicked("rack", "plan-chart", CLICKED, "rack")
+    chosen = offer("rack", names, first)
     # Below the plan of a small floor is room for the nodes of the rack.
     few = plan["line"].nunique() <= _FEW_LINES
     left, right = st.columns([3, 2], gap="medium")
@@ -117,7 +118,7 @@ def _plan(run: RunView, plan: pd.DataFrame) -> None:
         if few:
             _servers(run, chosen, at_s)
     with right:
-        box("Rack", "rack", names, "or click its tile")
+        box(st, "Rack", names, "rack", "or click its tile")
         _rack(run, chosen, at_s)
         if not few:
             _servers(run, chosen, at_s)
@@ -143,11 +144,11 @@ def _controls(run: RunView) -> tuple[str, float]:
     what, when, play, jump = st.columns(
         [1.1, 2.2, 0.55, 0.75], gap="small", vertical_alignment="bottom"
     )
-    with what:
-        shown = choices(run)
-        offer("show", shown, shown[0])
-        show = box("Tiles show", "show", shown,
-                   "the colours keep their meaning at every moment and in every run")  # fmt: skip
+    shown = choices(run)
+    show = choose_one(
+        what, "Tiles show", shown, "show", shown[0],
+        "the colours keep their meaning at every moment and in every run",
+    )  # fmt: skip
     first = part(lambda: first_moment(run))
     with when:
         playing = st.session_state.get(_PLAYING, False)
@@ -164,7 +165,7 @@ def _controls(run: RunView) -> tuple[str, float]:
             else go_to(run, hot.t_s),
             help="go to the moment at which a rack came nearest to its limit",
         )  # fmt: skip
-    return str(show), at_s
+    return show, at_s
 
 
 def _tiles(run: RunView, show: str, at_s: float, chosen: str) -> None:

@@ -11,6 +11,7 @@ from dashboard import verdicts
 from dashboard.charts import latency as charts
 from dashboard.charts import overview as lines
 from dashboard.charts.axes import Window, moment_words
+from dashboard.choices import choose_one, clicked, picked, switched
 from dashboard.frames import latency as frames
 from dashboard.frames.events import bands
 from dashboard.frames.latency import MEASURES, Distribution, Measure, Misses
@@ -20,7 +21,7 @@ from dashboard.load import Missing, RunView, part
 from dashboard.parts import absent, bin_text, chart, foot, head, table
 from dashboard.shell import chosen_run
 from dashboard.style import ink
-from dashboard.urls import choose_one, clicked, keep, set_by, switched
+from dashboard.urls import keep
 from sim.results.wording import percent, shown, span
 from sim.units import format_si
 
@@ -65,11 +66,11 @@ def _choices(run: RunView) -> tuple[str, Measure, bool]:
     first = run.workloads[0] if isinstance(worst_one, Missing) else worst_one
     boxes = st.columns([2, 2, 3], gap="small", vertical_alignment="bottom")
     workload = choose_one(boxes[0], "Workload", run.workloads, "workload", first)
-    foremost = part(lambda: frames.foremost(run, str(workload)))
+    foremost = part(lambda: frames.foremost(run, workload))
     shown = "TTFT" if isinstance(foremost, Missing) else foremost
     name = choose_one(boxes[1], "Measure", list(MEASURES), "measure", shown)
     tail = switched(boxes[2], "Tail: share that took longer, log scale", "tail")
-    return str(workload), MEASURES[str(name)], tail
+    return workload, MEASURES[name], tail
 
 
 def _sentences(
@@ -224,8 +225,9 @@ def _misses(run: RunView, workload: str, missed: Misses | Missing) -> None:
         cure = "" if stated else f"State objectives under 'slo:' of workload {workload}."
         absent(f"None of {missed.arrivals:,} requests missed.", cure)
         return
-    keep("cause", [_EVERY, *missed.frame["key"]], _EVERY)
     clicked("cause", "misses-chart", "cause", "key", _EVERY)
+    # The box, further down, has more causes: what the URL asks for in vain is told there.
+    keep("cause", [_EVERY, *missed.frame["key"]], _EVERY)
     chart(
         charts.misses_chart(missed, str(st.session_state["cause"]), ink()),
         "misses",
@@ -256,7 +258,7 @@ def _worst(run: RunView, workload: str, measure: Measure, missed: Misses | Missi
     cause = choose_one(boxes[0], "Cause", options, "cause", _EVERY)
     listed: pd.DataFrame | Missing = every
     if cause != _EVERY:
-        listed = part(lambda: worst(run, workload, measure.word, str(cause)))
+        listed = part(lambda: worst(run, workload, measure.word, cause))
     if isinstance(listed, Missing):
         absent(f"{listed.reason}.", "Run the scenario again.")
         return
@@ -275,13 +277,13 @@ def _list(run: RunView, workload: str, measure: Measure, listed: pd.DataFrame, p
     number = run.workloads.index(workload)
     key = f"worst-table-{number}-{st.session_state.get('cause', _EVERY)}-{measure.word}"
     event = table(rows, key, height=min(330, 40 + 30 * len(rows)), selectable=True)
-    picked = event["selection"]["rows"] if event else []
+    rows_picked = event["selection"]["rows"] if event else []
     numbers = {
         str(number): int(i)
         for number, i in zip(listed["number"], listed["request_id"], strict=True)
     }
-    at = picked[0] if picked and picked[0] < len(listed) else None
-    set_by("request", key, None if at is None else str(listed["number"][at]), _NONE)
+    at = rows_picked[0] if rows_picked and rows_picked[0] < len(listed) else None
+    picked("request", key, None if at is None else str(listed["number"][at]), _NONE)
     foot(
         f"the slowest misses of {workload}, at most 50 each quarter of an hour, warm-up included; "
         f"of one way not to complete, the first {SHOWN}; longest {_ORDER[measure.word]} first; "
@@ -290,7 +292,7 @@ def _list(run: RunView, workload: str, measure: Measure, listed: pd.DataFrame, p
     )  # fmt: skip
     chosen = choose_one(place, "Request", [_NONE, *numbers], "request", _NONE)
     if chosen != _NONE:
-        _story(run, workload, str(chosen), numbers[str(chosen)])
+        _story(run, workload, chosen, numbers[chosen])
 
 
 def _rows(run: RunView, listed: pd.DataFrame) -> pd.DataFrame:

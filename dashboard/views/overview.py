@@ -8,6 +8,7 @@ import streamlit as st
 from dashboard import verdicts
 from dashboard.charts import overview as charts
 from dashboard.charts.axes import Window
+from dashboard.choices import choose_one
 from dashboard.frames.events import bands
 from dashboard.frames.overview import Draw, Latency, draw_series, latency_series
 from dashboard.load import Missing, RunView, part
@@ -96,13 +97,9 @@ def _cards(run: RunView) -> None:
 def _latency(run: RunView) -> None:
     workload = verdicts.worst_ttft(run)[0]
     if len(run.workloads) > 1:
-        with st.sidebar:
-            workload = st.selectbox(
-                "Workload of the TTFT chart",
-                run.workloads,
-                index=run.workloads.index(workload),
-                key=f"workload-{run.name}",
-            )
+        workload = choose_one(
+            st.sidebar, "Workload of the TTFT chart", run.workloads, "workload", workload
+        )
     head("Time to first token, by arrival")
     series = part(lambda: latency_series(run, workload))
     if isinstance(series, Missing):

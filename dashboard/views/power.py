@@ -9,7 +9,7 @@ from dashboard import limits_said
 from dashboard.charts.axes import Window, moment_words
 from dashboard.charts.power import CLICKED, diagram, ladder_chart
 from dashboard.charts.timeline import drawn_limits, drawn_rating, lane_chart, node_chart
-from dashboard.clicks import box, choose_by_click, offer
+from dashboard.choices import box, choose_one, clicked, offer
 from dashboard.clock import go_to, moment
 from dashboard.frames.bins import bin_width_s
 from dashboard.frames.control import actions, clocks, controllers, lanes
@@ -49,7 +49,8 @@ def power() -> None:
 @st.fragment
 def _detail(run: RunView, nodes: pd.DataFrame) -> None:
     names = list(nodes["name"])
-    chosen = choose_by_click("ladder-chart", CLICKED, "name", "node", names, _fullest(run, nodes))
+    clicked("node", "ladder-chart", CLICKED, "name")
+    chosen = offer("node", names, _fullest(run, nodes))
     first = part(lambda: first_moment(run))
     worst_s = 0.0 if isinstance(first, Missing) else first
     what, which, when, jump = st.columns(
@@ -59,11 +60,11 @@ def _detail(run: RunView, nodes: pd.DataFrame) -> None:
         shown: tuple[str, ...] = (_NOW, _PEAK, _DIAGRAM_SHOWN)
         few = int((nodes["kind"] != "server").sum()) <= _DIAGRAM
         shown = shown if few else shown[:2]
-        offer("bars", shown, shown[0])
-        show = box("Nodes show", "bars", shown,
-                   "the diagram is drawn of trees of up to 40 nodes, servers apart")  # fmt: skip
-    with which:
-        box("Node", "node", names, "or click its bar")
+        show = choose_one(
+            st, "Nodes show", shown, "bars", shown[0],
+            "the diagram is drawn of trees of up to 40 nodes, servers apart",
+        )  # fmt: skip
+    box(which, "Node", names, "node", "or click its bar")
     with when:
         at_s = moment(run, worst_s)
     with jump:

@@ -10,6 +10,7 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard import drafts, jobs
+from dashboard.choices import box
 from dashboard.drafts import OF_RUN, Checked, Start
 from dashboard.frames.run import effect_rows
 from dashboard.jobs import Job
@@ -18,7 +19,7 @@ from dashboard.load import Missing, RunView, Unreadable, View, part, read_view
 from dashboard.parts import absent, head, notice, table
 from dashboard.shell import choose, left_out, open_page
 from dashboard.style import MARKS
-from dashboard.urls import keep, remember
+from dashboard.urls import keep, tell
 from sim.errors import RackplanError
 from sim.paths import share
 from sim.results.wording import span
@@ -88,19 +89,17 @@ def _origin(listing: Listing, view: View | None, there: list[Job]) -> str:
     options += [f"{_SHIPPED}{name}" for name in drafts.shipped()]
     options += [f"{_FILE}{name}" for name in drafts.files_under(listing.root)]
     first = 0 if view is not None else options.index(f"{_SHIPPED}quickstart.yaml")
-    strange = keep("from", options, options[first])
-    if strange is not None:
-        notice("near", "No scenario of that name here", f"{strange[:128]!r}", key="unknown-from")
-    chosen = st.selectbox(
+    # A run that came since is no reason to leave what is being edited.
+    tell("from", keep("from", options, options[first]))
+    return box(
+        st,
         "Start from",
         options,
-        key="from",
-        help="a run's scenario as it was written, what was run from here last, a scenario that "
+        "from",
+        "a run's scenario as it was written, what was run from here last, a scenario that "
         "comes with rackplan, or a YAML file in the folder of the runs; another choice leaves what "
         "was edited as it is",
     )
-    remember("from", chosen)
-    return str(chosen)
 
 
 def _start(root: Path, origin: str, view: View | None, there: list[Job]) -> Start:

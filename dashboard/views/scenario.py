@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from dashboard.choices import choose_one
 from dashboard.drafts import OF_RUN, like_shipped
 from dashboard.frames import scenario as frames
 from dashboard.load import Missing, View, part
 from dashboard.parts import absent, head, table
 from dashboard.shell import chosen_view
 from dashboard.style import MARKS
-from dashboard.urls import keep, remember
 
 _WRITTEN, _RESOLVED = "as written", "resolved"
 _CODE_PX, _TABLE_PX = 470, 360
@@ -43,24 +43,20 @@ def _yaml(view: View) -> None:
     forms = (
         (_RESOLVED,) if written is None or isinstance(written, Missing) else (_WRITTEN, _RESOLVED)
     )
-    keep("form", forms, forms[0])
-    form = st.selectbox(
-        "The scenario", forms, key="form", label_visibility="collapsed",
-        help="as it was written, or with every default filled in",
-    )  # fmt: skip
-    remember("form", form)
+    form = choose_one(st, "The scenario", forms, "form", forms[0],
+                      "as it was written, or with every default filled in")  # fmt: skip
     text = written if form == _WRITTEN else part(lambda: frames.resolved_yaml(view))
     if not isinstance(text, str):
         absent(f"{text.reason}." if isinstance(text, Missing) else "It was not kept.")
         return
     st.code(text, language="yaml", line_numbers=True, height=_CODE_PX)
-    caption = _CAPTIONS[str(form)]
+    caption = _CAPTIONS[form]
     if written is None:
         caption += "; as it was written it was not kept by the rackplan that made this run"
     with st.container(horizontal=True, wrap=False, key="small-yaml"):
         st.text(f"{len(text.splitlines()):,} lines; {caption}", width="stretch")
         st.download_button(
-            "YAML", data=text.encode(), file_name=_file_name(view, str(form)),
+            "YAML", data=text.encode(), file_name=_file_name(view, form),
             mime="application/yaml", on_click="ignore", type="tertiary", key="yaml",
             help="this text as a file",
         )  # fmt: skip

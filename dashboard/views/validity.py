@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.charts.validity import EDGE, against, errors
+from dashboard.choices import choose_one
 from dashboard.frames.validity import (
     FITTED,
     INSIDE,
@@ -32,7 +33,6 @@ from dashboard.load import Missing, Unreadable, View, part
 from dashboard.parts import absent, chart, foot, head, notice, table
 from dashboard.shell import choose, choose_view, open_page
 from dashboard.style import MARKS, ink
-from dashboard.urls import keep, remember
 from sim.perf.stacks import POOLED
 from sim.validate.points import Validation
 
@@ -118,9 +118,10 @@ def _product(validation: Validation) -> None:
                key="no-points")  # fmt: skip
         return
     places = st.columns(3, gap="small")
-    name = _choice(places[0], "Measure", [words for words, _ in MEASURES.values()], "quantity")
-    runs = _choice(places[1], "Measured runs", list(_RUNS), "runs")
-    size = _choice(places[2], "Error against", list(_SIZES), "size")
+    names = [words for words, _ in MEASURES.values()]
+    name = choose_one(places[0], "Measure", names, "quantity", names[0])
+    runs = choose_one(places[1], "Measured runs", list(_RUNS), "runs", next(iter(_RUNS)))
+    size = choose_one(places[2], "Error against", list(_SIZES), "size", next(iter(_SIZES)))
     metric = next(one for one, (words, _) in MEASURES.items() if words == name)
     frame = part(lambda: points_frame(validation, key_of(validation), metric))
     if isinstance(frame, Missing) or frame.empty:
@@ -138,16 +139,6 @@ def _product(validation: Validation) -> None:
             _errors(validation, shown, metric, size)
     head(f"{name} by stack, runs as chosen above", "by-stack")
     table(by(shown, "stack"), "stacks-table")
-
-
-def _choice(
-    place: st.delta_generator.DeltaGenerator, label: str, options: list[str], key: str
-) -> str:
-    """One of our own words, which the URL has as ``key``."""
-    keep(key, options, options[0])
-    chosen = str(place.selectbox(label, options, key=key))
-    remember(key, chosen)
-    return chosen
 
 
 def _sentence(validation: Validation, frame: pd.DataFrame, name: str) -> None:

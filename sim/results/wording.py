@@ -14,7 +14,7 @@ _SHOWN = {"energy_per_token": "kWh/Mtoken", "money_per_token": "USD/Mtoken", "en
 def percent(share: float) -> str:
     """A share: ``12.3 %``, ``104 %``, ``0.05 %``."""
     value = 100.0 * share
-    return f"{value:,.0f} %" if abs(value) >= 999.5 else f"{value:.3g} %"
+    return f"{value:,.0f} %" if 999.5 <= abs(value) < 1e15 else f"{value:.3g} %"
 
 
 def span(seconds: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from itertools import pairwise
@@ -14,7 +15,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard.frames.capacity import chart_frame, part_rows, read_plan, stranded
-from dashboard.listing import list_results
+from dashboard.listing import PLAN, list_results
 from dashboard.load import Missing, RunView, Unreadable, part, read_run
 from sim.plan.answer_files import Evidence, Question, save
 from sim.plan.kinds import How, load
@@ -129,6 +130,17 @@ def test_a_plan_that_the_url_made_up_is_refused(app: App, root: Path, name: str)
     shown = app(root, "capacity", plan=name)
     assert not shown.exception
     assert "No plan of that name here" in texts(shown)
+
+
+def test_the_plan_that_looks_ahead_is_shown_first(app: App, root: Path) -> None:
+    """The page asks until when; a newer answer to another question is in the box."""
+    ahead = list_results(root).names(PLAN)[0]
+    other = leave_told(root, Told("How many?", "LEAST 4 replicas", OPEN, (), ()))
+    later = (root / ahead / "manifest.json").stat().st_mtime + 100.0
+    os.utime(root / other / "manifest.json", (later, later))
+    shown = app(root, "capacity")
+    assert shown.selectbox(key="plan").value == ahead
+    assert shown.selectbox(key="plan").options == [other, ahead]
 
 
 def test_plans_and_runs_are_chosen_apart(app: App, root: Path) -> None:

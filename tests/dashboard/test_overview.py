@@ -149,7 +149,7 @@ def test_the_worst_workload_is_named_and_charted_first(app: App, made: Path) -> 
     assert "✕ Objectives missed by 1 of 2 workloads" in texts(page)
     assert page.metric[1].label == "TTFT p99, worst workload"
     assert page.metric[1].delta.startswith("code")
-    workload = page.selectbox(key="workload-two")
+    workload = page.selectbox(key="workload")
     assert workload.value == "code"
     assert "objective 5.00 ms" in labels(page, 0)
     workload.select("chat").run()

@@ -88,6 +88,9 @@ def test_any_text_is_a_number_or_a_unit_error(text: str, dimension: str) -> None
         (95.0, "s", "95.0 s"),
         (0, "W", "0 W"),
         (31442, "", "31,442"),
+        (990e12, "tokens", "990,000,000,000,000 tokens"),
+        (1e300, "tokens", "1e+300 tokens"),
+        (1e300, "W", "1e+288 TW"),
     ],
 )
 def test_numbers_are_shown_with_three_digits(value: float, unit: str, shown: str) -> None:

@@ -178,6 +178,14 @@ def test_slow_decode_binds_when_nothing_waits() -> None:
     assert judged.headline.startswith("chat misses its objectives: 9.91 %")
 
 
+def test_requests_as_slow_as_the_objective_allows_are_not_called_slower() -> None:
+    """Those in the histogram bin of the objective may be on either side of it."""
+    rows = good()
+    rows["end_s"] = rows["first_token_s"] + 0.9999 * 0.05 * (rows["output_tokens"] - 1)
+    judged = judge(miss(rows, 10, end_s=60.0))
+    assert "at least 9.93 % of the chat requests that decoded were" in judged.binding_sentence
+
+
 def test_faster_replicas_are_advised_where_requests_run_alone() -> None:
     slow = miss(good(), 10, end_s=60.0)
     judged = judge(slow, meters={**FREE, "running_s": [540.0, 400.0]})
