@@ -18,6 +18,10 @@ def load() -> None:
     for package in (frames, charts):
         for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             __import__(module.name)
+    from altair.utils.schemapi import disable_debug_mode
+
+    # Each part of a chart would be checked against the schema as it is made; tests do that.
+    disable_debug_mode()
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ minutes the tables behind them are read instead, where they were recorded whole.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from dashboard.load import RunView, ask
 from sim.errors import ResultError
+from sim.results.bins import histogram_quantile, latency_middles
 from sim.site.types import ON_INTAKE
 
 MINUTE_S = 60.0
@@ -50,6 +52,31 @@ def minutes_per_bin(end_s: float, events: float = math.inf) -> int:
     bins = min(_MOST_BINS, events / _REQUESTS_PER_BIN)
     minutes = end_s / MINUTE_S
     return next((m for m in _MINUTES if minutes / m <= bins), math.ceil(minutes / max(1.0, bins)))
+
+
+def counted_quantiles(
+    counted: pd.DataFrame, slots: int, wanted: Mapping[str, float]
+) -> pd.DataFrame:
+    """Quantiles by slot of time from counted latencies.
+
+    Args:
+        counted: ``slot``, ``bin`` (of ``sim.results.bins``) and ``n``, ordered by slot and bin.
+        slots: rows of the result; what was counted beyond them is left out.
+        wanted: column → quantile in [0, 1].
+
+    Returns:
+        ``n`` and the columns of ``wanted`` in seconds, NaN where nothing was counted.
+    """
+    slot, bins, counts = (counted[name].to_numpy(np.int64) for name in ("slot", "bin", "n"))
+    middles = latency_middles(bins)
+    n, found = np.zeros(slots, np.int64), np.full((len(wanted), slots), np.nan)
+    edges = np.searchsorted(slot, np.arange(slots + 1))
+    for at in np.flatnonzero(np.diff(edges)):
+        mine = slice(edges[at], edges[at + 1])
+        n[at] = counts[mine].sum()
+        for row, quantile in zip(found, wanted.values(), strict=True):
+            row[at] = histogram_quantile(middles[mine], counts[mine], quantile)
+    return pd.DataFrame({"n": n, **dict(zip(wanted, found, strict=True))})
 
 
 def bin_width_s(run: RunView) -> float:

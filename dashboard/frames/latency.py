@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dashboard.frames.bins import MINUTE_S, fine_edges, fine_width, is_fine, minutes_per_bin
+from dashboard.frames.bins import (
+    MINUTE_S,
+    counted_quantiles,
+    fine_edges,
+    fine_width,
+    is_fine,
+    minutes_per_bin,
+)
 from dashboard.frames.overview import QUANTILES_SHOWN, Latency, limit
 from dashboard.load import RunView, ask
 from sim.errors import ResultError
@@ -230,27 +237,13 @@ def series(run: RunView, workload: str, measure: Measure) -> Latency:
         starts = width * np.arange(max(1, math.ceil(run.end_s / width)))
         end = max(1, math.ceil(run.end_s / MINUTE_S))
         rows = ask(run, _COUNTED, workload=workload, metric=metric, per=per, end=end)
-        frame = _quantiles(rows, len(starts), wanted)
+        frame = counted_quantiles(rows, len(starts), wanted)
     frame.insert(0, "t_s", starts)
     frame["n"] = frame["n"].fillna(0).astype(np.int64)
     if not np.isfinite(frame["p99"].dropna()).all():
         raise ResultError(f"the {measure.title} of {workload} holds a number no run measures")
     objective = objectives_of(run, workload).get(metric)
     return Latency(frame.reset_index(drop=True), width, error, objective, 0)
-
-
-def _quantiles(rows: pd.DataFrame, slots: int, wanted: Mapping[str, float]) -> pd.DataFrame:
-    columns: dict[str, Any] = {name: np.full(slots, np.nan) for name in wanted}
-    columns = {"n": np.zeros(slots, np.int64), **columns}
-    for slot, mine in rows.groupby("slot"):
-        if not 0 <= slot < slots:
-            continue
-        middles = latency_middles(mine["bin"].to_numpy(dtype=np.int64))
-        counts = mine["n"].to_numpy(dtype=np.int64)
-        columns["n"][slot] = counts.sum()
-        for name, quantile in wanted.items():
-            columns[name][slot] = histogram_quantile(middles, counts, quantile)
-    return pd.DataFrame(columns)
 
 
 _BY_CAUSE = """

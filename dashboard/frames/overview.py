@@ -12,6 +12,7 @@ import pandas as pd
 from dashboard.frames.bins import (
     MINUTE_S,
     bin_width_s,
+    counted_quantiles,
     draws,
     fine_edges,
     fine_width,
@@ -21,7 +22,7 @@ from dashboard.frames.bins import (
 )
 from dashboard.load import RunView, ask, per_run
 from sim.errors import ResultError
-from sim.results.bins import LATENCY_ERROR, histogram_quantile, latency_middles
+from sim.results.bins import LATENCY_ERROR
 from sim.results.metrics import QUANTILES
 
 QUANTILES_SHOWN = ("p50", "p99")
@@ -122,18 +123,10 @@ def _counted_latency(run: RunView, workload: str) -> tuple[pd.DataFrame, float]:
     per_bin = minutes_per_bin(run.end_s, float(ask(run, sql, workload=workload)["n"][0]))
     counted = ask(run, _COUNTED, workload=workload, per=per_bin)
     slots = max(1, int(np.ceil(run.end_s / (MINUTE_S * per_bin))))
-    columns: dict[str, Any] = {name: np.full(slots, np.nan) for name in QUANTILES_SHOWN}
-    requests = np.zeros(slots, np.int64)
-    for slot, mine in counted.groupby("slot"):
-        if slot >= slots:
-            continue
-        middles = latency_middles(mine["bin"].to_numpy(dtype=np.int64))
-        counts = mine["n"].to_numpy(dtype=np.int64)
-        requests[slot] = int(counts.sum())
-        for name in QUANTILES_SHOWN:
-            columns[name][slot] = histogram_quantile(middles, counts, QUANTILES[name])
-    starts = np.arange(slots) * MINUTE_S * per_bin
-    return pd.DataFrame({"t_s": starts, "n": requests, **columns}), MINUTE_S * per_bin
+    wanted = {name: QUANTILES[name] for name in QUANTILES_SHOWN}
+    frame = counted_quantiles(counted, slots, wanted)
+    frame.insert(0, "t_s", np.arange(slots) * MINUTE_S * per_bin)
+    return frame, MINUTE_S * per_bin
 
 
 @per_run

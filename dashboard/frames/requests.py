@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,21 +19,19 @@ SHOWN = 100
 _IN_WORKLOAD = (1 << 40) - 1
 
 _WORST = """
-    select request_id, arrival_s, ttft_s, e2e_s, outcome from summary_worst
-    where workload = $workload
+    select request_id, arrival_s, ttft_s, tpot_s, e2e_s, replica, input_tokens, output_tokens,
+           attempts, outcome, cause
+    from summary_worst where workload = $workload
 """
+# The ids come first, so that no column of another request is read.
 _OF_OUTCOME = """
-    select request_id, arrival_s, first_token_s - arrival_s as ttft_s, end_s - arrival_s as e2e_s,
-           outcome
+    select request_id, arrival_s, first_token_s - arrival_s as ttft_s, null::double as tpot_s,
+           end_s - arrival_s as e2e_s, replica, input_tokens, output_tokens, attempts, outcome,
+           'outcome' as cause
     from requests where request_id in (
         select request_id from requests where workload = $workload and outcome = $outcome
         order by arrival_s limit $most
     )
-"""
-# The ids come first, so that no column of another request is read.
-_ROWS = """
-    select request_id, replica, input_tokens, output_tokens, attempts, first_token_s, end_s
-    from requests where request_id in (select unnest($ids::bigint[]))
 """
 _BY = {"ttft": "ttft_s", "queue": "ttft_s", "tpot": "tpot_s", "itl": "tpot_s"}
 _LATE = 1e30  # what was never reached is the worst
@@ -42,69 +39,33 @@ _LATE = 1e30  # what was never reached is the worst
 
 @per_run
 def worst(run: RunView, workload: str, measure: str, cause: str = "") -> pd.DataFrame:
-    """The slowest misses of a workload, worst of ``measure`` first; warm-up included; at most
-    ``SHOWN`` where their order is known beforehand.
+    """The slowest misses of a workload, worst of ``measure`` first; warm-up included.
 
     ``cause``: only those of this ``key``. Requests that did not complete may have ended soon, and
-    so be none of the slowest: where rows of requests were recorded, the first of them are taken.
+    so be none of the slowest: where rows of requests were recorded, the first of them are taken,
+    at most ``SHOWN``.
 
     ``request_id``, ``number`` (in its workload), ``arrival_s``, ``ttft_s``, ``tpot_s``, ``e2e_s``,
-    ``key`` and ``cause`` (why it missed), and, where rows of requests were recorded, ``replica``,
-    ``input_tokens``, ``output_tokens``, ``attempts``; what was not recorded is null.
+    ``replica``, ``input_tokens``, ``output_tokens``, ``attempts``, ``key`` and ``cause`` (why it
+    missed, in words); what it did not reach is null.
 
     Raises:
         ResultError: a table is unreadable.
     """
-    by = _BY.get(measure, "e2e_s")
     if cause in OUTCOMES and run.rows("requests"):
         found = ask(run, _OF_OUTCOME, workload=workload, outcome=cause, most=SHOWN)
     else:
         found = ask(run, _WORST, workload=workload)
-    rows = pd.DataFrame(
-        columns=["request_id", "replica", "input_tokens", "output_tokens", "attempts",
-                 "first_token_s", "end_s"], dtype=float,
-    )  # fmt: skip
-    if cause in ("", "ttft") and by != "tpot_s":
-        # What is first in the list is known without rows, which are then read of few requests.
-        late = found["ttft_s"] > objectives_of(run, workload).get("ttft", math.inf)
-        found = (
-            (found[late | found["ttft_s"].isna()] if cause else found)
-            .sort_values([by, "request_id"], ascending=[False, True], na_position="first")
-            .head(SHOWN)
-        )
-    if len(found) and run.rows("requests"):
-        rows = ask(run, _ROWS, ids=tuple(sorted(int(number) for number in found["request_id"])))
-    frame = found.merge(rows.astype({"request_id": "int64"}), on="request_id", how="left")
-    completed = frame["outcome"] == "completed"
-    several = completed & (frame["output_tokens"] >= 2)
-    gaps = (frame["output_tokens"] - 1).where(several)
-    frame["tpot_s"] = (frame["end_s"] - frame["first_token_s"]) / gaps
     stated = objectives_of(run, workload)
-    causes = [_cause(row, stated) for row in frame.to_dict("records")]
-    outcomes = frame["outcome"].astype(str).tolist()
-    pairs = list(zip(causes, outcomes, strict=True))
-    frame["key"] = [key_of(cause, outcome) for cause, outcome in pairs]
-    frame["cause"] = [cause_words(cause, outcome, stated) for cause, outcome in pairs]
-    frame["number"] = frame["request_id"].astype("int64") & _IN_WORKLOAD
-    order = frame[by].fillna(_LATE)
-    frame = frame.assign(order=order).sort_values(["order", "request_id"], ascending=[False, True])
+    pairs = list(zip(found["cause"].astype(str), found["outcome"].astype(str), strict=True))
+    found["key"] = [key_of(why, outcome) for why, outcome in pairs]
+    found["cause"] = [cause_words(why, outcome, stated) for why, outcome in pairs]
+    found["number"] = found["request_id"] & _IN_WORKLOAD
     if cause:
-        frame = frame[frame["key"] == cause]
-    return frame.drop(columns=["order", "first_token_s", "end_s"]).reset_index(drop=True)
-
-
-def _cause(row: Mapping[str, Any], stated: Mapping[str, float]) -> str:
-    """The objective that a request missed first in time; "outcome" if it did not complete.
-
-    Without its rows its TPOT is unknown: then it is what the others leave.
-    """
-    if row["outcome"] != "completed":
-        return "outcome"
-    for word in ("ttft", "tpot", "e2e"):
-        if word in stated and row[f"{word}_s"] > stated[word]:
-            return word
-    unknown = pd.isna(row["tpot_s"]) and "tpot" in stated
-    return "tpot" if unknown or not stated else next(iter(stated))
+        found = found[found["key"] == cause]
+    order = found[_BY.get(measure, "e2e_s")].fillna(_LATE)
+    found = found.assign(order=order).sort_values(["order", "request_id"], ascending=[False, True])
+    return found.drop(columns=["order", "outcome"]).reset_index(drop=True)
 
 
 @dataclass(frozen=True)

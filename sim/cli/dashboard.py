@@ -36,6 +36,7 @@ _FLAGS = (
     "--server.maxUploadSize=2",
     "--server.fileWatcherType=none",
     "--server.runOnSave=false",
+    "--runner.magicEnabled=false",  # pages say what they show; rewriting them takes time
     "--server.enableStaticServing=false",
     "--server.enableCORS=true",
     "--server.enableXsrfProtection=true",

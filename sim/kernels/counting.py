@@ -67,8 +67,15 @@ MISS = np.dtype(
         ("request_id", np.int64),
         ("arrival_s", np.float64),
         ("ttft_s", np.float64),
-        ("outcome", np.int64),
-    ]
+        ("tpot_s", np.float64),
+        ("input_tokens", np.int32),
+        ("output_tokens", np.int32),
+        ("replica", np.int32),
+        ("attempts", np.int16),
+        ("outcome", np.int8),
+        ("cause", np.int8),
+    ],
+    align=True,
 )
 
 #: A row of ``summary/latency``; categories are codes.
@@ -166,7 +173,8 @@ def count_request(row: Any, counts: Counts) -> int:
     add_latency(counts, place, QUEUE, queue_s)
     add_count(row, counts.sums[place, row.outcome * CAUSES + cause], queue_s)
     if cause != MET:
-        offer(row, counts, counts.quarter[page] * len(counts.limit_s) + row.workload, ttft_s)
+        group = counts.quarter[page] * len(counts.limit_s) + row.workload
+        offer(row, counts, group, ttft_s, tpot_s, cause)
     return DONE
 
 
@@ -241,7 +249,7 @@ def add_count(row: Any, count: Any, queue_s: float) -> None:
 
 
 @kernel
-def offer(row: Any, counts: Counts, group: int, ttft_s: float) -> None:
+def offer(row: Any, counts: Counts, group: int, ttft_s: float, tpot_s: float, cause: int) -> None:
     """Keep a miss if it is among the worst of its group: never ended first, then the slowest.
 
     Of equal ones the lower id is worse.
@@ -263,7 +271,13 @@ def offer(row: Any, counts: Counts, group: int, ttft_s: float) -> None:
     miss.request_id = row.request_id
     miss.arrival_s = row.arrival_s
     miss.ttft_s = ttft_s
+    miss.tpot_s = tpot_s
+    miss.input_tokens = row.input_tokens
+    miss.output_tokens = row.output_tokens
+    miss.replica = row.replica
+    miss.attempts = row.attempts
     miss.outcome = row.outcome
+    miss.cause = cause
 
 
 @kernel

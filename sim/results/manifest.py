@@ -18,7 +18,7 @@ from sim.site.fabric.count import count_network
 from sim.site.guards import guards_of
 
 #: Version of the layout of a run folder; ``open_run`` reads this one only.
-FORMAT = 4
+FORMAT = 5
 
 #: How numbers were made; the same sentences for every run of one seed.
 DEFINITIONS: Mapping[str, str] = {

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from sim.results.bins import LOW_BIN, ZERO_BIN, latency_edges
@@ -191,8 +192,14 @@ class RequestCounts:
             "workload": category((group % max(1, workloads)).astype(np.int32), self._names),
             "arrival_s": rows["arrival_s"].copy(),
             "ttft_s": rows["ttft_s"].copy(),
+            "tpot_s": rows["tpot_s"].copy(),
             "e2e_s": np.where(np.isinf(rows["rank_s"]), np.nan, rows["rank_s"]),
+            "replica": pa.array(rows["replica"].copy(), mask=rows["replica"] < 0),
+            "input_tokens": rows["input_tokens"].copy(),
+            "output_tokens": rows["output_tokens"].copy(),
+            "attempts": rows["attempts"].copy(),
             "outcome": category(rows["outcome"].astype(np.int32), OUTCOMES),
+            "cause": category(rows["cause"].astype(np.int32), CAUSES),
         }
 
     def _ordered_pages(self) -> list[int]:

@@ -194,7 +194,7 @@ def test_a_damaged_answer_hides_only_itself(app: App, root: Path) -> None:
     ("file", "content", "reason"),
     [
         ("answer.json", '{"content": {}, "told": 3}', "told: expected an object"),
-        ("manifest.json", '{"format": 4, "kind": "plan"}', "'answered' is missing"),
+        ("manifest.json", '{"format": 5, "kind": "plan"}', "'answered' is missing"),
         ("manifest.json", '{"format": 99, "kind": "plan"}', "was written in format 99"),
         ("manifest.json", "[" * 200_000, "nested too deeply"),
     ],

@@ -81,7 +81,7 @@ def test_a_name_from_the_url_leads_nowhere(app: App, made: Path, page: str, run:
 
 
 _MANIFESTS = {
-    "cut": b'{"format": 4, "outcome": "comp',
+    "cut": b'{"format": 5, "outcome": "comp',
     "list": b"[1, 2]",
     "deep": b"[" * 200_000,
     "nul": b"\0\0\0",

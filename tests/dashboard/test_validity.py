@@ -291,7 +291,7 @@ def test_a_validation_without_a_run_is_told(app: App, runs: Path) -> None:
     ("file", "content", "reason"),
     [
         ("manifest.json", "{", "is not JSON"),
-        ("manifest.json", '{"format": 4, "kind": "validation"}', "'every' or 'versions'"),
+        ("manifest.json", '{"format": 5, "kind": "validation"}', "'every' or 'versions'"),
         ("serving.csv", "a,b\n1,2\n", "serving.csv:2: 'why_not'"),
         ("serving.csv", "\0\xff", "serving.csv"),
     ],

@@ -132,7 +132,7 @@ def test_a_run_it_is_not(saved: Path) -> None:
         open_run(saved)
     other = saved.parent / "other"
     other.mkdir()
-    (other / "manifest.json").write_text('{"format": 4, "kind": "study"}')
+    (other / "manifest.json").write_text('{"format": 5, "kind": "study"}')
     with pytest.raises(ResultError, match="does not hold the answer of a plan"):
         read_answer(other)
 

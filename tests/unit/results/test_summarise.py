@@ -104,6 +104,8 @@ def test_worst_keeps_the_slowest_misses_of_each_quarter() -> None:
     rows["end_s"][5] = np.nan
     rows["outcome"][5] = "unfinished"
     rows["met"][5] = False
+    rows["replica"] = [None if i == 5 else i % 7 for i in range(4000)]
+    rows["attempts"] = np.arange(4000) % 3 + 1
     sink = summariser(MemorySink(), duration_s=1800.0)
     fill(sink, rows)
     table = sink.close(2000.0)["summary/worst"].to_pylist()
@@ -117,6 +119,17 @@ def test_worst_keeps_the_slowest_misses_of_each_quarter() -> None:
     ]
     expected = [i for _, i in sorted(missed, reverse=True)[:KEEP]]
     assert [row["request_id"] for row in table[KEEP:]] == expected
+    assert table[0]["replica"] is table[0]["tpot_s"] is None
+    assert table[0]["cause"] == "outcome"
+    for row in table[KEEP:]:
+        i = row["request_id"]
+        for name in ("replica", "input_tokens", "output_tokens", "attempts", "outcome"):
+            assert row[name] == rows[name][i], name
+        late = rows["first_token_s"][i] - rows["arrival_s"][i] > 1.0
+        assert row["cause"] == ("ttft" if late else "tpot")
+        gaps = rows["output_tokens"][i] - 1
+        tpot_s = (rows["end_s"][i] - rows["first_token_s"][i]) / gaps if gaps else None
+        assert row["tpot_s"] == (None if tpot_s is None else pytest.approx(tpot_s))
 
 
 def test_rows_that_no_run_can_have_made_are_refused() -> None:

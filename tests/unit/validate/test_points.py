@@ -119,7 +119,7 @@ def test_the_command_leaves_a_folder_that_is_read(tmp_path: Path) -> None:
     with pytest.raises(ResultError, match="holds predictions beside measurements"):
         open_run(out)
     assert CliRunner().invoke(app, arguments).exit_code == 0  # again, over itself
-    (out / "manifest.json").write_text('{"format": 4, "kind": "plan"}')
+    (out / "manifest.json").write_text('{"format": 5, "kind": "plan"}')
     refused = CliRunner().invoke(app, arguments)
     assert "holds another result; name another folder" in str(refused.exception)
 
