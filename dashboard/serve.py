@@ -12,23 +12,18 @@ import threading
 
 
 def load() -> None:
-    """Import what pages need and read what comes with rackplan.
-
-    A page that is asked for before waits for what it needs itself.
-    """
+    """Import what pages need; a page that is asked for before waits for what it needs itself."""
     import dashboard.shell  # noqa: F401 - the first page begins with it
-    from dashboard import charts, frames
+    from dashboard import ahead, charts, frames
 
     for package in (frames, charts):
         for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             __import__(module.name)
     from altair.utils.schemapi import disable_debug_mode
 
-    from dashboard.frames.validity import read_shipped
-
     # Each part of a chart would be checked against the schema as it is made; tests do that.
     disable_debug_mode()
-    read_shipped()
+    ahead.wanted = True
     # Streamlit collects garbage before it sends the end of a page: what is here now stays anyway.
     gc.collect()
     gc.freeze()

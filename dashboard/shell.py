@@ -6,6 +6,7 @@ import os
 
 import streamlit as st
 
+from dashboard.ahead import read_ahead
 from dashboard.listing import PLACEMENT, RUN, RUN_VARIABLE, Listing, list_results, root_folder
 from dashboard.load import RunView, Unreadable, View, read_view
 from dashboard.parts import notice
@@ -59,6 +60,8 @@ def choose_view(listing: Listing) -> View | None:
         notice("bad", f"{name} cannot be shown", str(error))
         left_out(listing)
         return None
+    if isinstance(view, RunView):
+        read_ahead(view)
     _facts(view)
     left_out(listing)
     if view.outcome == "partial":

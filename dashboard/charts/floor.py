@@ -47,7 +47,8 @@ def plan_chart(tiles: Tiles, chosen: str, ink: Ink) -> alt.LayerChart:
     lines = _lines(frame)
     narrow = int(frame["column"].max()) + 1
     frame["number"] = np.where(frame["text"].str.len() <= 5, frame["text"], "")
-    frame["light"] = _light(tiles, frame)
+    frame["ink"] = np.where(_light(tiles, frame), "#111111", "#FFFFFF")
+    frame["edge"] = np.where(frame["over"], BAD, "transparent")
     y = alt.Y(
         "line:N",
         title=None,
@@ -78,7 +79,7 @@ def plan_chart(tiles: Tiles, chosen: str, ink: Ink) -> alt.LayerChart:
             x=x,
             y=y,
             color=_colour(tiles),
-            stroke=alt.when("datum.over").then(alt.value(BAD)).otherwise(alt.value("transparent")),
+            stroke=alt.Stroke("edge:N", scale=None),
             tooltip=tip,
             description="label:N",
         )
@@ -89,7 +90,7 @@ def plan_chart(tiles: Tiles, chosen: str, ink: Ink) -> alt.LayerChart:
         x=x,
         y=y,
         text=alt.Text("number:N"),
-        color=alt.when("datum.light").then(alt.value("#111111")).otherwise(alt.value("#FFFFFF")),
+        color=alt.Color("ink:N", scale=None),
     )
     frame_of = frame.loc[frame["rack"] == chosen, ["line", "column"]]
     # Two strokes, so that one of them is seen on any colour.

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 from dashboard.charts.axes import Window, bin_words, clock_of, log_axis, time_axis
@@ -137,7 +138,7 @@ def _objective(objective_s: float, place: float, x: alt.X, tail: bool) -> list[a
         data.mark_text(
             color=BAD, fontSize=LABEL_PX, fontWeight="bold", align="right" if right else "left",
             dx=-4 if right else 4, baseline="top" if tail else "bottom", dy=4 if tail else -4,
-        ).encode(x=x, y=alt.YValue(0) if tail else alt.value("height"), text=alt.Text("label:N")),
+        ).encode(x=x, y=alt.YValue(0) if tail else alt.YValue("height"), text=alt.Text("label:N")),
     ]  # fmt: skip
 
 
@@ -193,7 +194,7 @@ def misses_chart(found: Misses, chosen: str, ink: Ink) -> alt.LayerChart:
     frame["text"] = [
         f"{n:,} · {percent(share)}" for n, share in zip(frame["n"], frame["share"], strict=True)
     ]
-    frame["chosen"] = frame["key"] == chosen
+    frame["edge"] = np.where(frame["key"] == chosen, ink.text, BAD)
     order = list(frame["label"])
     longest = max(len(label) for label in order)
     x = alt.X(
@@ -207,11 +208,10 @@ def misses_chart(found: Misses, chosen: str, ink: Ink) -> alt.LayerChart:
                       minExtent=min(_LONGEST_PX, _PX_PER_SIGN * longest)),
     )  # fmt: skip
     pick = alt.selection_point(name="cause", fields=["key"])
-    stroke = alt.condition("datum.chosen", alt.value(ink.text), alt.value(BAD))
     bars = alt.Chart(frame).mark_bar(
         color=BAD, strokeWidth=2, cursor="pointer", height=22
     ).encode(
-        x=x, y=y, stroke=stroke, detail=alt.Detail("key:N"),
+        x=x, y=y, stroke=alt.Stroke("edge:N", scale=None), detail=alt.Detail("key:N"),
         tooltip=[alt.Tooltip("label:N", title="cause"), alt.Tooltip("n:Q", title="requests"),
                  alt.Tooltip("share:Q", title="of all arrivals", format=".3~p")],
     ).add_params(pick)  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 from dashboard.charts.axes import log_axis
@@ -15,20 +16,13 @@ _HEIGHT = 330
 EDGE = 1.0
 _COLOURS = {KNOWN: BLUE, OTHER: ORANGE, FITTED: GREY}
 _BANDS = ((0.25, 0.10), (0.10, 0.12))  # half width, opacity
-#: Column → what a tooltip calls it, and how its numbers are shown ("": as text).
+#: Column → what a tooltip calls it. Few, as each is made of every point when it is drawn.
 _TIPS = {
-    "stack": ("stack", ""),
-    "llm": ("LLM", ""),
-    "gpu": ("GPU", ""),
-    "of": ("precision, layout", ""),
-    "input_tokens": ("tokens in", ","),
-    "output_tokens": ("tokens out", ","),
-    "clients": ("clients", ","),
-    "measured": ("measured", ",.4~g"),
-    "predicted": ("predicted", ",.4~g"),
-    "error shown": ("error", ""),
-    "region": ("region", ""),
-    "place": ("measured in", ""),
+    "setup": "run",
+    "load": "load",
+    "times": "time or rate",
+    "region": "region",
+    "place": "measured in",
 }
 
 
@@ -86,19 +80,28 @@ def errors(frame: pd.DataFrame, size: str, title: str, ink: Ink) -> alt.LayerCha
     )
     shown = _shown(frame)
     shown["at"] = shown["error"].clip(-EDGE, EDGE)
-    points = _points(shown, _of(x, size), _of(y, "at"))
-    shape = alt.condition(
-        f"abs(datum.error) > {EDGE}", alt.value("triangle-up"), alt.value("circle")
-    )
-    return finish([*layers, *(one.encode(shape=shape) for one in points)], _HEIGHT)
+    shown["mark"] = np.where(shown["error"].abs() > EDGE, "triangle-up", "circle")
+    return finish([*layers, *_points(shown, _of(x, size), _of(y, "at"))], _HEIGHT)
 
 
 def _shown(frame: pd.DataFrame) -> pd.DataFrame:
     """The points, those of the fit first, so that they lie below the others."""
-    shown = frame.copy()
-    shown["error shown"] = [f"{100 * error:+.1f} %" for error in shown["error"]]
+    shown = frame.assign(mark="circle")
     shown["region"] = shown["outside"].where(~shown["inside"], "inside the calibrated region")
-    shown["of"] = shown["precision"] + ", " + shown["layout"]
+    parts = (shown[name] for name in ("stack", "llm", "gpu", "precision", "layout"))
+    shown["setup"] = [", ".join(row) for row in zip(*parts, strict=True)]
+    shown["load"] = [
+        f"{sent:,} tokens in, {made:,} out, {'all queued' if n != n else f'{n:,.0f} clients'}"
+        for sent, made, n in zip(
+            shown["input_tokens"], shown["output_tokens"], shown["clients"], strict=True
+        )
+    ]
+    shown["times"] = [
+        f"measured {measured:,.4g}, predicted {predicted:,.4g}: {100 * error:+.1f} %"
+        for measured, predicted, error in zip(
+            shown["measured"], shown["predicted"], shown["error"], strict=True
+        )
+    ]
     order = shown["kind"].map({FITTED: 0, KNOWN: 1, OTHER: 2})
     return shown.iloc[order.argsort(kind="stable")]
 
@@ -108,22 +111,18 @@ def _points(frame: pd.DataFrame, x: alt.X, y: alt.Y) -> list[alt.Chart]:
     kinds = [kind for kind in _COLOURS if (frame["kind"] == kind).any()]
     colours = alt.Scale(domain=kinds, range=[_COLOURS[kind] for kind in kinds])
     colour = alt.Color("kind:N", scale=colours, legend=legend("circle"))
-    columns = ["kind", "error", *dict.fromkeys((str(x["field"]), str(y["field"]))), *_TIPS]
-    tooltip = [
-        alt.Tooltip(f"{field}:Q", title=title, format=form)
-        if form
-        else alt.Tooltip(f"{field}:N", title=title)
-        for field, (title, form) in _TIPS.items()
-    ]
+    shape = alt.Shape("mark:N", scale=None, legend=None)
+    columns = dict.fromkeys(("kind", "mark", str(x["field"]), str(y["field"]), *_TIPS))
+    tooltip = [alt.Tooltip(f"{field}:N", title=title) for field, title in _TIPS.items()]
     layers = []
     for inside in (True, False):
-        mine = frame.loc[frame["inside"] == inside, list(dict.fromkeys(columns))]
+        mine = frame.loc[frame["inside"] == inside, list(columns)]
         if not mine.empty:
             points = alt.Chart(mine).mark_point(
                 filled=inside, size=34 if inside else 46, strokeWidth=1.6,
                 opacity=0.75 if inside else 1.0,
             )  # fmt: skip
-            layers.append(points.encode(x=x, y=y, color=colour, tooltip=tooltip))
+            layers.append(points.encode(x=x, y=y, color=colour, shape=shape, tooltip=tooltip))
     return layers
 
 

@@ -90,11 +90,11 @@ def points_frame(_validation: Validation, key: tuple[Any, ...], metric: str) -> 
 
 
 def read_shipped() -> None:
-    """Read what every run is shown beside, which comes with rackplan and is kept in memory."""
-    _shipped()
+    """Read what the page shows of every run; all of it is kept in memory."""
     recorded()
     products()
     load()
+    points_frame(_shipped(), key_of(_shipped()), next(iter(MEASURES)))
 
 
 def key_of(validation: Validation) -> tuple[Any, ...]:

@@ -16,6 +16,7 @@ from dashboard.frames.requests import story, worst
 from dashboard.frames.split import HANDED_PARTS, ttft_split
 from dashboard.listing import list_results
 from dashboard.load import RunView, read_run
+from dashboard.style import BAD
 from sim.errors import ResultError
 from sim.results.bins import LATENCY_ERROR
 from sim.results.wording import shown
@@ -269,7 +270,8 @@ def test_a_cause_filters_the_list(app: App, slow: Path) -> None:
     page.selectbox(key="cause").select("timed-out").run()
     assert not page.exception
     assert {row["why it missed"] for row in table(page, 0)} == {"timed out waiting"}
-    assert any(row.get("chosen") for rows in chart_rows(page, 3) for row in rows)
+    edges = {row["key"]: row["edge"] for rows in chart_rows(page, 3) for row in rows}
+    assert [key for key, edge in edges.items() if edge != BAD] == ["timed-out"]
 
 
 def test_without_rows_the_drill_down_says_how_to_get_them(app: App, slow: Path) -> None:

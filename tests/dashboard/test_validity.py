@@ -117,8 +117,11 @@ def test_the_page_says_and_draws_how_far_off_and_on_which_data(app: App, made: P
     assert encoding["y"]["title"] == "predicted TPOT (s, log scale)"
     assert encoding["x"]["scale"] == encoding["y"]["scale"]
     assert encoding["x"]["scale"]["type"] == "log"
-    drawn = [row for rows in chart_rows(shown, 0) for row in rows if "stack" in row]
+    drawn = [row for rows in chart_rows(shown, 0) for row in rows if "setup" in row]
     assert len(drawn) == 386 + 38  # without those of the fit
+    assert all(row["times"].startswith("measured ") for row in drawn)
+    edge = [row for rows in chart_rows(shown, 1) for row in rows if row.get("mark") != "circle"]
+    assert len([row for row in edge if "setup" in row]) == 13
     assert sum(one["mark"]["type"] == "area" for one in against["layer"]) == 2
     bands = [row for rows in chart_rows(shown, 1) for row in rows if set(row) == {"low", "high"}]
     assert sorted(row["high"] for row in bands) == [0.10, 0.25]
@@ -132,11 +135,11 @@ def test_choices_change_what_is_drawn(app: App, made: Path) -> None:
     shown = app(made, "validity", run="complete")
     shown.selectbox(key="quantity").select("throughput").run()
     assert not shown.exception
-    drawn = [row for rows in chart_rows(shown, 0) for row in rows if "stack" in row]
+    drawn = [row for rows in chart_rows(shown, 0) for row in rows if "setup" in row]
     assert len(drawn) == 535
     assert any("111 runs without clients" in text for text in texts(shown))
     shown.selectbox(key="runs").select("all, also those of the fit").run()
-    drawn = [row for rows in chart_rows(shown, 0) for row in rows if "stack" in row]
+    drawn = [row for rows in chart_rows(shown, 0) for row in rows if "setup" in row]
     assert len(drawn) == 1059
     shown.selectbox(key="size").select("tokens in").run()
     assert not shown.exception
