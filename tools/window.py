@@ -28,11 +28,12 @@ _MOST_MS = 60_000
 # The number of the last whole run of the page; -1 before the first.
 _RUNS = """() => Math.max(-1, ...[...document.querySelectorAll('[class*="st-key-rerun-"]')]
     .map(e => +(e.className.match(/st-key-rerun-(\\d+)/) || [0, -1])[1]))"""
-# Run to its end again, nothing stale or running, every chart has its picture.
+# Run to its end again, nothing stale, running or still to come, every chart has its picture.
 _PAINTED = f"""before => {{
     if (({_RUNS})() <= before) return false;
     const app = document.querySelector('[data-testid="stApp"]');
     if (!app || app.dataset.testScriptState === 'running') return false;
+    if (document.querySelector('[data-testid="stSkeleton"]')) return false;
     return [...document.querySelectorAll('[data-testid="stVegaLiteChart"]')]
         .every(chart => chart.querySelector('svg, canvas'));
 }}"""

@@ -141,7 +141,7 @@ def _points(frame: pd.DataFrame, across: alt.X, up: alt.Y, tip: Sequence[alt.Too
     )
     return (
         alt.Chart(frame)
-        .mark_point(size=75, strokeWidth=1.8, opacity=0.9, cursor="pointer")
+        .mark_point(size=75, strokeWidth=1.8, opacity=0.9, cursor="pointer", aria=True)
         .encode(
             x=across,
             y=up,

@@ -59,7 +59,7 @@ def heat_chart(found: HeatMap, shown: str, chosen: str, ink: Ink) -> alt.LayerCh
     )  # fmt: skip
     pick = alt.selection_point(name="pair", fields=["pair"])
     base = alt.Chart(cells)
-    tiles = base.mark_rect(strokeWidth=2.5, cursor="pointer").encode(
+    tiles = base.mark_rect(strokeWidth=2.5, cursor="pointer", aria=True).encode(
         x=x, y=y,
         color=alt.Color(
             "value:Q", scale=_SCALE,

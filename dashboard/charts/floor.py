@@ -73,7 +73,7 @@ def plan_chart(tiles: Tiles, chosen: str, ink: Ink) -> alt.LayerChart:
     tip = [alt.Tooltip("rack:N", title="rack"), alt.Tooltip("hall:N", title="hall"),
            alt.Tooltip("words:N", title="now")]  # fmt: skip
     base = alt.Chart(frame)
-    rect = base.mark_rect(cornerRadius=2, strokeWidth=2.5)
+    rect = base.mark_rect(cornerRadius=2, strokeWidth=2.5, aria=True)
     paint = (
         rect.encode(
             x=x,
@@ -90,7 +90,8 @@ def plan_chart(tiles: Tiles, chosen: str, ink: Ink) -> alt.LayerChart:
         x=x,
         y=y,
         text=alt.Text("number:N"),
-        color=alt.Color("ink:N", scale=None),
+        # Not the channel of the tiles: Vega-Lite cannot lay a scale over none.
+        fill=alt.Fill("ink:N", scale=None),
     )
     frame_of = frame.loc[frame["rack"] == chosen, ["line", "column"]]
     # Two strokes, so that one of them is seen on any colour.

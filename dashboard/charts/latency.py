@@ -209,7 +209,7 @@ def misses_chart(found: Misses, chosen: str, ink: Ink) -> alt.LayerChart:
     )  # fmt: skip
     pick = alt.selection_point(name="cause", fields=["key"])
     bars = alt.Chart(frame).mark_bar(
-        color=BAD, strokeWidth=2, cursor="pointer", height=22
+        color=BAD, strokeWidth=2, cursor="pointer", height=22, aria=True
     ).encode(
         x=x, y=y, stroke=alt.Stroke("edge:N", scale=None), detail=alt.Detail("key:N"),
         tooltip=[alt.Tooltip("label:N", title="cause"), alt.Tooltip("n:Q", title="requests"),

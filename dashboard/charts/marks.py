@@ -43,7 +43,8 @@ def finish(layers: Sequence[alt.Chart], height: int = HEIGHT) -> Picture:
         padding={"left": 2, "right": 8, "top": 0, "bottom": 2},
         config=alt.Config(
             view=alt.ViewConfig(strokeWidth=0),
-            aria=False,
+            # Each mark would be described one by one, which takes long; those that are clicked are,
+            # and the chart as a whole has its words.
             mark=alt.MarkConfig(aria=False),
             axis=alt.AxisConfig(labelFontSize=LABEL_PX, titleFontSize=LABEL_PX, titlePadding=4),
         ),

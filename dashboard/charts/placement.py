@@ -29,7 +29,7 @@ def reason_bars(
     )  # fmt: skip
     picked = alt.selection_point(name=PICKED, fields=[code], empty=False)
     base = alt.Chart(rows)
-    bars = base.mark_bar(cursor="pointer").encode(
+    bars = base.mark_bar(cursor="pointer", aria=True).encode(
         y=y,
         x=x,
         color=alt.condition(

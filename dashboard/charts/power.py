@@ -76,7 +76,7 @@ def ladder_chart(ladder: Ladder, chosen: str, ink: Ink) -> alt.LayerChart:
     # Whole rows take clicks, so that a node without a draw can be chosen, too.
     rows = (
         base.transform_calculate(whole=str(most * (1.0 + _ROOM)))
-        .mark_bar(opacity=0)
+        .mark_bar(opacity=0, aria=True)
         .encode(x=alt.X("whole:Q"), y=y, tooltip=tip, description="about:N")
         .add_params(click)
     )

@@ -144,6 +144,7 @@ def test_back_leads_off_a_page_that_has_many_choices(window: Window) -> None:
 
 def test_charts_come_as_numbers_and_pictures(window: Window, tmp_path: Path) -> None:
     window.open(run="braked")
+    expect(window.page.get_by_role("button", name="CSV", exact=True)).to_have_count(2)
     for kind, begins in (("CSV", b"t_s,"), ("SVG", b"<svg"), ("PNG", b"\x89PNG")):
         with window.page.expect_download() as waiting:
             window.page.get_by_role("button", name=kind, exact=True).last.click()
