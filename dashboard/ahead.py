@@ -5,20 +5,37 @@ Pages ask for it themselves, too: whoever is first keeps it for the other.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 
 import streamlit as st
 
 from dashboard import verdicts
-from dashboard.frames import floor, latency, requests, site, split, tree, validity
+from dashboard.frames import floor, latency, overview, requests, site, split, tree, validity
 from dashboard.frames.events import bands
-from dashboard.load import RunView, part
+from dashboard.listing import RUN, RUN_VARIABLE, list_results, root_folder
+from dashboard.load import RunView, part, read_run
 
 #: Seconds until the first page is most likely painted.
 _AFTER_S = 1.0
 #: ``serve`` turns it on; tests look at one page at a time.
 wanted = False
+
+
+def read_first() -> None:
+    """Read what Overview needs of the run that is shown first unless the URL names another."""
+    listing = list_results(root_folder())
+    named = os.environ.get(RUN_VARIABLE, "")
+    names = [named] if named in listing.names(RUN) else list(listing.names(RUN)[:1])
+    for name in names:
+        part(lambda: _overview(read_run(listing, name)))  # noqa: B023 - it is called at once
+
+
+def _overview(run: RunView) -> None:
+    bands(run)
+    overview.latency_series(run, verdicts.worst_ttft(run)[0])
+    overview.draw_series(run)
 
 
 def read_ahead(run: RunView) -> None:

@@ -16,6 +16,7 @@ def load() -> None:
     import dashboard.shell  # noqa: F401 - the first page begins with it
     from dashboard import ahead, charts, frames
 
+    ahead.read_first()
     for package in (frames, charts):
         for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             __import__(module.name)

@@ -11,7 +11,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from dashboard import ahead, load
-from dashboard.listing import list_results
+from dashboard.listing import RUN, list_results
 from dashboard.load import RunView, read_run
 
 App = Callable[..., AppTest]
@@ -66,3 +66,34 @@ def test_it_is_begun_once_and_only_where_it_is_wanted(
     while not begun and time.monotonic() < deadline:
         time.sleep(0.01)
     assert begun == ["complete"]
+
+
+@pytest.mark.parametrize(("named", "shown"), [("two", "two"), ("no-such-run", ""), ("", "")])
+def test_the_run_that_is_shown_first_is_read_first(
+    made: Path, monkeypatch: pytest.MonkeyPatch, named: str, shown: str
+) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(ahead, "_overview", lambda run: read.append(run.name))
+    monkeypatch.setenv("RACKPLAN_RUNS", str(made))
+    monkeypatch.setenv("RACKPLAN_RUN", named)
+    ahead.read_first()
+    assert read == [shown or list_results(made).names(RUN)[0]]
+
+
+def test_without_a_result_nothing_is_read_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RACKPLAN_RUNS", str(tmp_path / "none"))
+    ahead.read_first()
+
+
+def test_overview_of_the_first_run_was_asked_for(
+    app: App, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RACKPLAN_RUNS", str(made))
+    monkeypatch.setenv("RACKPLAN_RUN", "two")
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    ahead.read_first()
+    monkeypatch.setattr(load, "query", lambda *a: pytest.fail(f"asked again: {a[1]}"))
+    assert not app(made, "overview", run="two").exception
