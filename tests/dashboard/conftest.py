@@ -12,6 +12,8 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from streamlit import config
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from dashboard.charts.marks import Picture
@@ -75,6 +77,19 @@ def make_run(
     except Interrupted as stop:
         return root / stop.partial.name
     return root / name
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_between_pages() -> Iterator[None]:
+    """An AppTest would look for components in every installed package, and for garbage in all that
+    tests import, each of which takes longer than a page. Pages are not rewritten, as in the server.
+    """
+    config.set_option("runner.magicEnabled", False)
+    config.set_option("runner.postScriptGC", False)
+    with pytest.MonkeyPatch.context() as patch:
+        once = cache(manifest_scanner.scan_component_manifests)
+        patch.setattr(manifest_scanner, "scan_component_manifests", once)
+        yield
 
 
 @pytest.fixture(autouse=True)
