@@ -6,12 +6,14 @@ STAMP := $(VENV)/.installed
 # Workers for the test run: the number of cores, two at least.
 JOBS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 2 ] && echo $$n || echo 2)
 
-.PHONY: run test test-deep bench lint format dashboard screenshots browser clean
+.PHONY: run test test-deep bench lint format dashboard screenshots browser engine clean
 
 run: $(STAMP)
 	$(BIN)/rackplan run scenarios/quickstart.yaml
 
-test: lint browser
+# What comes before the tests runs side by side: each takes one core only.
+test: $(STAMP)
+	$(MAKE) --no-print-directory -j3 lint browser engine
 	$(BIN)/python -m pytest -n $(JOBS) -m "not deep and not bench"
 
 test-deep: $(STAMP) browser
@@ -41,6 +43,10 @@ screenshots: $(STAMP) browser
 # Chromium by apt, which needs root; without, tests that drive it are skipped (in CI they fail).
 browser: $(STAMP)
 	$(BIN)/python tools/browser.py
+
+# The engine's machine code, which the first run on a machine would wait for.
+engine: $(STAMP)
+	$(BIN)/python -c "from sim.engine.first_compile import prepare; prepare('compiled')"
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info
