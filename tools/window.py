@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from playwright.sync_api import Browser, ConsoleMessage, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
 from tools.browser import chromium, missing
 
@@ -104,14 +104,23 @@ class Window:
         context = opened.new_context(
             viewport={"width": width, "height": height}, color_scheme=theme, locale="en-GB"
         )  # type: ignore[arg-type]
-        self.page = context.new_page()
-        self.page.set_default_timeout(_MOST_MS)
         self.errors: list[str] = []
         self.requested: list[str] = []
         self._url = url
-        self.page.on("console", self._listen)
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("request", lambda request: self.requested.append(request.url))
+        self.page = self._tab(context)
+
+    def _tab(self, context: BrowserContext) -> Page:
+        page = context.new_page()
+        page.set_default_timeout(_MOST_MS)
+        page.on("console", self._listen)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("request", lambda request: self.requested.append(request.url))
+        return page
+
+    def another_tab(self) -> None:
+        """Go on in a new tab of the same browser, which has kept what it loaded."""
+        before, self.page = self.page, self._tab(self.page.context)
+        before.close()
 
     def _listen(self, message: ConsoleMessage) -> None:
         known = "404" in message.text and _KNOWN.search(message.location.get("url", ""))
