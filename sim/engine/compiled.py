@@ -105,7 +105,8 @@ class CompiledPlane(Decisions, Handover, TreeControl, ReplicaControl):
             if self._parked_s is not None:
                 parked_s, self._parked_s = self._parked_s, None
                 return Stop("parked", parked_s)
-            code = advance(self._table, until_s)
+            # A whole number would be another kind of argument, compiled for a minute once more.
+            code = advance(self._table, float(until_s))
             if code == layout.DONE:
                 self._drain_decisions()  # before those that the control plane takes now
                 return Stop("done", until_s)

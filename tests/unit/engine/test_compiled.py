@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import gc
 import weakref
+from typing import Any
 
+from sim.engine.api import load_scenario, run_scenario
 from sim.engine.compiled import CompiledPlane
 from sim.engine.recorder import Recorder
+from sim.kernels.advance import advance
+from sim.paths import share
+from sim.results.memory import MemorySink
 from tests.engine_world import Given, ListSink, model, pool, scenario, workload, world
 
 
@@ -23,3 +28,11 @@ def test_a_plane_is_gone_when_nobody_needs_it() -> None:
         assert gone() is None
     finally:
         gc.enable()
+
+
+def test_the_loop_is_compiled_for_one_kind_of_arguments() -> None:
+    """Events at whole seconds would have it compiled again, for a minute, with whole numbers."""
+    checked = load_scenario(share("scenarios") / "lost-feed.yaml")
+    run_scenario(checked, 1, sink=MemorySink())
+    loop: Any = advance
+    assert len(loop.signatures) == 1
