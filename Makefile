@@ -6,14 +6,14 @@ STAMP := $(VENV)/.installed
 # Workers for the test run: the number of cores, two at least.
 JOBS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 2 ] && echo $$n || echo 2)
 
-.PHONY: run test test-deep bench lint format dashboard screenshots browser engine clean
+.PHONY: run test test-deep bench lint format dashboard screenshots browser engine placing clean
 
 run: $(STAMP)
 	$(BIN)/rackplan run scenarios/quickstart.yaml
 
 # What comes before the tests runs side by side: each takes one core only.
 test: $(STAMP)
-	$(MAKE) --no-print-directory -j3 lint browser engine
+	$(MAKE) --no-print-directory -j3 lint browser engine placing
 	$(BIN)/python -m pytest -n $(JOBS) -m "not deep and not bench"
 
 test-deep: $(STAMP) browser
@@ -44,9 +44,15 @@ screenshots: $(STAMP) browser
 browser: $(STAMP)
 	$(BIN)/python tools/browser.py
 
-# The engine's machine code, which the first run on a machine would wait for.
+# Machine code that the first runs on a machine wait for, and many tests at once would: of the
+# engine with power, network and control, and of placing.
 engine: $(STAMP)
-	$(BIN)/python -c "from sim.engine.first_compile import prepare; prepare('compiled')"
+	@mkdir -p build
+	$(BIN)/rackplan run scenarios/lost-feed.yaml --out build/compiled > build/engine.log
+
+placing: $(STAMP)
+	@mkdir -p build
+	$(BIN)/rackplan run scenarios/gpu-cluster.yaml --out build/compiled > build/placing.log
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -46,9 +46,8 @@ def read_ahead(run: RunView) -> None:
 
 @st.cache_resource(max_entries=64, show_spinner=False)
 def _begin(_run: RunView, name: str, stamp: tuple[int, ...]) -> None:
-    timer = threading.Timer(_AFTER_S, read, [_run])
-    timer.daemon = True
-    timer.start()
+    # Whoever ends the server waits for it: a library that is cut off in the middle complains.
+    threading.Timer(_AFTER_S, read, [_run]).start()
 
 
 def read(run: RunView) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.urls import keep, last, remember, tell
+from dashboard.urls import keep, last, newly_asked, remember, tell
 
 
 def choose_one(
@@ -32,8 +32,9 @@ def offer(key: str, names: Sequence[str], first: str) -> str:
     """
     own = f"{key}-offered"
     now = st.session_state.get(key, last(key))
-    if now is not None and now == st.session_state.get(own) and first in names:
-        now = st.session_state[key] = first
+    was_offered = now is not None and now == st.session_state.get(own)
+    if was_offered and now != first and first in names and not newly_asked(key):
+        st.session_state[key] = first
     tell(key, keep(key, names, first))
     value = str(st.session_state[key])
     st.session_state[own] = first if value == first else None
@@ -64,10 +65,13 @@ def clicked(
 
     ``widget``: key of the chart; ``parameter`` and ``field``: of its point selection. A click of
     before does not set the box again; one that takes the choice back sets ``otherwise``, if given.
+    A chart that was not there, as on another page, has taken nothing back.
     """
     state = st.session_state.get(widget) or {}
     points = (state.get("selection") or {}).get(parameter) or []
-    picked(key, widget, str(points[-1][field]) if points else None, otherwise)
+    name = points[-1].get(field) if points else None
+    otherwise = otherwise if widget in st.session_state else None
+    picked(key, widget, None if name is None else str(name), otherwise)
 
 
 def picked(key: str, widget: str, name: str | None, otherwise: str | None = None) -> None:

@@ -68,7 +68,7 @@ def keep(key: str, options: Sequence[Any], first: Any) -> str | None:
     wanted, strange = now, None
     # While a slider is dragged, messages come with the URL of a moment ago.
     dragged = not unknown and now is not None and now != before
-    if asked is not None and asked != st.session_state.get(_WRITTEN.format(key)) and not dragged:
+    if newly_asked(key) and not dragged:
         wanted, strange = named.get(asked), None if asked in named else asked
     if wanted not in options:
         wanted = before if before in options else first
@@ -78,8 +78,15 @@ def keep(key: str, options: Sequence[Any], first: Any) -> str | None:
     return strange
 
 
+def newly_asked(key: str) -> bool:
+    """Whether the URL asks for something that was not written there from here."""
+    asked = st.query_params.get(key)
+    return asked is not None and asked != st.session_state.get(_WRITTEN.format(key))
+
+
 def remember(key: str, value: Any) -> None:
     """Put what the widget ``key`` now says into the URL, and keep it for other pages."""
+    _untell(key, value)
     st.session_state[_LAST.format(key)] = value
     written = st.session_state.get(_WRITTEN.format(key))
     # Each writing is a step of the browser's history. Where the user came back to a step before it,
@@ -98,12 +105,23 @@ def remember(key: str, value: Any) -> None:
 def tell(key: str, strange: str | None) -> None:
     """Note what the URL asks for in vain; the page says so at its end (``told``)."""
     if strange is not None:
-        st.session_state[_STRANGE] = {**st.session_state.get(_STRANGE, {}), key: strange[:128]}
+        said = {**st.session_state.get(_STRANGE, {})}
+        said[key] = (strange[:128], str(st.session_state.get(key)))
+        st.session_state[_STRANGE] = said
+
+
+def _untell(key: str, value: Any) -> None:
+    """Another choice than the one that took its place has answered what was told of ``key``."""
+    said = dict(st.session_state.get(_STRANGE, {}))
+    if key not in said or said[key][1] == str(value):
+        return
+    del said[key]
+    st.session_state[_STRANGE] = said
 
 
 def told() -> list[str]:
     """What the URL of this page asked for in vain: ``node=…``."""
-    return [f"{key}={value}" for key, value in st.session_state.get(_STRANGE, {}).items()]
+    return [f"{key}={asked}" for key, (asked, _) in st.session_state.get(_STRANGE, {}).items()]
 
 
 def last(key: str) -> str | None:

@@ -66,14 +66,21 @@ def counted_quantiles(
 
     Returns:
         ``n`` and the columns of ``wanted`` in seconds, NaN where nothing was counted.
+
+    Raises:
+        ResultError: a count is below zero.
     """
     slot, bins, counts = (counted[name].to_numpy(np.int64) for name in ("slot", "bin", "n"))
+    if (counts < 0).any():
+        raise ResultError("a histogram of latencies holds a count below zero")
     middles = latency_middles(bins)
     n, found = np.zeros(slots, np.int64), np.full((len(wanted), slots), np.nan)
     edges = np.searchsorted(slot, np.arange(slots + 1))
     for at in np.flatnonzero(np.diff(edges)):
         mine = slice(edges[at], edges[at + 1])
         n[at] = counts[mine].sum()
+        if not n[at]:
+            continue
         for row, quantile in zip(found, wanted.values(), strict=True):
             row[at] = histogram_quantile(middles[mine], counts[mine], quantile)
     return pd.DataFrame({"n": n, **dict(zip(wanted, found, strict=True))})

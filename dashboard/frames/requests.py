@@ -12,6 +12,7 @@ from dashboard.frames.latency import cause_words, key_of, objectives_of
 from dashboard.load import RunView, ask, per_run
 from sim.errors import ResultError
 from sim.results.tables import OUTCOMES
+from sim.units import format_si
 
 #: How many of the worst requests the list has.
 SHOWN = 100
@@ -137,3 +138,13 @@ def _parts(row: Mapping[str, Any], transfers: pd.DataFrame) -> pd.DataFrame:
         found.append({"part": part, "start_s": at, "end_s": until, "seconds": until - at})
         at = until
     return pd.DataFrame(found, columns=["part", "start_s", "end_s", "seconds"])
+
+
+def parts_words(parts: pd.DataFrame) -> str:
+    """The parts of a request's life as a sum."""
+    said = [
+        f"{row['part']} {format_si(float(row['seconds']), 's')}"
+        for row in parts.to_dict("records")
+        if row["seconds"] > 0.0
+    ]
+    return " + ".join(said) + ("; decode is not drawn" if (parts["part"] == "decode").any() else "")

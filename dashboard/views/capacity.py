@@ -24,6 +24,7 @@ from dashboard.load import Missing, RunView, Unreadable, part
 from dashboard.parts import absent, chart, foot, head, notice, table
 from dashboard.shell import choose, choose_view, open_page
 from dashboard.style import MARKS, ink
+from dashboard.urls import last
 from sim.plan.answer_files import SavedPlan
 from sim.plan.cost_told import chart_of
 from sim.plan.told import BAD, GOOD, OPEN, Chart, Part, Table
@@ -60,7 +61,8 @@ def _plan(listing: Listing) -> SavedPlan | None:
         words = f"{why}\nMake one, then reload this page: {_COMMAND} --out {listing.root}"
         notice("none", "No plan to show yet", words, key="no-plan")
         return None
-    name = choose(listing, names, "Plan", "plan", first_plan(listing))
+    first = 0 if last("plan") in names else first_plan(listing)
+    name = choose(listing, names, "Plan", "plan", first)
     try:
         plan = read_plan(listing, name)
     except Unreadable as error:

@@ -68,7 +68,7 @@ def _body(run: RunView, tiers: pd.DataFrame, reason: str | None) -> None:
     boxes = st.columns([2, 2, 3], gap="small", vertical_alignment="bottom")
     first = names[frames.first_tier(tiers)]
     tier = choose_one(boxes[0], "Tier", names, "tier", first)
-    shown = choose_one(boxes[1], "Show", list(SHOWN), "show", next(iter(SHOWN)))
+    shown = choose_one(boxes[1], "Show", list(SHOWN), "links", next(iter(SHOWN)))
     links = part(lambda: frames.links_of(run, tier))
     pairs = _pairs(links)
     chosen = choose_one(boxes[2], "Pair of ends", pairs, "pair", _WHOLE)
@@ -186,8 +186,8 @@ def _pairs(links: pd.DataFrame | Missing) -> list[str]:
     clicked("pair", "heat-map-chart", "pair", "pair", _WHOLE)
     state = st.session_state.get(_TIER_TABLE)
     rows = [row for row in (state["selection"]["rows"] if state else []) if row < len(links)]
-    if rows:
-        picked("pair", _TIER_TABLE, str(links["pair"].iloc[rows[0]]), _WHOLE)
+    # The table is gone once a pair is chosen, which takes nothing back.
+    picked("pair", _TIER_TABLE, str(links["pair"].iloc[rows[0]]) if rows else None)
     return pairs
 
 

@@ -11,17 +11,16 @@ from dashboard import verdicts
 from dashboard.charts import latency as charts
 from dashboard.charts import overview as lines
 from dashboard.charts.axes import Window, moment_words
-from dashboard.choices import choose_one, clicked, picked, switched
+from dashboard.choices import box, choose_one, clicked, offer, picked, switched
 from dashboard.frames import latency as frames
 from dashboard.frames.events import bands
 from dashboard.frames.latency import MEASURES, Distribution, Measure, Misses
-from dashboard.frames.requests import SHOWN, Story, story, worst
+from dashboard.frames.requests import SHOWN, Story, parts_words, story, worst
 from dashboard.frames.split import Split, ttft_split
 from dashboard.load import Missing, RunView, part
 from dashboard.parts import absent, bin_text, chart, foot, head, table
 from dashboard.shell import chosen_run
 from dashboard.style import ink
-from dashboard.urls import keep
 from sim.results.wording import percent, shown, span
 from sim.units import format_si
 
@@ -46,6 +45,10 @@ def _body(run: RunView) -> None:
     found = part(lambda: frames.distribution(run, workload, measure))
     missed = part(lambda: frames.misses(run, workload))
     _sentences(run, workload, measure, found, missed)
+    every = part(lambda: worst(run, workload, measure.word))
+    options = _causes(missed, every)
+    clicked("cause", "misses-chart", "cause", "key", _EVERY)
+    cause = offer("cause", options, _EVERY)
     events = part(lambda: bands(run))
     shades = None if isinstance(events, Missing) else events
     with st.grid(2, min_column_width=_CHART_PX, key="charts"):
@@ -56,8 +59,15 @@ def _body(run: RunView) -> None:
         with st.container(key="split"):
             _split(run, workload, shades)
         with st.container(key="misses"):
-            _misses(run, workload, missed)
-    _worst(run, workload, measure, missed)
+            _misses(run, workload, missed, cause)
+    _worst(run, workload, measure, every, options)
+
+
+def _causes(missed: Misses | Missing, every: pd.DataFrame | Missing) -> list[str]:
+    """What the box of causes offers: those that were counted, most first, then those listed."""
+    counted = [] if isinstance(missed, Missing) else list(missed.frame["key"])
+    listed = [] if isinstance(every, Missing) else list(every["key"])
+    return list(dict.fromkeys([_EVERY, *counted, *listed]))
 
 
 def _choices(run: RunView) -> tuple[str, Measure, bool]:
@@ -215,7 +225,7 @@ def _split_caption(found: Split) -> str:
     )
 
 
-def _misses(run: RunView, workload: str, missed: Misses | Missing) -> None:
+def _misses(run: RunView, workload: str, missed: Misses | Missing, cause: str) -> None:
     head("Why: misses by cause", "misses")
     if isinstance(missed, Missing):
         absent(f"{missed.reason}.", "Look at its rate and its duration.")
@@ -225,11 +235,8 @@ def _misses(run: RunView, workload: str, missed: Misses | Missing) -> None:
         cure = "" if stated else f"State objectives under 'slo:' of workload {workload}."
         absent(f"None of {missed.arrivals:,} requests missed.", cure)
         return
-    clicked("cause", "misses-chart", "cause", "key", _EVERY)
-    # The box, further down, has more causes: what the URL asks for in vain is told there.
-    keep("cause", [_EVERY, *missed.frame["key"]], _EVERY)
     chart(
-        charts.misses_chart(missed, str(st.session_state["cause"]), ink()),
+        charts.misses_chart(missed, cause, ink()),
         "misses",
         f"Requests of {workload} that missed, by cause",
         f"share of {missed.arrivals:,} arrivals of the measurement window; the cause is the "
@@ -240,22 +247,25 @@ def _misses(run: RunView, workload: str, missed: Misses | Missing) -> None:
     )
 
 
-def _worst(run: RunView, workload: str, measure: Measure, missed: Misses | Missing) -> None:
+def _worst(
+    run: RunView,
+    workload: str,
+    measure: Measure,
+    every: pd.DataFrame | Missing,
+    options: list[str],
+) -> None:
     head("Worst requests", "worst")
-    keys = [] if isinstance(missed, Missing) else list(missed.frame["key"])
-    every = part(lambda: worst(run, workload, measure.word))
     if isinstance(every, Missing):
         absent(f"{every.reason}.", "Run the scenario again.")
         return
-    if every.empty and not keys:
+    if len(options) == 1:
         absent(
             "No request missed, so none is listed: the run keeps the 50 slowest misses of each "
             "workload and quarter of an hour."
         )
         return
-    options = list(dict.fromkeys([_EVERY, *keys, *every["key"]]))
     boxes = st.columns([2, 2, 3], gap="small", vertical_alignment="bottom")
-    cause = choose_one(boxes[0], "Cause", options, "cause", _EVERY)
+    cause = box(boxes[0], "Cause", options, "cause")
     listed: pd.DataFrame | Missing = every
     if cause != _EVERY:
         listed = part(lambda: worst(run, workload, measure.word, cause))
@@ -276,6 +286,7 @@ def _list(run: RunView, workload: str, measure: Measure, listed: pd.DataFrame, p
     # A key of its own for each list, so that no row stays chosen in another.
     number = run.workloads.index(workload)
     key = f"worst-table-{number}-{st.session_state.get('cause', _EVERY)}-{measure.word}"
+    there = key in st.session_state
     event = table(rows, key, height=min(330, 40 + 30 * len(rows)), selectable=True)
     rows_picked = event["selection"]["rows"] if event else []
     numbers = {
@@ -283,7 +294,9 @@ def _list(run: RunView, workload: str, measure: Measure, listed: pd.DataFrame, p
         for number, i in zip(listed["number"], listed["request_id"], strict=True)
     }
     at = rows_picked[0] if rows_picked and rows_picked[0] < len(listed) else None
-    picked("request", key, None if at is None else str(listed["number"][at]), _NONE)
+    name = None if at is None else str(listed["number"][at])
+    # A table that is put anew, as for another measure, has taken nothing back.
+    picked("request", key, name, _NONE if there else None)
     foot(
         f"the slowest misses of {workload}, at most 50 each quarter of an hour, warm-up included; "
         f"of one way not to complete, the first {SHOWN}; longest {_ORDER[measure.word]} first; "
@@ -331,7 +344,7 @@ def _story(run: RunView, workload: str, number: str, request_id: int) -> None:
         frame = found.parts.copy()
         chart(
             charts.story_chart(frame), "story", f"What request {number} waited for",
-            _parts_words(frame), frame, f"{run.name}-request-{number}",
+            parts_words(frame), frame, f"{run.name}-request-{number}",
         )  # fmt: skip
     if len(found.attempts):
         head("Attempts that got no answer", "attempts")
@@ -339,15 +352,6 @@ def _story(run: RunView, workload: str, number: str, request_id: int) -> None:
     if len(found.transfers):
         head("Transfers of its KV", "transfers")
         table(_transfers(found), "transfers-table")
-
-
-def _parts_words(parts: pd.DataFrame) -> str:
-    said = [
-        f"{row['part']} {format_si(float(row['seconds']), 's')}"
-        for row in parts.to_dict("records")
-        if row["seconds"] > 0.0
-    ]
-    return " + ".join(said) + ("; decode is not drawn" if (parts["part"] == "decode").any() else "")
 
 
 def _story_words(run: RunView, found: Story) -> str:

@@ -189,7 +189,7 @@ def test_a_pair_in_the_url_is_shown_alone(app: App, networked: Path) -> None:
     run = view(networked, "handed")
     links = frames.links_of(run, TIER)
     pair = str(links["pair"][0])
-    page = app(networked, "fabric", run="handed", tier=TIER, pair=pair, show="peak use")
+    page = app(networked, "fabric", run="handed", tier=TIER, pair=pair, links="peak use")
     assert not page.exception
     assert f"{pair} over time" in texts(page)
     assert {row["link"] for row in table(page, 0)} == set(links["name"][links["pair"] == pair])
@@ -265,7 +265,7 @@ def test_hostile_names_are_text(app: App, networked: Path, tmp_path: Path) -> No
     root = copied(networked, tmp_path)
     beacon = "![x](http://evil.example/p.png)<script>alert(1)</script>"
     damage(root, lambda manifest: manifest.update(scenario=beacon, warnings=[beacon]))
-    page = app(root, "fabric", run="complete", tier=beacon, pair=beacon, show=beacon)
+    page = app(root, "fabric", run="complete", tier=beacon, pair=beacon, links=beacon)
     assert not page.exception
     assert not any("evil" in element.value for element in page.markdown)
-    assert page.selectbox(key="show").value == "peak use"
+    assert page.selectbox(key="links").value == "peak use"

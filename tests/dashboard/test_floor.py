@@ -219,3 +219,18 @@ def test_names_of_files_are_shown_as_text(app: App, houses: Path) -> None:
     assert not page.exception
     assert tiles(page)["a-rack-1"]["name"] == HOSTILE
     assert not any("evil" in element.value for element in page.markdown)
+
+
+def test_back_to_a_run_and_its_moment(app: App, made: Path) -> None:
+    """What the URL newly asks for goes before what is offered for another run."""
+    page = app(made, "floor", run="summary")
+    moments = page.select_slider(key="t").options
+    page.select_slider(key="t").set_value(moments[-1]).run()
+    page.selectbox(key="run").select("complete").run()
+    assert page.select_slider(key="t").value != moments[-1]
+    page.query_params["run"] = "summary"
+    page.query_params["t"] = moments[-1]
+    page.run()
+    assert not page.exception
+    assert page.selectbox(key="run").value == "summary"
+    assert page.select_slider(key="t").value == moments[-1]

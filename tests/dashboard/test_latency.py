@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -342,3 +345,42 @@ def test_hostile_names_are_text(app: App, runs: Path) -> None:
     assert not page.exception
     assert not any("evil" in element.value for element in page.markdown)
     assert page.selectbox(key="measure").value == "TTFT"
+
+
+def test_a_cause_of_the_url_is_taken_or_told(app: App, slow: Path) -> None:
+    page = app(slow, "latency", run="late", cause="timed-out")
+    assert page.selectbox(key="cause").value == "timed-out"
+    page = app(slow, "latency", run="late", cause="nonsense")
+    assert page.selectbox(key="cause").value == "every cause"
+    assert any(text.endswith("is not here: cause=nonsense") for text in texts(page))
+
+
+def test_a_cause_that_was_clicked_stays_when_its_chart_was_away(app: App, slow: Path) -> None:
+    page = app(slow, "latency", run="late")
+    page.selectbox(key="cause").select("timed-out").run()
+    page.switch_page("views/power.py").run()
+    page.session_state["picked-cause-misses-chart"] = "timed-out"  # as a click had left it
+    page.switch_page("views/latency.py").run()
+    assert not page.exception
+    assert page.selectbox(key="cause").value == "timed-out"
+
+
+def test_what_was_told_is_gone_with_the_next_choice(app: App, made: Path) -> None:
+    page = app(made, "latency", run="two", workload="nix")
+    told = "is not here: workload=nix"
+    assert any(text.endswith(told) for text in texts(page))
+    other = next(w for w in ("chat", "code") if w != page.selectbox(key="workload").value)
+    page.selectbox(key="workload").select(other).run()
+    assert not any(text.endswith(told) for text in texts(page))
+
+
+def test_a_minute_without_a_count_is_a_gap(app: App, runs: Path, made: Path) -> None:
+    shutil.copytree(made / "summary", runs / "summary")
+    (file,) = (runs / "summary" / "summary" / "latency").iterdir()
+    rows = pq.read_table(file).to_pandas()
+    rows.loc[rows["minute"] == 1, "n"] = 0
+    pq.write_table(pa.Table.from_pandas(rows, pq.read_schema(file), preserve_index=False), file)
+    found = series(view(runs, "summary"), "chat", MEASURES["TTFT"]).frame
+    assert found["n"][1] == 0
+    assert np.isnan(found["p99"][1])
+    assert not app(runs, "overview", run="summary").exception
