@@ -27,9 +27,10 @@ def read_first() -> None:
     """Read what Overview needs of the run that is shown first unless the URL names another."""
     listing = list_results(root_folder())
     named = os.environ.get(RUN_VARIABLE, "")
-    names = [named] if named in listing.names(RUN) else list(listing.names(RUN)[:1])
-    for name in names:
-        part(lambda: _overview(read_run(listing, name)))  # noqa: B023 - it is called at once
+    runs = listing.names(RUN)
+    if runs:
+        first = named if named in runs else runs[0]
+        part(lambda: _overview(read_run(listing, first)))
 
 
 def _overview(run: RunView) -> None:

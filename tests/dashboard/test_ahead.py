@@ -83,8 +83,11 @@ def test_the_run_that_is_shown_first_is_read_first(
 def test_without_a_result_nothing_is_read_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(ahead, "_overview", lambda run: read.append(run.name))
     monkeypatch.setenv("RACKPLAN_RUNS", str(tmp_path / "none"))
     ahead.read_first()
+    assert read == []
 
 
 def test_overview_of_the_first_run_was_asked_for(
