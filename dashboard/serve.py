@@ -9,7 +9,6 @@ import gc
 import pkgutil
 import sys
 import threading
-from importlib import import_module
 
 
 def load() -> None:
@@ -18,14 +17,14 @@ def load() -> None:
 
     # Each part of a chart would be checked against the schema as it is made; tests do that.
     disable_debug_mode()
-    import_module("dashboard.shell")  # the first page begins with it
+    __import__("dashboard.shell")  # the first page begins with it
     from dashboard import ahead, charts, frames
 
     ahead.wanted = True
     ahead.read_first()
     for package in (frames, charts):
         for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-            import_module(module.name)
+            __import__(module.name)
     # Streamlit looks for garbage before it sends the end of a page: what was imported is none. Of a
     # page that is under way some may be left for ever, once.
     gc.freeze()
