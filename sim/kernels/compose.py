@@ -4,11 +4,15 @@ A policy is written in plain Python and imports no numba. ``compose`` makes a co
 whose globals are the compiled forms of the plain functions that it names, of those that they name,
 and so on; ``parts`` take the place of names of the function itself. Whole sources are kept between
 processes only if the caller can name them all: the file in the cache is named by their digest.
+Kernels below the function that name no part are the same with every policy: they are compiled once
+for all of them, and kept.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import inspect
 import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -46,6 +50,7 @@ class _Composer:
     def __init__(self, parts: Mapping[str, Callable[..., Any]], options: dict[str, Any]) -> None:
         self._parts, self._options = parts, options
         self._made: dict[Any, Any] = {}
+        self._same: dict[Any, bool] = {}
         self.composed_of: str | None = None
 
     def dispatcher(self, function: Any) -> Any:
@@ -54,18 +59,52 @@ class _Composer:
             return function
         if function in self._made:
             return self._made[function]
+        if self._is_same_for_all(function):
+            self._made[function] = _of_all(function)
+            return self._made[function]
         outermost = not self._made
         self._made[function] = None
         known = dict(function.__globals__)
         for name in function.__code__.co_names:
             if name in self._parts or name in known:
                 known[name] = self.dispatcher(self._parts.get(name, known.get(name)))
-        copy = types.FunctionType(function.__code__, known, function.__name__)
-        copy.__defaults__ = function.__defaults__
-        copy.__module__, copy.__qualname__ = function.__module__, function.__qualname__
-        made = numba.njit(error_model="numpy", **self._options)(copy)
+        made = _compiled(function, known, self._options)
         if outermost and self.composed_of is not None and not numba.config.DISABLE_JIT:
-            copy.composed_of = self.composed_of  # type: ignore[attr-defined]
+            made.py_func.composed_of = self.composed_of
             cache.keep(made)
         self._made[function] = made
         return made
+
+    def _is_same_for_all(self, function: Any) -> bool:
+        """Whether it and all plain functions that it calls are kernels, and none names a part."""
+        if function not in self._same:
+            self._same[function] = True  # if it comes to call itself: as far as is known
+            names, known = set(function.__code__.co_names), function.__globals__
+            called = [known[name] for name in names if name in known]
+            self._same[function] = (
+                function.__module__.startswith("sim.kernels.")
+                and not names & self._parts.keys()
+                and all(map(self._is_same_for_all, filter(inspect.isfunction, called)))
+            )
+        return self._same[function]
+
+
+@functools.cache
+def _of_all(function: Any) -> Any:
+    """The compiled form of a kernel that no part changes, kept for other policies and processes."""
+    known = dict(function.__globals__)
+    for name in function.__code__.co_names:
+        if isinstance(known.get(name), types.FunctionType):
+            known[name] = _of_all(known[name])
+    made = _compiled(function, known, jit.entry_options())
+    if not numba.config.DISABLE_JIT:
+        cache.keep(made)
+    return made
+
+
+def _compiled(function: Any, known: dict[str, Any], options: dict[str, Any]) -> Any:
+    """A copy of a plain function with other globals, compiled when it is called."""
+    copy = types.FunctionType(function.__code__, known, function.__name__)
+    copy.__defaults__ = function.__defaults__
+    copy.__module__, copy.__qualname__ = function.__module__, function.__qualname__
+    return jit.once_for_numbers(numba.njit(error_model="numpy", **options)(copy))

@@ -21,7 +21,9 @@ import pytest
 
 from sim.engine import first_compile
 from sim.errors import RackplanError
-from sim.kernels import cache, jit
+from sim.kernels import advance, cache, compose, jit, placing
+from sim.place.loop import parts_of
+from sim.policies.base import policies
 
 SOURCES = sorted(cache.SOURCES.glob("*.py"))
 
@@ -187,7 +189,7 @@ def cold(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """A loop that was never compiled; what it is compiled for."""
     compiled_for: list[Any] = []
     loop = types.SimpleNamespace(signatures=[], compile=compiled_for.append, py_func=doubled)
-    monkeypatch.setattr(importlib.import_module("sim.kernels.advance"), "advance", loop)
+    monkeypatch.setattr(advance, "advance", loop)
     return compiled_for
 
 
@@ -279,6 +281,43 @@ def test_the_loop_counts_no_references() -> None:
     code = machine_code("advance.advance")
     assert b"advance" in code
     assert b"NRT_incref" not in code
+
+
+# ---- nothing is compiled twice --------------------------------------------------------------
+
+COUNTED = np.dtype([("small", np.int32), ("large", np.int64)])
+
+
+def one_more(value: Any) -> Any:
+    """A step."""
+    return value + 1
+
+
+step = jit.kernel(one_more)
+
+
+def all_numbers(record: Any, share: float) -> Any:
+    """Calls a step with constants, fields of two widths, and a number that is not whole."""
+    return step(1) + step(2) + step(record.small) + step(record.large) + step(share)
+
+
+def test_a_step_is_compiled_once_for_all_whole_numbers() -> None:
+    row = np.array([(10, 2**40)], COUNTED)[0]
+    assert numba.njit(all_numbers)(row, 0.5) == 2 + 3 + 11 + 2**40 + 1 + 1.5
+    assert step.signatures == [(numba.int64,), (numba.float64,)]
+
+
+def test_what_no_policy_changes_is_compiled_once_for_all(home: Path) -> None:
+    first, second = (
+        compose.compose(placing.replay, parts_of(policies("placement")[name]), ("source",))
+        for name in ("first-fit", "best-fit")
+    )
+    mine = compose.compose(placing.replay, parts_of(policies("placement")["packing"]))
+    for name in ("preempt", "evict", "account", "take", "bar", "reason"):
+        found = {id(loop.py_func.__globals__[name]) for loop in (first, second, mine)}
+        assert len(found) == 1, name
+    for name in ("choose", "score"):
+        assert first.py_func.__globals__[name] is not second.py_func.__globals__[name]
 
 
 # ---- what the folder's name covers ----------------------------------------------------------
