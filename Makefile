@@ -6,6 +6,9 @@ STAMP := $(VENV)/.installed
 # Workers for the test run: the number of cores, two at least.
 JOBS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 2 ] && echo $$n || echo 2)
 
+# Tests start hundreds of processes, and each would compile what it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test test-deep bench lint format dashboard screenshots browser engine placing clean
 
 run: $(STAMP)
@@ -61,5 +64,6 @@ $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "rackplan needs Python 3.11 or later; $(PYTHON) is older. Try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -e '.[dev]'
+	-@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib  # on all cores; a few hold templates
 	touch $@
