@@ -9,14 +9,14 @@ JOBS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 2 ] && echo $$n || 
 # Tests start hundreds of processes, and each would compile what it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test test-deep bench lint format dashboard screenshots browser engine placing clean
+.PHONY: run test test-deep bench lint format dashboard screenshots browser engine network placing collected clean
 
 run: $(STAMP)
 	$(BIN)/rackplan run scenarios/quickstart.yaml
 
-# What comes before the tests runs side by side: each takes one core only.
+# What comes before the tests runs side by side, for each takes one core only; the longest first.
 test: $(STAMP)
-	$(MAKE) --no-print-directory -j3 lint browser engine placing
+	$(MAKE) --no-print-directory -j3 engine browser lint network placing collected
 	$(BIN)/python -m pytest -n $(JOBS) -m "not deep and not bench"
 
 test-deep: $(STAMP) browser
@@ -48,14 +48,25 @@ browser: $(STAMP)
 	$(BIN)/python tools/browser.py
 
 # Machine code that the first runs on a machine wait for, and many tests at once would: of the
-# engine with power, network and control, and of placing.
+# engine with power, network and control; of what the reference has of it too, sooner; of placing.
 engine: $(STAMP)
 	@mkdir -p build
 	$(BIN)/rackplan run scenarios/lost-feed.yaml --out build/compiled > build/engine.log
 
+network: $(STAMP)
+	@mkdir -p build
+	$(BIN)/rackplan run scenarios/lost-feed.yaml --engine reference --set duration=40s \
+	  --set warm_up=10s --set drain=10s --set 'events=[]' --set 'expect=[]' \
+	  --out build/compiled > build/network.log
+
 placing: $(STAMP)
 	@mkdir -p build
 	$(BIN)/rackplan run scenarios/gpu-cluster.yaml --out build/compiled > build/placing.log
+
+# pytest rewrites the assertions of every test: once, and not in each worker.
+collected: $(STAMP)
+	@mkdir -p build
+	$(BIN)/python -m pytest --collect-only > build/collected.log
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

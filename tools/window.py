@@ -119,7 +119,9 @@ class Window:
 
     def another_tab(self) -> None:
         """Go on in a new tab of the same browser, which has kept what it loaded."""
-        before, self.page = self.page, self._tab(self.page.context)
+        before = self.page
+        self.errors, self.requested = [], []
+        self.page = self._tab(before.context)
         before.close()
 
     def _listen(self, message: ConsoleMessage) -> None:

@@ -164,23 +164,24 @@ def open_reader(
 
 def is_study(path: str | os.PathLike[str]) -> bool:
     """Whether a file says that it is a study; False also where it cannot be read."""
-    try:
-        shown, real = real_path(path)
-        root, _ = compose(text_of(shown, real, Mark(shown)), shown)
-    except ScenarioError:
-        return False
-    kind = root.at(("kind",))
-    return kind is not None and kind.value == STUDY
+    return _study_of(path) is not None
 
 
 def asks_question(path: str | os.PathLike[str]) -> bool:
     """Whether a file is a study that asks a question; False also where it cannot be read."""
+    root = _study_of(path)
+    return root is not None and root.at(("question",)) is not None
+
+
+def _study_of(path: str | os.PathLike[str]) -> Node | None:
+    """The content of a file that says that it is a study."""
     try:
         shown, real = real_path(path)
         root, _ = compose(text_of(shown, real, Mark(shown)), shown)
     except ScenarioError:
-        return False
-    return is_study(path) and root.at(("question",)) is not None
+        return None
+    kind = root.at(("kind",))
+    return root if kind is not None and kind.value == STUDY else None
 
 
 def _refuse_scenario(root: Node, found: Findings) -> None:

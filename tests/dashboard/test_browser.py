@@ -47,15 +47,24 @@ def opened() -> Iterator[Browser]:
         yield one
 
 
+@pytest.fixture(scope="module")
+def used(opened: Browser, url: str) -> Iterator[Window]:
+    """A browser that keeps what it loaded."""
+    one = Window(opened, url)
+    yield one
+    one.close()
+
+
 @pytest.fixture
-def window(opened: Browser, url: str) -> Iterator[Window]:
-    """A tab; whatever was done in it, nothing may have failed."""
-    tab = Window(opened, url)
-    yield tab
-    assert tab.exceptions() == []
-    assert tab.errors == []
-    assert [asked for asked in tab.requested if not asked.startswith((url, "data:", "blob:"))] == []
-    tab.close()
+def window(used: Window, url: str) -> Iterator[Window]:
+    """A new tab; whatever was done in it, nothing may have failed."""
+    used.another_tab()
+    yield used
+    assert used.exceptions() == []
+    assert used.errors == []
+    assert [
+        asked for asked in used.requested if not asked.startswith((url, "data:", "blob:"))
+    ] == []
 
 
 def asked(window: Window) -> dict[str, list[str]]:

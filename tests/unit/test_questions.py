@@ -20,11 +20,9 @@ from sim.spec.study import asks_question
 from tests.unit.study.works import InProcess
 
 STUDIES = sorted((share("scenarios") / "studies").glob("*.yaml"))
-#: Kind of question → studies that ask it.
-ASKING = {
-    kind: [f for f in STUDIES if asks_question(f) and asked_of(f, tuple(KINDS)) == kind]
-    for kind in KINDS
-}
+#: Studies that ask a question → its kind; kind → studies that ask it.
+ASKED = {file: asked_of(file, tuple(KINDS)) for file in STUDIES if asks_question(file)}
+ASKING = {kind: [file for file in ASKED if ASKED[file] == kind] for kind in KINDS}
 QUESTIONS = [file for key in ("minimum", "maximum", "survives", "upgrade") for file in ASKING[key]]
 #: What of a study's base is run here.
 SHORT = ("duration=40 s", "warm_up=20 s")
