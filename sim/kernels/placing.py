@@ -125,10 +125,8 @@ def replay(
             lonely [levels, D]; thousandths of GPUs that each tenant may have, and has [tenants].
         run: residents of nodes (lists), victims [2, P + 1] and scratch nodes, for preemption.
     """
-    allowed = cached[3]
+    allowed, barred, residents = cached[3], work[1], run[0]
     where, bits, why = placed
-    barred = work[1]
-    residents = run[0]
     shared, ranked = rules[3].shape[0] > 0, len(residents.next) > 0
     for t in range(span[0], span[1]):
         pod = shapes[arrivals[t]]

@@ -17,7 +17,7 @@ from sim.engine.wiring import Wiring
 from sim.kernels import power as kernels
 from sim.kernels.power_state import PowerState, power_state
 from sim.site.types import PowerTree, RatedBreaker, Site, UpsGear
-from tests.unit.kernels.test_power import DRAWS_MW, PAUSES_S, later, power_trees
+from tests.unit.kernels.power_cases import DRAWS_MW, PAUSES_S, later, power_trees
 
 TABLES = st.sampled_from(
     [
