@@ -38,10 +38,14 @@ def serve(pipe: Connection) -> None:
         except OSError as error:
             raise Left from error
 
-    # A parent that is gone closes the pipe; then there is nobody to work for.
-    with suppress(EOFError, OSError, Left):
-        while (received := pipe.recv_bytes()) != b"":
-            pipe.send_bytes(attempt(received, send))
+    try:
+        # A parent that is gone closes the pipe; then there is nobody to work for.
+        with suppress(EOFError, OSError, Left):
+            while (received := pipe.recv_bytes()) != b"":
+                pipe.send_bytes(attempt(received, send))
+    finally:
+        # It ends: who is told to now would only cut off what libraries do last, which they print.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _obey_the_parent_only() -> None:
@@ -51,6 +55,7 @@ def _obey_the_parent_only() -> None:
     """
 
     def leave(signum: int, frame: FrameType | None) -> None:
+        signal.signal(signum, signal.SIG_IGN)  # once: a clean-up is not cut off
         raise SystemExit(128 + signum)
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)

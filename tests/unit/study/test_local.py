@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from contextlib import closing
@@ -14,6 +16,8 @@ import pytest
 from sim.study.executor import Outcome, Task
 from sim.study.local import LocalExecutor, cores
 from tests.unit.study.works import act
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def tasks(log: Path, *kinds: str) -> list[Task]:
@@ -117,6 +121,29 @@ def test_ctrl_c_reaches_the_parent_only_and_it_stops_the_workers(tmp_path: Path)
     lines = log.read_text().splitlines()
     assert any(line.startswith("clean") for line in lines)
     assert not any(alive(int(line.split()[1])) for line in lines)
+
+
+@pytest.mark.parametrize("told", ["b''", "term"])
+def test_a_worker_that_ends_is_not_told_to_again(told: str) -> None:
+    """What libraries do at the end of a process would be cut off, and they would print that."""
+    code = (
+        "import atexit, os, signal, threading\n"
+        "from multiprocessing import Pipe\n"
+        "from sim.study.worker import serve\n"
+        "def end():\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    print('at its end')\n"
+        "atexit.register(end)\n"
+        "mine, its = Pipe()\n"
+    )
+    if told == "term":
+        code += "threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()\n"
+    else:
+        code += f"mine.send_bytes({told})\n"
+    command = [sys.executable, "-c", code + "serve(its)\n"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.stderr == ""
+    assert (done.stdout, done.returncode) == ("at its end\n", 143 if told == "term" else 0)
 
 
 def test_the_default_is_one_worker_a_core() -> None:
