@@ -66,7 +66,7 @@ placing: $(STAMP)
 # pytest rewrites the assertions of every test: once, and not in each worker.
 collected: $(STAMP)
 	@mkdir -p build
-	$(BIN)/python -m pytest --collect-only > build/collected.log
+	$(BIN)/python -m pytest --collect-only > build/collected.log || { tail -60 build/collected.log; exit 1; }
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -50,7 +50,6 @@ class _Composer:
     def __init__(self, parts: Mapping[str, Callable[..., Any]], options: dict[str, Any]) -> None:
         self._parts, self._options = parts, options
         self._made: dict[Any, Any] = {}
-        self._same: dict[Any, bool] = {}
         self.composed_of: str | None = None
 
     def dispatcher(self, function: Any) -> Any:
@@ -77,16 +76,13 @@ class _Composer:
 
     def _is_same_for_all(self, function: Any) -> bool:
         """Whether it and all plain functions that it calls are kernels, and none names a part."""
-        if function not in self._same:
-            self._same[function] = True  # if it comes to call itself: as far as is known
-            names, known = set(function.__code__.co_names), function.__globals__
-            called = [known[name] for name in names if name in known]
-            self._same[function] = (
-                function.__module__.startswith("sim.kernels.")
-                and not names & self._parts.keys()
-                and all(map(self._is_same_for_all, filter(inspect.isfunction, called)))
-            )
-        return self._same[function]
+        names, known = set(function.__code__.co_names), function.__globals__
+        called = [known[name] for name in names if name in known]
+        return (
+            function.__module__.startswith("sim.kernels.")
+            and not names & self._parts.keys()
+            and all(map(self._is_same_for_all, filter(inspect.isfunction, called)))
+        )
 
 
 @functools.cache
