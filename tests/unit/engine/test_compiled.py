@@ -17,12 +17,18 @@ from tests.engine_world import Given, ListSink, model, pool, scenario, workload,
 
 def test_a_plane_is_gone_when_nobody_needs_it() -> None:
     """Studies make thousands: none may wait for the garbage collector with its arrays."""
-    a_scenario = scenario([pool(model())], [workload()])
-    a_world = world(a_scenario, [Given([{"arrival_s": 0.1, "output_tokens": 3}])])
-    gc.disable()
-    try:
+
+    def ended() -> CompiledPlane:
+        a_scenario = scenario([pool(model())], [workload()])
+        a_world = world(a_scenario, [Given([{"arrival_s": 0.1, "output_tokens": 3}])])
         plane = CompiledPlane(a_world, Recorder(a_scenario, ListSink()))
         plane.advance(5.0)
+        return plane
+
+    ended()  # where kernels are compiled, numba holds on to who called them
+    gc.disable()
+    try:
+        plane = ended()
         gone = weakref.ref(plane)
         del plane
         assert gone() is None
